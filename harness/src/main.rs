@@ -1,0 +1,2 @@
+//! The `tlsboot` command.
+fn main() {}
