@@ -1,3 +1,5 @@
 //! tlsboot
 
 pub mod history;
+pub mod pki;
+pub mod secret;

@@ -61,7 +61,7 @@ pub struct CertificateFacts {
     /// AuthorityKeyIdentifier's key identifier, lower-case hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority_key_id: Option<String>,
-    /// Signature algorithm, as `ECDSA-SHA256`, `RSA-SHA256`, …, else the dotted OID.
+    /// Signature algorithm as Go names it: `ECDSA-SHA256`, `SHA256-RSA`, …, else the dotted OID.
     pub signature_algorithm: String,
     /// Dotted OIDs of the extensions that no other field describes, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

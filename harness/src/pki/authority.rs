@@ -1,0 +1,370 @@
+//! Certificate authorities: ours for a test cluster, someone's from files, and rogue ones.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use p256::elliptic_curve::Generate;
+use x509_cert::builder::profile::BuilderProfile;
+use x509_cert::builder::{Builder, CertificateBuilder};
+use x509_cert::certificate::{Certificate, TbsCertificate};
+use x509_cert::der::asn1::BitString;
+use x509_cert::der::{DateTime, Decode, Encode};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::SubjectKeyIdentifier;
+use x509_cert::name::Name as EncodedName;
+use x509_cert::request::CertReq;
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
+use x509_cert::time::Time;
+
+use super::key::CertificateSigner;
+use super::name::{self, AltName};
+use super::{PkiError, PrivateKey, extension, pem, read};
+use crate::history::facts::Name;
+use crate::secret::Secret;
+
+/// From when to when a certificate is valid: whole seconds, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// NotBefore.
+    pub not_before: Timestamp,
+    /// NotAfter.
+    pub not_after: Timestamp,
+}
+
+impl Validity {
+    /// From five minutes ago, as Kubernetes' signer backdates for skewed clocks, until `duration` from now.
+    pub fn for_next(duration: Duration) -> Self {
+        let now = Timestamp::now();
+        let length = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        Self {
+            not_before: now
+                .saturating_sub(SignedDuration::from_mins(5))
+                .unwrap_or(now),
+            not_after: now.saturating_add(length).unwrap_or(Timestamp::MAX),
+        }
+    }
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// PEM, one `CERTIFICATE` block.
+    pub certificate_pem: String,
+    /// PEM, one `EC PRIVATE KEY` block.
+    pub key_pem: Secret<String>,
+}
+
+/// How to sign a request. The defaults of [`SignOptions::new`] give what Kubernetes' signer gives (S-07);
+/// the other fields are for rogue signers.
+#[derive(Clone, Debug)]
+pub struct SignOptions {
+    /// The certificate's validity.
+    pub validity: Validity,
+    /// Key usages and extended key usages, in Kubernetes' words.
+    pub usages: Vec<String>,
+    /// Issue a CA certificate.
+    pub ca: bool,
+    /// This subject instead of the requested one.
+    pub subject: Option<Name>,
+    /// These subject alternative names instead of the requested ones.
+    pub alt_names: Option<Vec<AltName>>,
+    /// Certify a key that nobody holds instead of the requested one.
+    pub foreign_key: bool,
+}
+
+impl SignOptions {
+    /// Signs what was requested, with the given usages and CA:FALSE.
+    pub fn new(validity: Validity, usages: &[&str]) -> Self {
+        Self {
+            validity,
+            usages: usages.iter().map(|&usage| usage.to_owned()).collect(),
+            ca: false,
+            subject: None,
+            alt_names: None,
+            foreign_key: false,
+        }
+    }
+}
+
+/// A certificate authority: a CA certificate and its key.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    certificate_pem: String,
+    subject: EncodedName,
+    key_id: Option<SubjectKeyIdentifier>,
+    key: PrivateKey,
+}
+
+impl Authority {
+    /// A new self-signed CA with a P-256 key.
+    pub fn new(common_name: &str, validity: Validity) -> Result<Self, PkiError> {
+        let key = PrivateKey::generate()?;
+        let key_id = extension::key_id(key.spki())?;
+        let subject = name::write(&common_name_only(common_name))?;
+        // As client-go's NewSelfSignedCACert, and kubeadm with it.
+        let usages = words(&["digital signature", "key encipherment", "cert sign"]);
+        let plan = Plan {
+            issuer: subject.clone(),
+            subject: subject.clone(),
+            extensions: extensions(&usages, Some(&key_id), Some(&key_id), &[])?,
+        };
+        let certificate_pem = plan.certificate(&public_key_info(key.spki())?, validity, &key)?;
+        Ok(Self {
+            certificate_pem,
+            subject,
+            key_id: Some(key_id),
+            key,
+        })
+    }
+
+    /// A CA from its files. The key may be SEC1, PKCS#1 (kubeadm's `ca.key`) or PKCS#8. The first certificate of a bundle counts.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, PkiError> {
+        let key = PrivateKey::from_pem(key)?;
+        let ders = read::certificate_ders(certificate.as_bytes())?;
+        let der = ders
+            .first()
+            .ok_or_else(|| PkiError::Pem("no CERTIFICATE block".into()))?;
+        let facts = read::certificate(der)?;
+        if facts.key != key.facts()? {
+            return Err(PkiError::Key(
+                "the private key is not the CA certificate's; give the pair that belongs together"
+                    .into(),
+            ));
+        }
+        // Version 1 certificates have no extensions; old home-made CAs are of that kind, and Go takes them as roots.
+        if facts.ca == Some(false) || (facts.ca.is_none() && facts.version == 3) {
+            return Err(PkiError::Certificate(
+                "it is no CA certificate (BasicConstraints without CA:TRUE)".into(),
+            ));
+        }
+        let certificate = Certificate::from_der(der)
+            .map_err(|e| PkiError::Certificate(format!("bad DER: {e}")))?;
+        let tbs = certificate.tbs_certificate();
+        let key_id = tbs
+            .get_extension::<SubjectKeyIdentifier>()
+            .map_err(|e| PkiError::Certificate(format!("bad subject key id: {e}")))?
+            .map(|(_, id)| id);
+        Ok(Self {
+            certificate_pem: pem::write("CERTIFICATE", der),
+            subject: tbs.subject().clone(),
+            key_id,
+            key,
+        })
+    }
+
+    /// The CA certificate in PEM.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The CA key in PEM, in the form it came.
+    pub fn key_pem(&self) -> &Secret<String> {
+        self.key.pem()
+    }
+
+    /// A serving certificate with a new key.
+    pub fn issue_server(
+        &self,
+        common_name: &str,
+        alt_names: &[AltName],
+        validity: Validity,
+    ) -> Result<Issued, PkiError> {
+        let usages = words(&["digital signature", "key encipherment", "server auth"]);
+        self.issue(&common_name_only(common_name), &usages, alt_names, validity)
+    }
+
+    /// A client certificate with a new key: user `common_name` in the groups `organizations`, all of them, in order.
+    pub fn issue_client(
+        &self,
+        common_name: &str,
+        organizations: &[&str],
+        validity: Validity,
+    ) -> Result<Issued, PkiError> {
+        let subject = Name {
+            organizations: organizations
+                .iter()
+                .map(|&group| group.to_owned())
+                .collect(),
+            ..common_name_only(common_name)
+        };
+        self.issue(
+            &subject,
+            &words(&["digital signature", "key encipherment", "client auth"]),
+            &[],
+            validity,
+        )
+    }
+
+    fn issue(
+        &self,
+        subject: &Name,
+        usages: &[String],
+        alt_names: &[AltName],
+        validity: Validity,
+    ) -> Result<Issued, PkiError> {
+        let key = PrivateKey::generate()?;
+        let plan = Plan {
+            issuer: self.subject.clone(),
+            subject: name::write(subject)?,
+            extensions: extensions(usages, None, self.key_id.as_ref(), alt_names)?,
+        };
+        let certificate_pem =
+            plan.certificate(&public_key_info(key.spki())?, validity, &self.key)?;
+        Ok(Issued {
+            certificate_pem,
+            key_pem: key.pem().clone(),
+        })
+    }
+
+    /// Signs a PEM request and gives the certificate in PEM. The request's signature is not looked at: the API server did that.
+    pub fn sign_request(&self, request: &str, options: &SignOptions) -> Result<String, PkiError> {
+        let der = read::request_der(request.as_bytes())?;
+        let asked = CertReq::from_der(&der)
+            .map_err(|e| PkiError::Request(format!("bad DER: {e}")))?
+            .info;
+        let alt_names = match &options.alt_names {
+            Some(names) => names.clone(),
+            None => requested_alt_names(request)?,
+        };
+        let spki = match options.foreign_key {
+            true => public_key_info(PrivateKey::generate()?.spki())?,
+            false => asked.public_key,
+        };
+        let ca_key_id = match options.ca {
+            true => Some(extension::key_id(&spki.to_der().map_err(key_error)?)?),
+            false => None,
+        };
+        let plan = Plan {
+            issuer: self.subject.clone(),
+            subject: options
+                .subject
+                .as_ref()
+                .map_or(Ok(asked.subject), name::write)?,
+            extensions: extensions(
+                &options.usages,
+                ca_key_id.as_ref(),
+                self.key_id.as_ref(),
+                &alt_names,
+            )?,
+        };
+        plan.certificate(&spki, options.validity, &self.key)
+    }
+}
+
+fn requested_alt_names(request: &str) -> Result<Vec<AltName>, PkiError> {
+    let asked = read::request(request.as_bytes())?;
+    // By kind, in the order in which Go writes them.
+    let dns = asked.dns.into_iter().map(AltName::Dns);
+    let emails = asked.emails.into_iter().map(AltName::Email);
+    let ips = asked.ips.into_iter().map(AltName::Ip);
+    let uris = asked.uris.into_iter().map(AltName::Uri);
+    Ok(dns.chain(emails).chain(ips).chain(uris).collect())
+}
+
+/// The extensions of a certificate in the order in which Go writes them (S-07). A CA is who has a key id of its own.
+fn extensions(
+    usages: &[String],
+    ca_key_id: Option<&SubjectKeyIdentifier>,
+    issuer_key_id: Option<&SubjectKeyIdentifier>,
+    alt_names: &[AltName],
+) -> Result<Vec<Extension>, PkiError> {
+    let mut extensions = extension::usages(usages)?;
+    extensions.push(extension::basic_constraints(ca_key_id.is_some())?);
+    if let Some(id) = ca_key_id {
+        extensions.push(extension::extension(id, false)?);
+    }
+    if let Some(id) = issuer_key_id {
+        extensions.push(extension::authority_key_id(id)?);
+    }
+    extensions.extend(extension::alt_names(alt_names)?);
+    Ok(extensions)
+}
+
+fn common_name_only(common_name: &str) -> Name {
+    Name {
+        common_name: Some(common_name.into()),
+        ..Name::default()
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn key_error(e: impl ToString) -> PkiError {
+    PkiError::Key(e.to_string())
+}
+
+fn public_key_info(spki: &[u8]) -> Result<SubjectPublicKeyInfoOwned, PkiError> {
+    SubjectPublicKeyInfoOwned::from_der(spki).map_err(key_error)
+}
+
+/// All that a certificate says besides its key, validity and serial number.
+struct Plan {
+    issuer: EncodedName,
+    subject: EncodedName,
+    extensions: Vec<Extension>,
+}
+
+impl Plan {
+    fn certificate(
+        self,
+        spki: &SubjectPublicKeyInfoOwned,
+        validity: Validity,
+        signer: &PrivateKey,
+    ) -> Result<String, PkiError> {
+        let refuse = |e: x509_cert::builder::Error| PkiError::encode("certificate", e);
+        let validity =
+            x509_cert::time::Validity::new(time(validity.not_before)?, time(validity.not_after)?);
+        let mut builder = CertificateBuilder::new(self, random_serial()?, validity, spki.clone())
+            .map_err(refuse)?;
+        let message = builder
+            .finalize(&CertificateSigner(signer))
+            .map_err(refuse)?;
+        let signature = BitString::from_bytes(&signer.sign(&message)?)
+            .map_err(|e| PkiError::encode("signature", e))?;
+        let certificate = builder
+            .assemble(signature, &CertificateSigner(signer))
+            .map_err(refuse)?;
+        let der = certificate
+            .to_der()
+            .map_err(|e| PkiError::encode("certificate", e))?;
+        Ok(pem::write("CERTIFICATE", &der))
+    }
+}
+
+impl BuilderProfile for Plan {
+    fn get_issuer(&self, _subject: &EncodedName) -> EncodedName {
+        self.issuer.clone()
+    }
+
+    fn get_subject(&self) -> EncodedName {
+        self.subject.clone()
+    }
+
+    fn build_extensions(
+        &self,
+        _key: SubjectPublicKeyInfoRef<'_>,
+        _issuer_key: SubjectPublicKeyInfoRef<'_>,
+        _tbs: &TbsCertificate,
+    ) -> x509_cert::builder::Result<Vec<Extension>> {
+        Ok(self.extensions.clone())
+    }
+}
+
+/// 127 random bits, always 16 octets: below 2^128 as Kubernetes' signer has it (S-07).
+fn random_serial() -> Result<SerialNumber, PkiError> {
+    let mut octets = <[u8; 16]>::try_generate()
+        .map_err(|e| key_error(format!("no randomness from the system: {e}")))?;
+    octets[0] = octets[0] & 0x7f | 0x40;
+    SerialNumber::new(&octets).map_err(|e| PkiError::encode("serial number", e))
+}
+
+fn time(at: Timestamp) -> Result<Time, PkiError> {
+    let refuse = |e: &dyn ToString| PkiError::encode(format!("time {at}"), e.to_string());
+    let seconds = u64::try_from(at.as_second()).map_err(|_| refuse(&"before 1970"))?;
+    DateTime::from_unix_duration(Duration::from_secs(seconds))
+        .map(Time::from)
+        .map_err(|e| refuse(&e))
+}

@@ -1,0 +1,112 @@
+//! Would the other side accept this certificate? Pure: the time is an argument, and nothing is read or written.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+use super::read;
+use crate::history::facts::{CertificateFacts, KeyFacts};
+
+/// What the leaf of a chain is to be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// A client shows it to the API server.
+    Client,
+    /// A kubelet or API server serves with it.
+    Server,
+}
+
+/// Does a path lead from the leaf to one of the roots, valid for `usage` at the moment `at`? All certificates are DER.
+///
+/// webpki judges the path. Go, hence Kubernetes, also wants the *root* to be within its validity, which webpki never looks at;
+/// so do we. webpki is the stricter one elsewhere: it refuses version 1 certificates, and a CA certificate as a leaf.
+///
+/// # Errors
+/// Why no path is acceptable.
+pub fn chain(
+    leaf: &[u8],
+    intermediates: &[&[u8]],
+    roots: &[&[u8]],
+    at: Timestamp,
+    usage: Usage,
+) -> Result<(), String> {
+    let time = u64::try_from(at.as_second())
+        .map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+        .map_err(|_| format!("cannot verify at {at}: it is before 1970"))?;
+    let leaf = CertificateDer::from(leaf);
+    let leaf = EndEntityCert::try_from(&leaf).map_err(|e| format!("leaf certificate: {e}"))?;
+    let intermediates: Vec<_> = intermediates
+        .iter()
+        .map(|der| CertificateDer::from(*der))
+        .collect();
+    let roots: Vec<_> = roots.iter().map(|der| CertificateDer::from(*der)).collect();
+    let anchors = roots
+        .iter()
+        .enumerate()
+        .map(|(index, root)| anchor(root, at).map_err(|e| format!("CA certificate {index}: {e}")));
+    // One stale CA in a bundle must not hide the good one next to it.
+    let (anchors, refused): (Vec<_>, Vec<_>) = anchors.partition(Result::is_ok);
+    let anchors: Vec<_> = anchors.into_iter().flatten().collect();
+    let refused: Vec<_> = refused.into_iter().filter_map(Result::err).collect();
+    let usage = match usage {
+        Usage::Client => KeyUsage::client_auth(),
+        Usage::Server => KeyUsage::server_auth(),
+    };
+    let algorithms = default_provider().signature_verification_algorithms.all;
+    leaf.verify_for_usage(
+        algorithms,
+        &anchors,
+        &intermediates,
+        time,
+        usage,
+        None,
+        None,
+    )
+    .map(drop)
+    .map_err(|e| match refused.is_empty() {
+        true => e.to_string(),
+        false => format!("{e} ({})", refused.join("; ")),
+    })
+}
+
+fn anchor<'a>(root: &'a CertificateDer<'_>, at: Timestamp) -> Result<TrustAnchor<'a>, String> {
+    let facts = read::certificate(root).map_err(|e| e.to_string())?;
+    if at < facts.not_before || at > facts.not_after {
+        return Err(format!(
+            "valid from {} to {}, not at {at}",
+            facts.not_before, facts.not_after
+        ));
+    }
+    anchor_from_trusted_cert(root).map_err(|e| e.to_string())
+}
+
+/// [`chain`] for certificates as the history holds them.
+///
+/// # Errors
+/// As [`chain`], and when a recorded certificate's `der` is not base64.
+pub fn chain_of(
+    leaf: &CertificateFacts,
+    intermediates: &[CertificateFacts],
+    roots: &[CertificateFacts],
+    at: Timestamp,
+    usage: Usage,
+) -> Result<(), String> {
+    let der = |facts: &CertificateFacts| {
+        let bad = |e| format!("recorded certificate {}: bad base64: {e}", facts.sha256);
+        STANDARD.decode(&facts.der).map_err(bad)
+    };
+    let all = |list: &[CertificateFacts]| list.iter().map(der).collect::<Result<Vec<_>, _>>();
+    let (leaf, intermediates, roots) = (der(leaf)?, all(intermediates)?, all(roots)?);
+    let intermediates: Vec<&[u8]> = intermediates.iter().map(Vec::as_slice).collect();
+    let roots: Vec<&[u8]> = roots.iter().map(Vec::as_slice).collect();
+    chain(&leaf, &intermediates, &roots, at, usage)
+}
+
+/// Is the certificate for this very key?
+pub fn same_key(certificate: &CertificateFacts, key: &KeyFacts) -> bool {
+    certificate.key.spki_sha256 == key.spki_sha256
+}
