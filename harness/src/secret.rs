@@ -301,3 +301,162 @@ fn at(path: &Path) -> impl Fn(io::Error) -> ScanError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::pki::PrivateKey;
+
+    const BOOTSTRAP: &str = "abcdef.0123456789abcdef";
+
+    #[test]
+    fn secret_never_prints() {
+        let secret = Secret::new("hidden");
+        assert_eq!(
+            format!("{secret} {secret:?} {:?}", Some(&secret)),
+            "[secret] [secret] Some([secret])"
+        );
+        assert_eq!(*secret.expose(), "hidden");
+    }
+
+    #[rstest]
+    #[case::whole("Authorization: Bearer abcdef.0123456789abcdef\n")]
+    #[case::secret_part("token-secret: 0123456789abcdef")]
+    #[case::base64("token-secret: MDEyMzQ1Njc4OWFiY2RlZg==")]
+    fn token_is_found(#[case] text: &str) {
+        let vault = Vault::new();
+        vault.register(BOOTSTRAP);
+        assert_eq!(vault.clone().scan(text.as_bytes()), Some("token"));
+        assert!(!vault.scrub(text).contains("0123456789abcdef"));
+        assert_eq!(vault.scan(vault.scrub(text).as_bytes()), None);
+    }
+
+    #[test]
+    fn token_id_is_public() {
+        let vault = Vault::new();
+        vault.register(BOOTSTRAP);
+        assert_eq!(
+            vault.scan(b"system:bootstrap:abcdef bootstrap-token-abcdef"),
+            None
+        );
+        assert_eq!(
+            vault.scrub("user abcdef, Bearer abcdef.0123456789abcdef!"),
+            "user abcdef, Bearer [secret]!"
+        );
+    }
+
+    #[rstest]
+    fn base64_is_found_at_any_alignment(
+        #[values(0, 1, 2, 3, 4)] lead: usize,
+        #[values("", "x", "xy")] tail: &str,
+    ) {
+        let vault = Vault::new();
+        vault.register("p\u{fe}\u{ff}>>??/\"quoted");
+        let text = format!("{}p\u{fe}\u{ff}>>??/\"quoted{tail}", "_".repeat(lead));
+        assert_eq!(vault.scan(STANDARD.encode(&text).as_bytes()), Some("token"));
+        assert_eq!(vault.scan(URL_SAFE.encode(&text).as_bytes()), Some("token"));
+        assert_eq!(
+            vault.scan(serde_json::to_string(&text).unwrap().as_bytes()),
+            Some("token")
+        );
+        assert_eq!(vault.scan(text.as_bytes()), Some("token"));
+    }
+
+    #[test]
+    fn key_is_found_in_every_form() {
+        let vault = Vault::new();
+        let key = PrivateKey::generate().unwrap();
+        let pem = key.pem().expose();
+        vault.register(pem);
+        let first = pem.lines().nth(1).unwrap();
+        let one_line: String = pem.lines().filter(|line| !line.contains('-')).collect();
+        let escaped = first.replace('/', "\\/");
+        for text in [
+            first,
+            &one_line,
+            &escaped,
+            &STANDARD.encode(first),
+            &STANDARD.encode(format!(" {first}")),
+        ] {
+            assert_eq!(vault.scan(text.as_bytes()), Some("private key"), "{text}");
+        }
+    }
+
+    #[test]
+    fn unregistered_key_block_is_found_but_not_hidden() {
+        let vault = Vault::new();
+        let pem = PrivateKey::generate().unwrap().pem().expose().clone();
+        assert_eq!(vault.scan(pem.as_bytes()), Some("PRIVATE KEY block"));
+        assert_eq!(
+            vault.scan(STANDARD.encode(&pem).as_bytes()),
+            Some("PRIVATE KEY block")
+        );
+        assert_eq!(vault.scrub(&pem), pem);
+    }
+
+    /// The tail of a PKCS#8 file is the public key, which the certificate shows too: no leak.
+    #[test]
+    fn public_half_is_no_secret() {
+        use p256::pkcs8::{EncodePrivateKey, LineEnding};
+        let vault = Vault::new();
+        let key = PrivateKey::generate().unwrap();
+        let pem = p256::SecretKey::from_sec1_pem(key.pem().expose())
+            .unwrap()
+            .to_pkcs8_pem(LineEnding::LF)
+            .unwrap();
+        vault.register(&pem);
+        let lines: Vec<_> = pem.lines().collect();
+        assert_eq!(vault.scan(lines[1].as_bytes()), Some("private key"));
+        assert!(lines[3].len() >= SHORTEST_KEY_LINE);
+        assert_eq!(vault.scan(lines[3].as_bytes()), None);
+    }
+
+    #[test]
+    fn short_and_empty_values_are_not_taken() {
+        let vault = Vault::new();
+        vault.register("");
+        vault.register("a.b");
+        assert_eq!(vault.scrub("a.b and nothing"), "a.b and nothing");
+    }
+
+    #[test]
+    fn folder_is_searched_and_places_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        fs::write(dir.path().join("clean.log"), "nothing").unwrap();
+        fs::write(
+            dir.path().join("sub/b.log"),
+            [b"\xff\xfe token ".as_slice(), BOOTSTRAP.as_bytes()].concat(),
+        )
+        .unwrap();
+        fs::write(
+            dir.path().join("a.pem"),
+            "-----BEGIN RSA PRIVATE KEY-----\n",
+        )
+        .unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
+        let vault = Vault::new();
+        vault.register(BOOTSTRAP);
+        let leak = |file: &str, offset, what| Leak {
+            file: dir.path().join(file),
+            offset,
+            what,
+        };
+        let expected = vec![
+            leak("a.pem", 15, "PRIVATE KEY block"),
+            leak("sub/b.log", 9, "token"),
+        ];
+        assert_eq!(vault.scan_dir(dir.path()).unwrap(), expected);
+        assert!(
+            vault
+                .scan_dir(&dir.path().join("missing"))
+                .unwrap_err()
+                .to_string()
+                .contains("missing")
+        );
+    }
+}

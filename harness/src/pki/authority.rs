@@ -368,3 +368,193 @@ fn time(at: Timestamp) -> Result<Time, PkiError> {
         .map(Time::from)
         .map_err(|e| refuse(&e))
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::history::facts::CertificateFacts;
+    use crate::pki::{RequestBuilder, node_subject, verify};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn facts(pem: &str) -> CertificateFacts {
+        read::certificates_from_pem(pem.as_bytes())
+            .unwrap()
+            .remove(0)
+    }
+
+    fn authority() -> Authority {
+        Authority::new("kubernetes", Validity::for_next(HOUR)).unwrap()
+    }
+
+    #[test]
+    fn ca_is_as_client_go_makes_it() {
+        let ca = facts(authority().certificate_pem());
+        assert_eq!(ca.version, 3);
+        assert_eq!((ca.ca, ca.basic_constraints_critical), (Some(true), true));
+        assert_eq!(
+            ca.key_usage,
+            ["digital signature", "key encipherment", "cert sign"]
+        );
+        assert!(ca.key_usage_critical);
+        assert_eq!(ca.subject, ca.issuer);
+        assert!(ca.subject_key_id.is_some());
+        assert_eq!(ca.subject_key_id, ca.authority_key_id);
+        assert_eq!(
+            (ca.key.algorithm.as_str(), ca.key.parameters.as_str()),
+            ("ECDSA", "P-256")
+        );
+    }
+
+    #[test]
+    fn client_keeps_every_organization_in_order() {
+        let ca = authority();
+        let groups = ["system:nodes", "system:masters", "a,b=c"];
+        let issued = ca
+            .issue_client("system:node:n1", &groups, Validity::for_next(HOUR))
+            .unwrap();
+        let client = facts(&issued.certificate_pem);
+        assert_eq!(client.subject.organizations, groups);
+        assert_eq!(
+            client.subject.common_name.as_deref(),
+            Some("system:node:n1")
+        );
+        assert_eq!(client.ext_key_usage, ["client auth"]);
+        let key = PrivateKey::from_pem(issued.key_pem.expose()).unwrap();
+        assert!(verify::same_key(&client, &key.facts().unwrap()));
+    }
+
+    #[test]
+    fn server_has_its_names() {
+        let names = [
+            AltName::Dns("localhost".into()),
+            AltName::Ip("127.0.0.1".parse().unwrap()),
+            AltName::Ip("::1".parse().unwrap()),
+        ];
+        let issued = authority()
+            .issue_server("kube-apiserver", &names, Validity::for_next(HOUR))
+            .unwrap();
+        let server = facts(&issued.certificate_pem);
+        assert_eq!(server.dns, ["localhost"]);
+        assert_eq!(
+            server.ips,
+            ["127.0.0.1", "::1"].map(|ip| ip.parse::<std::net::IpAddr>().unwrap())
+        );
+        assert_eq!(server.ext_key_usage, ["server auth"]);
+    }
+
+    /// S-07, field by field.
+    #[test]
+    fn signs_as_kubernetes_does() {
+        let ca = authority();
+        let (request, _) = RequestBuilder::node("n1")
+            .ca(true)
+            .usages(&["cert sign"])
+            .build()
+            .unwrap();
+        let validity = Validity::for_next(HOUR);
+        let options = SignOptions::new(validity, &["digital signature", "client auth"]);
+        let signed = facts(&ca.sign_request(&request, &options).unwrap());
+        let asked = read::request(request.as_bytes()).unwrap();
+        assert_eq!(signed.subject, node_subject("n1"));
+        assert_eq!(signed.key, asked.key);
+        assert_eq!(
+            (signed.ca, signed.basic_constraints_critical),
+            (Some(false), true)
+        );
+        assert_eq!(
+            (signed.key_usage.as_slice(), signed.key_usage_critical),
+            (&["digital signature".to_owned()][..], true)
+        );
+        assert_eq!(
+            (
+                signed.ext_key_usage.as_slice(),
+                signed.ext_key_usage_critical
+            ),
+            (&["client auth".to_owned()][..], false)
+        );
+        assert_eq!(signed.subject_key_id, None);
+        assert_eq!(
+            signed.authority_key_id,
+            facts(ca.certificate_pem()).subject_key_id
+        );
+        assert_eq!(signed.not_after.as_second(), validity.not_after.as_second());
+        assert!(signed.dns.is_empty() && signed.other_extensions.is_empty());
+        assert_eq!(signed.serial.len(), 32);
+        let again = facts(&ca.sign_request(&request, &options).unwrap());
+        assert_ne!(signed.serial, again.serial);
+    }
+
+    #[test]
+    fn rogue_options_work() {
+        let ca = authority();
+        let asked_for = AltName::Dns("n1".into());
+        let (request, key) = RequestBuilder::node("n1")
+            .alt_names([asked_for])
+            .build()
+            .unwrap();
+        let mut options = SignOptions::new(Validity::for_next(HOUR), &["client auth", "1.2.3.4"]);
+        assert_eq!(
+            facts(&ca.sign_request(&request, &options).unwrap()).dns,
+            ["n1"]
+        );
+        options.subject = Some(node_subject("n2"));
+        options.alt_names = Some(vec![
+            AltName::Uri("spiffe://n2".into()),
+            AltName::Email("a@b".into()),
+        ]);
+        options.ca = true;
+        options.foreign_key = true;
+        let rogue = facts(&ca.sign_request(&request, &options).unwrap());
+        let key = PrivateKey::from_pem(key.expose()).unwrap().facts().unwrap();
+        assert_eq!(rogue.subject, node_subject("n2"));
+        assert_eq!(
+            (rogue.uris, rogue.emails, rogue.dns),
+            (vec!["spiffe://n2".into()], vec!["a@b".into()], vec![])
+        );
+        assert_eq!(
+            (rogue.ca, rogue.ext_key_usage),
+            (Some(true), vec!["client auth".into(), "1.2.3.4".into()])
+        );
+        assert!(rogue.subject_key_id.is_some());
+        assert_ne!(rogue.key, key);
+    }
+
+    #[test]
+    fn ca_comes_back_from_its_files() {
+        let ca = authority();
+        let back = Authority::from_pem(ca.certificate_pem(), ca.key_pem().expose()).unwrap();
+        let issued = back
+            .issue_client("u", &[], Validity::for_next(HOUR))
+            .unwrap();
+        assert_eq!(
+            facts(&issued.certificate_pem).issuer.common_name.as_deref(),
+            Some("kubernetes")
+        );
+    }
+
+    #[rstest]
+    #[case::key_of_another(authority().key_pem().expose().clone(), "belongs together")]
+    #[case::no_key("hello".into(), "no PRIVATE KEY block")]
+    #[case::garbage("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".into(), "cannot use")]
+    #[case::encrypted("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n".into(), "encrypted")]
+    fn unusable_ca_key_is_refused(#[case] key: String, #[case] why: &str) {
+        let error = Authority::from_pem(authority().certificate_pem(), &key)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(why), "{error}");
+    }
+
+    #[test]
+    fn leaf_is_refused_as_ca() {
+        let leaf = authority()
+            .issue_client("u", &[], Validity::for_next(HOUR))
+            .unwrap();
+        let error = Authority::from_pem(&leaf.certificate_pem, leaf.key_pem.expose())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no CA certificate"), "{error}");
+    }
+}

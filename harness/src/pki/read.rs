@@ -355,3 +355,133 @@ fn is_described(extension: &X509Extension<'_>) -> bool {
     ];
     described.contains(&extension.oid.to_id_string().as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::pki::{AltName, Authority, Issued, RequestBuilder, Validity};
+
+    fn issued() -> Issued {
+        let validity = Validity::for_next(Duration::from_secs(60));
+        let ca = Authority::new("ca", validity).unwrap();
+        ca.issue_server(
+            "s",
+            &[AltName::Dns("a".into()), AltName::Ip([127, 0, 0, 1].into())],
+            validity,
+        )
+        .unwrap()
+    }
+
+    /// As the kubelet writes it: certificate first, then the key (K-14).
+    fn kubelet_file() -> String {
+        let issued = issued();
+        issued.certificate_pem + issued.key_pem.expose()
+    }
+
+    #[test]
+    fn kubelet_file_gives_both_halves() {
+        let (file, vault) = (kubelet_file(), Vault::new());
+        let facts = pem_file(file.as_bytes(), &vault);
+        let [certificate, key] = &facts.blocks[..] else {
+            panic!("{facts:?}")
+        };
+        let (certificate, key) = (
+            certificate.certificate.as_ref().unwrap(),
+            key.private_key.as_ref().unwrap(),
+        );
+        assert_eq!(&certificate.key, key);
+        let json = serde_json::to_string(&facts).unwrap();
+        assert_eq!(vault.scan(json.as_bytes()), None);
+        assert_eq!(serde_json::from_str::<PemFacts>(&json).unwrap(), facts);
+        let body = file.lines().rev().nth(3).unwrap();
+        assert_eq!(vault.scan(body.as_bytes()), Some("private key"));
+    }
+
+    #[rstest]
+    #[case::empty("", &["the file is empty"])]
+    #[case::garbage("\u{0}\u{1}hello", &["no PEM block"])]
+    #[case::no_end("-----BEGIN CERTIFICATE-----\nAAAA\n", &["truncated: no END line"])]
+    #[case::body("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", &["the block is empty"])]
+    #[case::base64("-----BEGIN X-----\n!!!!\n-----END X-----\n", &["bad base64"])]
+    #[case::labels("-----BEGIN X-----\nAAAA\n-----END Y-----\n", &["does not match"])]
+    #[case::boundary("-----BEGIX X-----\nAAAA\n-----END X-----\n", &["damaged BEGIN", "without BEGIN"])]
+    #[case::key("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n", &["cannot use"])]
+    #[case::der("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &["bad DER"])]
+    fn damage_is_named(#[case] file: &str, #[case] errors: &[&str]) {
+        let blocks = pem_file(file.as_bytes(), &Vault::new()).blocks;
+        assert_eq!(blocks.len(), errors.len(), "{blocks:?}");
+        for (block, error) in blocks.iter().zip(errors) {
+            assert!(block.error.as_ref().unwrap().contains(error), "{block:?}");
+        }
+    }
+
+    #[test]
+    fn truncated_key_is_still_a_secret() {
+        let file = kubelet_file();
+        let cut = file.rfind("-----END").unwrap();
+        let vault = Vault::new();
+        let blocks = pem_file(&file.as_bytes()[..cut], &vault).blocks;
+        assert_eq!(
+            blocks[1].error.as_deref(),
+            Some("PEM: truncated: no END line")
+        );
+        let line = file[..cut].lines().rev().nth(1).unwrap();
+        assert_eq!(vault.scan(line.as_bytes()), Some("private key"));
+    }
+
+    #[test]
+    fn text_between_blocks_is_skipped() {
+        let file = format!("subject=CN=x\n{}\n# the key\n", kubelet_file()).replace('\n', "\r\n");
+        let blocks = pem_file(file.as_bytes(), &Vault::new()).blocks;
+        assert_eq!(blocks.len(), 2);
+        assert!(blocks.iter().all(|block| block.error.is_none()));
+    }
+
+    #[rstest]
+    #[case(&[0, 0x80], "80")]
+    #[case(&[0], "00")]
+    #[case(&[1, 2], "0102")]
+    fn serial_has_no_sign_octet(#[case] raw: &[u8], #[case] hex: &str) {
+        assert_eq!(serial(raw), hex);
+    }
+
+    #[test]
+    fn year_9999_saturates() {
+        assert_eq!(timestamp(253_402_300_799), Timestamp::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>) {
+            let _ = (certificate(&bytes), request(&bytes), public_key(&bytes), certificates_from_pem(&bytes));
+            prop_assert!(!pem_file(&bytes, &Vault::new()).blocks.is_empty());
+        }
+
+        #[test]
+        fn damaged_der_is_survived(changes: Vec<(prop::sample::Index, u8)>, cut: prop::sample::Index) {
+            thread_local! {
+                static DER: [Vec<u8>; 2] = [
+                    certificate_ders(issued().certificate_pem.as_bytes()).unwrap().remove(0),
+                    request_der(RequestBuilder::node("n").ca(true).build().unwrap().0.as_bytes()).unwrap(),
+                ];
+            }
+            for mut der in DER.with(Clone::clone) {
+                for (index, byte) in &changes {
+                    let at = index.index(der.len());
+                    der[at] = *byte;
+                }
+                for label in ["CERTIFICATE", "CERTIFICATE REQUEST", "PRIVATE KEY"] {
+                    let whole = crate::pki::pem::write(label, &der);
+                    let _ = (certificate(&der), request(whole.as_bytes()));
+                    let file = &whole.as_bytes()[..cut.index(whole.len())];
+                    prop_assert!(!pem_file(file, &Vault::new()).blocks.is_empty());
+                }
+            }
+        }
+    }
+}

@@ -129,3 +129,106 @@ impl RequestBuilder {
         Ok(extensions)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::read;
+
+    #[test]
+    fn node_request_is_what_the_kubelet_sends() {
+        let (pem, key) = RequestBuilder::node("n1").build().unwrap();
+        let facts = read::request(pem.as_bytes()).unwrap();
+        assert_eq!(facts.subject, node_subject("n1"));
+        assert!(facts.signature_valid);
+        assert!(facts.requested_extensions.is_empty() && facts.dns.is_empty());
+        assert!(key.expose().starts_with("-----BEGIN EC PRIVATE KEY-----"));
+        assert_eq!(
+            facts.key,
+            PrivateKey::from_pem(key.expose()).unwrap().facts().unwrap()
+        );
+    }
+
+    #[test]
+    fn hostile_request_keeps_all_it_asks_for() {
+        let subject = Name {
+            common_name: Some("system:node:ü\0x".into()),
+            organizations: vec!["system:nodes".into(), "system:masters".into()],
+            other: vec!["OU=a=b".into(), "1.2.3.4=x".into()],
+        };
+        let (pem, _) = RequestBuilder::new(subject.clone())
+            .alt_names([
+                AltName::Dns("evil".into()),
+                AltName::Ip("fd00::1".parse().unwrap()),
+                AltName::Email("a@b".into()),
+                AltName::Uri("spiffe://x".into()),
+            ])
+            .usages(&["cert sign", "any"])
+            .ca(true)
+            .extension("1.2.3.5", true, &[5, 0])
+            .unwrap()
+            .build()
+            .unwrap();
+        let facts = read::request(pem.as_bytes()).unwrap();
+        assert_eq!(facts.subject, subject);
+        assert_eq!(
+            facts.requested_extensions,
+            [
+                "2.5.29.15",
+                "2.5.29.37",
+                "2.5.29.19",
+                "2.5.29.17",
+                "1.2.3.5"
+            ]
+        );
+        assert_eq!(
+            (facts.dns, facts.emails),
+            (vec!["evil".into()], vec!["a@b".into()])
+        );
+        assert_eq!(
+            (facts.uris, facts.ips),
+            (vec!["spiffe://x".into()], vec!["fd00::1".parse().unwrap()])
+        );
+        assert!(facts.signature_valid);
+    }
+
+    #[test]
+    fn empty_subject_is_possible() {
+        let (pem, _) = RequestBuilder::new(Name::default()).build().unwrap();
+        assert_eq!(
+            read::request(pem.as_bytes()).unwrap().subject,
+            Name::default()
+        );
+    }
+
+    #[test]
+    fn signature_can_be_broken_and_key_reused() {
+        let key = PrivateKey::generate().unwrap();
+        let (good, _) = RequestBuilder::node("n1").key(key.clone()).build().unwrap();
+        let (bad, _) = RequestBuilder::node("n1")
+            .key(key)
+            .broken_signature()
+            .build()
+            .unwrap();
+        let (good, bad) = (
+            read::request(good.as_bytes()).unwrap(),
+            read::request(bad.as_bytes()).unwrap(),
+        );
+        assert!(good.signature_valid && !bad.signature_valid);
+        assert_eq!(good.key, bad.key);
+    }
+
+    #[test]
+    fn what_cannot_be_encoded_is_named() {
+        let error = RequestBuilder::node("n1")
+            .alt_names([AltName::Dns("ü".into())])
+            .build()
+            .unwrap_err();
+        assert!(error.to_string().contains("ü"), "{error}");
+        let error = RequestBuilder::node("n1")
+            .usages(&["client-auth"])
+            .build()
+            .unwrap_err();
+        assert!(error.to_string().contains("client-auth"), "{error}");
+    }
+}
