@@ -133,8 +133,8 @@ impl Vault {
         let mut registry = self.lock();
         for line in secret.lines().map(str::trim) {
             registry.add(line, TOKEN);
-            if let Some((_, last)) = line.rsplit_once('.') {
-                registry.add(last, TOKEN);
+            if let Some(part) = secret_part(line) {
+                registry.add(part, TOKEN);
             }
         }
     }
@@ -236,6 +236,15 @@ impl Searcher {
             automaton: automaton.expect("the secrets of a run fit into memory"),
             names: patterns.iter().map(|(_, what)| *what).collect(),
         }
+    }
+}
+
+/// The part of a token that proves something: a bootstrap token's secret, a JWT's signature. The parts before it are public.
+fn secret_part(token: &str) -> Option<&str> {
+    match token.split('.').collect::<Vec<_>>()[..] {
+        [id, secret] if id.len() == 6 && secret.len() == 16 => Some(secret),
+        [_, _, signature] => Some(signature),
+        _ => None,
     }
 }
 
@@ -349,6 +358,17 @@ mod tests {
         );
     }
 
+    #[test]
+    fn signature_of_a_jwt_is_secret() {
+        let vault = Vault::new();
+        vault.register("eyJhbGciOiJ9.eyJpc3MiOiJr.c2lnbmF0dXJl");
+        assert_eq!(
+            vault.scrub("eyJhbGciOiJ9.eyJpc3MiOiJr."),
+            "eyJhbGciOiJ9.eyJpc3MiOiJr."
+        );
+        assert_eq!(vault.scrub("sig=c2lnbmF0dXJl"), "sig=[secret]");
+    }
+
     #[rstest]
     fn base64_is_found_at_any_alignment(
         #[values(0, 1, 2, 3, 4)] lead: usize,
@@ -420,7 +440,11 @@ mod tests {
         let vault = Vault::new();
         vault.register("");
         vault.register("a.b");
-        assert_eq!(vault.scrub("a.b and nothing"), "a.b and nothing");
+        vault.register("my.kubelet-bootstrap");
+        assert_eq!(
+            vault.scrub("a.b, kubelet-bootstrap"),
+            "a.b, kubelet-bootstrap"
+        );
     }
 
     #[test]

@@ -353,7 +353,7 @@ impl BuilderProfile for Plan {
     }
 }
 
-/// 127 random bits, always 16 octets: below 2^128 as Kubernetes' signer has it (S-07).
+/// 126 random bits, always 16 octets: positive and below 2^128 as Kubernetes' signer has it (S-07).
 fn random_serial() -> Result<SerialNumber, PkiError> {
     let mut octets = <[u8; 16]>::try_generate()
         .map_err(|e| key_error(format!("no randomness from the system: {e}")))?;

@@ -170,8 +170,26 @@ mod tests {
             facts(ca.certificate_pem()),
             facts(other.certificate_pem()),
         );
-        assert!(chain_of(&leaf, &[], &[ca.clone()], during(), Usage::Server).is_err());
-        assert!(chain_of(&leaf, &[], &[other.clone()], during(), Usage::Client).is_err());
+        assert!(
+            chain_of(
+                &leaf,
+                &[],
+                std::slice::from_ref(&ca),
+                during(),
+                Usage::Server
+            )
+            .is_err()
+        );
+        assert!(
+            chain_of(
+                &leaf,
+                &[],
+                std::slice::from_ref(&other),
+                during(),
+                Usage::Client
+            )
+            .is_err()
+        );
         assert!(chain_of(&leaf, &[], &[], during(), Usage::Client).is_err());
         assert_eq!(
             chain_of(&leaf, &[], &[other, ca], during(), Usage::Client),
