@@ -12,6 +12,8 @@ mod resolver;
 mod source;
 mod store;
 mod sums;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod version;
 

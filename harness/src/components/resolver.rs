@@ -314,7 +314,7 @@ impl Resolver {
     fn install(&self, package: Package, roles: &[Role]) -> Result<(), ComponentError> {
         let mut attempts = vec![Attempt {
             source: SourceKind::Store,
-            reason: format!("{} has not got it", self.store.root().display()),
+            reason: format!("it is not in {}", self.store.root().display()),
         }];
         if self.options.source == Some(SourceKind::Store) {
             return Err(unavailable(package, roles, attempts));
@@ -333,7 +333,7 @@ impl Resolver {
         if self.options.mirror.is_none() && self.allows(SourceKind::Mirror) {
             attempts.push(Attempt {
                 source: SourceKind::Mirror,
-                reason: "TLSBOOT_MIRROR is not set; a folder or URL that `tlsboot components export` wrote serves".into(),
+                reason: "TLSBOOT_MIRROR is not set (to a folder or URL that `tlsboot components export` wrote)".into(),
             });
         }
         for source in self

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -135,6 +135,8 @@ pub(super) struct Hashing<'a> {
     inner: &'a mut dyn Read,
     task: Option<&'a mut Task>,
     hasher: Sha256,
+    /// The first failure: after it a reader may claim that this was the end.
+    failed: Option<(io::ErrorKind, String)>,
 }
 
 impl<'a> Hashing<'a> {
@@ -143,11 +145,15 @@ impl<'a> Hashing<'a> {
             inner,
             task,
             hasher: Sha256::new(),
+            failed: None,
         }
     }
 
     /// Reads to the end and gives the SHA-256 of all that was read, hex.
     pub(super) fn finish(mut self) -> io::Result<String> {
+        if let Some((kind, text)) = self.failed {
+            return Err(io::Error::new(kind, text));
+        }
         io::copy(&mut self, &mut io::sink())?;
         Ok(hex::encode(self.hasher.finalize()))
     }
@@ -155,7 +161,11 @@ impl<'a> Hashing<'a> {
 
 impl Read for Hashing<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
+        let count = self.inner.read(buffer).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failed = Some((error.kind(), error.to_string()));
+            }
+        })?;
         self.hasher.update(&buffer[..count]);
         if let Some(task) = &mut self.task {
             task.add(count as u64);
@@ -165,10 +175,7 @@ impl Read for Hashing<'_> {
 }
 
 /// The SHA-256 of a file, hex.
-pub(super) fn sha256_of_file(
-    path: &std::path::Path,
-    task: Option<&mut Task>,
-) -> io::Result<String> {
+pub(super) fn sha256_of_file(path: &Path, task: Option<&mut Task>) -> io::Result<String> {
     Hashing::new(&mut File::open(path)?, task).finish()
 }
 

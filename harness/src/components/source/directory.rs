@@ -97,15 +97,13 @@ impl Directory {
     fn inspect(&self, path: &Path) -> Result<Inspection, ComponentError> {
         let metadata = path.metadata().map_err(io_error("cannot read", path))?;
         let identity = Identity::of(&metadata);
-        let record = self.inspected.join(hex::encode(
-            &Sha256::digest(path.as_os_str().as_encoded_bytes())[..16],
-        ));
         // what a wrapper starts may change while the wrapper does not
         let keep = is_elf(path).map_err(io_error("cannot read", path))?;
-        let known =
-            || -> Option<Inspection> { serde_json::from_slice(&fs::read(&record).ok()?).ok() };
-        if let Some(inspection) = known().filter(|known| keep && known.file == identity) {
-            return Ok(inspection);
+        if let Some(known) = self
+            .recall(path)
+            .filter(|known| keep && known.file == identity)
+        {
+            return Ok(known);
         }
         let inspection = Inspection {
             version: ask_version(path)?,
@@ -113,14 +111,27 @@ impl Directory {
             file: identity,
         };
         if keep {
-            // without the record the executable is only asked again
-            let _ = fs::create_dir_all(&self.inspected);
-            let _ = write_atomically(
-                &record,
-                &serde_json::to_vec(&inspection).unwrap_or_default(),
-            );
+            self.remember(path, &inspection);
         }
         Ok(inspection)
+    }
+
+    fn recall(&self, path: &Path) -> Option<Inspection> {
+        serde_json::from_slice(&fs::read(self.record(path)).ok()?).ok()
+    }
+
+    /// Best effort: without the record the executable is only asked again.
+    fn remember(&self, path: &Path, inspection: &Inspection) {
+        let _ = fs::create_dir_all(&self.inspected);
+        let _ = write_atomically(
+            &self.record(path),
+            &serde_json::to_vec(inspection).unwrap_or_default(),
+        );
+    }
+
+    fn record(&self, path: &Path) -> PathBuf {
+        let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+        self.inspected.join(hex::encode(&digest[..16]))
     }
 }
 
@@ -187,5 +198,36 @@ fn no_version(path: &Path, reason: &str) -> ComponentError {
         reason: format!(
             "`--version` gives no version: {reason}; a wrapper must pass its arguments on"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executable_is_asked_once_until_it_changes() {
+        let lab = tempfile::tempdir().unwrap();
+        let kubelet = lab.path().join("kubelet");
+        fs::write(&kubelet, b"\x7fELF, but nothing that can be run").unwrap();
+        let directory = Directory::open(lab.path(), &lab.path().join("cache")).unwrap();
+        let path = directory.folder.join("kubelet");
+        let known = Inspection {
+            file: Identity::of(&path.metadata().unwrap()),
+            version: "1.33.4+k3s1".into(),
+            sha256: "a".repeat(64),
+        };
+        directory.remember(&path, &known);
+        assert_eq!(
+            directory.version(Role::Kubelet).unwrap(),
+            Version::new(1, 33, 4)
+        );
+
+        fs::write(&kubelet, b"\x7fELF, another").unwrap();
+        let error = directory.version(Role::Kubelet).unwrap_err().to_string();
+        assert!(
+            error.contains("kubelet: `--version` gives no version: it cannot be run"),
+            "{error}"
+        );
     }
 }
