@@ -1,5 +1,11 @@
-//! tlsboot
+//! tlsboot: an end-to-end conformance suite for kubelet TLS bootstrapping and certificate rotation.
+//!
+//! Three planes over a history: [`drive`] does things to a real cluster, [`observe`] records what happens,
+//! [`check`] judges the record. [`run`] joins them for one scenario on one target.
 
+pub mod check;
+pub mod components;
 pub mod history;
 pub mod pki;
+pub mod scenario;
 pub mod secret;

@@ -1,0 +1,49 @@
+// Command kube is Kubernetes' API server, controller manager and kubelet in one executable.
+//
+// The name that it is called by chooses the component, so the store links kube-apiserver, kube-controller-manager
+// and kubelet to it. One executable shares what the three have in common: a third of the build time and size.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"k8s.io/component-base/cli"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+)
+
+var applets = map[string]any{
+	"kube-apiserver":          apiserver.NewAPIServerCommand,
+	"kube-controller-manager": controllermanager.NewControllerManagerCommand,
+	"kubelet":                 kubelet.NewKubeletCommand,
+}
+
+// command calls a component's constructor, whose signature depends on the Kubernetes version:
+// NewKubeletCommand takes a context from 1.35 on.
+func command(constructor any) *cobra.Command {
+	switch constructor := constructor.(type) {
+	case func() *cobra.Command:
+		return constructor()
+	case func(context.Context) *cobra.Command:
+		return constructor(context.Background())
+	default:
+		fmt.Fprintf(os.Stderr, "kube: this Kubernetes version's constructor is a %T: teach main.go to call it\n", constructor)
+		os.Exit(2)
+		return nil
+	}
+}
+
+func main() {
+	name := filepath.Base(os.Args[0])
+	constructor, known := applets[name]
+	if !known {
+		fmt.Fprintf(os.Stderr, "kube: called as %q: link it to kube-apiserver, kube-controller-manager or kubelet\n", name)
+		os.Exit(2)
+	}
+	os.Exit(cli.Run(command(constructor)))
+}

@@ -1,0 +1,186 @@
+//! Certificates, field by field, as the signer of this version makes them (catalogue S-04 to S-07, C-08).
+
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::compare::{Compare, NONE, list};
+use super::state::CsrState;
+use super::{Match, Matcher, Moment, Role, State};
+use crate::history::What;
+use crate::history::event::{NODE_USER_PREFIX, Recorder};
+use crate::history::facts::CertificateFacts;
+use crate::pki::{read, verify};
+
+/// A certificate that was issued to a node. Whatever is not said here is as Kubernetes' signer makes it:
+/// subject, alternative names, usages, constraints, identifiers, key, chain, serial number and validity are all checked.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Certificate {
+    /// The node.
+    pub node: String,
+    /// Which of its certificates.
+    pub role: Role,
+    /// Its number among those issued, from 1.
+    #[serde(default = "first")]
+    pub number: usize,
+    /// How long it is valid from the moment of signing, where neither the signer's duration nor
+    /// `expirationSeconds` says so.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub valid_for: Option<SignedDuration>,
+    /// It ends with the CA that signed it (catalogue S-06).
+    #[serde(default)]
+    pub ends_with_ca: bool,
+}
+
+fn first() -> usize {
+    1
+}
+
+/// Clocks differ by nothing here, but certificates have whole seconds and events come a moment later.
+const CLOCK_ROOM: SignedDuration = SignedDuration::from_secs(2);
+/// S-07: a random serial number below 2^128, so at most 32 hex digits.
+const SERIAL_DIGITS: usize = 32;
+
+impl Matcher for Certificate {
+    fn recorders(&self) -> &'static [Recorder] {
+        &[Recorder::Csr]
+    }
+
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        let What::Csr(event) = &moment.event.what else { return Match::Other };
+        let issued = moment.state.issued(&self.node, self.role);
+        let Some((csr, certificate)) = issued.get(self.number.wrapping_sub(1)) else { return Match::Other };
+        if csr.now.uid != event.uid {
+            return Match::Other;
+        }
+        let mut compare = Compare::default();
+        compare.holds("certificates", csr.now.certificates.len() == 1, 1, csr.now.certificates.len());
+        self.names(&mut compare, csr, certificate);
+        usages(&mut compare, csr, certificate, self.role);
+        constraints(&mut compare, certificate);
+        serial(&mut compare, moment.state, certificate);
+        compare.holds(
+            "key",
+            certificate.key == csr.now.request.key,
+            format!("the one of the CSR ({})", csr.now.request.key.spki_sha256),
+            &certificate.key.spki_sha256,
+        );
+        self.chain_and_validity(&mut compare, moment, csr, certificate);
+        compare.or_wrong()
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn lint(&self) -> Option<String> {
+        (self.number == 0).then(|| "certificates are counted from 1".into())
+    }
+}
+
+impl Certificate {
+    fn names(&self, compare: &mut Compare, csr: &CsrState, certificate: &CertificateFacts) {
+        let subject = &certificate.subject;
+        let request = &csr.now.request;
+        compare
+            .holds("version", certificate.version == 3, 3, certificate.version)
+            .text("subject.commonName", Some(&format!("{NODE_USER_PREFIX}{}", self.node)), subject.common_name.as_deref())
+            .set("subject.organizations", Some(&["system:nodes".to_owned()]), &subject.organizations)
+            .holds("subject", subject.other.is_empty(), "only CN and O", list(&subject.other));
+        let (dns, ips) = match self.role {
+            Role::Client => (Vec::new(), Vec::new()),
+            Role::Serving => (request.dns.clone(), request.ips.clone()),
+        };
+        compare
+            .holds("dns", certificate.dns == dns, list(&dns), list(&certificate.dns))
+            .holds("ips", certificate.ips == ips, list(&ips), list(&certificate.ips))
+            .holds("emails", certificate.emails.is_empty(), NONE, list(&certificate.emails))
+            .holds("uris", certificate.uris.is_empty(), NONE, list(&certificate.uris));
+        if self.role == Role::Serving {
+            compare.holds("dns, ips", !(dns.is_empty() && ips.is_empty()), "at least one", NONE);
+        }
+    }
+
+    fn chain_and_validity(&self, compare: &mut Compare, moment: &Moment<'_>, csr: &CsrState, certificate: &CertificateFacts) {
+        let roots = moment.state.signers.get(self.role.signer_name()).cloned().unwrap_or_default();
+        let roots: Vec<CertificateFacts> = roots.iter().filter_map(|der| read_der(der)).collect();
+        let Some(ca) = roots.last() else {
+            compare.holds("issuer", false, "the signer's CA", "no CA of this signer is known");
+            return;
+        };
+        compare.text("authorityKeyIdentifier", ca.subject_key_id.as_deref(), certificate.authority_key_id.as_deref());
+        let usage = match self.role {
+            Role::Client => verify::Usage::Client,
+            Role::Serving => verify::Usage::Server,
+        };
+        let chain = verify::chain_of(certificate, &[], std::slice::from_ref(ca), certificate.not_before.max(ca.not_before), usage);
+        compare.holds("chain", chain.is_ok(), "leads to the signer's CA", chain.err().unwrap_or_default());
+        self.validity(compare, moment, csr, certificate, ca.not_after);
+    }
+
+    fn validity(&self, compare: &mut Compare, moment: &Moment<'_>, csr: &CsrState, certificate: &CertificateFacts, ca_ends: Timestamp) {
+        let rules = moment.state.rules();
+        let Some(flag) = moment.state.signing else {
+            compare.holds("notAfter", false, "by the signing duration", "the signing duration is not known");
+            return;
+        };
+        let signed = certificate.not_before + rules.backdate();
+        let (earliest, latest) = (csr.first_seen - CLOCK_ROOM, csr.issued.unwrap_or(moment.event.at) + CLOCK_ROOM);
+        compare.holds(
+            "notBefore",
+            (earliest..=latest).contains(&signed),
+            format!("5 min before the signing, which was between {earliest} and {latest}"),
+            certificate.not_before,
+        );
+        let asked = csr.now.expiration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));
+        let duration = self.valid_for.unwrap_or(asked.map_or(flag, |asked| asked.min(flag)));
+        let by_rule = rules.not_after(certificate.not_before, duration);
+        let expected = if self.ends_with_ca { ca_ends } else { by_rule };
+        compare.holds("notAfter", certificate.not_after == expected, expected, certificate.not_after);
+        if self.ends_with_ca {
+            compare.holds("notAfter", ca_ends < by_rule, format!("the CA to end before {by_rule}"), ca_ends);
+        }
+    }
+}
+
+fn usages(compare: &mut Compare, csr: &CsrState, certificate: &CertificateFacts, role: Role) {
+    let extended = match role {
+        Role::Client => "client auth",
+        Role::Serving => "server auth",
+    };
+    let key_usage: Vec<String> = csr.now.usages.iter().filter(|usage| *usage != extended).cloned().collect();
+    compare
+        .set("keyUsage", Some(&key_usage), &certificate.key_usage)
+        .holds("keyUsage", certificate.key_usage_critical, "critical", "not critical")
+        .set("extendedKeyUsage", Some(&[extended.to_owned()]), &certificate.ext_key_usage)
+        .holds("extendedKeyUsage", !certificate.ext_key_usage_critical, "not critical", "critical");
+}
+
+fn constraints(compare: &mut Compare, certificate: &CertificateFacts) {
+    let ca = certificate.ca.map_or("no BasicConstraints".to_owned(), |ca| format!("CA:{ca}"));
+    compare
+        .holds("basicConstraints", certificate.ca == Some(false), "CA:false", ca)
+        .holds("basicConstraints", certificate.basic_constraints_critical, "critical", "not critical")
+        .text("subjectKeyIdentifier", Some(NONE), certificate.subject_key_id.as_deref())
+        .holds("extensions", certificate.other_extensions.is_empty(), "no others", list(&certificate.other_extensions));
+}
+
+fn serial(compare: &mut Compare, state: &State, certificate: &CertificateFacts) {
+    let digits = certificate.serial.trim_start_matches('0').len();
+    compare.holds("serial", (1..=SERIAL_DIGITS).contains(&digits), "positive, below 2^128", &certificate.serial);
+    let twins = state
+        .csrs
+        .iter()
+        .filter_map(|csr| csr.now.certificates.first())
+        .filter(|other| other.serial == certificate.serial && other.issuer == certificate.issuer)
+        .count();
+    compare.holds("serial", twins == 1, "unique", format!("{} on {twins} certificates", certificate.serial));
+}
+
+fn read_der(base64_der: &str) -> Option<CertificateFacts> {
+    use base64::Engine;
+    let der = base64::engine::general_purpose::STANDARD.decode(base64_der).ok()?;
+    read::certificate(&der).ok()
+}

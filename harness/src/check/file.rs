@@ -1,0 +1,151 @@
+//! Names in the certificate directory, and the kubeconfig (catalogue K-04, K-05, K-14 to K-18).
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::compare::{Compare, NONE, list};
+use super::{Match, Matcher, Moment, Role};
+use crate::history::event::{FileFacts, FileKind, Recorder, What};
+use crate::history::facts::PemBlock;
+
+/// What stands under a name. It is looked at after every event, and fulfilled when all of it is true at once.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct File {
+    /// The node.
+    pub node: String,
+    /// `kubeconfig`, or a name in the certificate directory; `*` stands for anything.
+    pub name: String,
+    /// How many names fit; 1 by default, 0 for none.
+    #[serde(default = "one")]
+    pub count: usize,
+    /// What it is.
+    #[serde(default)]
+    pub is: Option<FileKind>,
+    /// Permission bits, as in `"0600"`.
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// The name in the certificate directory that a link points to, by an absolute path; `*` stands for anything.
+    #[serde(default)]
+    pub points_to: Option<String>,
+    /// Labels of the PEM blocks, in order.
+    #[serde(default)]
+    pub blocks: Option<Vec<String>>,
+    /// The node's certificate in it, by role and number of issue; the key beside it must be its own.
+    #[serde(default)]
+    pub holds: Option<Holds>,
+    /// A certificate that its own key signed, or that a CA made on the spot signed (catalogue K-18), with its key in
+    /// the file of the same name that ends with `.key`.
+    #[serde(default)]
+    pub self_signed: Option<bool>,
+    /// The kubeconfig refers to `kubelet-client-current.pem` for certificate and key, and embeds nothing.
+    #[serde(default)]
+    pub refers_to_link: Option<bool>,
+}
+
+/// A certificate of the node.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Holds {
+    /// Which certificate.
+    pub role: Role,
+    /// Its number among those issued, from 1.
+    pub number: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Matcher for File {
+    fn recorders(&self) -> &'static [Recorder] {
+        &[Recorder::Files]
+    }
+
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        if matches!(moment.event.what, What::Begin(_) | What::Step(_) | What::Recorder(_)) {
+            return Match::Other;
+        }
+        let found: Vec<(&str, &FileFacts)> = moment
+            .state
+            .files
+            .iter()
+            .filter(|((node, name), _)| *node == self.node && glob_match::glob_match(&self.name, name))
+            .map(|((_, name), facts)| (name.as_str(), facts))
+            .collect();
+        let mut compare = Compare::default();
+        let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
+        compare.holds("count", found.len() == self.count, format!("{} × {}", self.count, self.name), list(&names));
+        for (name, facts) in found {
+            self.one(&mut compare, name, facts, moment);
+        }
+        compare.or_near()
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn lint(&self) -> Option<String> {
+        let says = self.is.is_some() || self.mode.is_some() || self.points_to.is_some() || self.blocks.is_some() || self.holds.is_some();
+        (self.count == 0 && says).then(|| "what does not exist (`count: 0`) has no kind, mode or content".into())
+    }
+}
+
+impl File {
+    fn one(&self, compare: &mut Compare, name: &str, facts: &FileFacts, moment: &Moment<'_>) {
+        let field = |word: &str| format!("{name}: {word}");
+        if let Some(kind) = self.is {
+            compare.holds(&field("is"), facts.kind == kind, format!("{kind:?}"), format!("{:?}", facts.kind));
+        }
+        compare.same(&field("mode"), self.mode.as_ref(), &facts.mode);
+        if let Some(pattern) = &self.points_to {
+            let cert_dir = moment.state.kubelets.get(&self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
+            let target = facts.target.as_deref().unwrap_or(NONE);
+            let inside = target.strip_prefix(cert_dir).and_then(|rest| rest.strip_prefix('/'));
+            let fits = !cert_dir.is_empty() && inside.is_some_and(|inside| glob_match::glob_match(pattern, inside));
+            compare.holds(&field("pointsTo"), fits, format!("{cert_dir}/{pattern}"), target);
+        }
+        let labels: Vec<String> = facts.pem.iter().map(|block| block.label.clone()).collect();
+        if let Some(blocks) = &self.blocks {
+            compare.holds(&field("blocks"), labels == *blocks, list(blocks), list(&labels));
+        }
+        if let Some(holds) = &self.holds {
+            let issued = moment.state.issued(&self.node, holds.role);
+            let expected = issued.get(holds.number.wrapping_sub(1)).map(|(_, certificate)| certificate.sha256.as_str());
+            let inside = certificate_of(&facts.pem);
+            let same = expected.is_some() && expected == inside.map(|certificate| certificate.sha256.as_str());
+            let words = format!("certificate {} issued for {:?}", holds.number, holds.role);
+            compare.holds(&field("certificate"), same, words, inside.map_or(NONE, |certificate| &certificate.sha256));
+            let own_key = key_of(&facts.pem).is_some_and(|key| inside.is_some_and(|certificate| certificate.key == *key));
+            compare.holds(&field("key"), own_key, "the certificate's own", "another, or none");
+        }
+        if self.self_signed == Some(true) {
+            let certificate = certificate_of(&facts.pem);
+            let foreign = certificate.is_some_and(|certificate| {
+                moment.state.signers.values().flatten().all(|ca| *ca != certificate.der) && !moment.state.csrs.iter().any(|csr| csr.now.certificates.contains(certificate))
+            });
+            compare.holds(&field("certificate"), foreign, "one that no signer of the cluster made", "none, or an issued one");
+            let key_name = name.strip_suffix(".crt").map(|stem| format!("{stem}.key")).unwrap_or_default();
+            let key = moment.state.file(&self.node, &key_name).and_then(|facts| key_of(&facts.pem));
+            let own = key.is_some_and(|key| certificate.is_some_and(|certificate| certificate.key == *key));
+            compare.holds(&field("key"), own, format!("the certificate's own, in {key_name}"), "another, or none");
+        }
+        if let Some(refers) = self.refers_to_link {
+            let cert_dir = moment.state.kubelets.get(&self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
+            let link = format!("{cert_dir}/{}-current.pem", Role::Client.file_prefix());
+            let found = facts.kubeconfig.clone().unwrap_or_default();
+            let does = found.client_certificate.as_deref() == Some(&link) && found.client_key.as_deref() == Some(&link) && !found.embedded;
+            let words = format!("certificate {:?}, key {:?}, embedded data: {}", found.client_certificate, found.client_key, found.embedded);
+            compare.holds(&field("refersToLink"), does == refers, link, words);
+        }
+    }
+}
+
+fn certificate_of(blocks: &[PemBlock]) -> Option<&crate::history::facts::CertificateFacts> {
+    blocks.iter().find_map(|block| block.certificate.as_ref())
+}
+
+fn key_of(blocks: &[PemBlock]) -> Option<&crate::history::facts::KeyFacts> {
+    blocks.iter().find_map(|block| block.private_key.as_ref())
+}

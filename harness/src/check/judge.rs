@@ -1,0 +1,504 @@
+//! From events to verdict, one event at a time.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{DEFAULT_WITHIN, Expectation, Match, Matcher, Mismatch, Moment, Never, State};
+use crate::history::event::{Event, Phase, What};
+use crate::scenario::{Scenario, Step};
+
+/// How a scenario, or one expectation of it, came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// All as expected.
+    Pass,
+    /// Something else happened than what was expected.
+    Fail,
+    /// Nothing happened by the deadline: the silent failure.
+    Hang,
+    /// The target can't show it.
+    Unsupported,
+    /// Not decided, or the harness' own fault.
+    Error,
+}
+
+/// The verdict on a scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    /// The whole.
+    pub outcome: Outcome,
+    /// Why it is an error, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Each expectation that applies to the versions at hand, in the order of the steps.
+    pub expectations: Vec<ExpectationVerdict>,
+}
+
+/// The verdict on one expectation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpectationVerdict {
+    /// Index of its step.
+    pub step: usize,
+    /// Line of its step in the scenario file.
+    pub line: u64,
+    /// Its kind: `request`, `csr`, …
+    pub kind: String,
+    /// Whether it is about something that must never be.
+    pub never: bool,
+    /// How it came out; none where the scenario ended before.
+    pub outcome: Option<Outcome>,
+    /// The events that fulfilled it, or, for a failure, the one that decided it.
+    pub events: Vec<u64>,
+    /// What came closest, closest first.
+    pub closest: Vec<Closest>,
+}
+
+/// An event that came close to an expectation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closest {
+    /// The event.
+    pub seq: u64,
+    /// What was different.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Do the step of this index.
+    Drive(usize),
+    /// Wait for events; write a deadline event for the step when its time (microseconds of `mono`) has come.
+    Wait {
+        /// The earliest deadline.
+        step: usize,
+        /// When it is.
+        mono: u64,
+    },
+    /// All is decided.
+    Done,
+}
+
+/// Judges a history against a scenario.
+pub struct Judge<'s> {
+    scenario: &'s Scenario,
+    state: State,
+    past: Vec<Event>,
+    verdicts: BTreeMap<usize, ExpectationVerdict>,
+    /// Steps before this one are done or decided.
+    cursor: usize,
+    /// Where the current window of expectations begins.
+    window: Timestamp,
+    /// End of the last stimulus, by `mono`: the zero of deadlines.
+    zero: u64,
+    stimulus: StimulusState,
+    broken: Option<String>,
+    over: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum StimulusState {
+    Awaited,
+    Begun,
+    Idle,
+}
+
+const KEPT_CLOSEST: usize = 3;
+
+impl<'s> Judge<'s> {
+    /// A judge who has seen nothing yet.
+    pub fn new(scenario: &'s Scenario) -> Self {
+        let mut judge = Self {
+            scenario,
+            state: State::default(),
+            past: Vec::new(),
+            verdicts: BTreeMap::new(),
+            cursor: 0,
+            window: Timestamp::MIN,
+            zero: 0,
+            stimulus: StimulusState::Idle,
+            broken: None,
+            over: false,
+        };
+        for (index, step) in scenario.steps.iter().enumerate() {
+            if let Some(judged) = Judged::of(&step.value) {
+                judge.verdicts.insert(
+                    index,
+                    ExpectationVerdict {
+                        step: index,
+                        line: step.referenced.line(),
+                        kind: judged.kind.to_owned(),
+                        never: judged.never.is_some(),
+                        outcome: None,
+                        events: Vec::new(),
+                        closest: Vec::new(),
+                    },
+                );
+            }
+        }
+        judge
+    }
+
+    /// How things stand after the events so far.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The events so far.
+    pub fn past(&self) -> &[Event] {
+        &self.past
+    }
+
+    /// Takes the next event.
+    pub fn feed(&mut self, event: Event) {
+        self.state.apply(&event);
+        self.past.push(event);
+        if self.over {
+            return;
+        }
+        let event = self.past[self.past.len() - 1].clone();
+        match &event.what {
+            What::Begin(_) => self.leave_out_other_versions(),
+            What::Step(step) => self.stimulus(step.index, &step.phase, &event),
+            _ => {}
+        }
+        self.judge_group(&event);
+        if let What::Deadline(deadline) = &event.what {
+            self.deadline(deadline.step);
+        }
+        self.advance();
+    }
+
+    /// What is to be done next.
+    pub fn next(&self) -> Next {
+        if self.over {
+            return Next::Done;
+        }
+        if !self.scenario.steps[self.cursor].value.is_judged() {
+            return Next::Drive(self.cursor);
+        }
+        self.group()
+            .filter(|index| self.is_open(*index))
+            .filter_map(|index| Some((index, self.deadline_of(index)?)))
+            .min_by_key(|(_, mono)| *mono)
+            .map_or(Next::Done, |(step, mono)| Next::Wait { step, mono })
+    }
+
+    /// The verdict, as far as the events go. What is undecided is an error: a history that was cut off proves nothing.
+    pub fn verdict(&self) -> Verdict {
+        let expectations: Vec<_> = self.verdicts.values().cloned().collect();
+        let worst = expectations
+            .iter()
+            .filter_map(|verdict| verdict.outcome)
+            .max()
+            .unwrap_or(Outcome::Error);
+        let undecided = expectations.iter().any(|verdict| verdict.outcome.is_none());
+        let error = self.broken.clone().or_else(|| {
+            let judged_red = matches!(worst, Outcome::Fail | Outcome::Hang);
+            if judged_red {
+                None
+            } else if expectations.is_empty() {
+                Some("no expectation of this scenario applies to these versions".into())
+            } else if undecided {
+                Some("the history ends before everything is decided".into())
+            } else {
+                self.unproven()
+            }
+        });
+        let outcome = if error.is_some() {
+            Outcome::Error
+        } else {
+            worst
+        };
+        Verdict {
+            outcome,
+            error,
+            expectations,
+        }
+    }
+
+    /// What the harness itself could not do ends the scenario.
+    pub fn give_up(&mut self, why: String) {
+        self.broken.get_or_insert(why);
+        self.over = true;
+    }
+
+    fn stimulus(&mut self, index: usize, phase: &Phase, event: &Event) {
+        if index != self.cursor {
+            return self.give_up(format!("step {index} was done while step {} was next: the history does not belong to this scenario", self.cursor));
+        }
+        match phase {
+            Phase::Begin => {
+                self.stimulus = StimulusState::Begun;
+                self.window = event.at;
+            }
+            Phase::Done { .. } if self.stimulus == StimulusState::Begun => {
+                self.stimulus = StimulusState::Awaited;
+                self.zero = event.mono;
+                self.cursor += 1;
+                self.stimulus = StimulusState::Idle;
+            }
+            Phase::Done { .. } => self.give_up(format!("step {index} ended without a beginning")),
+            Phase::Failed { error } => {
+                let step = &self.scenario.steps[index];
+                self.give_up(format!(
+                    "line {}: `{}` could not be done: {error}",
+                    step.referenced.line(),
+                    step.value.word()
+                ));
+            }
+        }
+    }
+
+    /// The expectations that are judged now: those after the stimulus that runs or ran last.
+    fn group(&self) -> Range<usize> {
+        let steps = &self.scenario.steps;
+        let first = if self.stimulus == StimulusState::Begun {
+            self.cursor + 1
+        } else {
+            self.cursor
+        };
+        let length = steps
+            .iter()
+            .skip(first)
+            .take_while(|step| step.value.is_judged())
+            .count();
+        first..first + length
+    }
+
+    fn judge_group(&mut self, event: &Event) {
+        for index in self.group() {
+            if self.over {
+                return;
+            }
+            if self.is_open(index) && self.counts(index, event) {
+                self.judge_one(index, event);
+            }
+        }
+    }
+
+    fn is_open(&self, index: usize) -> bool {
+        self.verdicts
+            .get(&index)
+            .is_some_and(|verdict| verdict.outcome.is_none())
+    }
+
+    /// Whether the event lies in the expectation's window.
+    fn counts(&self, index: usize, event: &Event) -> bool {
+        let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
+            return false;
+        };
+        let in_time = self
+            .deadline_of(index)
+            .is_none_or(|mono| event.mono <= mono);
+        let after = match judged.after {
+            None => true,
+            Some(name) => self
+                .scenario
+                .step_named(name)
+                .and_then(|step| self.verdicts.get(&step))
+                .filter(|verdict| verdict.outcome == Some(Outcome::Pass))
+                .and_then(|verdict| verdict.events.last())
+                .is_some_and(|seq| {
+                    self.past[*seq as usize].at < event.at
+                        || *seq < event.seq && self.past[*seq as usize].at == event.at
+                }),
+        };
+        in_time && after && event.at >= self.window
+    }
+
+    fn judge_one(&mut self, index: usize, event: &Event) {
+        let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
+            return;
+        };
+        let found = judged.matcher.judge(&Moment {
+            event,
+            state: &self.state,
+            past: &self.past,
+        });
+        let Some(verdict) = self.verdicts.get_mut(&index) else {
+            return;
+        };
+        match (found, judged.never) {
+            (Match::Other, _) => {}
+            (Match::Yes, None) => {
+                verdict.events.push(event.seq);
+                if verdict.events.len() >= judged.times {
+                    verdict.outcome = Some(Outcome::Pass);
+                    verdict.closest.clear();
+                }
+            }
+            (Match::Yes, Some(_)) => {
+                verdict.events.push(event.seq);
+                verdict.outcome = Some(Outcome::Fail);
+                self.over = true;
+            }
+            (Match::Wrong(mismatches), None) => {
+                verdict.events.push(event.seq);
+                verdict.closest.insert(
+                    0,
+                    Closest {
+                        seq: event.seq,
+                        mismatches,
+                    },
+                );
+                verdict.outcome = Some(Outcome::Fail);
+                self.over = true;
+            }
+            (Match::Near(mismatches), None) => {
+                note_closest(&mut verdict.closest, event.seq, mismatches)
+            }
+            (Match::Near(_) | Match::Wrong(_), Some(_)) => {}
+        }
+    }
+
+    fn deadline(&mut self, index: usize) {
+        let Some(judged) = self
+            .scenario
+            .steps
+            .get(index)
+            .and_then(|step| Judged::of(&step.value))
+        else {
+            return;
+        };
+        let Some(verdict) = self
+            .verdicts
+            .get_mut(&index)
+            .filter(|verdict| verdict.outcome.is_none())
+        else {
+            return;
+        };
+        verdict.outcome = Some(match judged.never {
+            Some(_) => Outcome::Pass,
+            None if verdict.closest.is_empty() && verdict.events.is_empty() => Outcome::Hang,
+            None => Outcome::Fail,
+        });
+        self.over = verdict.outcome != Some(Outcome::Pass);
+    }
+
+    /// Goes on when the group is decided. A `never` without a time of its own is decided with the others.
+    fn advance(&mut self) {
+        if self.over || self.stimulus == StimulusState::Begun {
+            return;
+        }
+        let group = self.group();
+        let open: Vec<usize> = group.clone().filter(|index| self.is_open(*index)).collect();
+        let only_companions = open.iter().all(|index| self.deadline_of(*index).is_none());
+        if only_companions {
+            for index in open {
+                if let Some(verdict) = self.verdicts.get_mut(&index) {
+                    verdict.outcome = Some(Outcome::Pass);
+                }
+            }
+            self.cursor = group.end;
+            self.over = self.cursor >= self.scenario.steps.len();
+        }
+    }
+
+    /// When the time for an expectation is over, by `mono`; none for a `never` that goes with its companions.
+    fn deadline_of(&self, index: usize) -> Option<u64> {
+        let within = match &self.scenario.steps[index].value {
+            Step::Expect(expect) => Some(expect.within.unwrap_or(DEFAULT_WITHIN)),
+            Step::Never(never) => never.duration,
+            _ => None,
+        }?;
+        if self.stimulus == StimulusState::Begun {
+            return Some(u64::MAX);
+        }
+        Some(self.zero.saturating_add(micros(within)))
+    }
+
+    /// Expectations for other versions do not apply.
+    fn leave_out_other_versions(&mut self) {
+        let Some(begin) = &self.state.begin else {
+            return;
+        };
+        let (kubernetes, kubelet) = (begin.kubernetes, begin.kubelet);
+        let scenario = self.scenario;
+        self.verdicts.retain(|index, _| {
+            scenario.applies(&scenario.steps[*index].value, kubernetes, kubelet)
+        });
+    }
+
+    /// A recorder that was not there or missed events proves nothing.
+    fn unproven(&self) -> Option<String> {
+        self.verdicts.keys().find_map(|index| {
+            let judged = Judged::of(&self.scenario.steps[*index].value)?;
+            judged.matcher.recorders().iter().find_map(|recorder| {
+                if let Some(why) = self.state.gaps.get(recorder) {
+                    return Some(format!("the recorder `{recorder:?}` may have missed events ({why}), so nothing is proven"));
+                }
+                (!self.state.recording.contains(recorder)).then(|| format!("the recorder `{recorder:?}` never started, so nothing is proven"))
+            })
+        })
+    }
+}
+
+/// Judges a whole history.
+pub fn judge_all(scenario: &Scenario, events: Vec<Event>) -> Verdict {
+    let mut judge = Judge::new(scenario);
+    for event in events {
+        judge.feed(event);
+    }
+    judge.verdict()
+}
+
+/// What `expect` and `never` have in common.
+struct Judged<'a> {
+    kind: &'static str,
+    matcher: &'a dyn Matcher,
+    after: Option<&'a str>,
+    times: usize,
+    never: Option<&'a Never>,
+}
+
+impl<'a> Judged<'a> {
+    fn of(step: &'a Step) -> Option<Self> {
+        match step {
+            Step::Expect(expect) => {
+                let expect: &Expectation = expect;
+                let (kind, matcher) = expect.matchers().into_iter().next()?;
+                let times = expect.times.unwrap_or(1).max(1) as usize;
+                Some(Self {
+                    kind,
+                    matcher,
+                    after: expect.after.as_deref(),
+                    times,
+                    never: None,
+                })
+            }
+            Step::Never(never) => {
+                let (kind, matcher) = never.matchers().into_iter().next()?;
+                Some(Self {
+                    kind,
+                    matcher,
+                    after: never.after.as_deref(),
+                    times: 1,
+                    never: Some(never),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn note_closest(closest: &mut Vec<Closest>, seq: u64, mismatches: Vec<Mismatch>) {
+    let same = closest
+        .iter_mut()
+        .find(|known| known.mismatches == mismatches);
+    match same {
+        Some(known) => known.seq = seq,
+        None => closest.push(Closest { seq, mismatches }),
+    }
+    closest.sort_by_key(|known| (known.mismatches.len(), u64::MAX - known.seq));
+    closest.truncate(KEPT_CLOSEST);
+}
+
+fn micros(duration: SignedDuration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(0)
+}

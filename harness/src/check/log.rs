@@ -1,0 +1,43 @@
+//! Lines of the components' logs. The recorder keeps those that speak of certificates, CSRs and bootstrapping.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Match, Matcher, Moment};
+use crate::history::What;
+use crate::history::event::Recorder;
+
+/// A log line.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Log {
+    /// The node, for its kubelet's log.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// The component, for another's log.
+    #[serde(default)]
+    pub component: Option<String>,
+    /// A part of the line.
+    pub contains: String,
+}
+
+impl Matcher for Log {
+    fn recorders(&self) -> &'static [Recorder] {
+        &[Recorder::Log]
+    }
+
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        let What::Log(log) = &moment.event.what else { return Match::Other };
+        let component = self.component.as_deref().unwrap_or("kubelet");
+        let meant = log.component == component && log.node == self.node;
+        if meant && log.line.contains(&self.contains) { Match::Yes } else { Match::Other }
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        self.node.as_deref().into_iter().collect()
+    }
+
+    fn lint(&self) -> Option<String> {
+        (self.node.is_some() == self.component.is_some()).then(|| "name either a `node` or a `component`".into())
+    }
+}

@@ -1,0 +1,64 @@
+//! Metrics of kubelets and the controller-manager (catalogue T-13).
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::compare::{Compare, NONE};
+use super::{Match, Matcher, Moment};
+use crate::history::What;
+use crate::history::event::Recorder;
+
+/// A metric, looked at whenever a scrape shows a change.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metric {
+    /// The node, for a kubelet's metric.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// The component, for another's: `kube-controller-manager`.
+    #[serde(default)]
+    pub component: Option<String>,
+    /// Its name, with labels as exposed where it has some.
+    pub name: String,
+    /// The least value.
+    #[serde(default)]
+    pub min: Option<f64>,
+    /// The greatest value.
+    #[serde(default)]
+    pub max: Option<f64>,
+}
+
+impl Matcher for Metric {
+    fn recorders(&self) -> &'static [Recorder] {
+        &[Recorder::Metrics]
+    }
+
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        let What::Metrics(metrics) = &moment.event.what else { return Match::Other };
+        let component = self.component.as_deref().unwrap_or("kubelet");
+        if metrics.component != component || metrics.node != self.node {
+            return Match::Other;
+        }
+        let values = moment.state.metrics.get(&(metrics.component.clone(), metrics.node.clone()));
+        let found = values.and_then(|values| values.get(&self.name));
+        let value = found.and_then(|value| value.replace("Inf", "inf").parse::<f64>().ok());
+        let shown = found.map_or(NONE, |value| value.as_str());
+        let mut compare = Compare::default();
+        compare.holds(&self.name, value.is_some(), "exposed", shown);
+        if let Some(min) = self.min {
+            compare.holds(&self.name, value.is_some_and(|value| value >= min), format!("at least {min}"), shown);
+        }
+        if let Some(max) = self.max {
+            compare.holds(&self.name, value.is_some_and(|value| value <= max), format!("at most {max}"), shown);
+        }
+        compare.or_near()
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        self.node.as_deref().into_iter().collect()
+    }
+
+    fn lint(&self) -> Option<String> {
+        (self.node.is_some() == self.component.is_some()).then(|| "name either a `node` or a `component`".into())
+    }
+}

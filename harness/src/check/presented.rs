@@ -1,0 +1,70 @@
+//! What a kubelet presents on its port (catalogue K-18, T-10, T-11).
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::compare::{Compare, NONE};
+use super::{Match, Matcher, Moment, Role};
+use crate::history::What;
+use crate::history::event::Recorder;
+
+/// What a TLS client sees.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PresentedIs {
+    /// The node.
+    pub node: String,
+    /// What it shows.
+    pub shows: Shows,
+}
+
+/// What is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Shows {
+    /// The serving certificate issued under this number, from 1.
+    Certificate(usize),
+    /// The certificate in `kubelet.crt`, which the kubelet signed itself.
+    SelfSigned,
+    /// The handshake is refused with a TLS alert: there is no certificate.
+    Alert,
+}
+
+impl Matcher for PresentedIs {
+    fn recorders(&self) -> &'static [Recorder] {
+        &[Recorder::Presented]
+    }
+
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        let What::Presented(presented) = &moment.event.what else { return Match::Other };
+        if presented.node != self.node {
+            return Match::Other;
+        }
+        let leaf = presented.chain.first();
+        let found = leaf.map(|leaf| leaf.sha256.as_str()).or(presented.refused.as_deref()).unwrap_or(NONE);
+        let mut compare = Compare::default();
+        match &self.shows {
+            Shows::Certificate(number) => {
+                let issued = moment.state.issued(&self.node, Role::Serving);
+                let expected = issued.get(number.wrapping_sub(1)).map(|(_, certificate)| certificate.sha256.as_str());
+                let same = expected.is_some() && leaf.map(|leaf| leaf.sha256.as_str()) == expected;
+                compare.holds("certificate", same, format!("serving certificate {number}"), found);
+            }
+            Shows::SelfSigned => {
+                let file = moment.state.file(&self.node, "kubelet.crt");
+                let own = file.and_then(|facts| facts.pem.first()?.certificate.as_ref());
+                let same = own.is_some() && leaf == own;
+                compare.holds("certificate", same, "the one in kubelet.crt", found);
+            }
+            Shows::Alert => {
+                let alert = presented.refused.as_deref().is_some_and(|refused| refused.contains("alert"));
+                compare.holds("handshake", alert, "refused with a TLS alert", found);
+            }
+        }
+        compare.or_near()
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+}

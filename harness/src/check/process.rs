@@ -1,0 +1,78 @@
+//! Processes: which run, which ended and how.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::compare::{Compare, NONE};
+use super::{Match, Matcher, Moment};
+use crate::history::What;
+use crate::history::event::{ProcessState, Recorder};
+
+/// A kubelet's process.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Process {
+    /// The node.
+    pub node: String,
+    /// How it is.
+    pub is: Running,
+    /// The exit code, of a process that exited by itself.
+    #[serde(default)]
+    pub code: Option<i32>,
+    /// How often it was started until now: 1 means that it is still the same process.
+    #[serde(default)]
+    pub starts: Option<u32>,
+}
+
+/// How a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Running {
+    /// It runs.
+    Running,
+    /// It ended by itself.
+    Exited,
+}
+
+impl Matcher for Process {
+    fn recorders(&self) -> &'static [Recorder] {
+        &[Recorder::Process]
+    }
+
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        if matches!(moment.event.what, What::Begin(_) | What::Step(_) | What::Recorder(_)) {
+            return Match::Other;
+        }
+        let key = ("kubelet".to_owned(), Some(self.node.clone()));
+        let Some(now) = moment.state.processes.get(&key) else { return Match::Other };
+        let mut compare = Compare::default();
+        let (running, found) = match &now.ended {
+            None => (true, "running".to_owned()),
+            Some(ProcessState::Exited { asked: true, .. }) => (false, "ended by tlsboot".into()),
+            Some(ProcessState::Exited { code, signal, .. }) => {
+                let code = code.map_or(NONE.into(), |code| code.to_string());
+                (false, format!("exited with code {code}, signal {}", signal.map_or(NONE.into(), |signal| signal.to_string())))
+            }
+            Some(ProcessState::Started) => (true, "running".into()),
+        };
+        let exited = matches!(now.ended, Some(ProcessState::Exited { asked: false, .. }));
+        match self.is {
+            Running::Running => compare.holds("is", running, "running", &found),
+            Running::Exited => compare.holds("is", exited, "exited by itself", &found),
+        };
+        if let (Some(expected), Some(ProcessState::Exited { code, .. })) = (self.code, &now.ended) {
+            compare.holds("code", *code == Some(expected), expected, &found);
+        }
+        compare.same("starts", self.starts.as_ref(), &now.starts);
+        let over = self.is == Running::Running && exited || self.is == Running::Exited && exited;
+        if over { compare.or_wrong() } else { compare.or_near() }
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn lint(&self) -> Option<String> {
+        (self.code.is_some() && self.is == Running::Running).then(|| "a running process has no exit `code`".into())
+    }
+}

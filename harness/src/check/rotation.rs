@@ -1,0 +1,86 @@
+//! Renewals: when a kubelet asks for its next certificate, and as whom (catalogue T-01, T-02, C-07, C-10).
+
+use jiff::SignedDuration;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::compare::{Compare, NONE};
+use super::{Match, Matcher, Moment, Role};
+use crate::history::What;
+use crate::history::event::{Change, NODE_USER_PREFIX, Recorder};
+
+/// A renewal: a CSR of the node itself, inside the window of 70 % to 90 % of its certificate's life, with a new key.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rotation {
+    /// The node.
+    pub node: String,
+    /// Which certificate is renewed.
+    pub role: Role,
+    /// The number of the certificate that is renewed, among those issued, from 1.
+    pub of: usize,
+    /// The window is not checked: the renewal comes for another reason than age.
+    #[serde(default)]
+    pub any_time: bool,
+}
+
+/// From the kubelet's timer to the CSR in the watch: a request and a key, no waiting.
+const REACTION: SignedDuration = SignedDuration::from_secs(2);
+
+impl Matcher for Rotation {
+    fn recorders(&self) -> &'static [Recorder] {
+        &[Recorder::Csr]
+    }
+
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        let What::Csr(csr) = &moment.event.what else { return Match::Other };
+        if csr.change != Change::Added || csr.node() != Some(&self.node) || csr.signer_name != self.role.signer_name() {
+            return Match::Other;
+        }
+        let state = moment.state;
+        let issued = state.issued(&self.node, self.role);
+        let Some((renewed, certificate)) = issued.get(self.of.wrapping_sub(1)) else { return Match::Other };
+        // The first CSR after that of the certificate is the renewal; later ones are retries.
+        let next = state.csrs_of(&self.node, self.role).skip_while(|known| known.now.uid != renewed.now.uid).nth(1);
+        if next.is_none_or(|next| next.now.uid != csr.uid) {
+            return Match::Other;
+        }
+        let mut compare = Compare::default();
+        compare.text("requestor", Some(&format!("{NODE_USER_PREFIX}{}", self.node)), Some(&csr.username)).holds(
+            "groups",
+            csr.groups.iter().any(|group| group == "system:nodes"),
+            "system:nodes among them",
+            super::compare::list(&csr.groups),
+        );
+        if !self.any_time {
+            let (from, to) = state.rules().rotation_window(certificate.not_before, certificate.not_after);
+            compare.holds(
+                "time",
+                moment.event.at >= from && moment.event.at <= to + REACTION,
+                format!("between {from} and {to}, 70 % to 90 % of the life of the certificate before"),
+                moment.event.at,
+            );
+        }
+        let before = state.csrs.iter().filter(|known| known.now.uid != csr.uid);
+        let reused = before.filter(|known| known.now.request.key.spki_sha256 == csr.request.key.spki_sha256).count();
+        compare.holds("key", reused == 0, "a new one", "the key of an earlier CSR");
+        if state.rules().credential_ids() {
+            let client = state.issued(&self.node, Role::Client);
+            let own = client.iter().any(|(_, certificate)| csr.credential_id() == Some(&format!("X509SHA256={}", certificate.sha256)));
+            compare.holds("credential", own, "a client certificate of the node", csr.credential_id().unwrap_or(NONE));
+            if self.role == Role::Client {
+                let expected = format!("X509SHA256={}", certificate.sha256);
+                compare.text("credential", Some(&expected), csr.credential_id());
+            }
+        }
+        compare.or_wrong()
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn lint(&self) -> Option<String> {
+        (self.of == 0).then(|| "certificates are counted from 1".into())
+    }
+}

@@ -1,0 +1,235 @@
+//! The fold of a history: how things stand after the events so far.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Role, rules::Rules};
+use crate::components::Version;
+use crate::history::event::{
+    Answer, Begin, Change, ConnectionState, CsrEvent, Event, FileEvent, FileFacts, FileOp,
+    KubeletFacts, NodeEvent, Phase, Presented, ProcessState, Recorder, RecorderState, What,
+};
+use crate::history::facts::CertificateFacts;
+
+/// How things stand.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The head of the history.
+    pub begin: Option<Begin>,
+    /// `--cluster-signing-duration` now.
+    pub signing: Option<SignedDuration>,
+    /// CA certificates (DER in base64) by signerName: every one that signed in this history, the newest last.
+    pub signers: BTreeMap<String, Vec<String>>,
+    /// CSRs in order of appearance, deleted ones too.
+    pub csrs: Vec<CsrState>,
+    /// Kubelets by node.
+    pub kubelets: BTreeMap<String, KubeletFacts>,
+    /// What stands in each node's directory now.
+    pub files: BTreeMap<(String, String), FileFacts>,
+    /// What each node's port presents now.
+    pub presented: BTreeMap<String, Presented>,
+    /// Processes, by component and node.
+    pub processes: BTreeMap<(String, Option<String>), ProcessNow>,
+    /// Open connections by node and id, with the time of their opening.
+    pub connections: BTreeMap<(String, u64), Timestamp>,
+    /// Nodes.
+    pub nodes: BTreeMap<String, NodeEvent>,
+    /// Metrics by component, node, and `name{labels}`.
+    pub metrics: BTreeMap<(String, Option<String>), BTreeMap<String, String>>,
+    /// Answers to the steps that sent requests, by the step's index.
+    pub answers: BTreeMap<usize, Answer>,
+    /// Objects that the steps made, by the step's name.
+    pub objects: BTreeMap<String, String>,
+    /// Recorders that run.
+    pub recording: BTreeSet<Recorder>,
+    /// Recorders that may have missed events, and why.
+    pub gaps: BTreeMap<Recorder, String>,
+}
+
+/// A CSR now.
+#[derive(Clone, Debug)]
+pub struct CsrState {
+    /// As it was last seen.
+    pub now: CsrEvent,
+    /// When it was first seen.
+    pub first_seen: Timestamp,
+    /// When it was first seen with a certificate.
+    pub issued: Option<Timestamp>,
+}
+
+/// A process now.
+#[derive(Clone, Debug)]
+pub struct ProcessNow {
+    /// Its process id.
+    pub pid: u32,
+    /// How it ended, if it did.
+    pub ended: Option<ProcessState>,
+    /// How often it was started in this history.
+    pub starts: u32,
+}
+
+impl State {
+    /// Takes in the next event.
+    pub fn apply(&mut self, event: &Event) {
+        match &event.what {
+            What::Begin(begin) => {
+                self.add_signers(&begin.signers);
+                self.begin = Some((**begin).clone());
+            }
+            What::Signing(signing) => {
+                self.signing = Some(signing.duration());
+                self.add_signers(&signing.signers);
+            }
+            What::Step(step) => {
+                if let Phase::Done {
+                    answer: Some(answer),
+                    ..
+                } = &step.phase
+                {
+                    if let (Some(name), Some(object)) = (&step.name, &answer.object) {
+                        self.objects.insert(name.clone(), object.clone());
+                    }
+                    self.answers.insert(step.index, answer.clone());
+                }
+            }
+            What::Recorder(change) => match &change.state {
+                RecorderState::Started => {
+                    self.recording.insert(change.recorder);
+                }
+                RecorderState::Gap(why) => {
+                    self.gaps.insert(change.recorder, why.clone());
+                }
+            },
+            What::Kubelet(facts) => {
+                self.kubelets.insert(facts.node.clone(), facts.clone());
+            }
+            What::Csr(csr) => self.apply_csr(csr, event.at),
+            What::File(file) => self.apply_file(file),
+            What::Presented(presented) => {
+                self.presented
+                    .insert(presented.node.clone(), (**presented).clone());
+            }
+            What::Process(process) => {
+                let key = (process.component.clone(), process.node.clone());
+                let starts = self.processes.get(&key).map_or(0, |now| now.starts);
+                let now = match &process.state {
+                    ProcessState::Started => ProcessNow {
+                        pid: process.pid,
+                        ended: None,
+                        starts: starts + 1,
+                    },
+                    ended => ProcessNow {
+                        pid: process.pid,
+                        ended: Some(ended.clone()),
+                        starts,
+                    },
+                };
+                self.processes.insert(key, now);
+            }
+            What::Connection(connection) => {
+                let key = (connection.node.clone(), connection.id);
+                match connection.state {
+                    ConnectionState::Opened => {
+                        self.connections.insert(key, event.at);
+                    }
+                    ConnectionState::Closed { .. } | ConnectionState::Refused => {
+                        self.connections.remove(&key);
+                    }
+                }
+            }
+            What::Metrics(metrics) => {
+                self.metrics
+                    .entry((metrics.component.clone(), metrics.node.clone()))
+                    .or_default()
+                    .extend(metrics.values.clone());
+            }
+            What::Node(node) => {
+                self.nodes.insert(node.node.clone(), node.clone());
+            }
+            What::Deadline(_) | What::Request(_) | What::Log(_) => {}
+        }
+    }
+
+    fn add_signers(&mut self, signers: &BTreeMap<String, String>) {
+        for (name, der) in signers {
+            let known = self.signers.entry(name.clone()).or_default();
+            if known.last() != Some(der) {
+                known.push(der.clone());
+            }
+        }
+    }
+
+    fn apply_csr(&mut self, csr: &CsrEvent, at: Timestamp) {
+        let issued = (!csr.certificates.is_empty()).then_some(at);
+        match self.csrs.iter_mut().find(|known| known.now.uid == csr.uid) {
+            Some(known) => {
+                known.now = csr.clone();
+                known.issued = known.issued.or(issued);
+            }
+            None => self.csrs.push(CsrState {
+                now: csr.clone(),
+                first_seen: at,
+                issued,
+            }),
+        }
+    }
+
+    fn apply_file(&mut self, file: &FileEvent) {
+        let key = (file.node.clone(), file.name.clone());
+        match &file.facts {
+            Some(facts) if !matches!(file.op, FileOp::MovedFrom | FileOp::Deleted) => {
+                self.files.insert(key, facts.clone());
+            }
+            _ => {
+                self.files.remove(&key);
+            }
+        }
+    }
+
+    /// The rules of the versions at hand.
+    pub fn rules(&self) -> Rules {
+        let fallback = Version::new(1, 33, 0);
+        let begin = self.begin.as_ref();
+        Rules::new(
+            begin.map_or(fallback, |b| b.kubernetes),
+            begin.map_or(fallback, |b| b.kubelet),
+        )
+    }
+
+    /// CSRs for a node's certificate, oldest first.
+    pub fn csrs_of<'a>(&'a self, node: &'a str, role: Role) -> impl Iterator<Item = &'a CsrState> {
+        self.csrs.iter().filter(move |csr| {
+            csr.now.signer_name == role.signer_name() && csr.now.node() == Some(node)
+        })
+    }
+
+    /// Certificates that were issued for a node, oldest first, each with its CSR.
+    pub fn issued<'a>(
+        &'a self,
+        node: &'a str,
+        role: Role,
+    ) -> Vec<(&'a CsrState, &'a CertificateFacts)> {
+        let mut issued: Vec<_> = self
+            .csrs_of(node, role)
+            .filter_map(|csr| Some((csr, csr.now.certificates.first()?)))
+            .collect();
+        issued.sort_by_key(|(csr, _)| csr.issued);
+        issued
+    }
+
+    /// A file of a node as it stands.
+    pub fn file(&self, node: &str, name: &str) -> Option<&FileFacts> {
+        self.files.get(&(node.to_owned(), name.to_owned()))
+    }
+
+    /// The object that the step of this name made.
+    pub fn submitted(&self, step: &str) -> Option<&String> {
+        self.objects.get(step)
+    }
+
+    /// CSRs that still exist and were neither approved nor denied.
+    pub fn is_pending(csr: &CsrEvent) -> bool {
+        csr.change != Change::Deleted && csr.conditions.is_empty()
+    }
+}

@@ -1,0 +1,205 @@
+//! Bytes on their way: from a folder or a web server, counted and hashed as they pass.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use ureq::Agent;
+use ureq::http::StatusCode;
+
+use super::progress::Task;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that sends nothing for so long is taken for dead.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Lists of checksums are small; a bigger answer is something else.
+const MAX_TEXT: u64 = 1 << 20;
+
+/// Where files are read from: a folder, or the base of http(s) URLs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A folder on this machine.
+    Folder(PathBuf),
+    /// An http or https URL without a slash at its end.
+    Url(String),
+}
+
+/// A file being read.
+pub(super) struct Incoming {
+    pub(super) reader: Box<dyn Read>,
+    /// Its length in bytes, if known beforehand.
+    pub(super) length: Option<u64>,
+}
+
+impl FromStr for Location {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once("://") {
+            Some(("http" | "https", host)) if !host.is_empty() => {
+                Ok(Self::Url(text.trim_end_matches('/').into()))
+            }
+            Some(("file", path)) if path.starts_with('/') => Ok(Self::Folder(path.into())),
+            None if !text.is_empty() => Ok(Self::Folder(text.into())),
+            _ => Err("neither a folder nor an http or https URL"),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.display().fmt(f),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+impl Location {
+    /// The full name of a file in here.
+    pub(super) fn name(&self, file: &str) -> String {
+        format!("{self}/{file}")
+    }
+
+    /// Opens a file; none if it does not exist. The error is a reason to show.
+    pub(super) fn open(&self, file: &str) -> Result<Option<Incoming>, String> {
+        match self {
+            Self::Folder(folder) => match File::open(folder.join(file)) {
+                Ok(file) => {
+                    let length = file.metadata().ok().map(|metadata| metadata.len());
+                    Ok(Some(Incoming {
+                        reader: Box::new(file),
+                        length,
+                    }))
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(format!("{}: {error}", self.name(file))),
+            },
+            Self::Url(_) => get(&self.name(file)),
+        }
+    }
+
+    /// Reads a small text; none if it does not exist. The error is a reason to show.
+    pub(super) fn read_text(&self, file: &str) -> Result<Option<String>, String> {
+        let Some(incoming) = self.open(file)? else {
+            return Ok(None);
+        };
+        let mut text = String::new();
+        match incoming.reader.take(MAX_TEXT).read_to_string(&mut text) {
+            Ok(_) => Ok(Some(text)),
+            Err(error) => Err(format!("{}: {error}", self.name(file))),
+        }
+    }
+}
+
+fn get(url: &str) -> Result<Option<Incoming>, String> {
+    let response = agent()
+        .get(url)
+        .call()
+        .map_err(|error| format!("{url}: {error}"))?;
+    match response.status() {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+        status if status.is_success() => {
+            let body = response.into_body();
+            let length = body.content_length();
+            Ok(Some(Incoming {
+                reader: Box::new(body.into_reader()),
+                length,
+            }))
+        }
+        status => Err(format!("{url}: {status}")),
+    }
+}
+
+/// One for the process. Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY` …).
+fn agent() -> &'static Agent {
+    static AGENT: OnceLock<Agent> = OnceLock::new();
+    AGENT.get_or_init(|| {
+        Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_per_read(Some(READ_TIMEOUT))
+            .user_agent(concat!("tlsboot/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent()
+    })
+}
+
+/// Hashes what is read through it, and reports it as progress.
+pub(super) struct Hashing<'a> {
+    inner: &'a mut dyn Read,
+    task: Option<&'a mut Task>,
+    hasher: Sha256,
+    /// The first failure: after it a reader may claim that this was the end.
+    failed: Option<(io::ErrorKind, String)>,
+}
+
+impl<'a> Hashing<'a> {
+    pub(super) fn new(inner: &'a mut dyn Read, task: Option<&'a mut Task>) -> Self {
+        Self {
+            inner,
+            task,
+            hasher: Sha256::new(),
+            failed: None,
+        }
+    }
+
+    /// Reads to the end and gives the SHA-256 of all that was read, hex.
+    pub(super) fn finish(mut self) -> io::Result<String> {
+        if let Some((kind, text)) = self.failed {
+            return Err(io::Error::new(kind, text));
+        }
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(hex::encode(self.hasher.finalize()))
+    }
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failed = Some((error.kind(), error.to_string()));
+            }
+        })?;
+        self.hasher.update(&buffer[..count]);
+        if let Some(task) = &mut self.task {
+            task.add(count as u64);
+        }
+        Ok(count)
+    }
+}
+
+/// The SHA-256 of a file, hex.
+pub(super) fn sha256_of_file(path: &Path, task: Option<&mut Task>) -> io::Result<String> {
+    Hashing::new(&mut File::open(path)?, task).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("https://mirror.example/k8s/", Location::Url("https://mirror.example/k8s".into()))]
+    #[case("http://127.0.0.1:80", Location::Url("http://127.0.0.1:80".into()))]
+    #[case("/srv/mirror", Location::Folder("/srv/mirror".into()))]
+    #[case("file:///srv/mirror", Location::Folder("/srv/mirror".into()))]
+    #[case("mirror", Location::Folder("mirror".into()))]
+    fn locations(#[case] text: &str, #[case] location: Location) {
+        assert_eq!(text.parse(), Ok(location));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("ftp://mirror.example")]
+    #[case("https://")]
+    fn no_locations(#[case] text: &str) {
+        assert!(text.parse::<Location>().is_err());
+    }
+}

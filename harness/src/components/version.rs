@@ -1,0 +1,315 @@
+//! Kubernetes and etcd versions. Pure: no files, no processes.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A released version, such as 1.37.2. Text may begin with `v`; a pre-release or build suffix is refused
+/// (but see [`Version::of_build`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version {
+    /// 1, as long as Kubernetes lives.
+    pub major: u32,
+    /// The Kubernetes minor: 37 in 1.37.2.
+    pub minor: u32,
+    /// The patch release: 2 in 1.37.2.
+    pub patch: u32,
+}
+
+/// What a user asks for: a minor (`1.37`, any patch of it) or one version (`1.37.2`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct VersionRequest {
+    /// 1, as long as Kubernetes lives.
+    pub major: u32,
+    /// The Kubernetes minor: 37 in 1.37.
+    pub minor: u32,
+    /// The patch release, or none: the newest to be had.
+    pub patch: Option<u32>,
+}
+
+/// A text is no version.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{text:?} is not a version: write {wanted}")]
+pub struct ParseVersionError {
+    text: String,
+    wanted: &'static str,
+}
+
+/// The newest patch of each minor whose modules all resolve on the Go module proxy, so that every source can serve it.
+/// Newer patches exist of some (1.31.14 and 1.32.13 lack a module there): ask for them by their full version.
+const KNOWN: [Version; 14] = [
+    Version::new(1, 37, 2),
+    Version::new(1, 36, 3),
+    Version::new(1, 35, 4),
+    Version::new(1, 34, 4),
+    Version::new(1, 33, 13),
+    Version::new(1, 32, 2),
+    Version::new(1, 31, 0),
+    Version::new(1, 30, 14),
+    Version::new(1, 29, 15),
+    Version::new(1, 28, 15),
+    Version::new(1, 27, 16),
+    Version::new(1, 26, 15),
+    Version::new(1, 25, 16),
+    Version::new(1, 24, 17),
+];
+
+impl Version {
+    /// The version `major.minor.patch`.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self {
+            major,
+            minor,
+            patch,
+        }
+    }
+
+    /// The patch that tlsboot takes of each minor when it finds none on this machine, newest first.
+    pub fn known() -> &'static [Version] {
+        &KNOWN
+    }
+
+    /// Reads the version out of what a component prints for `--version`: `Kubernetes v1.33.4+k3s1`, `etcd Version: 3.7.0`.
+    /// Drops the suffix of a distribution or a pre-release.
+    pub fn of_build(text: &str) -> Option<Self> {
+        text.split_whitespace()
+            .find_map(|word| word.split(['-', '+']).next()?.parse().ok())
+    }
+}
+
+impl VersionRequest {
+    /// Whether `version` is one of those asked for.
+    pub fn matches(&self, version: Version) -> bool {
+        (self.major, self.minor) == (version.major, version.minor)
+            && self.patch.is_none_or(|patch| patch == version.patch)
+    }
+
+    /// The one version asked for, if it is one.
+    pub fn exact(&self) -> Option<Version> {
+        self.patch
+            .map(|patch| Version::new(self.major, self.minor, patch))
+    }
+
+    /// The known version of this minor, or the exact one.
+    pub fn known(&self) -> Option<Version> {
+        self.exact()
+            .or_else(|| KNOWN.into_iter().find(|version| self.matches(*version)))
+    }
+}
+
+impl From<Version> for VersionRequest {
+    fn from(version: Version) -> Self {
+        Self {
+            major: version.major,
+            minor: version.minor,
+            patch: Some(version.patch),
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = ParseVersionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match numbers(text).as_deref() {
+            Some(&[major, minor, patch]) => Ok(Self {
+                major,
+                minor,
+                patch,
+            }),
+            _ => Err(ParseVersionError {
+                text: text.into(),
+                wanted: "it like 1.37.2",
+            }),
+        }
+    }
+}
+
+impl FromStr for VersionRequest {
+    type Err = ParseVersionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match numbers(text).as_deref() {
+            Some(&[major, minor, patch]) => Ok(Self {
+                major,
+                minor,
+                patch: Some(patch),
+            }),
+            Some(&[major, minor]) => Ok(Self {
+                major,
+                minor,
+                patch: None,
+            }),
+            _ => Err(ParseVersionError {
+                text: text.into(),
+                wanted: "a minor like 1.37 or a version like 1.37.2",
+            }),
+        }
+    }
+}
+
+/// The dot-separated numbers of `text`, written as they are printed: no signs, no leading zeros.
+fn numbers(text: &str) -> Option<Vec<u32>> {
+    let digits = text.strip_prefix('v').unwrap_or(text);
+    digits
+        .split('.')
+        .map(|part| {
+            part.parse::<u32>()
+                .ok()
+                .filter(|number| number.to_string() == part)
+        })
+        .collect()
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl fmt::Display for VersionRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)?;
+        self.patch.map_or(Ok(()), |patch| write!(f, ".{patch}"))
+    }
+}
+
+/// The string form of both types, for serde and JSON Schema.
+macro_rules! as_string {
+    ($type:ident, $pattern:literal) => {
+        impl TryFrom<String> for $type {
+            type Error = ParseVersionError;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(version: $type) -> Self {
+                version.to_string()
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "pattern": $pattern})
+            }
+        }
+    };
+}
+
+as_string!(Version, r"^v?\d+\.\d+\.\d+$");
+as_string!(VersionRequest, r"^v?\d+\.\d+(\.\d+)?$");
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("1.37.2", Version::new(1, 37, 2))]
+    #[case("v1.28.15", Version::new(1, 28, 15))]
+    fn version_from_text(#[case] text: &str, #[case] version: Version) {
+        assert_eq!(text.parse(), Ok(version));
+    }
+
+    #[rstest]
+    #[case::empty("")]
+    #[case::minor("1.37")]
+    #[case::four("1.2.3.4")]
+    #[case::sign("1.+37.2")]
+    #[case::leading_zero("1.07.2")]
+    #[case::suffix("1.37.2-rc.1")]
+    #[case::blank(" 1.37.2")]
+    #[case::huge("1.37.99999999999")]
+    #[case::double_v("vv1.37.2")]
+    fn no_version(#[case] text: &str) {
+        assert!(text.parse::<Version>().is_err());
+    }
+
+    #[test]
+    fn errors_say_what_to_write() {
+        let error = "latest".parse::<VersionRequest>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"latest\" is not a version: write a minor like 1.37 or a version like 1.37.2"
+        );
+    }
+
+    #[rstest]
+    #[case("Kubernetes v1.33.4+k3s1", Some(Version::new(1, 33, 4)))]
+    #[case("Kubernetes v1.30.2-eks-1552ad0\n", Some(Version::new(1, 30, 2)))]
+    #[case(
+        "etcd Version: 3.7.0\nGit SHA: abc\nGo Version: go1.26.8",
+        Some(Version::new(3, 7, 0))
+    )]
+    #[case("no such flag", None)]
+    fn version_of_a_build(#[case] text: &str, #[case] version: Option<Version>) {
+        assert_eq!(Version::of_build(text), version);
+    }
+
+    #[rstest]
+    #[case("1.37", "1.37.0", true)]
+    #[case("1.37", "1.36.2", false)]
+    #[case("1.37.2", "1.37.2", true)]
+    #[case("1.37.2", "1.37.1", false)]
+    fn request_matches(
+        #[case] request: VersionRequest,
+        #[case] version: Version,
+        #[case] matches: bool,
+    ) {
+        assert_eq!(request.matches(version), matches);
+    }
+
+    #[test]
+    fn requests_resolve_to_the_known_patch() {
+        assert_eq!(
+            "1.33".parse::<VersionRequest>().unwrap().known(),
+            Some(Version::new(1, 33, 13))
+        );
+        assert_eq!(
+            "1.33.0".parse::<VersionRequest>().unwrap().known(),
+            Some(Version::new(1, 33, 0))
+        );
+        assert_eq!("1.99".parse::<VersionRequest>().unwrap().known(), None);
+        assert!(Version::known().is_sorted_by(|newer, older| newer > older));
+    }
+
+    #[test]
+    fn json_is_a_string() {
+        let request: VersionRequest = serde_json::from_str("\"1.37\"").unwrap();
+        assert_eq!(serde_json::to_string(&request).unwrap(), "\"1.37\"");
+        assert!(
+            serde_json::from_str::<VersionRequest>("1.37").is_err(),
+            "1.30 as a number would be 1.3"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn text_round_trips(major: u32, minor: u32, patch: Option<u32>) {
+            let request = VersionRequest { major, minor, patch };
+            prop_assert_eq!(request.to_string().parse(), Ok(request));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text: String) {
+            if let Ok(request) = text.parse::<VersionRequest>() {
+                prop_assert_eq!(request.to_string(), text.trim_start_matches('v'));
+            }
+        }
+    }
+}

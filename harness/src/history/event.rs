@@ -1,0 +1,600 @@
+//! The event types of a history: one JSON object a line, append-only, format 1.
+//!
+//! Every event says when it *happened* (`at`, by the best source there is: the audit log's own time stamp, else the
+//! moment of recording), when it was *recorded* (`seen`), and where it lies on the run's monotonic clock (`mono`).
+//! Windows between stimuli are cut by `at`; deadlines are measured by `mono`, so a stepped wall clock moves no verdict.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::facts::{CertificateFacts, PemBlock, RequestFacts};
+use crate::components::Version;
+
+/// The version of the format that this crate writes. A reader refuses a newer one.
+pub const FORMAT: u32 = 1;
+
+/// One line of `history.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Position in the history, from 0, without gaps.
+    pub seq: u64,
+    /// When it happened, by the wall clock of whoever knows best.
+    pub at: Timestamp,
+    /// When it was recorded, by the recorder's wall clock.
+    pub seen: Timestamp,
+    /// When it was recorded: microseconds of the monotonic clock since the history began.
+    pub mono: u64,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum What {
+    /// The history begins: which scenario, on what.
+    Begin(Box<Begin>),
+    /// A step of the scenario: a stimulus begins, took effect, or failed.
+    Step(StepEvent),
+    /// The time for an expectation is over. Written by the runner, so that a re-check needs no clock.
+    Deadline(Deadline),
+    /// A recorder started, lost events, or stopped.
+    Recorder(RecorderEvent),
+    /// What the signer in force does, after a start or a change of the controller-manager.
+    Signing(Signing),
+    /// Where a kubelet keeps its things; written before each start.
+    Kubelet(KubeletFacts),
+    /// A CertificateSigningRequest as the API shows it.
+    Csr(Box<CsrEvent>),
+    /// An API request, from the audit log.
+    Request(Box<RequestEvent>),
+    /// A change in a kubelet's directory.
+    File(Box<FileEvent>),
+    /// What a kubelet presents on its port.
+    Presented(Box<Presented>),
+    /// A process of the cluster started or ended.
+    Process(ProcessEvent),
+    /// A connection between a kubelet and the API server, seen on the link between them.
+    Connection(ConnectionEvent),
+    /// Values of metrics that changed since the last look.
+    Metrics(MetricsEvent),
+    /// A Node object as the API shows it.
+    Node(NodeEvent),
+    /// A line of a component's log that speaks of certificates or bootstrapping.
+    Log(LogEvent),
+}
+
+/// The first event of every history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Begin {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// tlsboot's own version.
+    pub tlsboot: String,
+    /// The scenario's id.
+    pub scenario: String,
+    /// SHA-256 of the scenario file, in hex.
+    pub scenario_sha256: String,
+    /// The target's name, as in test names: `local::1.37.2`.
+    pub target: String,
+    /// The control plane's version.
+    pub kubernetes: Version,
+    /// The kubelets' version.
+    pub kubelet: Version,
+    /// CA certificates by signerName, DER in base64; the chain of an issued certificate is verified against these.
+    pub signers: BTreeMap<String, String>,
+}
+
+/// What the controller-manager's signer does from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Signing {
+    /// `--cluster-signing-duration`, in whole seconds.
+    pub duration_seconds: i64,
+    /// CA certificates by signerName, DER in base64.
+    pub signers: BTreeMap<String, String>,
+}
+
+impl Signing {
+    /// `--cluster-signing-duration`.
+    pub fn duration(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.duration_seconds)
+    }
+}
+
+/// A step of the scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StepEvent {
+    /// Its index in the scenario's `steps`, from 0.
+    pub index: usize,
+    /// Its word in the YAML: `start`, `bind`, …
+    pub stimulus: String,
+    /// Its name (`as`), where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How far it is.
+    pub phase: Phase,
+}
+
+/// How far a stimulus is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Phase {
+    /// It is about to be done.
+    Begin,
+    /// It was done, and this shows that it took effect.
+    Done {
+        /// What was seen of the effect, for people.
+        proof: String,
+        /// The API server's answer, where the stimulus was a request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Answer>,
+    },
+    /// It could not be done, or its effect was not to be seen: the harness' own error.
+    Failed {
+        /// Why.
+        error: String,
+    },
+}
+
+/// An answer of the API server to a request that a stimulus sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Answer {
+    /// HTTP status code.
+    pub code: u16,
+    /// The Status object's reason, where there is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The Status object's message.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The name of the object that was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+}
+
+/// The time for an expectation is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deadline {
+    /// Index of the step that holds the expectation.
+    pub step: usize,
+}
+
+/// One of the recorders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Recorder {
+    /// Watch of CertificateSigningRequests.
+    Csr,
+    /// The API server's audit log.
+    Audit,
+    /// The certificate directories (inotify and snapshots).
+    Files,
+    /// TLS probes of the kubelets' ports.
+    Presented,
+    /// The processes' starts and ends.
+    Process,
+    /// The link in front of the API server.
+    Link,
+    /// Metrics of kubelets and the controller-manager.
+    Metrics,
+    /// Watch of Nodes.
+    Node,
+    /// The components' logs.
+    Log,
+}
+
+/// A recorder says how it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecorderEvent {
+    /// Which one.
+    pub recorder: Recorder,
+    /// How it is.
+    pub state: RecorderState,
+}
+
+/// How a recorder is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum RecorderState {
+    /// It records from now on.
+    Started,
+    /// It may have missed events, and why. What needs this recorder cannot pass any more.
+    Gap(String),
+}
+
+/// Where a kubelet keeps its things, and how it was started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KubeletFacts {
+    /// The node's name.
+    pub node: String,
+    /// The kubelet's version.
+    pub version: Version,
+    /// `--cert-dir`, absolute.
+    pub cert_dir: String,
+    /// `--kubeconfig`, absolute.
+    pub kubeconfig: String,
+    /// `rotateCertificates`.
+    pub rotate_certificates: bool,
+    /// `serverTLSBootstrap`.
+    pub server_tls_bootstrap: bool,
+}
+
+/// How an object of the API changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    /// First seen.
+    Added,
+    /// Seen again, with another content.
+    Modified,
+    /// Gone.
+    Deleted,
+}
+
+/// A CertificateSigningRequest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CsrEvent {
+    /// How it changed.
+    pub change: Change,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// `metadata.creationTimestamp`, whole seconds.
+    pub created: Timestamp,
+    /// `spec.signerName`.
+    pub signer_name: String,
+    /// `spec.username`.
+    pub username: String,
+    /// `spec.uid`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user_uid: String,
+    /// `spec.groups`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// `spec.extra`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, Vec<String>>,
+    /// `spec.usages`, in the order sent.
+    pub usages: Vec<String>,
+    /// `spec.expirationSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration_seconds: Option<i32>,
+    /// What `spec.request` asks for.
+    pub request: RequestFacts,
+    /// `status.conditions`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<CsrCondition>,
+    /// `status.certificate`: the leaf, then whatever the signer added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateFacts>,
+}
+
+/// A condition of a CSR.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CsrCondition {
+    /// `Approved`, `Denied` or `Failed`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, always, from 1.19 on.
+    pub status: String,
+    /// For machines.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// The user name that the kubelet's certificate gives: the node authorizer's prefix.
+pub const NODE_USER_PREFIX: &str = "system:node:";
+
+impl CsrEvent {
+    /// The node that the certificate is asked for: the CN without `system:node:`.
+    pub fn node(&self) -> Option<&str> {
+        self.request
+            .subject
+            .common_name
+            .as_deref()?
+            .strip_prefix(NODE_USER_PREFIX)
+    }
+
+    /// The requestor's credential id (`X509SHA256=…`), recorded by API servers from 1.32 on (catalogue C-07).
+    pub fn credential_id(&self) -> Option<&str> {
+        self.extra.get(CREDENTIAL_ID)?.first().map(String::as_str)
+    }
+}
+
+/// The key under which API servers from 1.32 on put the credential id into a user's `extra`.
+pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+
+/// An API request, from the audit log, at the stage that shows its code.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequestEvent {
+    /// `auditID`.
+    pub audit_id: String,
+    /// The node whose link it came through, known even where the request carries no identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// `user.username`; none where authentication failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// `user.groups`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// The credential id, from 1.32 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_id: Option<String>,
+    /// `create`, `watch`, …; the HTTP verb in lower case for paths that are no resources.
+    pub verb: String,
+    /// `requestURI` without its query.
+    pub path: String,
+    /// `objectRef.apiGroup`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// `objectRef.resource`; empty for paths that are no resources.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub resource: String,
+    /// `objectRef.subresource`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subresource: String,
+    /// `objectRef.name`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// `objectRef.namespace`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// `responseStatus.code`.
+    pub code: u16,
+    /// `responseStatus.reason`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// `responseStatus.message`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// `userAgent`, its first word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user_agent: String,
+}
+
+/// A change in a kubelet's directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileEvent {
+    /// The node.
+    pub node: String,
+    /// `kubeconfig`, or a name in the certificate directory.
+    pub name: String,
+    /// What happened to the name.
+    pub op: FileOp,
+    /// inotify's cookie, which pairs `movedFrom` with `movedTo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<u32>,
+    /// What was found under the name right after; none where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<FileFacts>,
+}
+
+/// What happened to a name in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FileOp {
+    /// It was there when the recorder came.
+    Present,
+    /// A new name.
+    Created,
+    /// A writer closed the file, or truncated it.
+    Modified,
+    /// Mode, owner or times changed.
+    Attributes,
+    /// The name was taken away by a rename.
+    MovedFrom,
+    /// The name was given by a rename.
+    MovedTo,
+    /// The name is gone.
+    Deleted,
+}
+
+/// What a file is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileFacts {
+    /// File, link or directory.
+    pub kind: FileKind,
+    /// Permission bits, as in `0600`.
+    pub mode: String,
+    /// Owner, as seen from outside of the node's namespaces.
+    pub uid: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// A link's target as it stands in the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The PEM blocks of a file (through the link, for a link): certificates and the public halves of keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pem: Vec<PemBlock>,
+    /// A kubeconfig's references, for the file `kubeconfig`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<KubeconfigFacts>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Link,
+    /// A directory.
+    Directory,
+}
+
+/// The public content of a kubeconfig.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KubeconfigFacts {
+    /// `clusters[0].cluster.server`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Name of the current context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Name of the first user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// `users[0].user.client-certificate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+    /// `users[0].user.client-key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<String>,
+    /// Whether certificate or key are embedded as data.
+    pub embedded: bool,
+    /// Why it can't be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a kubelet presents on its port, recorded when it changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Presented {
+    /// The node.
+    pub node: String,
+    /// The chain, leaf first; empty where the handshake failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<CertificateFacts>,
+    /// The TLS alert with which the kubelet refused, or why there was no handshake at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// A process of the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProcessEvent {
+    /// The executable: `kubelet`, `kube-apiserver`, …
+    pub component: String,
+    /// The node, for a kubelet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Its process id, as seen from outside of the node's namespaces.
+    pub pid: u32,
+    /// Started or ended.
+    pub state: ProcessState,
+}
+
+/// Started or ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum ProcessState {
+    /// It runs.
+    Started,
+    /// It ended.
+    Exited {
+        /// Exit code; none where a signal ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        /// The signal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+        /// Whether tlsboot ended it (a stimulus or the end of the run).
+        asked: bool,
+    },
+}
+
+/// A connection on a node's link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConnectionEvent {
+    /// The node whose link it is.
+    pub node: String,
+    /// Number of the connection on this link, from 1.
+    pub id: u64,
+    /// What happened.
+    pub state: ConnectionState,
+}
+
+/// What happened to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum ConnectionState {
+    /// Open in both directions.
+    Opened,
+    /// Closed; by whom.
+    Closed {
+        /// Who closed first.
+        by: ClosedBy,
+    },
+    /// The link was cut or the API server not there.
+    Refused,
+}
+
+/// Who closed a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ClosedBy {
+    /// The kubelet.
+    Kubelet,
+    /// The API server.
+    Server,
+    /// The link, by a stimulus.
+    Link,
+}
+
+/// Metrics that changed. Values are strings as exposed, because `+Inf` is one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MetricsEvent {
+    /// `kubelet` or `kube-controller-manager`.
+    pub component: String,
+    /// The node, for a kubelet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// `name{labels}` to value.
+    pub values: BTreeMap<String, String>,
+}
+
+/// A Node object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeEvent {
+    /// How it changed.
+    pub change: Change,
+    /// Its name.
+    pub node: String,
+    /// The condition Ready: `True`, `False`, `Unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<String>,
+    /// IP addresses of its status.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A line of a component's log, scrubbed of secrets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogEvent {
+    /// `kubelet`, `kube-controller-manager`, …
+    pub component: String,
+    /// The node, for a kubelet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The line.
+    pub line: String,
+}

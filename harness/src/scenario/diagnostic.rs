@@ -1,0 +1,87 @@
+//! Errors in scenario files, with their place and a snippet.
+
+use std::fmt;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// What is wrong in a file, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The file, as it was named.
+    pub file: String,
+    /// Line, from 1; 0 for the file as a whole.
+    pub line: u64,
+    /// Column, from 1; 0 for the line as a whole.
+    pub column: u64,
+    /// What is wrong, and what would be right.
+    pub message: String,
+    /// The line itself.
+    pub snippet: String,
+}
+
+impl Diagnostic {
+    /// At a place in a text.
+    pub fn at(file: &str, text: &str, line: u64, column: u64, message: impl Into<String>) -> Self {
+        let index = usize::try_from(line).unwrap_or(0);
+        let snippet = text
+            .lines()
+            .nth(index.wrapping_sub(1))
+            .unwrap_or_default()
+            .to_owned();
+        Self {
+            file: file.into(),
+            line,
+            column,
+            message: message.into(),
+            snippet,
+        }
+    }
+
+    /// About a file as a whole.
+    pub fn whole(file: &str, message: impl Into<String>) -> Self {
+        Self {
+            file: file.into(),
+            line: 0,
+            column: 0,
+            message: message.into(),
+            snippet: String::new(),
+        }
+    }
+
+    /// Draws it, with colours on a terminal.
+    pub fn render(&self, colours: bool) -> String {
+        let renderer = if colours {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let title = Level::ERROR.primary_title(&self.message);
+        if self.line == 0 {
+            return format!(
+                "{}\n  in {}",
+                renderer.render(&[Group::with_title(title)]),
+                self.file
+            );
+        }
+        let start = usize::try_from(self.column)
+            .unwrap_or(1)
+            .saturating_sub(1)
+            .min(self.snippet.len());
+        let end = self.snippet.trim_end().len().max(start);
+        let snippet = Snippet::source(&self.snippet)
+            .path(&self.file)
+            .line_start(usize::try_from(self.line).unwrap_or(1))
+            .annotation(AnnotationKind::Primary.span(start..end));
+        renderer.render(&[title.element(snippet)])
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}:{}:{}: {}",
+            self.file, self.line, self.column, self.message
+        )
+    }
+}

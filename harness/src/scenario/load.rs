@@ -1,0 +1,459 @@
+//! Reading scenario files: strict, all files' errors in one go, each with line and column.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::model::{BOOTSTRAP_TOKEN, NO_TOKEN, Node, RawScenario, STATIC_TOKEN, Token, TokenKind};
+use super::stimulus::{FileAction, Identity};
+use super::{Diagnostic, Scenario, Step, requirements};
+use crate::check::Matcher;
+
+/// All scenarios of some folders, and what is wrong with the files that could not be loaded.
+#[derive(Debug, Default)]
+pub struct Library {
+    /// Scenarios in the order of their ids.
+    pub scenarios: Vec<Scenario>,
+    /// What is wrong. A file with an error is never silently left out of a run.
+    pub errors: Vec<Diagnostic>,
+}
+
+impl Library {
+    /// Loads files, and every `.yaml` file below folders.
+    pub fn load(paths: &[PathBuf]) -> Self {
+        let mut library = Self::default();
+        let mut places: BTreeMap<String, String> = BTreeMap::new();
+        for path in paths {
+            let files = files_below(path);
+            if files.is_empty() {
+                library.errors.push(Diagnostic::whole(
+                    &path.display().to_string(),
+                    "no scenario file (`*.yaml`) is there",
+                ));
+            }
+            for file in files {
+                let name = file.display().to_string();
+                match std::fs::read_to_string(&file)
+                    .map_err(|error| {
+                        vec![Diagnostic::whole(&name, format!("can't be read: {error}"))]
+                    })
+                    .and_then(|text| load_text(&name, &text))
+                {
+                    Ok(scenario) => match places.insert(scenario.id.clone(), name.clone()) {
+                        Some(other) if other != name => {
+                            library.errors.push(Diagnostic::whole(
+                                &name,
+                                format!("the id `{}` is already used in {other}", scenario.id),
+                            ));
+                        }
+                        Some(_) => {}
+                        None => library.scenarios.push(scenario),
+                    },
+                    Err(errors) => library.errors.extend(errors),
+                }
+            }
+        }
+        library.scenarios.sort_by(|a, b| a.id.cmp(&b.id));
+        library
+    }
+}
+
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return Vec::new();
+    };
+    let mut entries: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    entries.sort();
+    entries
+        .into_iter()
+        .flat_map(|entry| {
+            if entry.is_dir() {
+                files_below(&entry)
+            } else if entry
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+            {
+                vec![entry]
+            } else {
+                Vec::new()
+            }
+        })
+        .collect()
+}
+
+/// Reads one scenario from its text.
+///
+/// # Errors
+/// Everything that is wrong with it: the first syntax error, or all errors of meaning.
+pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
+    let raw: RawScenario = serde_saphyr::from_str_with_options(
+        text,
+        serde_saphyr::options! { with_snippet: false, strict_booleans: true },
+    )
+    .map_err(|error| {
+        let place = error.location();
+        let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
+        vec![Diagnostic::at(
+            file,
+            text,
+            line,
+            column,
+            first_line(&error.to_string()),
+        )]
+    })?;
+    let mut lint = Lint {
+        file,
+        text,
+        raw: &raw,
+        errors: Vec::new(),
+    };
+    lint.header();
+    lint.steps();
+    if !lint.errors.is_empty() {
+        return Err(lint.errors);
+    }
+    let chapter = raw
+        .id
+        .value
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let tags = std::iter::once(chapter).chain(raw.tags).collect();
+    let mut tokens = ready_tokens();
+    tokens.extend(raw.tokens);
+    Ok(Scenario {
+        id: raw.id.value,
+        title: raw.title,
+        why: raw.why,
+        requirements: raw.requirements.into_iter().map(|id| id.value).collect(),
+        level: raw.level,
+        profile: raw.profile,
+        tags,
+        kubernetes: raw.kubernetes,
+        kubelet: raw.kubelet,
+        cluster: raw.cluster,
+        tokens,
+        nodes: raw.nodes,
+        steps: raw.steps,
+        file: file.to_owned(),
+        text: text.to_owned(),
+    })
+}
+
+/// serde-saphyr repeats the place after the message; we draw it ourselves.
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or(message);
+    let cut = line.find(" at line ").unwrap_or(line.len());
+    line[..cut].to_owned()
+}
+
+fn ready_tokens() -> BTreeMap<String, Token> {
+    let ready = |kind, groups: &str| Token {
+        kind,
+        user: None,
+        groups: vec![groups.into()],
+        expires: None,
+        defect: None,
+    };
+    BTreeMap::from([
+        (
+            STATIC_TOKEN.to_owned(),
+            ready(TokenKind::Static, "system:bootstrappers"),
+        ),
+        (
+            BOOTSTRAP_TOKEN.to_owned(),
+            ready(TokenKind::Bootstrap, "system:bootstrappers:tlsboot"),
+        ),
+    ])
+}
+
+/// Everything about a scenario that can be wrong though its YAML is right.
+struct Lint<'a> {
+    file: &'a str,
+    text: &'a str,
+    raw: &'a RawScenario,
+    errors: Vec<Diagnostic>,
+}
+
+impl Lint<'_> {
+    fn error(&mut self, line: u64, column: u64, message: impl Into<String>) {
+        self.errors
+            .push(Diagnostic::at(self.file, self.text, line, column, message));
+    }
+
+    fn header(&mut self) {
+        let raw = self.raw;
+        let id = &raw.id;
+        let place = (id.referenced.line(), id.referenced.column());
+        let well_formed = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
+        };
+        if !id
+            .value
+            .split_once('.')
+            .is_some_and(|(chapter, name)| well_formed(chapter) && well_formed(name))
+        {
+            self.error(
+                place.0,
+                place.1,
+                format!(
+                    "`{}` is no id: write `chapter.name-in-words`, in lower case",
+                    id.value
+                ),
+            );
+        }
+        if raw.title.trim().is_empty() {
+            self.error(
+                place.0,
+                place.1,
+                "the title is empty: say what the scenario shows",
+            );
+        }
+        if raw.requirements.is_empty() {
+            self.error(
+                place.0,
+                place.1,
+                "`requirements` is empty: name the catalogue's behaviours that it shows",
+            );
+        }
+        for requirement in &raw.requirements {
+            if requirements::find(&requirement.value).is_none() {
+                let message = format!(
+                    "the catalogue has no behaviour `{}`; `tlsboot list --requirements` shows all",
+                    requirement.value
+                );
+                self.error(
+                    requirement.referenced.line(),
+                    requirement.referenced.column(),
+                    message,
+                );
+            }
+        }
+        let mut names = BTreeSet::new();
+        for node in &raw.nodes {
+            if !names.insert(&node.name) {
+                self.error(
+                    place.0,
+                    place.1,
+                    format!("two nodes are called `{}`", node.name),
+                );
+            }
+            self.token(&node.bootstrap, place);
+        }
+    }
+
+    fn steps(&mut self) {
+        let raw = self.raw;
+        let place = (raw.id.referenced.line(), raw.id.referenced.column());
+        if !raw
+            .steps
+            .iter()
+            .any(|step| matches!(step.value, Step::Expect(_)))
+        {
+            self.error(
+                place.0,
+                place.1,
+                "the scenario expects nothing, so it could only be green: add a step `expect`",
+            );
+        }
+        if raw.steps.first().is_some_and(|step| step.value.is_judged()) {
+            self.error(place.0, place.1, "the first step must do something: an expectation follows from the stimulus above it");
+        }
+        if raw.steps.last().is_some_and(|step| !step.value.is_judged()) {
+            let last = &raw.steps[raw.steps.len() - 1].referenced;
+            self.error(
+                last.line(),
+                last.column(),
+                "nothing is expected of the last step: add a step `expect`, or leave it out",
+            );
+        }
+        let mut named = BTreeSet::new();
+        for (index, step) in raw.steps.iter().enumerate() {
+            let at = (step.referenced.line(), step.referenced.column());
+            match &step.value {
+                Step::Expect(expect) => {
+                    self.judged(&expect.matchers(), at);
+                    self.reference(expect.after.as_deref(), &named, at);
+                    if let Some(name) = &expect.name
+                        && !named.insert(name.clone())
+                    {
+                        self.error(at.0, at.1, format!("two expectations are called `{name}`"));
+                    }
+                    if expect.times == Some(0) {
+                        self.error(
+                            at.0,
+                            at.1,
+                            "`times: 0` is always true: write a step `never`",
+                        );
+                    }
+                }
+                Step::Never(never) => {
+                    let matchers = never.matchers();
+                    self.judged(&matchers, at);
+                    self.reference(never.after.as_deref(), &named, at);
+                    self.control(&never.control, matchers.first().map(|(kind, _)| *kind), at);
+                    if never.duration.is_none() && !self.has_companion(index) {
+                        self.error(
+                            at.0,
+                            at.1,
+                            "how long must it not come? Say `for`, or put an `expect` beside it",
+                        );
+                    }
+                }
+                stimulus => self.stimulus(stimulus, at),
+            }
+        }
+    }
+
+    fn judged(&mut self, matchers: &[(&'static str, &dyn Matcher)], at: (u64, u64)) {
+        let [(_, matcher)] = matchers else {
+            let known = crate::check::KINDS.join(", ");
+            let message = match matchers.len() {
+                0 => format!("what is expected? Name one of {known}"),
+                _ => "one step expects one thing: write a step for each".to_owned(),
+            };
+            return self.error(at.0, at.1, message);
+        };
+        if let Some(wrong) = matcher.lint() {
+            self.error(at.0, at.1, wrong);
+        }
+        for node in matcher.nodes() {
+            self.node(node, at);
+        }
+    }
+
+    fn reference(&mut self, name: Option<&str>, named: &BTreeSet<String>, at: (u64, u64)) {
+        if let Some(name) = name
+            && !named.contains(name)
+        {
+            self.error(
+                at.0,
+                at.1,
+                format!("no expectation above is called `{name}` (`as: {name}`)"),
+            );
+        }
+    }
+
+    /// A `never` is worth something only when the same kind of thing was seen by the same recorder elsewhere.
+    fn control(&mut self, name: &str, kind: Option<&str>, at: (u64, u64)) {
+        let control = self.raw.steps.iter().find_map(|step| match &step.value {
+            Step::Expect(expect) if expect.name.as_deref() == Some(name) => Some(expect.matchers()),
+            _ => None,
+        });
+        match control {
+            None => self.error(at.0, at.1, format!("the positive control `{name}` does not exist: give an expectation the name `as: {name}`")),
+            Some(matchers) if matchers.first().map(|(kind, _)| *kind) != kind => {
+                self.error(at.0, at.1, format!("the positive control `{name}` is of another kind, so it does not show that this would be seen"));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn has_companion(&self, index: usize) -> bool {
+        let steps = &self.raw.steps;
+        let is_expect = |step: &&serde_saphyr::Spanned<Step>| matches!(step.value, Step::Expect(_));
+        let judged = |step: &&serde_saphyr::Spanned<Step>| step.value.is_judged();
+        steps[..index]
+            .iter()
+            .rev()
+            .take_while(judged)
+            .any(|step| is_expect(&step))
+            || steps[index..]
+                .iter()
+                .take_while(judged)
+                .any(|step| is_expect(&step))
+    }
+
+    fn stimulus(&mut self, step: &Step, at: (u64, u64)) {
+        match step {
+            Step::Start(process)
+            | Step::Stop(process)
+            | Step::Kill(process)
+            | Step::Restart(process) => {
+                match (&process.node, &process.component) {
+                    (Some(node), None) => self.node(node, at),
+                    (None, Some(_)) => {}
+                    _ => self.error(
+                        at.0,
+                        at.1,
+                        format!("`{}` needs either a `node` or a `component`", step.word()),
+                    ),
+                }
+                if let Some(token) = &process.with.bootstrap {
+                    self.token(token, at);
+                }
+            }
+            Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick) => {
+                if pick.node.is_none() && pick.submitted.is_none() {
+                    self.error(
+                        at.0,
+                        at.1,
+                        format!(
+                            "`{}` which CSR? Name a `node`, or a `submitted` one",
+                            step.word()
+                        ),
+                    );
+                }
+            }
+            Step::CreateToken(name) | Step::DeleteToken(name) | Step::ExpireToken(name) => {
+                self.token(&name.token, at);
+                let kind = self.raw.tokens.get(&name.token).map(|token| token.kind);
+                let is_static = kind == Some(TokenKind::Static) || name.token == STATIC_TOKEN;
+                if is_static {
+                    self.error(at.0, at.1, "the file of static tokens is read once, at the API server's start: this works with bootstrap tokens only");
+                }
+            }
+            Step::Submit(submit) => self.identity(&submit.by, at),
+            Step::Get(get) => self.identity(&get.by, at),
+            Step::File(change) => {
+                self.node(&change.node, at);
+                let link = change.name.ends_with("-current.pem");
+                if matches!(change.action, FileAction::Plain | FileAction::Dangle) && !link {
+                    self.error(at.0, at.1, format!("`{}` is no link: this can be done to `kubelet-client-current.pem` and `kubelet-server-current.pem`", change.name));
+                }
+            }
+            Step::Cut(cut) => self.node(&cut.node, at),
+            Step::Mend(mend) => self.node(&mend.node, at),
+            _ => {}
+        }
+    }
+
+    fn identity(&mut self, identity: &Identity, at: (u64, u64)) {
+        match identity {
+            Identity::Token(token) => self.token(token, at),
+            Identity::Node(node) => self.node(node, at),
+            _ => {}
+        }
+    }
+
+    fn node(&mut self, name: &str, at: (u64, u64)) {
+        let nodes: Vec<&Node> = self.raw.nodes.iter().collect();
+        if !nodes.iter().any(|node| node.name == name) {
+            let known: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+            self.error(
+                at.0,
+                at.1,
+                format!(
+                    "there is no node `{name}`; the scenario has [{}]",
+                    known.join(", ")
+                ),
+            );
+        }
+    }
+
+    fn token(&mut self, name: &str, at: (u64, u64)) {
+        if ![NO_TOKEN, STATIC_TOKEN, BOOTSTRAP_TOKEN].contains(&name)
+            && !self.raw.tokens.contains_key(name)
+        {
+            self.error(at.0, at.1, format!("there is no token `{name}`: name it under `tokens`, or take {STATIC_TOKEN} or {BOOTSTRAP_TOKEN}"));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Scenarios: the YAML model, the strict loader, the catalogue's requirements, and selection. No IO here but reading files.
+
+mod diagnostic;
+mod load;
+mod model;
+pub mod requirements;
+mod select;
+pub mod stimulus;
+
+use serde_saphyr::Spanned;
+
+pub use diagnostic::Diagnostic;
+pub use load::{Library, load_text};
+pub use model::{
+    BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, Level, NO_TOKEN, Node, Profile, RawScenario,
+    STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind, Versions,
+};
+pub use select::{SelectError, Selector, select};
+
+use crate::components::Version;
+
+/// A scenario that has been validated: ids are known, names refer to something, nothing is empty.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Unique id.
+    pub id: String,
+    /// What it shows.
+    pub title: String,
+    /// Why it matters.
+    pub why: String,
+    /// Ids of the catalogue.
+    pub requirements: Vec<String>,
+    /// How strong the promise is.
+    pub level: Level,
+    /// The smallest profile that has it.
+    pub profile: Profile,
+    /// Its chapter, then further words.
+    pub tags: Vec<String>,
+    /// Control-plane versions for which it is true.
+    pub kubernetes: Option<Versions>,
+    /// Kubelet versions for which it is true.
+    pub kubelet: Option<Versions>,
+    /// The control plane.
+    pub cluster: Cluster,
+    /// Tokens, the ready ones included.
+    pub tokens: std::collections::BTreeMap<String, Token>,
+    /// Nodes.
+    pub nodes: Vec<Node>,
+    /// Steps, with their places in the file.
+    pub steps: Vec<Spanned<Step>>,
+    /// Where it came from, for messages.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl Scenario {
+    /// The step that carries this name.
+    pub fn step_named(&self, name: &str) -> Option<usize> {
+        self.steps.iter().position(|step| match &step.value {
+            Step::Expect(expect) => expect.name.as_deref() == Some(name),
+            _ => false,
+        })
+    }
+
+    /// Whether an expectation holds for these versions. Stimuli always apply.
+    pub fn applies(&self, step: &Step, kubernetes: Version, kubelet: Version) -> bool {
+        let (control_plane, node) = match step {
+            Step::Expect(expect) => (&expect.kubernetes, &expect.kubelet),
+            Step::Never(never) => (&never.kubernetes, &never.kubelet),
+            _ => return true,
+        };
+        within(control_plane, kubernetes) && within(node, kubelet)
+    }
+
+    /// Why the scenario is not true of these versions, if it is not.
+    pub fn unsupported(&self, kubernetes: Version, kubelet: Version) -> Option<String> {
+        let outside = |what: &str, range: &Option<Versions>, version: Version| {
+            let range = range.as_ref().filter(|_| !within(range, version))?;
+            Some(format!(
+                "it is about {what} {}, and this one is {version}",
+                range.0
+            ))
+        };
+        outside("control planes", &self.kubernetes, kubernetes)
+            .or_else(|| outside("kubelets", &self.kubelet, kubelet))
+    }
+}
+
+fn within(range: &Option<Versions>, version: Version) -> bool {
+    let version = semver::Version::new(
+        version.major.into(),
+        version.minor.into(),
+        version.patch.into(),
+    );
+    range.as_ref().is_none_or(|range| range.0.matches(&version))
+}

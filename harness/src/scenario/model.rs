@@ -1,0 +1,381 @@
+//! The YAML model of a scenario file. Strict: an unknown key is an error.
+//!
+//! These are the raw types; [`super::Scenario`] is what has been validated. The words are Kubernetes' own.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use schemars::JsonSchema;
+use semver::VersionReq;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::stimulus::{
+    Bind, ClusterRole, CsrPick, Cut, FileChange, Get, NodeName, Process, ReplaceCa, Submit,
+    TokenName, Unbind,
+};
+use crate::check::{Expectation, Never};
+
+/// A scenario: a cluster, its nodes, and what happens step by step.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "tlsboot scenario")]
+pub struct RawScenario {
+    /// Unique id, `chapter.name-in-words`, the same as the file's path below `scenarios/`.
+    #[schemars(with = "String")]
+    pub id: Spanned<String>,
+    /// What the scenario shows, as a sentence that is true of a conforming cluster.
+    pub title: String,
+    /// Why it matters and how it works, for `tlsboot explain`.
+    #[serde(default)]
+    pub why: String,
+    /// Ids of the catalogue's behaviours that it shows.
+    #[schemars(with = "Vec<String>")]
+    pub requirements: Vec<Spanned<String>>,
+    /// Whether a conforming cluster must, should or may behave so.
+    #[serde(default)]
+    pub level: Level,
+    /// The smallest profile that has it.
+    #[serde(default)]
+    pub profile: Profile,
+    /// Further words to select it by (`@rotation`); its chapter is always one.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Control-plane versions for which it is true, as in `>=1.31`; all by default.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub kubernetes: Option<Versions>,
+    /// Kubelet versions for which it is true; all by default.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub kubelet: Option<Versions>,
+    /// The cluster.
+    #[serde(default)]
+    pub cluster: Cluster,
+    /// Tokens beside the ready ones, `staticToken` and `bootstrapToken`.
+    #[serde(default)]
+    pub tokens: BTreeMap<String, Token>,
+    /// The nodes.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
+    /// What happens, in order: stimuli, and what must follow from them.
+    #[schemars(with = "Vec<Step>")]
+    pub steps: Vec<Spanned<Step>>,
+}
+
+/// How strong a promise is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Level {
+    /// Kubernetes promises it: a cluster without it is broken.
+    #[default]
+    Must,
+    /// Usual behaviour that a distribution may have reason to change.
+    Should,
+    /// Nice to know.
+    Info,
+}
+
+/// A set of scenarios by cost.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Deserialize,
+    serde::Serialize,
+    JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum Profile {
+    /// The main promises, in minutes.
+    #[default]
+    Core,
+    /// Everything that takes no longer than a few minutes each.
+    Full,
+    /// Also what takes a quarter of an hour and more.
+    Slow,
+}
+
+/// A range of versions, as Cargo writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versions(pub VersionReq);
+
+impl<'de> Deserialize<'de> for Versions {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        VersionReq::parse(&text).map(Self).map_err(|error| {
+            serde::de::Error::custom(format!(
+                "`{text}` is no range of versions ({error}); write one like `>=1.31, <1.34`"
+            ))
+        })
+    }
+}
+
+/// The control plane. The defaults are Kubernetes' own, with the bindings that kubeadm makes.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Cluster {
+    /// `--anonymous-auth` of the API server.
+    pub anonymous_auth: bool,
+    /// `--authorization-mode` of the API server.
+    pub authorization_mode: Vec<String>,
+    /// Who is bound to the roles of bootstrapping.
+    pub bindings: Bindings,
+    /// `--cluster-signing-duration`. `quick` is the shortest with which a kubelet of this version cannot loop.
+    pub signing_duration: SigningDuration,
+    /// How long the CA that signs is valid from now; a year by default.
+    #[schemars(with = "Option<String>")]
+    pub signer_ca_valid: Option<SignedDuration>,
+    /// The controllers of kube-controller-manager that run.
+    pub controllers: Vec<String>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            anonymous_auth: true,
+            authorization_mode: vec!["Node".into(), "RBAC".into()],
+            bindings: Bindings::default(),
+            signing_duration: SigningDuration::Length(SignedDuration::from_hours(1)),
+            signer_ca_valid: None,
+            controllers: ["csrsigning", "csrapproving", "csrcleaner", "tokencleaner"]
+                .map(String::from)
+                .to_vec(),
+        }
+    }
+}
+
+/// How long certificates are signed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub enum SigningDuration {
+    /// By the version's rule: the shortest that forces rotation but no loop.
+    Quick,
+    /// Just so long.
+    Length(SignedDuration),
+}
+
+impl<'de> Deserialize<'de> for SigningDuration {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "quick" => Ok(Self::Quick),
+            other => other.parse().map(Self::Length).map_err(|error| {
+                serde::de::Error::custom(format!(
+                    "`{other}` is neither `quick` nor a duration like `3m` ({error})"
+                ))
+            }),
+        }
+    }
+}
+
+/// Who is bound to the three roles of bootstrapping.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Bindings {
+    /// `system:node-bootstrapper`: who may ask for a certificate.
+    pub node_bootstrapper: Binding,
+    /// `…:nodeclient`: whose first client certificate is approved.
+    pub node_client: Binding,
+    /// `…:selfnodeclient`: whose renewal is approved.
+    pub self_node_client: Binding,
+}
+
+impl Default for Bindings {
+    fn default() -> Self {
+        let bootstrappers = || Binding::Group("system:bootstrappers".into());
+        Self {
+            node_bootstrapper: bootstrappers(),
+            node_client: bootstrappers(),
+            self_node_client: Binding::Group("system:nodes".into()),
+        }
+    }
+}
+
+/// The subject of a binding.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Binding {
+    /// There is no binding.
+    Absent,
+    /// A user.
+    User(String),
+    /// A group.
+    Group(String),
+}
+
+/// A token that a kubelet may bootstrap with.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Token {
+    /// Where the API server knows it from.
+    pub kind: TokenKind,
+    /// User name, for a static token; `kubelet-bootstrap` by default.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Groups: of the static token, or the `auth-extra-groups` of a bootstrap token.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// `expiration` of a bootstrap token, counted from the start of the cluster; negative for the past.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub expires: Option<SignedDuration>,
+    /// One thing that is wrong with it.
+    #[serde(default)]
+    pub defect: Option<TokenDefect>,
+}
+
+/// Where a token is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TokenKind {
+    /// The API server's `--token-auth-file`.
+    Static,
+    /// A Secret `bootstrap-token-ID` in `kube-system`.
+    Bootstrap,
+}
+
+/// What is wrong with a token (catalogue ).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TokenDefect {
+    /// The API server does not know it at all.
+    Unknown,
+    /// It is no token of the form that the API server knows.
+    Malformed,
+    /// The second half differs from the Secret's.
+    WrongSecret,
+    /// The Secret has another type than `bootstrap.kubernetes.io/token`.
+    WrongType,
+    /// `usage-bootstrap-authentication` is missing.
+    NoUsage,
+    /// `token-id` differs from the Secret's name.
+    WrongId,
+    /// `expiration` is no time.
+    UnparsableExpiration,
+    /// An extra group that is not one of `system:bootstrappers:…`.
+    ForeignGroup,
+}
+
+/// A node: one kubelet.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// The token in its bootstrap kubeconfig, or `none` for a kubelet without one.
+    #[serde(default = "default_bootstrap")]
+    pub bootstrap: String,
+    /// `rotateCertificates`.
+    #[serde(default = "yes")]
+    pub rotate_certificates: bool,
+    /// `serverTLSBootstrap`.
+    #[serde(default, rename = "serverTLSBootstrap")]
+    pub server_tls_bootstrap: bool,
+}
+
+fn default_bootstrap() -> String {
+    STATIC_TOKEN.into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The ready static token: user `kubelet-bootstrap`, uid 10001, group `system:bootstrappers`, as in the seed document.
+pub const STATIC_TOKEN: &str = "staticToken";
+/// The ready bootstrap token: a Secret with the extra group `system:bootstrappers:tlsboot`.
+pub const BOOTSTRAP_TOKEN: &str = "bootstrapToken";
+/// The word for a node without a bootstrap kubeconfig.
+pub const NO_TOKEN: &str = "none";
+
+/// One step: a stimulus, or what must follow from the stimuli before it.
+///
+/// Expectations that stand side by side are judged side by side: all of them count from the beginning of the
+/// stimulus above them. The next stimulus comes when all of them are decided.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Step {
+    /// Start a node's kubelet or a component.
+    Start(Process),
+    /// End a node's kubelet or a component by SIGTERM, and wait until it is gone.
+    Stop(Process),
+    /// End it by SIGKILL.
+    Kill(Process),
+    /// Stop and start; `with` changes how it is started.
+    Restart(Process),
+    /// Bind a ClusterRole to a user or group.
+    Bind(Bind),
+    /// Remove the binding that tlsboot made for a role.
+    Unbind(Unbind),
+    /// Make a ClusterRole by hand.
+    ClusterRole(ClusterRole),
+    /// Approve a CSR, as `kubectl certificate approve` does.
+    Approve(CsrPick),
+    /// Deny a CSR, as `kubectl certificate deny` does.
+    Deny(CsrPick),
+    /// Delete a CSR.
+    DeleteCsr(CsrPick),
+    /// Make a bootstrap token's Secret.
+    CreateToken(TokenName),
+    /// Delete a bootstrap token's Secret.
+    DeleteToken(TokenName),
+    /// Let a bootstrap token's Secret expire now.
+    ExpireToken(TokenName),
+    /// Create a CSR as somebody.
+    Submit(Submit),
+    /// Send a GET request to the API server as somebody.
+    Get(Get),
+    /// Change a file of a kubelet that is its own business.
+    File(FileChange),
+    /// Cut the link between a kubelet and the API server.
+    Cut(Cut),
+    /// Mend the link.
+    Mend(NodeName),
+    /// Give the signer another CA, and the API server the bundle of both.
+    ReplaceCa(ReplaceCa),
+    /// Something must follow, in time.
+    Expect(Box<Expectation>),
+    /// Something must not follow.
+    Never(Box<Never>),
+}
+
+impl Step {
+    /// Its word in the YAML.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Start(_) => "start",
+            Self::Stop(_) => "stop",
+            Self::Kill(_) => "kill",
+            Self::Restart(_) => "restart",
+            Self::Bind(_) => "bind",
+            Self::Unbind(_) => "unbind",
+            Self::ClusterRole(_) => "clusterRole",
+            Self::Approve(_) => "approve",
+            Self::Deny(_) => "deny",
+            Self::DeleteCsr(_) => "deleteCsr",
+            Self::CreateToken(_) => "createToken",
+            Self::DeleteToken(_) => "deleteToken",
+            Self::ExpireToken(_) => "expireToken",
+            Self::Submit(_) => "submit",
+            Self::Get(_) => "get",
+            Self::File(_) => "file",
+            Self::Cut(_) => "cut",
+            Self::Mend(_) => "mend",
+            Self::ReplaceCa(_) => "replaceCa",
+            Self::Expect(_) => "expect",
+            Self::Never(_) => "never",
+        }
+    }
+
+    /// Whether it is judged instead of done.
+    pub fn is_judged(&self) -> bool {
+        matches!(self, Self::Expect(_) | Self::Never(_))
+    }
+}

@@ -1,0 +1,270 @@
+//! What a scenario can do to a cluster: the parameters of each stimulus. `drive` has the deeds.
+
+use std::net::IpAddr;
+
+use jiff::SignedDuration;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::model::{Binding, SigningDuration};
+use crate::check::Role;
+
+/// A node's kubelet or a component of the control plane.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Process {
+    /// The node.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// The component.
+    #[serde(default)]
+    pub component: Option<Component>,
+    /// What is different from now on; for `start` and `restart`.
+    #[serde(default)]
+    pub with: Changes,
+}
+
+/// A component of the control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+pub enum Component {
+    /// The API server.
+    #[serde(rename = "kube-apiserver")]
+    ApiServer,
+    /// The controller-manager, which approves and signs.
+    #[serde(rename = "kube-controller-manager")]
+    ControllerManager,
+}
+
+impl Component {
+    /// The executable's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+        }
+    }
+}
+
+/// What is different after a start.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Changes {
+    /// `rotateCertificates` of the kubelet.
+    pub rotate_certificates: Option<bool>,
+    /// `serverTLSBootstrap` of the kubelet.
+    #[serde(rename = "serverTLSBootstrap")]
+    pub server_tls_bootstrap: Option<bool>,
+    /// The token in the node's bootstrap kubeconfig; `none` takes the file away.
+    pub bootstrap: Option<String>,
+    /// `--cluster-signing-duration` of the controller-manager.
+    pub signing_duration: Option<SigningDuration>,
+    /// `--anonymous-auth` of the API server.
+    pub anonymous_auth: Option<bool>,
+    /// The controllers of the controller-manager that run.
+    pub controllers: Option<Vec<String>>,
+}
+
+/// A binding to make.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bind {
+    /// `nodeBootstrapper`, `nodeClient`, `selfNodeClient`, or a ClusterRole's name.
+    pub role: String,
+    /// Whom to bind.
+    pub to: Binding,
+}
+
+/// A binding to remove.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Unbind {
+    /// As in `bind`.
+    pub role: String,
+}
+
+/// The ClusterRole behind one of the three words, or the name itself.
+pub fn cluster_role(word: &str) -> &str {
+    match word {
+        "nodeBootstrapper" => "system:node-bootstrapper",
+        "nodeClient" => "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        "selfNodeClient" => "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        other => other,
+    }
+}
+
+/// A ClusterRole made by hand, with one rule of the group `certificates.k8s.io`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterRole {
+    /// Its name.
+    pub name: String,
+    /// Verbs, as `create`.
+    pub verbs: Vec<String>,
+    /// Resources, as `certificatesigningrequests/nodeclient`.
+    pub resources: Vec<String>,
+}
+
+/// Which CSR is meant: the newest that fits and is in the state that the stimulus needs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CsrPick {
+    /// Asked for this node.
+    pub node: Option<String>,
+    /// `client` or `serving`.
+    pub role: Option<Role>,
+    /// The one that the step `submit` of this name made.
+    pub submitted: Option<String>,
+}
+
+/// A token of the scenario.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenName {
+    /// Its name.
+    pub token: String,
+}
+
+/// A node of the scenario.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeName {
+    /// Its name.
+    pub node: String,
+}
+
+/// Who sends a request.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Identity {
+    /// Nobody: no credentials at all.
+    Anonymous,
+    /// The administrator, of `system:masters`.
+    Admin,
+    /// The bearer of a token.
+    Token(String),
+    /// The node, with the client certificate that its kubelet uses now.
+    Node(String),
+    /// A certificate of the right CA that has expired, for this user.
+    ExpiredCertificate(String),
+    /// A certificate of a CA that the API server does not know, for this user.
+    ForeignCertificate(String),
+}
+
+/// A CSR that tlsboot creates. What is left out is as the kubelet would have it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Submit {
+    /// The step's name, for `answer` and `submitted`.
+    #[serde(rename = "as")]
+    pub name: String,
+    /// Who asks.
+    pub by: Identity,
+    /// `client` or `serving`: gives signerName, usages and subject.
+    pub role: Role,
+    /// The node that it is for; gives the CN.
+    pub node: String,
+    /// Another signerName.
+    #[serde(default)]
+    pub signer_name: Option<String>,
+    /// Another CN.
+    #[serde(default)]
+    pub common_name: Option<String>,
+    /// Other O's.
+    #[serde(default)]
+    pub organizations: Option<Vec<String>>,
+    /// DNS names.
+    #[serde(default)]
+    pub dns: Vec<String>,
+    /// IP addresses.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub ips: Vec<IpAddr>,
+    /// URIs.
+    #[serde(default)]
+    pub uris: Vec<String>,
+    /// E-mail addresses.
+    #[serde(default)]
+    pub emails: Vec<String>,
+    /// Other usages than the kubelet's.
+    #[serde(default)]
+    pub usages: Option<Vec<String>>,
+    /// `spec.expirationSeconds`.
+    #[serde(default)]
+    pub expiration_seconds: Option<i32>,
+}
+
+/// A GET request.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Get {
+    /// The step's name, for `answer`.
+    #[serde(rename = "as")]
+    pub name: String,
+    /// Who asks.
+    pub by: Identity,
+    /// The path, as `/api/v1/nodes/n1`.
+    pub path: String,
+}
+
+/// A change of a kubelet's file.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileChange {
+    /// The node.
+    pub node: String,
+    /// `kubeconfig`, `bootstrap-kubeconfig`, or a name in the certificate directory.
+    pub name: String,
+    /// What to do to it.
+    pub action: FileAction,
+}
+
+/// What can be done to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum FileAction {
+    /// Remove it (a link, not its target).
+    Delete,
+    /// Cut it in the middle (through a link).
+    Truncate,
+    /// Leave it with no content (through a link).
+    Empty,
+    /// Write something into it that it should not hold (through a link).
+    Garbage,
+    /// Put a plain file with the same content in a link's place.
+    Plain,
+    /// Point a link to a file that does not exist.
+    Dangle,
+    /// Put another private key behind the certificate (through a link).
+    ForeignKey,
+}
+
+/// A cut of a link.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cut {
+    /// The node.
+    pub node: String,
+    /// How connections fail.
+    #[serde(default)]
+    pub how: CutKind,
+}
+
+/// How a cut link behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CutKind {
+    /// Connections are closed, new ones refused: as when the API server is down.
+    #[default]
+    Refuse,
+    /// Connections stay, but nothing comes through any more: as when a cable is cut.
+    Silence,
+}
+
+/// Another CA for the signer.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplaceCa {
+    /// How long the new CA is valid from now.
+    #[schemars(with = "String")]
+    pub valid: SignedDuration,
+}
