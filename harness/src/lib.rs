@@ -7,5 +7,6 @@ pub mod check;
 pub mod components;
 pub mod history;
 pub mod pki;
+pub mod report;
 pub mod scenario;
 pub mod secret;

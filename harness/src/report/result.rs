@@ -1,0 +1,92 @@
+//! The result of a run: what `result.json` holds and every report is made from.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::check::{Outcome, Verdict};
+
+/// The version of `result.json`'s format.
+pub const FORMAT: u32 = 1;
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunResult {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// tlsboot's own version.
+    pub tlsboot: String,
+    /// The run's id, unique on this machine.
+    pub run: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// The machine, as facts for a reader: `os`, `kernel`, `cgroups`, `user`, `cpus`.
+    pub environment: std::collections::BTreeMap<String, String>,
+    /// Executables that took part.
+    pub components: Vec<ComponentResult>,
+    /// One entry for each scenario on each target, in the order they were listed.
+    pub scenarios: Vec<ScenarioResult>,
+    /// Whether the run was interrupted before its end.
+    pub interrupted: bool,
+}
+
+/// An executable that took part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ComponentResult {
+    /// `kubelet`, …
+    pub name: String,
+    /// What it says of its version.
+    pub version: String,
+    /// SHA-256 of the file, in hex.
+    pub sha256: String,
+    /// Where it came from.
+    pub origin: String,
+}
+
+/// One scenario on one target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScenarioResult {
+    /// Its id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// The catalogue's ids.
+    pub requirements: Vec<String>,
+    /// How strong the promise is.
+    pub level: crate::scenario::Level,
+    /// The target: `local::1.37.2`.
+    pub target: String,
+    /// The file it was read from.
+    pub file: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why it is unsupported here, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsupported: Option<String>,
+    /// Folder of its evidence, relative to the run's output folder; none where nothing was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// SHA-256 of each evidence file, by its path in that folder.
+    pub hashes: std::collections::BTreeMap<String, String>,
+}
+
+impl RunResult {
+    /// The process' exit code: 0 all as expected, 1 fail or hang, 3 the harness' own error, 130 interrupted.
+    pub fn exit_code(&self) -> u8 {
+        let has = |wanted: &[Outcome]| self.scenarios.iter().any(|scenario| wanted.contains(&scenario.verdict.outcome));
+        match () {
+            () if self.interrupted => 130,
+            () if has(&[Outcome::Error]) || self.scenarios.is_empty() => 3,
+            () if has(&[Outcome::Fail, Outcome::Hang]) => 1,
+            () => 0,
+        }
+    }
+}
