@@ -24,7 +24,7 @@ var applets = map[string]any{
 }
 
 // command calls a component's constructor, whose signature depends on the Kubernetes version:
-// NewKubeletCommand takes a context from 1.35 on.
+// NewKubeletCommand takes a context from 1.34 on.
 func command(constructor any) *cobra.Command {
 	switch constructor := constructor.(type) {
 	case func() *cobra.Command:

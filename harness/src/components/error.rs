@@ -9,11 +9,11 @@ use thiserror::Error;
 use super::VersionRequest;
 use super::source::SourceKind;
 
-/// Why a component is not to be had.
+/// Why there is no executable to run.
 #[derive(Debug, Error)]
 pub enum ComponentError {
     /// Every source was tried.
-    #[error("{what} is not to be had:{}", list(.attempts))]
+    #[error("cannot find {what}; tried:{}", list(.attempts))]
     Unavailable {
         /// The component and its version.
         what: String,

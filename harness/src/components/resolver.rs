@@ -336,22 +336,38 @@ impl Resolver {
                 reason: "TLSBOOT_MIRROR is not set (to a folder or URL that `tlsboot components export` wrote)".into(),
             });
         }
-        for source in self
+        let allowed = self
             .sources
             .iter()
-            .filter(|source| self.allows(source.kind()))
-        {
-            let mut stage = self.store.stage(package)?;
-            match source.fetch(package, &lacking, &mut stage, &self.progress) {
-                Ok(origin) => return self.store.commit(package, stage, &origin),
-                Err(FetchError::Unavailable(reason)) => attempts.push(Attempt {
-                    source: source.kind(),
-                    reason,
-                }),
-                Err(FetchError::Fatal(error)) => return Err(error),
+            .filter(|source| self.allows(source.kind()));
+        for source in allowed {
+            let mut outcome = self.fetch(&**source, package, &lacking);
+            if let Err(FetchError::Interrupted(reason)) = &outcome {
+                self.progress.note(&format!("{reason}; trying once more"));
+                outcome = self.fetch(&**source, package, &lacking);
             }
+            let reason = match outcome {
+                Ok(()) => return Ok(()),
+                Err(FetchError::Fatal(error)) => return Err(error),
+                Err(FetchError::Unavailable(reason) | FetchError::Interrupted(reason)) => reason,
+            };
+            let source = source.kind();
+            self.progress
+                .note(&format!("no {package} from {source}: {reason}"));
+            attempts.push(Attempt { source, reason });
         }
         Err(unavailable(package, &lacking, attempts))
+    }
+
+    fn fetch(
+        &self,
+        source: &dyn Source,
+        package: Package,
+        roles: &[Role],
+    ) -> Result<(), FetchError> {
+        let mut stage = self.store.stage(package)?;
+        let origin = source.fetch(package, roles, &mut stage, &self.progress)?;
+        Ok(self.store.commit(package, stage, &origin)?)
     }
 
     fn allows(&self, kind: SourceKind) -> bool {

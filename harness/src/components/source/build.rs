@@ -157,11 +157,11 @@ impl Go<'_> {
     fn build(&self, package: Package, name: &str, progress: &Progress) -> Result<(), FetchError> {
         let packages = self.run(&["list", "-mod=readonly", "-deps", "."])?;
         let total = BufReader::new(&*packages.stdout).lines().count();
-        let mut task = progress.task(
-            &format!("building {package} by Go (about 10 minutes for Kubernetes on 2 cores)"),
-            Some(total as u64),
-            Unit::Packages,
-        );
+        if package.product == Product::Kubernetes {
+            progress.note("a Go build of Kubernetes takes about 10 minutes on 2 cores, once");
+        }
+        let label = format!("building {package} by Go");
+        let mut task = progress.task(&label, Some(total as u64), Unit::Packages);
         let mut child = self
             .command(&[
                 "build",

@@ -74,6 +74,8 @@ pub(super) trait Source: Send + Sync {
 pub(super) enum FetchError {
     /// It does not have it, or cannot be reached: another source may do.
     Unavailable(String),
+    /// A transfer broke off: once more may do.
+    Interrupted(String),
     /// Nobody should go on.
     Fatal(ComponentError),
 }
@@ -89,7 +91,7 @@ impl FetchError {
     fn receiving(error: ReceiveError, file: &str, into: &str) -> Self {
         match error {
             ReceiveError::Read(error) => {
-                Self::Unavailable(format!("{file}, unpacked to {into}: {error}"))
+                Self::Interrupted(format!("{file}, unpacked to {into}: {error}"))
             }
             ReceiveError::Write(error) => Self::Fatal(error),
         }
@@ -120,7 +122,7 @@ fn read_verified<T>(
     }
     let actual = hashing
         .finish()
-        .map_err(|error| FetchError::Unavailable(format!("{name}: {error}")))?;
+        .map_err(|error| FetchError::Interrupted(format!("{name}: {error}")))?;
     check_sum(&name, authority, expected, &actual)?;
     let unpacked = unpacked?;
     task.finish();

@@ -118,7 +118,7 @@ impl Release {
 /// Takes the executable `etcd` out of the archive.
 fn receive_etcd(archive: &mut dyn Read, file: &str, stage: &mut Stage) -> Result<(), FetchError> {
     let name = Role::Etcd.name();
-    let unreadable = |error| FetchError::Unavailable(format!("{file}: {error}"));
+    let unreadable = |error| FetchError::Interrupted(format!("{file}: {error}"));
     for entry in Archive::new(GzDecoder::new(archive))
         .entries()
         .map_err(unreadable)?

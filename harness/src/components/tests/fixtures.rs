@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use flate2::{Compression, write::GzEncoder};
@@ -214,4 +214,29 @@ fn serve(
         .write_all(head.as_bytes())
         .and_then(|()| stream.write_all(sent))
         .ok()
+}
+
+pub(super) fn resolver(options: Options) -> Resolver {
+    Resolver::new(options, Progress::hidden()).unwrap()
+}
+
+pub(super) fn request(text: &str) -> VersionRequest {
+    text.parse().unwrap()
+}
+
+pub(super) fn error(result: Result<impl std::fmt::Debug, ComponentError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+pub(super) fn change_byte(path: &Path) {
+    let mut content = fs::read(path).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(path, content).unwrap();
+}
+
+/// Tests that run programs which they have just written take turns: a fork elsewhere would hold the file open.
+pub(super) fn run_programs() -> impl Drop {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
