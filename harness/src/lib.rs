@@ -1,1 +1,3 @@
 //! tlsboot
+
+pub mod node;
