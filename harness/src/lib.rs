@@ -6,6 +6,8 @@
 pub mod check;
 pub mod components;
 pub mod history;
+pub mod node;
+pub mod observe;
 pub mod pki;
 pub mod report;
 pub mod scenario;
