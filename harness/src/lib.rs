@@ -4,11 +4,14 @@
 //! [`check`] judges the record. [`run`] joins them for one scenario on one target.
 
 pub mod check;
+pub mod cluster;
 pub mod components;
 pub mod history;
 pub mod node;
 pub mod observe;
 pub mod pki;
+pub mod process;
 pub mod report;
 pub mod scenario;
 pub mod secret;
+pub mod shim;

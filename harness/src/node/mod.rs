@@ -1,3 +1,6 @@
-//! A kubelet: its files, its process and its CRI endpoint.
+//! A kubelet: its files, its flags and its CRI endpoint.
 
 pub mod cri;
+mod kubelet;
+
+pub use kubelet::{KubeletConfig, NodeDir, bootstrap_kubeconfig};

@@ -1,0 +1,68 @@
+//! Clients of an API server, each with its own credentials.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::json;
+
+use super::{ClusterError, Credential, Endpoint};
+use crate::secret::Secret;
+
+/// What a client shows to the API server.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// Nothing.
+    None,
+    /// A bearer token.
+    Token(Secret<String>),
+    /// A client certificate.
+    Certificate(Credential),
+}
+
+/// As tlsboot's own requests are marked in the audit log.
+pub const USER_AGENT: &str = concat!("tlsboot/", env!("CARGO_PKG_VERSION"));
+
+/// An answer takes milliseconds; a server that says nothing for so long is hung.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A client that retries nothing by itself: every answer counts here.
+///
+/// # Errors
+/// Credentials that can't be read.
+pub async fn client(endpoint: &Endpoint, credentials: &Credentials) -> Result<kube::Client, ClusterError> {
+    let user = match credentials {
+        Credentials::None => json!({}),
+        Credentials::Token(token) => json!({"token": token.expose()}),
+        Credentials::Certificate(pair) => json!({
+            "client-certificate-data": STANDARD.encode(&pair.certificate),
+            "client-key-data": STANDARD.encode(pair.key.expose()),
+        }),
+    };
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": endpoint.url, "certificate-authority-data": STANDARD.encode(&endpoint.ca)}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    });
+    let kubeconfig: Kubeconfig = serde_json::from_value(config).map_err(std::io::Error::other)?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(std::io::Error::other)?;
+    config.default_retry = false;
+    config.connect_timeout = Some(ANSWER);
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
+    Ok(kube::Client::try_from(config)?)
+}
+
+/// A client without credentials that takes any certificate: for health checks of our own processes on this machine.
+///
+/// # Errors
+/// A URL that can't be read.
+pub fn blind(url: &str) -> Result<kube::Client, ClusterError> {
+    let mut config = kube::Config::new(url.parse().map_err(std::io::Error::other)?);
+    config.accept_invalid_certs = true;
+    config.default_retry = false;
+    Ok(kube::Client::try_from(config)?)
+}

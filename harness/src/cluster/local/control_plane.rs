@@ -1,0 +1,140 @@
+//! Flags of etcd, kube-apiserver and kube-controller-manager, and the files that they need.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::trust::write_private;
+use crate::cluster::{ClusterError, Credential, Endpoint};
+use crate::scenario::Cluster;
+
+/// What can change while the cluster lives.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) anonymous_auth: bool,
+    pub(super) authorization_mode: Vec<String>,
+    pub(super) signing_duration: SignedDuration,
+    pub(super) controllers: Vec<String>,
+}
+
+impl Settings {
+    pub(super) fn new(cluster: &Cluster, signing_duration: SignedDuration) -> Self {
+        Self {
+            anonymous_auth: cluster.anonymous_auth,
+            authorization_mode: cluster.authorization_mode.clone(),
+            signing_duration,
+            controllers: cluster.controllers.clone(),
+        }
+    }
+}
+
+/// Where the control plane's files are, and its ports.
+pub(super) struct Layout<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) pki: &'a Path,
+    pub(super) logs: &'a Path,
+    pub(super) apiserver_port: u16,
+    pub(super) controller_manager_port: u16,
+}
+
+/// etcd on Unix sockets: no port at all. Without fsync: the cluster lives for minutes.
+pub(super) fn etcd(layout: &Layout<'_>) -> Vec<OsString> {
+    let socket = |name: &str| format!("unix://{}", layout.dir.join(name).display());
+    let (client, peer) = (socket("etcd.sock"), socket("peer.sock"));
+    flags(&[
+        ("name", "m".into()),
+        ("data-dir", layout.dir.join("etcd").display().to_string()),
+        ("unsafe-no-fsync", "true".into()),
+        ("listen-client-urls", client.clone()),
+        ("advertise-client-urls", client),
+        ("listen-peer-urls", peer.clone()),
+        ("initial-advertise-peer-urls", peer.clone()),
+        ("initial-cluster", format!("m={peer}")),
+        ("log-level", "warn".into()),
+    ])
+}
+
+/// The API server: everything on that a bootstrap needs, every request in the audit log.
+pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
+    let pki = |name: &str| layout.pki.join(name).display().to_string();
+    flags(&[
+        ("etcd-servers", format!("unix://{}", layout.dir.join("etcd.sock").display())),
+        ("bind-address", "127.0.0.1".into()),
+        ("secure-port", layout.apiserver_port.to_string()),
+        // Nobody asks the API server for its endpoints here, and a machine may have no other address.
+        ("advertise-address", "127.0.0.1".into()),
+        ("endpoint-reconciler-type", "none".into()),
+        ("tls-cert-file", pki("apiserver.crt")),
+        ("tls-private-key-file", pki("apiserver.key")),
+        ("client-ca-file", pki("client-ca.crt")),
+        ("token-auth-file", pki("tokens.csv")),
+        ("enable-bootstrap-token-auth", "true".into()),
+        ("service-account-issuer", "https://kubernetes.default.svc".into()),
+        ("service-account-key-file", pki("sa.key")),
+        ("service-account-signing-key-file", pki("sa.key")),
+        ("service-cluster-ip-range", "10.96.0.0/16".into()),
+        ("authorization-mode", settings.authorization_mode.join(",")),
+        ("enable-admission-plugins", "NodeRestriction".into()),
+        ("disable-admission-plugins", "ServiceAccount".into()),
+        ("anonymous-auth", settings.anonymous_auth.to_string()),
+        ("audit-policy-file", layout.dir.join("audit-policy.json").display().to_string()),
+        ("audit-log-path", layout.logs.join("audit.log").display().to_string()),
+        ("v", "2".into()),
+    ])
+}
+
+/// The controller-manager: only the controllers of certificates and tokens.
+pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
+    let pki = |name: &str| layout.pki.join(name).display().to_string();
+    flags(&[
+        ("kubeconfig", layout.dir.join("controller-manager.kubeconfig").display().to_string()),
+        // The rights are on the controllers' own accounts.
+        ("use-service-account-credentials", "true".into()),
+        ("service-account-private-key-file", pki("sa.key")),
+        ("bind-address", "127.0.0.1".into()),
+        ("secure-port", layout.controller_manager_port.to_string()),
+        ("leader-elect", "false".into()),
+        ("controllers", settings.controllers.join(",")),
+        ("cluster-signing-cert-file", pki("signer.crt")),
+        ("cluster-signing-key-file", pki("signer.key")),
+        ("cluster-signing-duration", format!("{}s", settings.signing_duration.as_secs())),
+        ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
+        ("v", "4".into()),
+    ])
+}
+
+/// The controller-manager's kubeconfig and the audit policy.
+pub(super) fn write_files(layout: &Layout<'_>, endpoint: &Endpoint, controller_manager: &Credential) -> Result<(), ClusterError> {
+    use base64::Engine;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let kubeconfig = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": endpoint.url, "certificate-authority-data": encode(&endpoint.ca)}}],
+        "users": [{"name": "u", "user": {
+            "client-certificate-data": encode(&controller_manager.certificate),
+            "client-key-data": encode(controller_manager.key.expose()),
+        }}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    });
+    write_private(&layout.dir.join("controller-manager.kubeconfig"), &kubeconfig.to_string())?;
+    // Everything but the control plane's own housekeeping.
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "None", "users": ["system:apiserver"]},
+            {"level": "None", "nonResourceURLs": ["/readyz*", "/livez*"]},
+            {"level": "Metadata"},
+        ],
+    });
+    write_private(&layout.dir.join("audit-policy.json"), &policy.to_string())
+}
+
+fn flags(flags: &[(&str, String)]) -> Vec<OsString> {
+    flags.iter().map(|(name, value)| format!("--{name}={value}").into()).collect()
+}

@@ -1,0 +1,378 @@
+//! Clusters as plain processes on this machine: etcd, kube-apiserver, kube-controller-manager and kubelets.
+//! No root, no Docker, no container runtime.
+
+mod control_plane;
+mod dir;
+mod node;
+mod ports;
+mod supervised;
+mod tokens;
+mod trust;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Secret as SecretObject;
+use kube::api::{Api, PostParams};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::client::{Credentials, client};
+use super::{Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue};
+use crate::check::rules::Rules;
+use crate::components::{ComponentSet, Executable, Version};
+use crate::history::What;
+use crate::history::event::Signing;
+use crate::observe::{self, Sink, Task};
+use crate::process::Isolation;
+use crate::scenario::stimulus::{Changes, Component, CutKind};
+use crate::scenario::{Scenario, SigningDuration};
+use control_plane::{Layout, Settings};
+pub use dir::sweep;
+use dir::RunDir;
+use node::LocalNode;
+use ports::Port;
+use supervised::{Plan, Supervised};
+pub(crate) use tokens::secret as token_secret;
+use trust::{Trust, write_private};
+
+/// Starts clusters as plain processes.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// The control plane's executables.
+    pub components: ComponentSet,
+    /// The kubelets' executable.
+    pub kubelet: Executable,
+    /// The kubelets' version.
+    pub kubelet_version: Version,
+}
+
+#[async_trait]
+impl Provider for Local {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn capabilities(&self) -> &'static [Capability] {
+        use Capability::{AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane, RunKubelets};
+        &[ConfigureControlPlane, RestartControlPlane, RunKubelets, NodeFiles, AuditLog, Link, ReplaceCa]
+    }
+
+    async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError> {
+        Ok(Box::new(LocalCluster::start(self, scenario, sink, logs).await?))
+    }
+}
+
+struct LocalCluster {
+    components: ComponentSet,
+    rules: Rules,
+    logs: PathBuf,
+    sink: Sink,
+    endpoint: Endpoint,
+    admin: kube::Client,
+    tokens: BTreeMap<String, TokenValue>,
+    settings: Mutex<Settings>,
+    trust: Mutex<Trust>,
+    nodes: BTreeMap<String, Mutex<LocalNode>>,
+    running: Mutex<HashMap<Component, Supervised>>,
+    // Fields are dropped in this order: recorders first, then processes, then ports, then the folder.
+    recorders: Mutex<Vec<Task>>,
+    etcd: Mutex<Option<Supervised>>,
+    apiserver_port: Port,
+    controller_manager_port: Port,
+    dir: RunDir,
+}
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A control plane takes 3 to 5 s on two cores; under a heavy load several times that.
+const READY: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(20);
+/// Where the audit log's source addresses of nodes begin: 127.0.1.1 is the first node's.
+const NODE_SOURCES: [u8; 3] = [127, 0, 1];
+
+impl LocalCluster {
+    async fn start(local: &Local, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Self, ClusterError> {
+        let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
+        let dir = RunDir::create()?;
+        let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
+        let signer_valid = scenario.cluster.signer_ca_valid.and_then(|valid| valid.try_into().ok()).unwrap_or(YEAR);
+        let trust = Trust::create(dir.path().join("pki"), signer_valid, sink.vault().clone())?;
+        let endpoint = Endpoint { url: format!("https://127.0.0.1:{}", apiserver_port.number), ca: trust.cluster_ca().to_owned() };
+        let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
+        let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
+        let controller_manager = trust.client("system:kube-controller-manager", &[])?;
+        let tokens = tokens::values(&scenario.tokens, sink.vault());
+        write_private(&trust.path("tokens.csv"), &tokens::static_file(tokens.values()))?;
+        let settings = Settings::new(&scenario.cluster, signing_duration(scenario.cluster.signing_duration, rules));
+
+        let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, apiserver_port.number));
+        let mut nodes = BTreeMap::new();
+        let mut sources: BTreeMap<IpAddr, String> = BTreeMap::new();
+        for (index, node) in scenario.nodes.iter().enumerate() {
+            let [a, b, c] = NODE_SOURCES;
+            let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
+            sources.insert(source, node.name.clone());
+            let link = observe::link::Link::open(node.name.clone(), upstream, source, sink.clone()).await?;
+            let local_node = LocalNode::create(local, node, dir.path(), &logs, link, trust.path("cluster-ca.crt"), &administrator)?;
+            nodes.insert(node.name.clone(), Mutex::new(local_node));
+        }
+        let cluster = Self {
+            components: local.components.clone(),
+            rules,
+            logs,
+            endpoint,
+            admin,
+            tokens,
+            settings: Mutex::new(settings),
+            trust: Mutex::new(trust),
+            nodes,
+            running: Mutex::default(),
+            recorders: Mutex::default(),
+            etcd: Mutex::default(),
+            apiserver_port,
+            controller_manager_port,
+            dir,
+            sink,
+        };
+        cluster.start_control_plane(&controller_manager).await?;
+        cluster.start_recorders(sources).await;
+        cluster.create_tokens().await?;
+        Ok(cluster)
+    }
+
+    /// All parts side by side: each waits for what it needs by itself.
+    async fn start_control_plane(&self, controller_manager: &Credential) -> Result<(), ClusterError> {
+        let etcd = {
+            let trust = self.trust.lock().await;
+            let layout = self.layout(&trust);
+            control_plane::write_files(&layout, &self.endpoint, controller_manager)?;
+            control_plane::etcd(&layout)
+        };
+        let plan = self.plan("etcd", &self.components.etcd.path, etcd);
+        *self.etcd.lock().await = Some(Supervised::start(plan, &self.sink).await?);
+        self.launch(Component::ApiServer).await?;
+        self.launch(Component::ControllerManager).await?;
+        self.announce_signing().await?;
+        self.ready(Component::ApiServer).await?;
+        self.ready(Component::ControllerManager).await
+    }
+
+    async fn start_recorders(&self, sources: BTreeMap<IpAddr, String>) {
+        let sink = || self.sink.clone();
+        let manager = SocketAddr::from((Ipv4Addr::LOCALHOST, self.controller_manager_port.number));
+        let log = |component: &str| observe::log::tail(self.logs.join(format!("{component}.log")), component.to_owned(), None, sink());
+        let mut recorders = self.recorders.lock().await;
+        recorders.push(observe::csr::watch(self.admin.clone(), sink()));
+        recorders.push(observe::node::watch(self.admin.clone(), sink()));
+        recorders.push(observe::audit::tail(self.logs.join("audit.log"), sources, sink()));
+        recorders.push(observe::metrics::scrape(Component::ControllerManager.name().to_owned(), None, manager, None, sink()));
+        recorders.push(log(Component::ApiServer.name()));
+        recorders.push(log(Component::ControllerManager.name()));
+    }
+
+    async fn create_tokens(&self) -> Result<(), ClusterError> {
+        let secrets: Api<SecretObject> = Api::namespaced(self.admin.clone(), "kube-system");
+        for token in self.tokens.values() {
+            if let Some(secret) = tokens::secret(token, jiff::Timestamp::now()) {
+                let secret = serde_json::from_value(secret).map_err(std::io::Error::other)?;
+                secrets.create(&PostParams::default(), &secret).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn layout<'a>(&'a self, trust: &'a Trust) -> Layout<'a> {
+        Layout {
+            dir: self.dir.path(),
+            pki: trust.dir(),
+            logs: &self.logs,
+            apiserver_port: self.apiserver_port.number,
+            controller_manager_port: self.controller_manager_port.number,
+        }
+    }
+
+    fn plan<'a>(&self, component: &'a str, executable: &'a Path, args: Vec<std::ffi::OsString>) -> Plan<'a> {
+        let log = self.logs.join(format!("{component}.log"));
+        Plan { component, node: None, executable, args, log, isolation: Isolation::Plain }
+    }
+
+    async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
+        let settings = self.settings.lock().await.clone();
+        let trust = self.trust.lock().await;
+        let (executable, args) = match component {
+            Component::ApiServer => (&self.components.kube_apiserver, control_plane::apiserver(&self.layout(&trust), &settings)),
+            Component::ControllerManager => {
+                (&self.components.kube_controller_manager, control_plane::controller_manager(&self.layout(&trust), &settings))
+            }
+        };
+        drop(trust);
+        let process = Supervised::start(self.plan(component.name(), &executable.path, args), &self.sink).await?;
+        let pid = process.pid();
+        self.running.lock().await.insert(component, process);
+        Ok(pid)
+    }
+
+    async fn ready(&self, component: Component) -> Result<(), ClusterError> {
+        let manager = format!("https://127.0.0.1:{}", self.controller_manager_port.number);
+        let probe = match component {
+            Component::ApiServer => self.admin.clone(),
+            // Its certificate is its own; nothing is said to it but the path.
+            Component::ControllerManager => super::client::blind(&manager)?,
+        };
+        let path = match component {
+            Component::ApiServer => "/readyz",
+            Component::ControllerManager => "/healthz",
+        };
+        let deadline = Instant::now() + READY;
+        loop {
+            let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
+            let last = match probe.request_text(request).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error.to_string(),
+            };
+            let runs = self.running.lock().await.get(&component).is_some_and(Supervised::is_running);
+            if !runs {
+                let log = self.logs.join(format!("{}.log", component.name()));
+                return Err(ClusterError::Start { name: component.name().into(), reason: end_of(&log) });
+            }
+            if Instant::now() > deadline {
+                return Err(ClusterError::Late { what: format!("{path} of {}", component.name()), seconds: READY.as_secs(), last });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn announce_signing(&self) -> Result<(), ClusterError> {
+        let duration_seconds = self.settings.lock().await.signing_duration.as_secs();
+        let signers = self.trust.lock().await.signer_facts()?;
+        self.sink.emit(What::Signing(Signing { duration_seconds, signers }));
+        Ok(())
+    }
+
+    fn node(&self, name: &str) -> Result<&Mutex<LocalNode>, ClusterError> {
+        self.nodes.get(name).ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
+    }
+}
+
+#[async_trait]
+impl Cluster for LocalCluster {
+    fn admin(&self) -> kube::Client {
+        self.admin.clone()
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+
+    fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
+        self.tokens.get(name).cloned().ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
+    }
+
+    async fn client_certificate(&self, user: &str, trusted: bool, expired: bool) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.odd_client(user, &["system:nodes"], trusted, expired)
+    }
+
+    async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.start(changes, &self.tokens, &self.sink).await
+    }
+
+    async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.end(ending).await
+    }
+
+    async fn start_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError> {
+        {
+            let mut settings = self.settings.lock().await;
+            if let Some(duration) = changes.signing_duration {
+                settings.signing_duration = signing_duration(duration, self.rules);
+            }
+            settings.anonymous_auth = changes.anonymous_auth.unwrap_or(settings.anonymous_auth);
+            if let Some(controllers) = &changes.controllers {
+                settings.controllers.clone_from(controllers);
+            }
+        }
+        if self.running.lock().await.contains_key(&component) {
+            return Err(ClusterError::Unknown(format!("stopped {}: it runs already", component.name())));
+        }
+        let pid = self.launch(component).await?;
+        self.ready(component).await?;
+        if component == Component::ControllerManager {
+            self.announce_signing().await?;
+        }
+        Ok(format!("{} runs as pid {pid} and is ready", component.name()))
+    }
+
+    async fn end_component(&self, component: Component, ending: Ending) -> Result<String, ClusterError> {
+        let process = self.running.lock().await.remove(&component);
+        let process = process.ok_or_else(|| ClusterError::Unknown(format!("running {}", component.name())))?;
+        let (pid, exit) = (process.pid(), process.end(ending).await);
+        Ok(format!("{}, pid {pid}, is gone ({exit:?})", component.name()))
+    }
+
+    async fn node_dir(&self, node: &str) -> Result<crate::node::NodeDir, ClusterError> {
+        Ok(self.node(node)?.lock().await.dir().clone())
+    }
+
+    async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.cut(how).await
+    }
+
+    async fn mend(&self, node: &str) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.mend().await
+    }
+
+    async fn replace_ca(&self, valid: Duration) -> Result<String, ClusterError> {
+        let credential = self.trust.lock().await.replace_signer(valid)?;
+        self.announce_signing().await?;
+        // The API server takes a changed file up by itself; a client of the new CA shows when.
+        let probe = client(&self.endpoint, &Credentials::Certificate(credential)).await?;
+        let deadline = Instant::now() + READY;
+        loop {
+            let request = http::Request::get("/version").body(Vec::new()).map_err(std::io::Error::other)?;
+            match probe.request_text(request).await {
+                Ok(_) => return Ok("the API server takes a client certificate of the new CA".into()),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(ClusterError::Late {
+                        what: "the API server's trust in the new CA".into(),
+                        seconds: READY.as_secs(),
+                        last: error.to_string(),
+                    });
+                }
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+
+    async fn stop(&self) {
+        for node in self.nodes.values() {
+            let _ = node.lock().await.end(Ending::Kill).await;
+        }
+        for component in [Component::ControllerManager, Component::ApiServer] {
+            // An API server takes seconds to say goodbye, and nobody listens any more.
+            let _ = self.end_component(component, Ending::Kill).await;
+        }
+        if let Some(etcd) = self.etcd.lock().await.take() {
+            etcd.end(Ending::Kill).await;
+        }
+        self.recorders.lock().await.clear();
+    }
+}
+
+fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
+    match asked {
+        SigningDuration::Quick => rules.quick(),
+        SigningDuration::Length(length) => length,
+    }
+}
+
+/// The end of a log, for a process that did not live.
+fn end_of(log: &Path) -> String {
+    const LINES: usize = 5;
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    format!("the end of its log says: {}", lines[lines.len().saturating_sub(LINES)..].join(" | "))
+}

@@ -1,0 +1,43 @@
+//! Ports that nobody else takes between choosing and listening.
+//!
+//! All tlsboot processes of a user share a folder of lock files, one a port; a port is leased by its lock and tried by
+//! listening. The range lies below the kernel's ephemeral ports, so outgoing connections don't take them. A lock goes
+//! with its process, however that ends.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+
+const FIRST: u16 = 20_000;
+const LAST: u16 = 32_000;
+
+/// A port that is ours while this lives.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) number: u16,
+    _lock: File,
+}
+
+impl Port {
+    /// Leases a free port on 127.0.0.1.
+    pub(crate) fn lease() -> io::Result<Self> {
+        let folder = folder()?;
+        // Runs start at different places, so that they rarely try the same port.
+        let start = (std::process::id() as u16).wrapping_mul(131) % (LAST - FIRST);
+        for step in 0..LAST - FIRST {
+            let number = FIRST + (start + step) % (LAST - FIRST);
+            let lock = File::options().create(true).truncate(false).write(true).open(folder.join(number.to_string()))?;
+            if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+                return Ok(Self { number, _lock: lock });
+            }
+        }
+        Err(io::Error::other(format!("no free port between {FIRST} and {LAST} on 127.0.0.1")))
+    }
+}
+
+fn folder() -> io::Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("tlsboot-ports-{}", rustix::process::geteuid().as_raw()));
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}

@@ -1,0 +1,78 @@
+//! A process whose start and end are in the history.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::cluster::{ClusterError, Ending};
+use crate::history::What;
+use crate::history::event::{ProcessEvent, ProcessState};
+use crate::observe::Sink;
+use crate::process::{Exit, Isolation, Process};
+
+/// What is started.
+pub(super) struct Plan<'a> {
+    pub(super) component: &'a str,
+    pub(super) node: Option<&'a str>,
+    pub(super) executable: &'a Path,
+    pub(super) args: Vec<OsString>,
+    pub(super) log: PathBuf,
+    pub(super) isolation: Isolation,
+}
+
+/// A process whose start and end are in the history.
+#[derive(Debug)]
+pub(super) struct Supervised {
+    process: Arc<Process>,
+    asked: Arc<AtomicBool>,
+    watcher: JoinHandle<()>,
+}
+
+/// Kubelets and controller-managers go in milliseconds, API servers within a few seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Supervised {
+    pub(super) async fn start(plan: Plan<'_>, sink: &Sink) -> Result<Self, ClusterError> {
+        let process = Process::start(plan.executable, &plan.args, &plan.log, plan.isolation)
+            .await
+            .map_err(|error| ClusterError::Start { name: plan.component.to_owned(), reason: error.to_string() })?;
+        let process = Arc::new(process);
+        let asked = Arc::new(AtomicBool::new(false));
+        let event = {
+            let (component, node, pid) = (plan.component.to_owned(), plan.node.map(str::to_owned), process.pid());
+            move |state| What::Process(ProcessEvent { component: component.clone(), node: node.clone(), pid, state })
+        };
+        sink.emit(event(ProcessState::Started));
+        let watcher = tokio::spawn({
+            let (process, asked, sink) = (Arc::clone(&process), Arc::clone(&asked), sink.clone());
+            async move {
+                let Exit { code, signal } = process.exited().await;
+                sink.emit(event(ProcessState::Exited { code, signal, asked: asked.load(Ordering::SeqCst) }));
+            }
+        });
+        Ok(Self { process, asked, watcher })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.process.is_running()
+    }
+
+    /// Ends it and waits until its end is in the history.
+    pub(super) async fn end(self, ending: Ending) -> Exit {
+        self.asked.store(true, Ordering::SeqCst);
+        let exit = match ending {
+            Ending::Stop => self.process.stop(PATIENCE).await,
+            Ending::Kill => self.process.kill().await,
+        };
+        let _ = self.watcher.await;
+        exit
+    }
+}

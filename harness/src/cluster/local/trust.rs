@@ -1,0 +1,127 @@
+//! The keys of a local cluster: one CA for the control plane, one that the controller-manager signs with.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cluster::{ClusterError, Credential};
+use crate::pki::{AltName, Authority, Issued, PrivateKey, Validity, read};
+use crate::secret::Vault;
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The cluster's keys, and where they lie.
+pub(super) struct Trust {
+    dir: PathBuf,
+    cluster: Authority,
+    signers: Vec<Authority>,
+    vault: Vault,
+}
+
+impl Trust {
+    /// Makes all keys and writes them below `dir`.
+    pub(super) fn create(dir: PathBuf, signer_valid: Duration, vault: Vault) -> Result<Self, ClusterError> {
+        fs::create_dir_all(&dir).map_err(ClusterError::file(&dir))?;
+        let cluster = Authority::new("tlsboot-cluster-ca", Validity::for_next(YEAR))?;
+        let signer = Authority::new("tlsboot-signer-ca-1", Validity::for_next(signer_valid))?;
+        let trust = Self { dir, cluster, signers: vec![signer], vault };
+        let names = [AltName::Ip([127, 0, 0, 1].into()), AltName::Dns("localhost".into()), AltName::Dns("kubernetes".into())];
+        trust.write_pair("apiserver", &trust.cluster.issue_server("kube-apiserver", &names, Validity::for_next(YEAR))?)?;
+        let accounts = PrivateKey::generate()?;
+        trust.write("sa.key", accounts.pem().expose())?;
+        trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
+        trust.write_signer()?;
+        Ok(trust)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub(super) fn cluster_ca(&self) -> &str {
+        self.cluster.certificate_pem()
+    }
+
+    /// A client certificate of the control plane's CA.
+    pub(super) fn client(&self, user: &str, groups: &[&str]) -> Result<Credential, ClusterError> {
+        self.issue(&self.cluster, user, groups, Validity::for_next(YEAR))
+    }
+
+    /// A client certificate for anybody: trusted or not, valid or expired.
+    pub(super) fn odd_client(&self, user: &str, groups: &[&str], trusted: bool, expired: bool) -> Result<Credential, ClusterError> {
+        let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(YEAR))?;
+        let mut validity = Validity::for_next(YEAR);
+        if expired {
+            let now = jiff::Timestamp::now();
+            validity = Validity { not_before: now - jiff::SignedDuration::from_hours(2), not_after: now - jiff::SignedDuration::from_hours(1) };
+        }
+        self.issue(if trusted { &self.cluster } else { &foreign }, user, groups, validity)
+    }
+
+    fn issue(&self, authority: &Authority, user: &str, groups: &[&str], validity: Validity) -> Result<Credential, ClusterError> {
+        let Issued { certificate_pem, key_pem } = authority.issue_client(user, groups, validity)?;
+        self.vault.register(key_pem.expose());
+        Ok(Credential { certificate: certificate_pem, key: key_pem })
+    }
+
+    /// Signs with another CA from now on; the API server is to trust all of them.
+    /// Answers with a client certificate of the new one.
+    pub(super) fn replace_signer(&mut self, valid: Duration) -> Result<Credential, ClusterError> {
+        let name = format!("tlsboot-signer-ca-{}", self.signers.len() + 1);
+        self.signers.push(Authority::new(&name, Validity::for_next(valid))?);
+        self.write_signer()?;
+        self.issue(self.signer(), "tlsboot-probe", &[], Validity::for_next(YEAR))
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn signer(&self) -> &Authority {
+        // `create` makes the first.
+        &self.signers[self.signers.len() - 1]
+    }
+
+    /// The signing CA by signerName, DER in base64, for the history.
+    pub(super) fn signer_facts(&self) -> Result<BTreeMap<String, String>, ClusterError> {
+        let facts = read::certificates_from_pem(self.signer().certificate_pem().as_bytes())?;
+        let der = facts.into_iter().next().map(|facts| facts.der).unwrap_or_default();
+        let roles = [crate::check::Role::Client, crate::check::Role::Serving];
+        Ok(roles.map(|role| (role.signer_name().to_owned(), der.clone())).into())
+    }
+
+    fn write_signer(&self) -> Result<(), ClusterError> {
+        let bundle: String = std::iter::once(&self.cluster).chain(&self.signers).map(Authority::certificate_pem).collect();
+        self.write("client-ca.crt", &bundle)?;
+        // The controller-manager reads both at once when one changes: the key first, so that they fit when it looks.
+        self.write("signer.key", self.signer().key_pem().expose())?;
+        self.write("signer.crt", self.signer().certificate_pem())
+    }
+
+    fn write_pair(&self, name: &str, issued: &Issued) -> Result<(), ClusterError> {
+        self.write(&format!("{name}.key"), issued.key_pem.expose())?;
+        self.write(&format!("{name}.crt"), &issued.certificate_pem)
+    }
+
+    fn write(&self, name: &str, content: &str) -> Result<(), ClusterError> {
+        if name.ends_with(".key") {
+            self.vault.register(content);
+        }
+        write_private(&self.dir.join(name), content)
+    }
+}
+
+/// Writes a file for this user only, whole or not at all.
+pub(super) fn write_private(path: &Path, content: &str) -> Result<(), ClusterError> {
+    let staging = path.with_extension("new");
+    let _ = fs::remove_file(&staging);
+    let write = || {
+        let mut file = fs::File::options().create_new(true).write(true).mode(0o600).open(&staging)?;
+        std::io::Write::write_all(&mut file, content.as_bytes())?;
+        fs::set_permissions(&staging, fs::Permissions::from_mode(0o600))?;
+        fs::rename(&staging, path)
+    };
+    write().map_err(ClusterError::file(path))
+}

@@ -1,0 +1,177 @@
+//! Clusters: what a scenario can do to one, whatever runs it. A provider is one module behind [`Cluster`].
+
+pub mod client;
+pub mod local;
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::node::NodeDir;
+use crate::observe::Sink;
+use crate::scenario::stimulus::{Changes, Component, CutKind};
+use crate::scenario::{Scenario, Token};
+use crate::secret::Secret;
+
+/// Something that a provider can let a scenario do or see. A scenario never names a provider; it needs these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// Choose flags of the control plane: the signing duration, anonymous authentication, controllers.
+    ConfigureControlPlane,
+    /// Start and stop components of the control plane.
+    RestartControlPlane,
+    /// Start and stop kubelets, choose their configuration.
+    RunKubelets,
+    /// See and change the kubelets' files.
+    NodeFiles,
+    /// Read the audit log.
+    AuditLog,
+    /// Cut the connection between a kubelet and the API server.
+    Link,
+    /// Give the signer another CA.
+    ReplaceCa,
+}
+
+/// Why a cluster did not do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The scenario asks for something that is not there.
+    #[error("there is no {0} in this cluster")]
+    Unknown(String),
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A process could not be started, or ended at once.
+    #[error("{name} could not be started: {reason}")]
+    Start {
+        /// The executable.
+        name: String,
+        /// Why, with the end of its log.
+        reason: String,
+    },
+    /// Something did not come in time.
+    #[error("{what} did not come within {seconds} s: {last}")]
+    Late {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        seconds: u64,
+        /// What was seen last.
+        last: String,
+    },
+    /// Keys or certificates could not be made.
+    #[error(transparent)]
+    Pki(#[from] crate::pki::PkiError),
+    /// The API server refused or could not be reached.
+    #[error("the API server: {0}")]
+    Api(#[from] kube::Error),
+    /// Anything else of the machine.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl ClusterError {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}
+
+/// How a process is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// SIGTERM, and wait.
+    Stop,
+    /// SIGKILL.
+    Kill,
+}
+
+/// Where the API server is, for requests that carry their own credentials.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// `https://HOST:PORT`.
+    pub url: String,
+    /// The CA of its certificate, PEM.
+    pub ca: String,
+}
+
+/// A pair of certificate and key in PEM.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: Secret<String>,
+}
+
+/// A token of the scenario, with its value.
+#[derive(Clone, Debug)]
+pub struct TokenValue {
+    /// As the scenario describes it.
+    pub token: Token,
+    /// Of a bootstrap token: the id, the first half.
+    pub id: String,
+    /// What a client sends.
+    pub value: Secret<String>,
+}
+
+/// A running cluster. Dropping it ends all its processes.
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// A client of the administrator.
+    fn admin(&self) -> kube::Client;
+
+    /// Where the API server is.
+    fn endpoint(&self) -> Endpoint;
+
+    /// A token of the scenario.
+    fn token(&self, name: &str) -> Result<TokenValue, ClusterError>;
+
+    /// A client certificate for a user, of the right CA or a foreign one, valid or expired.
+    async fn client_certificate(&self, user: &str, trusted: bool, expired: bool) -> Result<Credential, ClusterError>;
+
+    /// Starts a node's kubelet; answers with what shows that it runs.
+    async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError>;
+
+    /// Ends a node's kubelet.
+    async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError>;
+
+    /// Starts a component, and waits until it is ready.
+    async fn start_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError>;
+
+    /// Ends a component.
+    async fn end_component(&self, component: Component, ending: Ending) -> Result<String, ClusterError>;
+
+    /// Where a node's files are.
+    async fn node_dir(&self, node: &str) -> Result<NodeDir, ClusterError>;
+
+    /// Cuts a node's link.
+    async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError>;
+
+    /// Mends a node's link.
+    async fn mend(&self, node: &str) -> Result<String, ClusterError>;
+
+    /// Gives the signer another CA, which the API server trusts beside the old one.
+    async fn replace_ca(&self, valid: std::time::Duration) -> Result<String, ClusterError>;
+
+    /// Ends everything, in order.
+    async fn stop(&self);
+}
+
+/// What starts clusters.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Its name, the first part of a target's.
+    fn name(&self) -> &'static str;
+
+    /// What its clusters can do.
+    fn capabilities(&self) -> &'static [Capability];
+
+    /// Starts a cluster for a scenario, and all recorders. `logs` is where the components' logs go.
+    async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError>;
+}

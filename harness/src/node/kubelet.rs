@@ -1,0 +1,161 @@
+//! A kubelet's files and flags, by version.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::components::Version;
+use crate::secret::Secret;
+
+/// Where a node's things are: all below one folder.
+#[derive(Clone, Debug)]
+pub struct NodeDir(PathBuf);
+
+impl NodeDir {
+    /// Below this folder.
+    pub fn new(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `--cert-dir`. The kubelet makes it.
+    pub fn cert_dir(&self) -> PathBuf {
+        self.0.join("pki")
+    }
+
+    /// `--kubeconfig`. The kubelet writes it.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.0.join("kubeconfig")
+    }
+
+    /// `--bootstrap-kubeconfig`.
+    pub fn bootstrap_kubeconfig(&self) -> PathBuf {
+        self.0.join("bootstrap-kubeconfig")
+    }
+
+    /// `--config`.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("config.json")
+    }
+
+    /// `--root-dir`.
+    pub fn root(&self) -> PathBuf {
+        self.0.join("root")
+    }
+
+    /// The CRI socket.
+    pub fn cri(&self) -> PathBuf {
+        self.0.join("cri.sock")
+    }
+
+    /// A file by the name that scenarios give it.
+    pub fn named(&self, name: &str) -> PathBuf {
+        match name {
+            "kubeconfig" => self.kubeconfig(),
+            "bootstrap-kubeconfig" => self.bootstrap_kubeconfig(),
+            other => self.cert_dir().join(other),
+        }
+    }
+}
+
+/// How a kubelet is configured.
+#[derive(Clone, Debug)]
+pub struct KubeletConfig {
+    /// Its version.
+    pub version: Version,
+    /// The Node's name.
+    pub node: String,
+    /// Where its things are.
+    pub dir: NodeDir,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// `rotateCertificates`.
+    pub rotate_certificates: bool,
+    /// `serverTLSBootstrap`.
+    pub server_tls_bootstrap: bool,
+    /// The CA of clients that may ask it for metrics.
+    pub client_ca: PathBuf,
+    /// Whether there is a bootstrap kubeconfig.
+    pub bootstrap: bool,
+}
+
+impl KubeletConfig {
+    /// The KubeletConfiguration. What a certificate suite has no use for is switched off, and no root is needed
+    /// (KubeletInUserNamespace); fields that a version does not know yet are left out, as it would refuse them.
+    pub fn file(&self) -> Value {
+        let mut config = json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "rotateCertificates": self.rotate_certificates,
+            "serverTLSBootstrap": self.server_tls_bootstrap,
+            "address": "127.0.0.1",
+            "port": self.port,
+            "healthzPort": 0,
+            "readOnlyPort": 0,
+            "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": self.client_ca}},
+            "authorization": {"mode": "AlwaysAllow"},
+            "featureGates": {"KubeletInUserNamespace": true},
+            "cgroupsPerQOS": false,
+            "enforceNodeAllocatable": [],
+            "failSwapOn": false,
+            "makeIPTablesUtilChains": false,
+            "nodeStatusUpdateFrequency": "1s",
+            "volumePluginDir": self.dir.path().join("volume-plugins"),
+            "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%"},
+            "imageGCHighThresholdPercent": 100,
+            "logging": {"verbosity": 4},
+        });
+        if self.version.minor >= 27 {
+            config["containerRuntimeEndpoint"] = json!(self.socket_url());
+        }
+        if self.version.minor >= 31 {
+            config["failCgroupV1"] = json!(false);
+        }
+        config
+    }
+
+    /// The flags.
+    pub fn flags(&self) -> Vec<OsString> {
+        let mut flags: Vec<OsString> = Vec::new();
+        let mut flag = |name: &str, value: &Path| {
+            let mut text = OsString::from(format!("--{name}="));
+            text.push(value);
+            flags.push(text);
+        };
+        flag("config", &self.dir.config());
+        flag("root-dir", &self.dir.root());
+        flag("cert-dir", &self.dir.cert_dir());
+        flag("kubeconfig", &self.dir.kubeconfig());
+        if self.bootstrap {
+            flag("bootstrap-kubeconfig", &self.dir.bootstrap_kubeconfig());
+        }
+        flag("hostname-override", Path::new(&self.node));
+        if self.version.minor < 27 {
+            flag("container-runtime-endpoint", Path::new(&self.socket_url()));
+            flag("container-runtime", Path::new("remote"));
+        }
+        flags
+    }
+
+    fn socket_url(&self) -> String {
+        format!("unix://{}", self.dir.cri().display())
+    }
+}
+
+/// A bootstrap kubeconfig, as administrators write it.
+pub fn bootstrap_kubeconfig(server: &str, ca_file: &Path, token: &Secret<String>) -> Secret<String> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "bootstrap", "cluster": {"server": server, "certificate-authority": ca_file}}],
+        "users": [{"name": "kubelet-bootstrap", "user": {"token": token.expose()}}],
+        "contexts": [{"name": "bootstrap", "context": {"cluster": "bootstrap", "user": "kubelet-bootstrap"}}],
+        "current-context": "bootstrap",
+    });
+    Secret::new(config.to_string())
+}

@@ -1,0 +1,126 @@
+//! The shim: tlsboot's own executable, run again between a run and each process that it starts.
+//!
+//! It makes three promises without a line of shell: the process dies with its run, whatever ends the run
+//! (PR_SET_PDEATHSIG, twice); a kubelet lives in user, mount and pid namespaces of its own, so that it needs no root
+//! and leaves nothing behind; and the run learns the process id and the exit code.
+//!
+//! Every executable that uses this library calls [`run_if_asked`] first thing in `main`.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::thread::UnshareFlags;
+
+/// The first argument that makes an executable a shim.
+pub(crate) const SHIM: &str = "--tlsboot-shim";
+/// The mode that starts a process and reports on it.
+pub(crate) const KEEP: &str = "keep";
+/// The same, with namespaces of its own.
+pub(crate) const SANDBOX: &str = "sandbox";
+/// The mode that only becomes the process.
+const BECOME: &str = "become";
+
+/// The folder whose path is fixed in the kubelet's code (its device plugins' sockets).
+const KUBELET_FOLDER: &str = "/var/lib/kubelet";
+
+/// Acts as the shim and ends the process, if the command line says so.
+pub fn run_if_asked() {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_none_or(|first| first != SHIM) {
+        return;
+    }
+    let done = act(args.collect());
+    if let Err(error) = &done {
+        report(&format!("error {error}"));
+    }
+    // `main` has not begun: there is nothing to unwind.
+    std::process::exit(i32::from(done.is_err()))
+}
+
+fn act(args: Vec<OsString>) -> io::Result<()> {
+    let [mode, parent, program, rest @ ..] = args.as_slice() else {
+        return Err(io::Error::other("the shim is for tlsboot's own use"));
+    };
+    die_with_parent(&parent.to_string_lossy())?;
+    match mode.to_string_lossy().as_ref() {
+        BECOME => Err(Command::new(program).args(rest).exec()),
+        KEEP => keep(program, rest),
+        SANDBOX => {
+            enter_namespaces()?;
+            keep(program, rest)
+        }
+        other => Err(io::Error::other(format!("the shim has no mode `{other}`"))),
+    }
+}
+
+/// From now on this process is killed when its parent ends. `parent` is the pid that the parent should have, or 0
+/// where it lies outside of this pid namespace: a parent that was gone before is caught so.
+fn die_with_parent(parent: &str) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let now = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    if now.to_string() == parent { Ok(()) } else { Err(io::Error::other("the run ended")) }
+}
+
+/// Starts the process, reports its pid and its end on standard output, and ends as it ends.
+fn keep(program: &OsString, args: &[OsString]) -> io::Result<()> {
+    let in_pid_namespace = std::fs::read_link("/proc/self/ns/pid_for_children")? != std::fs::read_link("/proc/self/ns/pid")?;
+    let parent = if in_pid_namespace { "0".to_owned() } else { std::process::id().to_string() };
+    let log = io::stderr();
+    let mut child = Command::new("/proc/self/exe")
+        .args([SHIM, BECOME, &parent])
+        .arg(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(std::os::fd::AsFd::as_fd(&log).try_clone_to_owned()?)
+        .spawn()?;
+    report(&format!("pid {}", child.id()));
+    let status = child.wait()?;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => report(&format!("code {code}")),
+        (None, signal) => report(&format!("signal {}", signal.unwrap_or(0))),
+    }
+    Ok(())
+}
+
+fn report(line: &str) {
+    let mut out = io::stdout();
+    // A run that reads no more is gone, and this process with it.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn enter_namespaces() -> io::Result<()> {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    unshare()?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(restricted)?;
+    let hidden = if Path::new(KUBELET_FOLDER).is_dir() { KUBELET_FOLDER } else { "/var/lib" };
+    // As root, a kubelet would also leave folders in /var/log.
+    for folder in [hidden, "/var/log"] {
+        mount("tmpfs", folder, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, None).map_err(restricted)?;
+    }
+    std::fs::create_dir_all(KUBELET_FOLDER)
+}
+
+#[allow(unsafe_code)]
+fn unshare() -> io::Result<()> {
+    let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+    // SAFETY: unsafe only for CLONE_FILES, which is not among the flags.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|error| {
+        io::Error::other(format!(
+            "user namespaces are not to be had here ({error}): allow them (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces>0), or run as root"
+        ))
+    })
+}
+
+fn restricted(error: rustix::io::Errno) -> io::Error {
+    io::Error::other(format!(
+        "user namespaces are restricted here ({error}), as Ubuntu does by AppArmor: run `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or run as root"
+    ))
+}
