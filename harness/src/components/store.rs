@@ -173,6 +173,7 @@ impl Store {
                 damaged.push(path);
             }
         }
+        task.finish();
         if remove && !damaged.is_empty() {
             self.forget(package, &damaged)?;
         }
