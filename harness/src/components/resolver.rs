@@ -390,3 +390,40 @@ fn unavailable(package: Package, roles: &[Role], attempts: Vec<Attempt>) -> Comp
         attempts,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn options(variables: &[(&str, &str)]) -> Result<Options, ComponentError> {
+        Options::from_variables(|name| {
+            let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
+            Some(value.into())
+        })
+    }
+
+    #[rstest]
+    #[case(&[("HOME", "/home/a")], "/home/a/.cache/tlsboot")]
+    #[case(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/var/cache")], "/var/cache/tlsboot")]
+    #[case::ignored(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "cache")], "/home/a/.cache/tlsboot")]
+    #[case(&[("XDG_CACHE_HOME", "/var/cache"), ("TLSBOOT_CACHE", "/store")], "/store")]
+    fn the_store_is_in_the_cache_folder(#[case] variables: &[(&str, &str)], #[case] cache: &str) {
+        assert_eq!(options(variables).unwrap().cache, PathBuf::from(cache));
+    }
+
+    #[rstest]
+    #[case(&[], "TLSBOOT_CACHE=: there is no home folder (HOME) either: say where to keep components")]
+    #[case(&[("HOME", "/home/a"), ("TLSBOOT_MIRROR", "ftp://mirror.example")],
+        "TLSBOOT_MIRROR=ftp://mirror.example: neither a folder nor an http or https URL")]
+    fn a_wrong_setting_is_named(#[case] variables: &[(&str, &str)], #[case] message: &str) {
+        assert_eq!(options(variables).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn a_resolver_can_be_shared_by_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Resolver>();
+    }
+}

@@ -149,7 +149,8 @@ impl Store {
         remove: bool,
         progress: &Progress,
     ) -> Result<Vec<PathBuf>, ComponentError> {
-        let _lock = self.lock(package, progress)?;
+        // reading needs no lock, so that a store that may not be written can be verified
+        let _lock = remove.then(|| self.lock(package, progress)).transpose()?;
         let listing = self.listing(package)?;
         let mut task = progress.task(
             &format!("verifying {package}"),
@@ -173,6 +174,7 @@ impl Store {
                 damaged.push(path);
             }
         }
+        task.finish();
         if remove && !damaged.is_empty() {
             self.forget(package, &damaged)?;
         }
@@ -184,19 +186,14 @@ impl Store {
         for name in paths.iter().filter_map(|path| path.file_name()?.to_str()) {
             sums.remove(name);
         }
-        write_sums(&self.folder(package), &sums)?;
-        for path in paths {
-            fs::remove_file(path)
-                .or_else(|error| {
-                    if error.kind() == io::ErrorKind::NotFound {
-                        Ok(())
-                    } else {
-                        Err(error)
-                    }
-                })
-                .map_err(io_error("cannot remove", path))?;
+        let folder = self.folder(package);
+        if sums.iter().next().is_some() {
+            write_sums(&folder, &sums)?;
+        } else {
+            // without a list the version is not in the store
+            remove_file(&folder.join(SUMS_FILE))?;
         }
-        Ok(())
+        paths.iter().try_for_each(|path| remove_file(path))
     }
 
     /// Waits until no other process installs this version. The lock ends with the file, at the latest with the process.
@@ -270,7 +267,7 @@ impl Store {
     ) -> Result<(), ComponentError> {
         let folder = self.folder(package);
         fs::create_dir_all(&folder).map_err(io_error("cannot make", &folder))?;
-        let mut sums = self.sums(package).unwrap_or_default();
+        let mut sums = self.sums(package)?;
         for (name, sha256) in stage.files {
             let target = folder.join(&name);
             fs::rename(stage.folder.path().join(&name), &target)
@@ -396,6 +393,16 @@ pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Compon
 
 fn readable() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
+}
+
+/// Removes a file; one that is gone already is no error.
+fn remove_file(path: &Path) -> Result<(), ComponentError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("cannot remove", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes renames in a folder last.

@@ -1,7 +1,8 @@
 //! Bytes on their way: from a folder or a web server, counted and hashed as they pass.
 
+use std::env;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 use ureq::http::StatusCode;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::progress::Task;
 
@@ -98,7 +100,7 @@ impl Location {
 }
 
 fn get(url: &str) -> Result<Option<Incoming>, String> {
-    let response = agent()
+    let response = agent()?
         .get(url)
         .call()
         .map_err(|error| format!("{url}: {error}"))?;
@@ -116,18 +118,40 @@ fn get(url: &str) -> Result<Option<Incoming>, String> {
     }
 }
 
-/// One for the process. Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY` …).
-fn agent() -> &'static Agent {
-    static AGENT: OnceLock<Agent> = OnceLock::new();
-    AGENT.get_or_init(|| {
-        Agent::config_builder()
+/// One for the process. As with other programs, proxies come from `HTTPS_PROXY`, `NO_PROXY` and so on, and the
+/// certificate authorities from the file `SSL_CERT_FILE`, if that is set, in place of Mozilla's.
+fn agent() -> Result<&'static Agent, String> {
+    static AGENT: OnceLock<Result<Agent, String>> = OnceLock::new();
+    let agent = AGENT.get_or_init(|| {
+        let roots = match env::var_os("SSL_CERT_FILE") {
+            Some(file) => authorities(Path::new(&file))?,
+            None => RootCerts::WebPki,
+        };
+        Ok(Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_per_read(Some(READ_TIMEOUT))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .user_agent(concat!("tlsboot/", env!("CARGO_PKG_VERSION")))
             .build()
-            .new_agent()
-    })
+            .new_agent())
+    });
+    agent.as_ref().map_err(String::clone)
+}
+
+fn authorities(file: &Path) -> Result<RootCerts, String> {
+    let error = |error: &dyn fmt::Display| format!("SSL_CERT_FILE={}: {error}", file.display());
+    let pem = fs::read(file).map_err(|cause| error(&cause))?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(error(&"there is no certificate in it"));
+    }
+    Ok(certificates.into())
 }
 
 /// Hashes what is read through it, and reports it as progress.

@@ -6,7 +6,7 @@ mod mirror;
 mod release;
 
 use std::fmt;
-use std::io::Read;
+use std::io::{BufReader, Read};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -116,7 +116,8 @@ fn read_verified<T>(
     };
     let mut task: Task = progress.task(&format!("fetching {name}"), length, Unit::Bytes);
     let mut hashing = Hashing::new(&mut *reader, Some(&mut task));
-    let unpacked = unpack(&mut hashing);
+    // unpackers read single bytes
+    let unpacked = unpack(&mut BufReader::with_capacity(1 << 17, &mut hashing));
     if let Err(FetchError::Fatal(_)) = unpacked {
         return unpacked;
     }

@@ -161,6 +161,7 @@ fn verify_finds_and_removes_a_damaged_executable() {
         "kube and its three names"
     );
     assert_eq!(damaged(KUBERNETES, true).len(), 4);
+    assert!(store.versions(Product::Kubernetes).is_empty());
     assert!(damaged(ETCD, false).is_empty() && damaged(KUBERNETES, false).is_empty());
     assert_eq!(resolver(options).resolve(&request("1.37")).unwrap(), set);
     assert!(damaged(KUBERNETES, false).is_empty());
