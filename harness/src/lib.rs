@@ -4,14 +4,17 @@
 //! [`check`] judges the record. [`run`] joins them for one scenario on one target.
 
 pub mod check;
+pub mod cli;
 pub mod cluster;
 pub mod components;
+pub mod drive;
 pub mod history;
 pub mod node;
 pub mod observe;
 pub mod pki;
 pub mod process;
 pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod secret;
 pub mod shim;

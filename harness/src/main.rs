@@ -1,2 +1,8 @@
 //! The `tlsboot` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tlsboot::shim::run_if_asked();
+    tlsboot::cli::main()
+}

@@ -73,10 +73,7 @@ impl State {
     /// Takes in the next event.
     pub fn apply(&mut self, event: &Event) {
         match &event.what {
-            What::Begin(begin) => {
-                self.add_signers(&begin.signers);
-                self.begin = Some((**begin).clone());
-            }
+            What::Begin(begin) => self.begin = Some((**begin).clone()),
             What::Signing(signing) => {
                 self.signing = Some(signing.duration());
                 self.add_signers(&signing.signers);

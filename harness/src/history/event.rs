@@ -86,8 +86,6 @@ pub struct Begin {
     pub kubernetes: Version,
     /// The kubelets' version.
     pub kubelet: Version,
-    /// CA certificates by signerName, DER in base64; the chain of an issued certificate is verified against these.
-    pub signers: BTreeMap<String, String>,
 }
 
 /// What the controller-manager's signer does from now on.

@@ -1,5 +1,6 @@
 //! Scenarios: the YAML model, the strict loader, the catalogue's requirements, and selection. No IO here but reading files.
 
+mod capabilities;
 mod diagnostic;
 mod load;
 mod model;
@@ -9,6 +10,7 @@ pub mod stimulus;
 
 use serde_saphyr::Spanned;
 
+pub use capabilities::requirements_of;
 pub use diagnostic::Diagnostic;
 pub use load::{Library, load_text};
 pub use model::{

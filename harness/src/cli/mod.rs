@@ -1,0 +1,129 @@
+//! The `tlsboot` command. Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
+//! 3 the harness' own error, 130 interrupted.
+
+mod check;
+mod list;
+mod run;
+mod scenarios;
+pub mod target;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::components::cli::ComponentsCommand;
+
+pub use scenarios::ScenarioOptions;
+
+/// All as expected.
+pub const PASS: u8 = 0;
+/// Wrong command line or scenario.
+pub const USAGE: u8 = 2;
+/// The harness' own error.
+pub const ERROR: u8 = 3;
+/// Interrupted.
+pub const INTERRUPTED: u8 = 130;
+
+/// Do your nodes get, use and renew their certificates the way Kubernetes promises?
+///
+/// tlsboot starts real clusters, makes every part of kubelet TLS bootstrapping and certificate rotation happen (and
+/// fail), records what happened, and judges the record.
+#[derive(Debug, Parser)]
+#[command(name = "tlsboot", version, propagate_version = true, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  tlsboot run                                     the core profile on the newest Kubernetes
+  tlsboot run 'rotation.*' --kubernetes 1.37,1.33 a chapter, on two versions
+  tlsboot run @files T-01 --jobs 4                by tag, by behaviour of the catalogue
+  tlsboot check tlsboot-out                       judge the recorded histories again
+  tlsboot lint my-scenarios/                      check scenario files without running anything
+
+Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario, 3 harness error, 130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios on real clusters and report.
+    Run(run::RunCommand),
+    /// List scenarios.
+    List(list::ListCommand),
+    /// Check scenario files without running anything.
+    Lint(scenarios::LintCommand),
+    /// Judge recorded histories again: same verdicts, no cluster needed.
+    Check(check::CheckCommand),
+    /// Get, list, export and verify Kubernetes' executables.
+    Components(ComponentsCommand),
+    /// Remove what killed runs left behind.
+    Gc,
+}
+
+/// What ends a command early: words for people, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    fn usage(message: impl ToString) -> Self {
+        Self { code: USAGE, message: message.to_string() }
+    }
+
+    fn error(message: impl ToString) -> Self {
+        Self { code: ERROR, message: message.to_string() }
+    }
+}
+
+/// The whole command. The first thing in `main`, after the shim.
+pub fn main() -> ExitCode {
+    init_tracing();
+    // One provider for all of TLS; a second would make kube refuse to choose.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Run(command) => run::run(command),
+        Command::List(command) => list::run(&command),
+        Command::Lint(command) => scenarios::lint(&command),
+        Command::Check(command) => check::run(&command),
+        Command::Components(command) => crate::components::cli::run(&command, &mut std::io::stdout()).map(|()| PASS).map_err(Failure::error),
+        Command::Gc => gc(),
+    };
+    let code = done.unwrap_or_else(|failure| {
+        eprintln!("{} {}", paint("error:", "31;1"), failure.message);
+        failure.code
+    });
+    ExitCode::from(code)
+}
+
+fn gc() -> Result<u8, Failure> {
+    let removed = crate::cluster::local::sweep().map_err(Failure::error)?;
+    for path in &removed {
+        println!("removed {}", path.display());
+    }
+    if removed.is_empty() {
+        println!("nothing was left behind");
+    }
+    Ok(PASS)
+}
+
+fn init_tracing() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TLSBOOT_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Whether standard error may have colours.
+pub(crate) fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+fn paint(text: &str, code: &str) -> String {
+    if colours() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}

@@ -1,0 +1,120 @@
+//! Targets on the command line and in the environment.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::Failure;
+use crate::cluster::local::Local;
+use crate::components::cli::ComponentOptions;
+use crate::components::{ComponentSet, Executable, Progress, Resolver, Role, Version, VersionRequest};
+use crate::report::ComponentResult;
+use crate::run::{Target, target_name};
+
+/// On what scenarios run.
+#[derive(Clone, Debug, Args)]
+pub struct TargetOptions {
+    /// Versions of the control plane: 1.37 or 1.37.2, several with commas. The newest known by default.
+    #[arg(long, value_name = "VERSIONS", env = "TLSBOOT_KUBERNETES", value_delimiter = ',')]
+    pub kubernetes: Vec<VersionRequest>,
+    /// Version of the kubelets, for skew; the control plane's by default.
+    #[arg(long, value_name = "VERSION", env = "TLSBOOT_KUBELET")]
+    pub kubelet: Option<VersionRequest>,
+    /// Where executables come from.
+    #[command(flatten)]
+    pub components: ComponentOptions,
+}
+
+/// A target by its versions, before anything is fetched or started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The control plane's version.
+    pub kubernetes: Version,
+    /// The kubelets' version.
+    pub kubelet: Version,
+    control_plane_request: VersionRequest,
+    kubelet_request: VersionRequest,
+}
+
+impl Planned {
+    /// The target's name.
+    pub fn name(&self) -> String {
+        target_name("local", self.kubernetes, self.kubelet)
+    }
+}
+
+impl TargetOptions {
+    /// The targets, without fetching anything: fast enough for listing tests.
+    pub fn plan(&self) -> Result<Vec<Planned>, Failure> {
+        let resolver = self.resolver(Progress::hidden())?;
+        let requests = match self.kubernetes.as_slice() {
+            [] => vec![resolver.default_request().map_err(Failure::error)?],
+            requests => requests.to_vec(),
+        };
+        let mut planned: Vec<Planned> = Vec::new();
+        for request in requests {
+            let kubelet_request = self.kubelet.unwrap_or(request);
+            let kubernetes = resolver.plan(&request).map_err(Failure::error)?;
+            let kubelet = resolver.plan(&kubelet_request).map_err(Failure::error)?;
+            let target = Planned { kubernetes, kubelet, control_plane_request: request, kubelet_request };
+            if !planned.iter().any(|known| known.name() == target.name()) {
+                planned.push(target);
+            }
+        }
+        Ok(planned)
+    }
+
+    /// Makes a target ready to start clusters; fetches what is missing. Blocks.
+    pub fn resolve(&self, planned: &Planned, progress: Progress) -> Result<(Target, Vec<ComponentResult>), Failure> {
+        let resolver = self.resolver(progress)?;
+        let components = resolver.resolve(&planned.control_plane_request).map_err(Failure::error)?;
+        let kubelet = if planned.kubelet == planned.kubernetes {
+            components.kubelet.clone()
+        } else {
+            resolver.executable(Role::Kubelet, &planned.kubelet_request).map_err(Failure::error)?
+        };
+        let used = used(&components, &kubelet);
+        let local = Local { components, kubelet, kubelet_version: planned.kubelet };
+        Ok((Target { provider: Box::new(local), kubernetes: planned.kubernetes, kubelet: planned.kubelet }, used))
+    }
+
+    fn resolver(&self, progress: Progress) -> Result<Resolver, Failure> {
+        Resolver::new(self.components.options().map_err(Failure::usage)?, progress).map_err(Failure::error)
+    }
+}
+
+fn used(components: &ComponentSet, kubelet: &Executable) -> Vec<ComponentResult> {
+    let all = [
+        (Role::Etcd, &components.etcd),
+        (Role::KubeApiserver, &components.kube_apiserver),
+        (Role::KubeControllerManager, &components.kube_controller_manager),
+        (Role::Kubelet, kubelet),
+    ];
+    all.map(|(role, executable)| ComponentResult {
+        name: role.name().into(),
+        version: executable.version.clone(),
+        sha256: executable.sha256.clone(),
+        origin: executable.origin.clone(),
+    })
+    .into()
+}
+
+/// Facts about this machine that a reader of a report needs.
+pub(super) fn environment() -> BTreeMap<String, String> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let release = read("/etc/os-release");
+    let os = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("unknown").trim_matches('"').to_owned();
+    let cgroups = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1" };
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let user = if rustix::process::geteuid().is_root() { "root" } else { "an ordinary user" };
+    [
+        ("os", os),
+        ("kernel", read("/proc/sys/kernel/osrelease")),
+        ("architecture", std::env::consts::ARCH.into()),
+        ("cgroups", cgroups.into()),
+        ("user", user.into()),
+        ("cpus", cpus.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}

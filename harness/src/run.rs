@@ -1,0 +1,297 @@
+//! A scenario on a target, from plan to verdict.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::check::rules::Rules;
+use crate::check::{Judge, Next, Outcome, Verdict};
+use crate::cluster::{Cluster, Provider};
+use crate::components::Version;
+use crate::drive::{self, Stage};
+use crate::history::event::{Begin, Deadline, FORMAT, Phase, StepEvent};
+use crate::history::{Event, What};
+use crate::observe::Sink;
+use crate::report::{LiveProgress, ScenarioResult};
+use crate::scenario::{Scenario, Step, requirements_of};
+use crate::secret::Vault;
+
+/// What is tested: a provider with versions.
+pub struct Target {
+    /// What starts the clusters.
+    pub provider: Box<dyn Provider>,
+    /// The control plane's version.
+    pub kubernetes: Version,
+    /// The kubelets' version.
+    pub kubelet: Version,
+}
+
+/// The name of a target, as in test names: `local::1.37.2`, with `+kubelet-1.35.4` where that differs.
+pub fn target_name(provider: &str, kubernetes: Version, kubelet: Version) -> String {
+    if kubernetes == kubelet { format!("{provider}::{kubernetes}") } else { format!("{provider}::{kubernetes}+kubelet-{kubelet}") }
+}
+
+impl Target {
+    /// Its name.
+    pub fn name(&self) -> String {
+        target_name(self.provider.name(), self.kubernetes, self.kubelet)
+    }
+}
+
+/// Becomes true on SIGINT or SIGTERM: then clusters are ended in order. A second signal ends this process at once, and
+/// the kernel takes its processes along.
+///
+/// # Errors
+/// When the signals can't be caught.
+pub fn on_interrupt() -> io::Result<watch::Receiver<bool>> {
+    let (sender, receiver) = watch::channel(false);
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut term = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = int.recv() => {}
+                _ = term.recv() => {}
+            }
+            if sender.send_replace(true) {
+                std::process::exit(INTERRUPTED);
+            }
+            eprintln!("interrupted: ending clusters (once more to end at once)");
+        }
+    });
+    Ok(receiver)
+}
+
+/// What a stimulus may take, for those who watch.
+const STEP: Duration = Duration::from_secs(120);
+/// The exit code of a process that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+/// Runs a scenario. Always comes back with a result: what goes wrong in the harness is in it, as `error`.
+/// `out` is the run's output folder; the evidence goes to a folder of its own in it.
+pub async fn run(scenario: &Scenario, target: &Target, out: &Path, live: &LiveProgress, interrupt: watch::Receiver<bool>) -> ScenarioResult {
+    live.started(&scenario.id, &target.name());
+    let (started, clock) = (Timestamp::now(), Instant::now());
+    let mut result = blank(scenario, target, started);
+    if let Some(reason) = scenario.unsupported(target.kubernetes, target.kubelet).or_else(|| lacking(scenario, target)) {
+        result.verdict.outcome = Outcome::Unsupported;
+        result.unsupported = Some(reason);
+    } else {
+        let evidence = Evidence::below(out, target, scenario);
+        let verdict = match &evidence {
+            Ok(evidence) => attempt(scenario, target, evidence, live, interrupt).await,
+            Err(error) => Err(format!("the evidence folder below {} can't be made: {error}", out.display())),
+        };
+        result.verdict = verdict.unwrap_or_else(error);
+        if let Ok(evidence) = evidence {
+            evidence.close(&mut result);
+        }
+    }
+    result.duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+    live.finished(&result);
+    result
+}
+
+fn blank(scenario: &Scenario, target: &Target, started: Timestamp) -> ScenarioResult {
+    ScenarioResult {
+        id: scenario.id.clone(),
+        title: scenario.title.clone(),
+        requirements: scenario.requirements.clone(),
+        level: scenario.level,
+        target: target.name(),
+        file: scenario.file.clone(),
+        started,
+        duration_ms: 0,
+        verdict: error("not run".into()),
+        unsupported: None,
+        evidence: None,
+        hashes: Default::default(),
+    }
+}
+
+fn error(why: String) -> Verdict {
+    Verdict { outcome: Outcome::Error, error: Some(why), expectations: Vec::new() }
+}
+
+/// What the scenario needs and the target can't do.
+pub fn lacking(scenario: &Scenario, target: &Target) -> Option<String> {
+    let has = target.provider.capabilities();
+    let missing = requirements_of(scenario).into_iter().find(|(capability, _)| !has.contains(capability));
+    missing.map(|(_, reason)| format!("{} clusters can't {reason}", target.provider.name()))
+}
+
+async fn attempt(
+    scenario: &Scenario,
+    target: &Target,
+    evidence: &Evidence,
+    live: &LiveProgress,
+    interrupt: watch::Receiver<bool>,
+) -> Result<Verdict, String> {
+    let (sink, events) = Sink::create(&evidence.history(), evidence.vault.clone()).map_err(|error| format!("the history can't be made: {error}"))?;
+    sink.emit(What::Begin(Box::new(Begin {
+        format: FORMAT,
+        tlsboot: env!("CARGO_PKG_VERSION").into(),
+        scenario: scenario.id.clone(),
+        scenario_sha256: hex::encode(Sha256::digest(scenario.text.as_bytes())),
+        target: target.name(),
+        kubernetes: target.kubernetes,
+        kubelet: target.kubelet,
+    })));
+    live.waits(&scenario.id, &target.name(), "the cluster to be ready", STEP);
+    let starting = target.provider.start(scenario, sink.clone(), evidence.logs());
+    let starting = async { starting.await.map_err(|error| format!("the cluster could not be started: {error}")) };
+    let cluster = unless(interrupt.clone(), starting).await?;
+    let verdict = unless(interrupt, play(scenario, target, &*cluster, &sink, events, live)).await;
+    cluster.stop().await;
+    verdict
+}
+
+/// Stops waiting for something when the run is interrupted.
+async fn unless<T>(mut interrupt: watch::Receiver<bool>, doing: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::select! {
+        done = doing => done,
+        _ = interrupt.wait_for(|interrupted| *interrupted) => Err("interrupted".into()),
+    }
+}
+
+/// Drives and judges until all is decided.
+async fn play(
+    scenario: &Scenario,
+    target: &Target,
+    cluster: &dyn Cluster,
+    sink: &Sink,
+    mut events: mpsc::UnboundedReceiver<Event>,
+    live: &LiveProgress,
+) -> Result<Verdict, String> {
+    drive::prepare(&scenario.cluster.bindings, &cluster.admin()).await.map_err(|error| format!("the cluster's bindings could not be made: {error}"))?;
+    let mut judge = Judge::new(scenario);
+    let rules = Rules::new(target.kubernetes, target.kubelet);
+    let mut said = None;
+    let mut say = |step: usize, left: Duration| {
+        if said.replace(step) != Some(step) {
+            live.waits(&scenario.id, &target.name(), &describe(scenario, step), left);
+        }
+    };
+    loop {
+        while let Ok(event) = events.try_recv() {
+            judge.feed(event);
+        }
+        match judge.next() {
+            Next::Done => return Ok(judge.verdict()),
+            Next::Drive(index) => {
+                say(index, STEP);
+                let stage = Stage { cluster, state: judge.state(), rules };
+                drive_step(scenario, index, &stage, sink).await;
+            }
+            Next::Wait { step, mono } => {
+                let left = Duration::from_micros(mono.saturating_sub(sink.mono()));
+                say(step, left);
+                match tokio::time::timeout(left, events.recv()).await {
+                    Ok(Some(event)) => judge.feed(event),
+                    Ok(None) => return Err("the history was closed".into()),
+                    Err(_) => sink.emit(What::Deadline(Deadline { step })),
+                }
+            }
+        }
+    }
+}
+
+async fn drive_step(scenario: &Scenario, index: usize, stage: &Stage<'_>, sink: &Sink) {
+    let step = &scenario.steps[index].value;
+    let name = match step {
+        Step::Submit(submit) => Some(submit.name.clone()),
+        Step::Get(get) => Some(get.name.clone()),
+        _ => None,
+    };
+    let say = |phase| sink.emit(What::Step(StepEvent { index, stimulus: step.word().into(), name: name.clone(), phase }));
+    say(Phase::Begin);
+    say(match drive::perform(step, stage).await {
+        Ok(done) => Phase::Done { proof: done.proof, answer: done.answer },
+        Err(error) => Phase::Failed { error: sink.vault().scrub(&error.to_string()) },
+    });
+}
+
+fn describe(scenario: &Scenario, index: usize) -> String {
+    let step = &scenario.steps[index];
+    let kind = match &step.value {
+        Step::Expect(expect) => expect.matchers().first().map(|(kind, _)| format!("expect {kind}")),
+        Step::Never(never) => never.matchers().first().map(|(kind, _)| format!("never {kind}")),
+        stimulus => Some(stimulus.word().to_owned()),
+    };
+    format!("{} (line {})", kind.unwrap_or_default(), step.referenced.line())
+}
+
+/// The folder of one scenario's evidence.
+struct Evidence {
+    out: PathBuf,
+    folder: PathBuf,
+    vault: Vault,
+}
+
+impl Evidence {
+    fn below(out: &Path, target: &Target, scenario: &Scenario) -> io::Result<Self> {
+        let folder = PathBuf::from(target.name().replace("::", "-")).join(&scenario.id);
+        let evidence = Self { out: out.to_owned(), folder, vault: Vault::new() };
+        let path = evidence.path();
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fs::create_dir_all(evidence.logs())?;
+        fs::write(path.join("scenario.yaml"), &scenario.text)?;
+        Ok(evidence)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.out.join(&self.folder)
+    }
+
+    fn history(&self) -> PathBuf {
+        self.path().join("history.jsonl")
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.path().join("logs")
+    }
+
+    /// Writes the verdict, looks for secrets in everything that was written, and takes the hashes.
+    fn close(self, result: &mut ScenarioResult) {
+        match self.vault.scan_dir(&self.path()) {
+            Ok(leaks) if leaks.is_empty() => {}
+            Ok(leaks) => {
+                let places: Vec<String> = leaks.iter().map(|leak| format!("{} at byte {} ({})", leak.file.display(), leak.offset, leak.what)).collect();
+                result.verdict = error(format!("the evidence holds secrets: {}", places.join(", ")));
+            }
+            Err(failure) => result.verdict = error(format!("the evidence can't be searched for secrets: {failure}")),
+        }
+        let written = serde_json::to_vec_pretty(&result.verdict).map_err(io::Error::other).and_then(|json| fs::write(self.path().join("verdict.json"), json));
+        match written.and_then(|()| hashes(&self.path())) {
+            Ok(hashes) => result.hashes = hashes,
+            Err(failure) => result.verdict = error(format!("the evidence can't be written: {failure}")),
+        }
+        result.evidence = Some(self.folder.display().to_string());
+    }
+}
+
+/// SHA-256 of every file below a folder, by its path in it.
+pub fn hashes(folder: &Path) -> io::Result<std::collections::BTreeMap<String, String>> {
+    let mut all = std::collections::BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+            all.insert(name, hex::encode(Sha256::digest(fs::read(&path)?)));
+        }
+    }
+    Ok(all)
+}

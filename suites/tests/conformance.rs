@@ -1,0 +1,104 @@
+//! One test for each scenario and target, listed at run time: `local::1.37.2::rbac.missing-bootstrapper-binding`.
+//!
+//! TLSBOOT_KUBERNETES, TLSBOOT_KUBELET, TLSBOOT_PROFILE, TLSBOOT_SCENARIOS and the component variables choose what is
+//! listed, as the options of the same names do for `tlsboot run`. TLSBOOT_OUT is where evidence goes.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tlsboot::check::Outcome;
+use tlsboot::cli::ScenarioOptions;
+use tlsboot::cli::target::{Planned, TargetOptions};
+use tlsboot::components::Progress;
+use tlsboot::report::{Evidence, LiveProgress, failure};
+use tlsboot::scenario::{Library, Profile, Scenario};
+
+/// Options come from the environment only: the command line belongs to the test runner.
+#[derive(Clone, Debug, Parser)]
+struct Environment {
+    #[command(flatten)]
+    scenarios: ScenarioOptions,
+    #[command(flatten)]
+    target: TargetOptions,
+    /// Where evidence goes.
+    #[arg(long, env = "TLSBOOT_OUT", default_value = "target/tlsboot")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    tlsboot::shim::run_if_asked();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = Arguments::from_args();
+    let trials = match Environment::try_parse_from(["conformance"]) {
+        Ok(environment) => list(&Arc::new(environment.at_workspace_root())),
+        Err(error) => vec![failing("environment", error.to_string())],
+    };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+impl Environment {
+    /// Tests run in their package's folder, but paths are meant from the workspace's.
+    fn at_workspace_root(mut self) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        for path in [&mut self.scenarios.scenarios, &mut self.out] {
+            *path = root.join(&*path);
+        }
+        self
+    }
+}
+
+/// Never fails: what can't be loaded is a failing test, or it would be missed.
+fn list(environment: &Arc<Environment>) -> Vec<Trial> {
+    let library = Library::load(std::slice::from_ref(&environment.scenarios.scenarios));
+    let broken = library.errors.iter().map(|error| failing(&format!("scenario_parses::{}", error.file), error.render(false)));
+    let planned = match environment.target.plan() {
+        Ok(planned) => planned,
+        Err(error) => return broken.chain([failing("targets", error.message)]).collect(),
+    };
+    let profile = environment.scenarios.profile;
+    let mut trials: Vec<Trial> = broken.collect();
+    for target in planned {
+        trials.extend(library.scenarios.iter().map(|scenario| trial(scenario, target, profile, environment)));
+    }
+    if trials.is_empty() {
+        trials.push(failing("scenarios", "no scenario is listed".into()));
+    }
+    trials
+}
+
+/// What the target can't show, or is in a larger profile, is ignored; run all the same, it says why and fails.
+fn trial(scenario: &Scenario, target: Planned, profile: Profile, environment: &Arc<Environment>) -> Trial {
+    let name = format!("{}::{}", target.name(), scenario.id);
+    let unsupported = scenario.unsupported(target.kubernetes, target.kubelet);
+    let ignored = unsupported.is_some() || scenario.profile > profile;
+    let (scenario, environment) = (scenario.clone(), Arc::clone(environment));
+    Trial::test(name, move || match unsupported {
+        Some(reason) => Err(Failed::from(format!("unsupported: {reason}"))),
+        None => run(&scenario, &target, &environment),
+    })
+    .with_ignored_flag(ignored)
+}
+
+fn failing(name: &str, message: String) -> Trial {
+    Trial::test(name.to_owned(), move || Err(Failed::from(message)))
+}
+
+fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Result<(), Failed> {
+    let (target, _) = environment.target.resolve(target, Progress::on_stderr()).map_err(|error| error.message)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    std::fs::create_dir_all(&environment.out)?;
+    let result = runtime.block_on(async {
+        let interrupt = tlsboot::run::on_interrupt()?;
+        Ok::<_, std::io::Error>(tlsboot::run::run(scenario, &target, &environment.out, &LiveProgress::hidden(), interrupt).await)
+    })?;
+    if result.verdict.outcome == Outcome::Pass {
+        return Ok(());
+    }
+    let text = failure::text(scenario, &result, &environment.out, false);
+    // nextest takes the message of its JUnit report from a line that begins so.
+    eprintln!("Error: {} {}", format!("{:?}", result.verdict.outcome).to_lowercase(), scenario.id);
+    Err(Failed::from(text))
+}
