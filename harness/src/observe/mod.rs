@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod csr;
+pub mod link;
 pub mod log;
 pub mod node;
 mod sink;
