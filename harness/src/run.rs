@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::api::Api;
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -15,7 +17,7 @@ use crate::check::{Judge, Next, Outcome, Verdict};
 use crate::cluster::{Cluster, Provider};
 use crate::components::Version;
 use crate::drive::{self, Stage};
-use crate::history::event::{Begin, Deadline, FORMAT, Phase, StepEvent};
+use crate::history::event::{Begin, Deadline, FORMAT, Phase, Recorder, StepEvent};
 use crate::history::{Event, What};
 use crate::observe::Sink;
 use crate::report::{LiveProgress, ScenarioResult};
@@ -68,6 +70,8 @@ pub fn on_interrupt() -> io::Result<watch::Receiver<bool>> {
     Ok(receiver)
 }
 
+/// The audit log is written before a request is answered, and read within milliseconds.
+const CATCH_UP: Duration = Duration::from_secs(10);
 /// What a stimulus may take, for those who watch.
 const STEP: Duration = Duration::from_secs(120);
 /// The exit code of a process that was interrupted.
@@ -195,10 +199,39 @@ async fn play(
                 match tokio::time::timeout(left, events.recv()).await {
                     Ok(Some(event)) => judge.feed(event),
                     Ok(None) => return Err("the history was closed".into()),
-                    Err(_) => sink.emit(What::Deadline(Deadline { step })),
+                    Err(_) => {
+                        settle(scenario, step, cluster, sink, &mut judge, &mut events).await;
+                        sink.emit(What::Deadline(Deadline { step }));
+                    }
                 }
             }
         }
+    }
+}
+
+/// Before time runs out for something that must never come: lets the audit log catch up. A request of our own shows
+/// when everything before it has been recorded.
+async fn settle(scenario: &Scenario, step: usize, cluster: &dyn Cluster, sink: &Sink, judge: &mut Judge<'_>, events: &mut mpsc::UnboundedReceiver<Event>) {
+    let Step::Never(never) = &scenario.steps[step].value else { return };
+    if !never.matchers().iter().any(|(_, matcher)| matcher.recorders().contains(&Recorder::Audit)) {
+        return;
+    }
+    let marker = format!("tlsboot-marker-{}", sink.mono());
+    let api = Api::<CertificateSigningRequest>::all(cluster.admin());
+    let caught_up = async {
+        api.get_opt(&marker).await.map_err(|error| error.to_string())?;
+        while let Some(event) = events.recv().await {
+            let seen = matches!(&event.what, What::Request(request) if request.name == marker);
+            judge.feed(event);
+            if seen {
+                return Ok(());
+            }
+        }
+        Err("the history was closed".to_owned())
+    };
+    let settled = tokio::time::timeout(CATCH_UP, caught_up).await.unwrap_or_else(|_| Err(format!("not within {} s", CATCH_UP.as_secs())));
+    if let Err(why) = settled {
+        sink.gap(Recorder::Audit, format!("it did not catch up with a request of our own: {why}"));
     }
 }
 
