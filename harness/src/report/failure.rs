@@ -255,10 +255,10 @@ fn block(
         label,
         paint.0,
     );
-    if failed.verdict.outcome == Some(Outcome::Hang) {
-        if let Some(sentence) = failed.meanwhile() {
-            text.push_str(&format!("\n  {sentence}"));
-        }
+    if failed.verdict.outcome == Some(Outcome::Hang)
+        && let Some(sentence) = failed.meanwhile()
+    {
+        text.push_str(&format!("\n  {sentence}"));
     }
     for closest in failed.shown() {
         text.push_str(&format!("\n  {}", event_line(evidence, closest.seq, paint)));

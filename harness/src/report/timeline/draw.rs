@@ -6,10 +6,10 @@ use super::shape::{
     Form, Glyph, LEFT, Lane, Row, Scale, Shape, WIDTH, crowd_text, fitting, text_width,
 };
 
-const ROW: f64 = 19.0;
-const BAR: f64 = 14.0;
+const ROW: f64 = 20.0;
+const BAR: f64 = 15.0;
 const AXIS: f64 = 20.0;
-const TITLE: f64 = 17.0;
+const TITLE: f64 = 18.0;
 const GAP: f64 = 5.0;
 
 /// The whole picture. `guides` are moments with what they are, drawn through all lanes.
@@ -111,7 +111,7 @@ impl Pen {
             let _ = write!(
                 self.out,
                 "<text class=\"row\" x=\"10\" y=\"{:.1}\"><title>{}</title>{}</text>",
-                y + 11.5,
+                y + 12.0,
                 escape(&row.label),
                 escape(&shown)
             );
@@ -124,8 +124,16 @@ impl Pen {
             Form::Mark(_) | Form::Many(_) => 3,
         };
         let mut shapes: Vec<&Shape> = row.shapes.iter().collect();
-        shapes.sort_by_key(|shape| layer(shape));
+        // and the short above the long, or a gap of a millisecond could not be seen
+        let length = |shape: &Shape| shape.to - shape.from;
+        shapes.sort_by(|a, b| {
+            layer(a)
+                .cmp(&layer(b))
+                .then(length(b).total_cmp(&length(a)))
+        });
         shapes.iter().for_each(|shape| self.shape(shape, y));
+        let bars = shapes.iter().filter(|shape| shape.form == Form::Bar);
+        bars.for_each(|bar| self.beyond(bar, y));
         self.texts(&row.shapes, y);
     }
 
@@ -133,55 +141,53 @@ impl Pen {
         let (from, to) = shape.extent(self.scale);
         let _ = write!(self.out, "<g class=\"{}\">", shape.class);
         let _ = match shape.form {
-            Form::Bar => self.bar(shape, from, to, y),
+            Form::Bar => write!(
+                self.out,
+                "<rect class=\"bar\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"2\"/>",
+                to - from
+            ),
             Form::Band => write!(
                 self.out,
                 "<rect class=\"band\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\"/>",
                 to - from
             ),
             Form::Foot => {
-                let y = y + BAR - 3.5;
+                let y = y + BAR - 2.5;
                 write!(
                     self.out,
-                    "<rect class=\"foot\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"3.5\"/>",
+                    "<rect class=\"foot\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"2.5\"/>",
                     to - from
                 )
             }
             Form::Mark(glyph) => self.glyph(glyph, (from + to) / 2.0, y + BAR / 2.0),
             Form::Many(count) => write!(
                 self.out,
-                "<rect class=\"many\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"13\" rx=\"6.5\"/><text class=\"count\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                "<rect class=\"many\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"14\" rx=\"7\"/><text class=\"count\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
                 y + 0.5,
                 to - from,
                 (from + to) / 2.0,
-                y + 11.0,
+                y + 11.5,
                 crowd_text(count)
             ),
         };
         let _ = write!(self.out, "<title>{}</title></g>", escape(&shape.title));
     }
 
-    /// A bar; a triangle at an end says that it goes on beyond the picture.
-    fn bar(&mut self, shape: &Shape, from: f64, to: f64, y: f64) -> std::fmt::Result {
-        write!(
-            self.out,
-            "<rect class=\"bar\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"2\"/>",
-            to - from
-        )?;
-        let (middle, tip) = (y + BAR / 2.0, 5.0);
-        if shape.from < 0.0 {
-            write!(
+    /// A triangle at an end of a bar says that it goes on beyond the picture.
+    fn beyond(&mut self, shape: &Shape, y: f64) {
+        let (from, to) = shape.extent(self.scale);
+        let middle = y + BAR / 2.0;
+        let tips = [
+            (shape.from < 0.0, from, 5.0),
+            (shape.to > self.scale.end, to, -5.0),
+        ];
+        for (_, tip, base) in tips.into_iter().filter(|(is_cut, ..)| *is_cut) {
+            let _ = write!(
                 self.out,
-                "<path class=\"beyond\" d=\"M{from:.1} {middle:.1}l{tip} -5v10z\"/>"
-            )?;
+                "<g class=\"{}\"><path class=\"beyond\" d=\"M{tip:.1} {middle:.1}l{base} -5v10z\"/></g>",
+                shape.class
+            );
         }
-        if shape.to > self.scale.end {
-            write!(
-                self.out,
-                "<path class=\"beyond\" d=\"M{to:.1} {middle:.1}l-{tip} -5v10z\"/>"
-            )?;
-        }
-        Ok(())
     }
 
     fn glyph(&mut self, glyph: Glyph, x: f64, y: f64) -> std::fmt::Result {
@@ -253,7 +259,7 @@ impl Pen {
                 let _ = write!(
                     self.out,
                     "<text class=\"label\" x=\"{from:.1}\" y=\"{:.1}\">{}</text>",
-                    y + 11.0,
+                    y + 11.5,
                     escape(&shape.text)
                 );
             }

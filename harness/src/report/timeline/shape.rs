@@ -5,13 +5,15 @@ use crate::report::words;
 /// Width of the picture; it is drawn to scale on any screen.
 pub(super) const WIDTH: f64 = 1000.0;
 /// Where the time axis begins: lanes' names stand left of it.
-pub(super) const LEFT: f64 = 132.0;
+pub(super) const LEFT: f64 = 142.0;
 /// Where the time axis ends.
 pub(super) const RIGHT: f64 = WIDTH - 24.0;
 /// Half the width of a mark.
 const HALF: f64 = 5.0;
 /// The widest crowd. It takes in all marks so far from its first.
 const CROWD: f64 = 26.0;
+/// About the width of a letter at the size of the picture's labels.
+const LETTER: f64 = 6.5;
 /// The longest list in one tooltip.
 const TOLD: usize = 8;
 
@@ -139,11 +141,11 @@ impl Shape {
         match self.form {
             Form::Mark(_) => (from - HALF, from + HALF),
             Form::Many(count) => {
-                let width = text_width(&crowd_text(count)) + 8.0;
-                (from - HALF, from - HALF + width.clamp(14.0, CROWD))
+                let width = text_width(&crowd_text(count)) + 6.0;
+                (from - HALF, from - HALF + width.clamp(15.0, CROWD))
             }
             _ => {
-                let width = (to - from).max(2.0);
+                let width = (to - from).max(2.5);
                 let from = from.min(RIGHT - width);
                 (from, from + width)
             }
@@ -159,9 +161,9 @@ pub(super) fn crowd_text(count: usize) -> String {
     }
 }
 
-/// About how wide a text is at the size of the picture's labels.
+/// About how wide a text is.
 pub(super) fn text_width(text: &str) -> f64 {
-    text.chars().count() as f64 * 6.0
+    text.chars().count() as f64 * LETTER
 }
 
 /// As much of a text as has room.
@@ -169,7 +171,7 @@ pub(super) fn fitting(text: &str, room: f64) -> String {
     if text_width(text) <= room {
         return text.to_owned();
     }
-    let most = (room / 6.0).floor().max(2.0) as usize - 1;
+    let most = (room / LETTER).floor().max(2.0) as usize - 1;
     text.chars().take(most).chain(['…']).collect()
 }
 
@@ -303,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut() {
-        assert_eq!(fitting("abcdefghij", 36.0), "abcde…");
+        assert_eq!(fitting("abcdefghij", 39.0), "abcde…");
         assert_eq!(fitting("abc", 36.0), "abc");
     }
 }
