@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod csr;
+pub mod files;
 pub mod link;
 pub mod log;
 pub mod node;
