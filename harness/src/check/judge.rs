@@ -300,8 +300,14 @@ impl<'s> Judge<'s> {
         let in_time = match judged.never.map(|never| never.duration) {
             // What must not come may be reported late: what counts is when it happened.
             Some(_) if self.stimulus == StimulusState::Begun => true,
-            Some(duration) => duration.is_none_or(|duration| self.zero_at.saturating_add(duration).is_ok_and(|end| event.at <= end)),
-            None => self.deadline_of(index).is_none_or(|mono| event.mono <= mono),
+            Some(duration) => duration.is_none_or(|duration| {
+                self.zero_at
+                    .saturating_add(duration)
+                    .is_ok_and(|end| event.at <= end)
+            }),
+            None => self
+                .deadline_of(index)
+                .is_none_or(|mono| event.mono <= mono),
         };
         let after = match judged.after {
             None => true,

@@ -1,6 +1,17 @@
 //! Recording what happens, always and all of it, whatever a scenario asserts. One module a recorder; they know nothing
 //! of expectations and nothing of providers. What a recorder may have missed, it says in the history.
 
+pub mod audit;
+pub mod csr;
+pub mod files;
+pub mod link;
+pub mod log;
+pub mod metrics;
+pub mod node;
+pub mod presented;
 mod sink;
+mod tail;
+mod tls;
+mod watch;
 
 pub use sink::{Sink, Task};

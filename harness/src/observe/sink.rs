@@ -33,11 +33,25 @@ impl Sink {
     ///
     /// # Errors
     /// When the file can't be made.
-    pub fn create(path: &Path, vault: Vault) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
+    pub fn create(
+        path: &Path,
+        vault: Vault,
+    ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
         let (events, receiver) = mpsc::unbounded_channel();
         let file = File::create_new(path)?;
-        let inner = Arc::new(Mutex::new(Inner { file, next: 0, events }));
-        Ok((Self { inner, vault, zero: Instant::now() }, receiver))
+        let inner = Arc::new(Mutex::new(Inner {
+            file,
+            next: 0,
+            events,
+        }));
+        Ok((
+            Self {
+                inner,
+                vault,
+                zero: Instant::now(),
+            },
+            receiver,
+        ))
     }
 
     /// Appends what happened just now.
@@ -49,9 +63,17 @@ impl Sink {
     pub fn emit_at(&self, at: Timestamp, what: What) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let mono = u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let event = Event { seq: inner.next, at, seen: Timestamp::now(), mono, what };
+        let event = Event {
+            seq: inner.next,
+            at,
+            seen: Timestamp::now(),
+            mono,
+            what,
+        };
         // A history that can't be written is found out at the end: its hash and its re-check fail.
-        let written = write_line(&event).map_err(std::io::Error::from).and_then(|line| inner.file.write_all(line.as_bytes()));
+        let written = write_line(&event)
+            .map_err(std::io::Error::from)
+            .and_then(|line| inner.file.write_all(line.as_bytes()));
         if let Err(error) = written {
             tracing::error!(%error, "the history can't be written");
         }
@@ -61,12 +83,18 @@ impl Sink {
 
     /// Says that a recorder records from now on.
     pub fn started(&self, recorder: Recorder) {
-        self.emit(What::Recorder(RecorderEvent { recorder, state: RecorderState::Started }));
+        self.emit(What::Recorder(RecorderEvent {
+            recorder,
+            state: RecorderState::Started,
+        }));
     }
 
     /// Says that a recorder may have missed events.
     pub fn gap(&self, recorder: Recorder, why: impl Into<String>) {
-        self.emit(What::Recorder(RecorderEvent { recorder, state: RecorderState::Gap(why.into()) }));
+        self.emit(What::Recorder(RecorderEvent {
+            recorder,
+            state: RecorderState::Gap(why.into()),
+        }));
     }
 
     /// The secrets of this run, for scrubbing texts and registering keys that a recorder comes across.
