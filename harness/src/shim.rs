@@ -25,6 +25,8 @@ pub(crate) const SANDBOX: &str = "sandbox";
 /// The mode that only becomes the process.
 const BECOME: &str = "become";
 
+/// A parent outside of the pid namespace.
+const OUTSIDE: u32 = 0;
 /// The folder whose path is fixed in the kubelet's code (its device plugins' sockets).
 const KUBELET_FOLDER: &str = "/var/lib/kubelet";
 
@@ -49,10 +51,10 @@ fn act(args: Vec<OsString>) -> io::Result<()> {
     die_with_parent(&parent.to_string_lossy())?;
     match mode.to_string_lossy().as_ref() {
         BECOME => Err(Command::new(program).args(rest).exec()),
-        KEEP => keep(program, rest),
+        KEEP => keep(program, rest, std::process::id()),
         SANDBOX => {
             enter_namespaces()?;
-            keep(program, rest)
+            keep(program, rest, OUTSIDE)
         }
         other => Err(io::Error::other(format!("the shim has no mode `{other}`"))),
     }
@@ -67,12 +69,10 @@ fn die_with_parent(parent: &str) -> io::Result<()> {
 }
 
 /// Starts the process, reports its pid and its end on standard output, and ends as it ends.
-fn keep(program: &OsString, args: &[OsString]) -> io::Result<()> {
-    let in_pid_namespace = std::fs::read_link("/proc/self/ns/pid_for_children")? != std::fs::read_link("/proc/self/ns/pid")?;
-    let parent = if in_pid_namespace { "0".to_owned() } else { std::process::id().to_string() };
+fn keep(program: &OsString, args: &[OsString], me: u32) -> io::Result<()> {
     let log = io::stderr();
     let mut child = Command::new("/proc/self/exe")
-        .args([SHIM, BECOME, &parent])
+        .args([SHIM, BECOME, &me.to_string()])
         .arg(program)
         .args(args)
         .stdin(Stdio::null())

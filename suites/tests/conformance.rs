@@ -42,7 +42,9 @@ fn main() -> ExitCode {
 impl Environment {
     /// Tests run in their package's folder, but paths are meant from the workspace's.
     fn at_workspace_root(mut self) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .unwrap_or(Path::new("."));
         for path in [&mut self.scenarios.scenarios, &mut self.out] {
             *path = root.join(&*path);
         }
@@ -53,7 +55,12 @@ impl Environment {
 /// Never fails: what can't be loaded is a failing test, or it would be missed.
 fn list(environment: &Arc<Environment>) -> Vec<Trial> {
     let library = Library::load(std::slice::from_ref(&environment.scenarios.scenarios));
-    let broken = library.errors.iter().map(|error| failing(&format!("scenario_parses::{}", error.file), error.render(false)));
+    let broken = library.errors.iter().map(|error| {
+        failing(
+            &format!("scenario_parses::{}", error.file),
+            error.render(false),
+        )
+    });
     let planned = match environment.target.plan() {
         Ok(planned) => planned,
         Err(error) => return broken.chain([failing("targets", error.message)]).collect(),
@@ -61,7 +68,12 @@ fn list(environment: &Arc<Environment>) -> Vec<Trial> {
     let profile = environment.scenarios.profile;
     let mut trials: Vec<Trial> = broken.collect();
     for target in planned {
-        trials.extend(library.scenarios.iter().map(|scenario| trial(scenario, target, profile, environment)));
+        trials.extend(
+            library
+                .scenarios
+                .iter()
+                .map(|scenario| trial(scenario, target, profile, environment)),
+        );
     }
     if trials.is_empty() {
         trials.push(failing("scenarios", "no scenario is listed".into()));
@@ -70,7 +82,12 @@ fn list(environment: &Arc<Environment>) -> Vec<Trial> {
 }
 
 /// What the target can't show, or is in a larger profile, is ignored; run all the same, it says why and fails.
-fn trial(scenario: &Scenario, target: Planned, profile: Profile, environment: &Arc<Environment>) -> Trial {
+fn trial(
+    scenario: &Scenario,
+    target: Planned,
+    profile: Profile,
+    environment: &Arc<Environment>,
+) -> Trial {
     let name = format!("{}::{}", target.name(), scenario.id);
     let unsupported = scenario.unsupported(target.kubernetes, target.kubelet);
     let ignored = unsupported.is_some() || scenario.profile > profile;
@@ -87,18 +104,36 @@ fn failing(name: &str, message: String) -> Trial {
 }
 
 fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Result<(), Failed> {
-    let (target, _) = environment.target.resolve(target, Progress::on_stderr()).map_err(|error| error.message)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (target, _) = environment
+        .target
+        .resolve(target, Progress::on_stderr())
+        .map_err(|error| error.message)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     std::fs::create_dir_all(&environment.out)?;
     let result = runtime.block_on(async {
         let interrupt = tlsboot::run::on_interrupt()?;
-        Ok::<_, std::io::Error>(tlsboot::run::run(scenario, &target, &environment.out, &LiveProgress::hidden(), interrupt).await)
+        Ok::<_, std::io::Error>(
+            tlsboot::run::run(
+                scenario,
+                &target,
+                &environment.out,
+                &LiveProgress::hidden(),
+                interrupt,
+            )
+            .await,
+        )
     })?;
     if result.verdict.outcome == Outcome::Pass {
         return Ok(());
     }
     let text = failure::text(scenario, &result, &environment.out, false);
     // nextest takes the message of its JUnit report from a line that begins so.
-    eprintln!("Error: {} {}", format!("{:?}", result.verdict.outcome).to_lowercase(), scenario.id);
+    eprintln!(
+        "Error: {} {}",
+        format!("{:?}", result.verdict.outcome).to_lowercase(),
+        scenario.id
+    );
     Err(Failed::from(text))
 }

@@ -3,11 +3,15 @@
 
 pub mod audit;
 pub mod csr;
+pub mod files;
 pub mod link;
 pub mod log;
+pub mod metrics;
 pub mod node;
+pub mod presented;
 mod sink;
 mod tail;
+mod tls;
 mod watch;
 
 pub use sink::{Sink, Task};

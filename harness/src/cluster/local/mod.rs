@@ -26,7 +26,7 @@ use super::{Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Pro
 use crate::check::rules::Rules;
 use crate::components::{ComponentSet, Executable, Version};
 use crate::history::What;
-use crate::history::event::Signing;
+use crate::history::event::{Recorder, Signing};
 use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
@@ -116,7 +116,7 @@ impl LocalCluster {
             let [a, b, c] = NODE_SOURCES;
             let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
             sources.insert(source, node.name.clone());
-            let link = observe::link::Link::open(node.name.clone(), upstream, source, sink.clone()).await?;
+            let link = observe::link::Link::open(node.name.clone(), upstream, source, sink.clone())?;
             let local_node = LocalNode::create(local, node, dir.path(), &logs, link, trust.path("cluster-ca.crt"), &administrator)?;
             nodes.insert(node.name.clone(), Mutex::new(local_node));
         }
@@ -138,6 +138,7 @@ impl LocalCluster {
             dir,
             sink,
         };
+        cluster.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
         cluster.start_recorders(sources).await;
         cluster.create_tokens().await?;
@@ -169,7 +170,6 @@ impl LocalCluster {
         recorders.push(observe::csr::watch(self.admin.clone(), sink()));
         recorders.push(observe::node::watch(self.admin.clone(), sink()));
         recorders.push(observe::audit::tail(self.logs.join("audit.log"), sources, sink()));
-        recorders.push(observe::metrics::scrape(Component::ControllerManager.name().to_owned(), None, manager, None, sink()));
         recorders.push(log(Component::ApiServer.name()));
         recorders.push(log(Component::ControllerManager.name()));
     }

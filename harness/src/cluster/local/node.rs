@@ -149,8 +149,6 @@ impl LocalNode {
         self.recorders = vec![
             observe::files::watch(node.clone(), dir.cert_dir(), dir.kubeconfig(), sink.clone())?,
             observe::log::tail(self.log.clone(), "kubelet".into(), Some(node.clone()), sink.clone()),
-            observe::presented::probe(node.clone(), address, sink.clone(), self.pid.subscribe()),
-            observe::metrics::scrape("kubelet".into(), Some(node.clone()), address, Some(self.administrator.clone()), sink.clone()),
         ];
         Ok(())
     }
@@ -163,7 +161,7 @@ impl LocalNode {
     }
 
     pub(super) async fn cut(&self, how: CutKind) -> Result<String, ClusterError> {
-        self.link.cut(how).await;
+        self.link.cut(how).await?;
         Ok(format!("{} connections are open through the link", self.link.open_connections()))
     }
 

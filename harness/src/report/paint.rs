@@ -1,0 +1,45 @@
+//! Colours on a terminal.
+
+use std::io::IsTerminal;
+
+use crate::check::Outcome;
+
+/// Whether to colour what goes to `stream`: it is a terminal, and nobody asked for none (`NO_COLOR`, no-color.org).
+pub fn colours_wanted(stream: &impl IsTerminal) -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    stream.is_terminal() && !refused
+}
+
+/// Paints, or leaves as it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint(pub(super) bool);
+
+impl Paint {
+    pub(super) fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    pub(super) fn outcome(self, outcome: Outcome, text: &str) -> String {
+        let code = match outcome {
+            Outcome::Pass => "32",
+            Outcome::Fail => "1;31",
+            Outcome::Hang => "1;35",
+            Outcome::Unsupported => "2",
+            Outcome::Error => "1;33",
+        };
+        self.with(code, text)
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
