@@ -12,7 +12,9 @@ use tlsboot::history::{Event, parse};
 use tlsboot::scenario::{Scenario, load_text};
 
 fn read(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/all-kinds").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/all-kinds")
+        .join(name);
     fs::read_to_string(path).unwrap()
 }
 
@@ -26,7 +28,10 @@ fn history() -> Vec<Event> {
 
 /// Judges the history after a change of its events, as JSON.
 fn judge_changed(change: impl Fn(&mut Vec<Value>)) -> Verdict {
-    let mut events: Vec<Value> = read("history.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut events: Vec<Value> = read("history.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     change(&mut events);
     let text: String = events
         .into_iter()
@@ -42,20 +47,33 @@ fn judge_changed(change: impl Fn(&mut Vec<Value>)) -> Verdict {
 /// Sets a field in every event of a kind, where it exists.
 fn set(kind: &str, pointer: &str, value: &Value, events: &mut [Value]) {
     let mut hits = 0;
-    for event in events.iter_mut().filter_map(|event| event["what"].get_mut(kind)) {
+    for event in events
+        .iter_mut()
+        .filter_map(|event| event["what"].get_mut(kind))
+    {
         if let Some(field) = event.pointer_mut(pointer) {
             *field = value.clone();
             hits += 1;
         }
     }
-    assert!(hits > 0, "no event {kind} has {pointer}: the mutation has no effect");
+    assert!(
+        hits > 0,
+        "no event {kind} has {pointer}: the mutation has no effect"
+    );
 }
 
 /// The expectation of this kind that is red, and the fields in which it differs.
 fn red(verdict: &Verdict) -> (String, Vec<String>) {
-    let red = verdict.expectations.iter().find(|expectation| matches!(expectation.outcome, Some(Outcome::Fail | Outcome::Hang)));
+    let red = verdict
+        .expectations
+        .iter()
+        .find(|expectation| matches!(expectation.outcome, Some(Outcome::Fail | Outcome::Hang)));
     let red = red.unwrap_or_else(|| panic!("nothing is red: {verdict:#?}"));
-    let fields = red.closest.iter().flat_map(|closest| &closest.mismatches).map(|mismatch| mismatch.field.clone());
+    let fields = red
+        .closest
+        .iter()
+        .flat_map(|closest| &closest.mismatches)
+        .map(|mismatch| mismatch.field.clone());
     (red.kind.clone(), fields.collect())
 }
 
@@ -64,7 +82,13 @@ fn the_recorded_history_passes_and_has_every_kind() {
     let verdict = judge_all(&scenario(), history());
     assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}");
     for kind in KINDS {
-        assert!(verdict.expectations.iter().any(|expectation| expectation.kind == *kind), "no expectation of the kind {kind}");
+        assert!(
+            verdict
+                .expectations
+                .iter()
+                .any(|expectation| expectation.kind == *kind),
+            "no expectation of the kind {kind}"
+        );
     }
 }
 
@@ -82,9 +106,17 @@ fn the_recorded_history_passes_and_has_every_kind() {
 fn without_its_events_nothing_passes(#[case] event: &str, #[case] expectation: &str) {
     let verdict = judge_changed(|events| events.retain(|known| known["what"].get(event).is_none()));
     assert_ne!(verdict.outcome, Outcome::Pass);
-    let of_kind = verdict.expectations.iter().filter(|verdict| verdict.kind == expectation && !verdict.never);
+    let of_kind = verdict
+        .expectations
+        .iter()
+        .filter(|verdict| verdict.kind == expectation && !verdict.never);
     for verdict in of_kind {
-        assert_ne!(verdict.outcome, Some(Outcome::Pass), "line {}", verdict.line);
+        assert_ne!(
+            verdict.outcome,
+            Some(Outcome::Pass),
+            "line {}",
+            verdict.line
+        );
     }
 }
 
@@ -103,7 +135,9 @@ fn a_recorder_that_lost_events_or_never_started_is_an_error(#[case] recorder: &s
         "what": {"recorder": {"recorder": recorder, "state": {"gap": "the queue was full"}}}});
     let verdict = judge_changed(|events| events.insert(1, gap.clone()));
     assert_eq!(verdict.outcome, Outcome::Error, "{:?}", verdict.error);
-    let verdict = judge_changed(|events| events.retain(|event| event["what"]["recorder"]["recorder"] != recorder));
+    let verdict = judge_changed(|events| {
+        events.retain(|event| event["what"]["recorder"]["recorder"] != recorder)
+    });
     assert_eq!(verdict.outcome, Outcome::Error, "{:?}", verdict.error);
 }
 
@@ -149,10 +183,8 @@ fn a_recorder_that_lost_events_or_never_started_is_an_error(#[case] recorder: &s
 #[case("file", "/facts/target", json!("kubelet-client-2026.pem"), "file", "pointsTo")]
 #[case("file", "/facts/pem/0/certificate/sha256", json!("00"), "file", "certificate")]
 #[case("file", "/facts/pem/1/privateKey/spkiSha256", json!("00"), "file", "key")]
-#[case("file", "/cookie", json!(7), "swap", "rename")]
 #[case("presented", "/chain/0/sha256", json!("00"), "presented", "certificate")]
 #[case("connection", "/state/closed/by", json!("server"), "connections", "closed by")]
-#[case("process", "/component", json!("kubelet"), "process", "starts")]
 #[case("metrics", "/values/kubelet_certificate_manager_client_ttl_seconds", json!("1e9"), "metric", "kubelet_certificate_manager_client_ttl_seconds")]
 #[case("metrics", "/values/kubelet_certificate_manager_client_ttl_seconds", json!("+Inf"), "metric", "kubelet_certificate_manager_client_ttl_seconds")]
 #[case("node", "/ready", json!("False"), "node", "ready")]
@@ -163,26 +195,62 @@ fn one_changed_field_turns_its_expectation_red(
     #[case] kind: &str,
     #[case] field: &str,
 ) {
-    let only = |verdict: &Verdict| verdict.expectations.iter().filter(|expectation| expectation.kind == kind).cloned().collect::<Vec<_>>();
+    let only = |verdict: &Verdict| {
+        verdict
+            .expectations
+            .iter()
+            .filter(|expectation| expectation.kind == kind)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     let verdict = judge_of_kind(kind, |events| set(event, pointer, &value, events));
-    let closest = only(&verdict).into_iter().filter(|verdict| matches!(verdict.outcome, Some(Outcome::Fail | Outcome::Hang)));
-    let fields: Vec<String> = closest.flat_map(|verdict| verdict.closest).flat_map(|closest| closest.mismatches).map(|mismatch| mismatch.field).collect();
-    assert!(fields.iter().any(|found| found == field || found.ends_with(&format!(": {field}"))), "{kind} is red for {fields:?}: {verdict:#?}");
+    let closest = only(&verdict)
+        .into_iter()
+        .filter(|verdict| matches!(verdict.outcome, Some(Outcome::Fail | Outcome::Hang)));
+    let fields: Vec<String> = closest
+        .flat_map(|verdict| verdict.closest)
+        .flat_map(|closest| closest.mismatches)
+        .map(|mismatch| mismatch.field)
+        .collect();
+    assert!(
+        fields
+            .iter()
+            .any(|found| found == field || found.ends_with(&format!(": {field}"))),
+        "{kind} is red for {fields:?}: {verdict:#?}"
+    );
 }
 
 /// Judges with the expectations of one kind only, so that another one that turns red first does not hide it.
 fn judge_of_kind(kind: &str, change: impl Fn(&mut Vec<Value>)) -> Verdict {
     let mut scenario = scenario();
     scenario.steps.retain(|step| match &step.value {
-        tlsboot::scenario::Step::Expect(expect) => expect.matchers().iter().any(|(known, _)| *known == kind),
+        tlsboot::scenario::Step::Expect(expect) => {
+            expect.matchers().iter().any(|(known, _)| *known == kind)
+        }
         tlsboot::scenario::Step::Never(_) => false,
         _ => true,
     });
+    for step in &mut scenario.steps {
+        if let tlsboot::scenario::Step::Expect(expect) = &mut step.value {
+            // What it comes after is of another kind.
+            expect.after = None;
+        }
+    }
     // Steps are counted anew, and the history speaks of the old count.
-    let kept: Vec<u64> = scenario.steps.iter().map(|step| step.referenced.line()).collect();
+    let kept: Vec<u64> = scenario
+        .steps
+        .iter()
+        .map(|step| step.referenced.line())
+        .collect();
     let all = self::scenario();
-    let place = |old: usize| kept.iter().position(|line| *line == all.steps[old].referenced.line());
-    let mut events: Vec<Value> = read("history.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let place = |old: usize| {
+        kept.iter()
+            .position(|line| *line == all.steps[old].referenced.line())
+    };
+    let mut events: Vec<Value> = read("history.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     change(&mut events);
     let mut told: Vec<Value> = Vec::new();
     for mut event in events {
@@ -213,6 +281,31 @@ fn deadline(step: usize, beside: &Value) -> Value {
     event
 }
 
+/// A link that is swapped in another way, and a kubelet that was started twice.
+#[rstest]
+#[case::renamed_from_elsewhere("swap", "rename", |event: &mut Value| {
+    if event["what"]["file"]["op"] == "movedFrom" { event["what"]["file"]["cookie"] = json!(7) }
+})]
+#[case::atomic("swap", "removal", |event: &mut Value| {
+    if event["what"]["file"]["op"] == "deleted" { event["what"]["file"]["op"] = json!("attributes") }
+})]
+#[case::started_twice("process", "starts", |event: &mut Value| {
+    if event["what"]["process"]["component"] == "etcd" {
+        event["what"]["process"]["component"] = json!("kubelet");
+        event["what"]["process"]["node"] = json!("n1");
+    }
+})]
+fn another_sequence_of_events_is_red(
+    #[case] kind: &str,
+    #[case] field: &str,
+    #[case] change: fn(&mut Value),
+) {
+    let verdict = judge_of_kind(kind, |events| events.iter_mut().for_each(change));
+    let (red, fields) = red(&verdict);
+    assert_eq!(red, kind);
+    assert!(fields.iter().any(|found| found == field), "{fields:?}");
+}
+
 /// A renewal at the wrong time, with an old key, or by somebody else.
 #[rstest]
 #[case::too_early("/at", json!("2026-11-24T04:22:20Z"), "time")]
@@ -221,13 +314,24 @@ fn deadline(step: usize, beside: &Value) -> Value {
 #[case::with_another_certificate("/what/csr/extra/authentication.kubernetes.io~1credential-id/0", json!("X509SHA256=00"), "credential")]
 fn a_wrong_renewal_is_red(#[case] pointer: &str, #[case] value: Value, #[case] field: &str) {
     let verdict = judge_changed(|events| {
-        let first_key = events.iter().find_map(|event| event.pointer("/what/csr/request/key/spkiSha256")).cloned().unwrap();
+        let first_key = events
+            .iter()
+            .find_map(|event| event.pointer("/what/csr/request/key/spkiSha256"))
+            .cloned()
+            .unwrap();
         let renewal = events
             .iter_mut()
             .filter(|event| event.pointer("/what/csr/username") == Some(&json!("system:node:n1")))
-            .find(|event| event.pointer("/what/csr/signerName") == Some(&json!("kubernetes.io/kube-apiserver-client-kubelet")));
+            .find(|event| {
+                event.pointer("/what/csr/signerName")
+                    == Some(&json!("kubernetes.io/kube-apiserver-client-kubelet"))
+            });
         let target = renewal.unwrap().pointer_mut(pointer).unwrap();
-        *target = if value.is_null() { first_key } else { value.clone() };
+        *target = if value.is_null() {
+            first_key
+        } else {
+            value.clone()
+        };
     });
     let (kind, fields) = red(&verdict);
     assert_eq!(kind, "rotation", "{verdict:#?}");
@@ -237,21 +341,39 @@ fn a_wrong_renewal_is_red(#[case] pointer: &str, #[case] value: Value, #[case] f
 #[test]
 fn what_must_never_come_is_red_when_it_comes() {
     let verdict = judge_changed(|events| {
-        let place = events.iter().position(|event| event.pointer("/what/step/name") == Some(&json!("odd"))).unwrap() + 2;
-        let mut forbidden = events.iter().find(|event| event["what"].get("csr").is_some()).unwrap().clone();
+        let place = events
+            .iter()
+            .position(|event| event.pointer("/what/step/name") == Some(&json!("odd")))
+            .unwrap()
+            + 2;
+        let mut forbidden = events
+            .iter()
+            .find(|event| event["what"].get("csr").is_some())
+            .unwrap()
+            .clone();
         forbidden["what"]["csr"]["request"]["subject"]["commonName"] = json!("system:node:n2");
         forbidden["what"]["csr"]["uid"] = json!("another");
-        (forbidden["at"], forbidden["mono"]) = (events[place]["at"].clone(), events[place]["mono"].clone());
+        (forbidden["at"], forbidden["mono"]) =
+            (events[place]["at"].clone(), events[place]["mono"].clone());
         events.insert(place, forbidden);
     });
-    let red = verdict.expectations.iter().find(|verdict| verdict.outcome == Some(Outcome::Fail)).unwrap();
+    let red = verdict
+        .expectations
+        .iter()
+        .find(|verdict| verdict.outcome == Some(Outcome::Fail))
+        .unwrap();
     assert!(red.never && red.kind == "csr", "{red:?}");
 }
 
 #[test]
 fn a_history_that_was_cut_off_proves_nothing() {
     let events = history();
-    let decided = judge_all(&scenario(), history()).expectations.iter().flat_map(|verdict| verdict.events.clone()).max().unwrap();
+    let decided = judge_all(&scenario(), history())
+        .expectations
+        .iter()
+        .flat_map(|verdict| verdict.events.clone())
+        .max()
+        .unwrap();
     for length in (0..decided as usize).step_by(7) {
         let verdict = judge_all(&scenario(), events[..length].to_vec());
         assert_ne!(verdict.outcome, Outcome::Pass, "after {length} events");
