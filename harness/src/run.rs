@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::api::Api;
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -15,7 +17,7 @@ use crate::check::{Judge, Next, Outcome, Verdict};
 use crate::cluster::{Cluster, Provider};
 use crate::components::Version;
 use crate::drive::{self, Stage};
-use crate::history::event::{Begin, Deadline, FORMAT, Phase, StepEvent};
+use crate::history::event::{Begin, Deadline, FORMAT, Phase, Recorder, StepEvent};
 use crate::history::{Event, What};
 use crate::observe::Sink;
 use crate::report::{LiveProgress, ScenarioResult};
@@ -34,7 +36,11 @@ pub struct Target {
 
 /// The name of a target, as in test names: `local::1.37.2`, with `+kubelet-1.35.4` where that differs.
 pub fn target_name(provider: &str, kubernetes: Version, kubelet: Version) -> String {
-    if kubernetes == kubelet { format!("{provider}::{kubernetes}") } else { format!("{provider}::{kubernetes}+kubelet-{kubelet}") }
+    if kubernetes == kubelet {
+        format!("{provider}::{kubernetes}")
+    } else {
+        format!("{provider}::{kubernetes}+kubelet-{kubelet}")
+    }
 }
 
 impl Target {
@@ -68,6 +74,8 @@ pub fn on_interrupt() -> io::Result<watch::Receiver<bool>> {
     Ok(receiver)
 }
 
+/// The audit log is written before a request is answered, and read within milliseconds.
+const CATCH_UP: Duration = Duration::from_secs(10);
 /// What a stimulus may take, for those who watch.
 const STEP: Duration = Duration::from_secs(120);
 /// The exit code of a process that was interrupted.
@@ -75,18 +83,30 @@ const INTERRUPTED: i32 = 130;
 
 /// Runs a scenario. Always comes back with a result: what goes wrong in the harness is in it, as `error`.
 /// `out` is the run's output folder; the evidence goes to a folder of its own in it.
-pub async fn run(scenario: &Scenario, target: &Target, out: &Path, live: &LiveProgress, interrupt: watch::Receiver<bool>) -> ScenarioResult {
+pub async fn run(
+    scenario: &Scenario,
+    target: &Target,
+    out: &Path,
+    live: &LiveProgress,
+    interrupt: watch::Receiver<bool>,
+) -> ScenarioResult {
     live.started(&scenario.id, &target.name());
     let (started, clock) = (Timestamp::now(), Instant::now());
     let mut result = blank(scenario, target, started);
-    if let Some(reason) = scenario.unsupported(target.kubernetes, target.kubelet).or_else(|| lacking(scenario, target)) {
+    if let Some(reason) = scenario
+        .unsupported(target.kubernetes, target.kubelet)
+        .or_else(|| lacking(scenario, target))
+    {
         result.verdict.outcome = Outcome::Unsupported;
         result.unsupported = Some(reason);
     } else {
         let evidence = Evidence::below(out, target, scenario);
         let verdict = match &evidence {
             Ok(evidence) => attempt(scenario, target, evidence, live, interrupt).await,
-            Err(error) => Err(format!("the evidence folder below {} can't be made: {error}", out.display())),
+            Err(error) => Err(format!(
+                "the evidence folder below {} can't be made: {error}",
+                out.display()
+            )),
         };
         result.verdict = verdict.unwrap_or_else(error);
         if let Ok(evidence) = evidence {
@@ -116,13 +136,19 @@ fn blank(scenario: &Scenario, target: &Target, started: Timestamp) -> ScenarioRe
 }
 
 fn error(why: String) -> Verdict {
-    Verdict { outcome: Outcome::Error, error: Some(why), expectations: Vec::new() }
+    Verdict {
+        outcome: Outcome::Error,
+        error: Some(why),
+        expectations: Vec::new(),
+    }
 }
 
 /// What the scenario needs and the target can't do.
 pub fn lacking(scenario: &Scenario, target: &Target) -> Option<String> {
     let has = target.provider.capabilities();
-    let missing = requirements_of(scenario).into_iter().find(|(capability, _)| !has.contains(capability));
+    let missing = requirements_of(scenario)
+        .into_iter()
+        .find(|(capability, _)| !has.contains(capability));
     missing.map(|(_, reason)| format!("{} clusters can't {reason}", target.provider.name()))
 }
 
@@ -133,7 +159,8 @@ async fn attempt(
     live: &LiveProgress,
     interrupt: watch::Receiver<bool>,
 ) -> Result<Verdict, String> {
-    let (sink, events) = Sink::create(&evidence.history(), evidence.vault.clone()).map_err(|error| format!("the history can't be made: {error}"))?;
+    let (sink, events) = Sink::create(&evidence.history(), evidence.vault.clone())
+        .map_err(|error| format!("the history can't be made: {error}"))?;
     sink.emit(What::Begin(Box::new(Begin {
         format: FORMAT,
         tlsboot: env!("CARGO_PKG_VERSION").into(),
@@ -143,17 +170,35 @@ async fn attempt(
         kubernetes: target.kubernetes,
         kubelet: target.kubelet,
     })));
-    live.waits(&scenario.id, &target.name(), "the cluster to be ready", STEP);
-    let starting = target.provider.start(scenario, sink.clone(), evidence.logs());
-    let starting = async { starting.await.map_err(|error| format!("the cluster could not be started: {error}")) };
+    live.waits(
+        &scenario.id,
+        &target.name(),
+        "the cluster to be ready",
+        STEP,
+    );
+    let starting = target
+        .provider
+        .start(scenario, sink.clone(), evidence.logs());
+    let starting = async {
+        starting
+            .await
+            .map_err(|error| format!("the cluster could not be started: {error}"))
+    };
     let cluster = unless(interrupt.clone(), starting).await?;
-    let verdict = unless(interrupt, play(scenario, target, &*cluster, &sink, events, live)).await;
+    let verdict = unless(
+        interrupt,
+        play(scenario, target, &*cluster, &sink, events, live),
+    )
+    .await;
     cluster.stop().await;
     verdict
 }
 
 /// Stops waiting for something when the run is interrupted.
-async fn unless<T>(mut interrupt: watch::Receiver<bool>, doing: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+async fn unless<T>(
+    mut interrupt: watch::Receiver<bool>,
+    doing: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
     tokio::select! {
         done = doing => done,
         _ = interrupt.wait_for(|interrupted| *interrupted) => Err("interrupted".into()),
@@ -169,13 +214,20 @@ async fn play(
     mut events: mpsc::UnboundedReceiver<Event>,
     live: &LiveProgress,
 ) -> Result<Verdict, String> {
-    drive::prepare(&scenario.cluster.bindings, &cluster.admin()).await.map_err(|error| format!("the cluster's bindings could not be made: {error}"))?;
+    drive::prepare(&scenario.cluster.bindings, &cluster.admin())
+        .await
+        .map_err(|error| format!("the cluster's bindings could not be made: {error}"))?;
     let mut judge = Judge::new(scenario);
     let rules = Rules::new(target.kubernetes, target.kubelet);
     let mut said = None;
     let mut say = |step: usize, left: Duration| {
         if said.replace(step) != Some(step) {
-            live.waits(&scenario.id, &target.name(), &describe(scenario, step), left);
+            live.waits(
+                &scenario.id,
+                &target.name(),
+                &describe(scenario, step),
+                left,
+            );
         }
     };
     loop {
@@ -186,7 +238,11 @@ async fn play(
             Next::Done => return Ok(judge.verdict()),
             Next::Drive(index) => {
                 say(index, STEP);
-                let stage = Stage { cluster, state: judge.state(), rules };
+                let stage = Stage {
+                    cluster,
+                    state: judge.state(),
+                    rules,
+                };
                 drive_step(scenario, index, &stage, sink).await;
             }
             Next::Wait { step, mono } => {
@@ -195,10 +251,59 @@ async fn play(
                 match tokio::time::timeout(left, events.recv()).await {
                     Ok(Some(event)) => judge.feed(event),
                     Ok(None) => return Err("the history was closed".into()),
-                    Err(_) => sink.emit(What::Deadline(Deadline { step })),
+                    Err(_) => {
+                        settle(scenario, step, cluster, sink, &mut judge, &mut events).await;
+                        sink.emit(What::Deadline(Deadline { step }));
+                    }
                 }
             }
         }
+    }
+}
+
+/// Before time runs out for something that must never come: lets the audit log catch up. A request of our own shows
+/// when everything before it has been recorded.
+async fn settle(
+    scenario: &Scenario,
+    step: usize,
+    cluster: &dyn Cluster,
+    sink: &Sink,
+    judge: &mut Judge<'_>,
+    events: &mut mpsc::UnboundedReceiver<Event>,
+) {
+    let Step::Never(never) = &scenario.steps[step].value else {
+        return;
+    };
+    if !never
+        .matchers()
+        .iter()
+        .any(|(_, matcher)| matcher.recorders().contains(&Recorder::Audit))
+    {
+        return;
+    }
+    let marker = format!("tlsboot-marker-{}", sink.mono());
+    let api = Api::<CertificateSigningRequest>::all(cluster.admin());
+    let caught_up = async {
+        api.get_opt(&marker)
+            .await
+            .map_err(|error| error.to_string())?;
+        while let Some(event) = events.recv().await {
+            let seen = matches!(&event.what, What::Request(request) if request.name == marker);
+            judge.feed(event);
+            if seen {
+                return Ok(());
+            }
+        }
+        Err("the history was closed".to_owned())
+    };
+    let settled = tokio::time::timeout(CATCH_UP, caught_up)
+        .await
+        .unwrap_or_else(|_| Err(format!("not within {} s", CATCH_UP.as_secs())));
+    if let Err(why) = settled {
+        sink.gap(
+            Recorder::Audit,
+            format!("it did not catch up with a request of our own: {why}"),
+        );
     }
 }
 
@@ -209,22 +314,44 @@ async fn drive_step(scenario: &Scenario, index: usize, stage: &Stage<'_>, sink: 
         Step::Get(get) => Some(get.name.clone()),
         _ => None,
     };
-    let say = |phase| sink.emit(What::Step(StepEvent { index, stimulus: step.word().into(), name: name.clone(), phase }));
+    let say = |phase| {
+        sink.emit(What::Step(StepEvent {
+            index,
+            stimulus: step.word().into(),
+            name: name.clone(),
+            phase,
+        }))
+    };
     say(Phase::Begin);
     say(match drive::perform(step, stage).await {
-        Ok(done) => Phase::Done { proof: done.proof, answer: done.answer },
-        Err(error) => Phase::Failed { error: sink.vault().scrub(&error.to_string()) },
+        Ok(done) => Phase::Done {
+            proof: done.proof,
+            answer: done.answer,
+        },
+        Err(error) => Phase::Failed {
+            error: sink.vault().scrub(&error.to_string()),
+        },
     });
 }
 
 fn describe(scenario: &Scenario, index: usize) -> String {
     let step = &scenario.steps[index];
     let kind = match &step.value {
-        Step::Expect(expect) => expect.matchers().first().map(|(kind, _)| format!("expect {kind}")),
-        Step::Never(never) => never.matchers().first().map(|(kind, _)| format!("never {kind}")),
+        Step::Expect(expect) => expect
+            .matchers()
+            .first()
+            .map(|(kind, _)| format!("expect {kind}")),
+        Step::Never(never) => never
+            .matchers()
+            .first()
+            .map(|(kind, _)| format!("never {kind}")),
         stimulus => Some(stimulus.word().to_owned()),
     };
-    format!("{} (line {})", kind.unwrap_or_default(), step.referenced.line())
+    format!(
+        "{} (line {})",
+        kind.unwrap_or_default(),
+        step.referenced.line()
+    )
 }
 
 /// The folder of one scenario's evidence.
@@ -237,7 +364,11 @@ struct Evidence {
 impl Evidence {
     fn below(out: &Path, target: &Target, scenario: &Scenario) -> io::Result<Self> {
         let folder = PathBuf::from(target.name().replace("::", "-")).join(&scenario.id);
-        let evidence = Self { out: out.to_owned(), folder, vault: Vault::new() };
+        let evidence = Self {
+            out: out.to_owned(),
+            folder,
+            vault: Vault::new(),
+        };
         let path = evidence.path();
         if path.exists() {
             fs::remove_dir_all(&path)?;
@@ -264,15 +395,34 @@ impl Evidence {
         match self.vault.scan_dir(&self.path()) {
             Ok(leaks) if leaks.is_empty() => {}
             Ok(leaks) => {
-                let places: Vec<String> = leaks.iter().map(|leak| format!("{} at byte {} ({})", leak.file.display(), leak.offset, leak.what)).collect();
-                result.verdict = error(format!("the evidence holds secrets: {}", places.join(", ")));
+                let places: Vec<String> = leaks
+                    .iter()
+                    .map(|leak| {
+                        format!(
+                            "{} at byte {} ({})",
+                            leak.file.display(),
+                            leak.offset,
+                            leak.what
+                        )
+                    })
+                    .collect();
+                result.verdict =
+                    error(format!("the evidence holds secrets: {}", places.join(", ")));
             }
-            Err(failure) => result.verdict = error(format!("the evidence can't be searched for secrets: {failure}")),
+            Err(failure) => {
+                result.verdict = error(format!(
+                    "the evidence can't be searched for secrets: {failure}"
+                ))
+            }
         }
-        let written = serde_json::to_vec_pretty(&result.verdict).map_err(io::Error::other).and_then(|json| fs::write(self.path().join("verdict.json"), json));
+        let written = serde_json::to_vec_pretty(&result.verdict)
+            .map_err(io::Error::other)
+            .and_then(|json| fs::write(self.path().join("verdict.json"), json));
         match written.and_then(|()| hashes(&self.path())) {
             Ok(hashes) => result.hashes = hashes,
-            Err(failure) => result.verdict = error(format!("the evidence can't be written: {failure}")),
+            Err(failure) => {
+                result.verdict = error(format!("the evidence can't be written: {failure}"))
+            }
         }
         result.evidence = Some(self.folder.display().to_string());
     }
@@ -289,7 +439,11 @@ pub fn hashes(folder: &Path) -> io::Result<std::collections::BTreeMap<String, St
                 folders.push(path);
                 continue;
             }
-            let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+            let name = path
+                .strip_prefix(folder)
+                .unwrap_or(&path)
+                .display()
+                .to_string();
             all.insert(name, hex::encode(Sha256::digest(fs::read(&path)?)));
         }
     }

@@ -96,6 +96,8 @@ pub struct Judge<'s> {
     window: Timestamp,
     /// End of the last stimulus, by `mono`: the zero of deadlines.
     zero: u64,
+    /// The same moment by the wall clock.
+    zero_at: Timestamp,
     stimulus: StimulusState,
     broken: Option<String>,
     over: bool,
@@ -121,6 +123,7 @@ impl<'s> Judge<'s> {
             cursor: 0,
             window: Timestamp::MIN,
             zero: 0,
+            zero_at: Timestamp::MIN,
             stimulus: StimulusState::Idle,
             broken: None,
             over: false,
@@ -240,6 +243,7 @@ impl<'s> Judge<'s> {
             Phase::Done { .. } if self.stimulus == StimulusState::Begun => {
                 self.stimulus = StimulusState::Awaited;
                 self.zero = event.mono;
+                self.zero_at = event.at;
                 self.cursor += 1;
                 self.stimulus = StimulusState::Idle;
             }
@@ -293,9 +297,18 @@ impl<'s> Judge<'s> {
         let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
             return false;
         };
-        let in_time = self
-            .deadline_of(index)
-            .is_none_or(|mono| event.mono <= mono);
+        let in_time = match judged.never.map(|never| never.duration) {
+            // What must not come may be reported late: what counts is when it happened.
+            Some(_) if self.stimulus == StimulusState::Begun => true,
+            Some(duration) => duration.is_none_or(|duration| {
+                self.zero_at
+                    .saturating_add(duration)
+                    .is_ok_and(|end| event.at <= end)
+            }),
+            None => self
+                .deadline_of(index)
+                .is_none_or(|mono| event.mono <= mono),
+        };
         let after = match judged.after {
             None => true,
             Some(name) => self

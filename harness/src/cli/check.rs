@@ -21,7 +21,8 @@ pub(super) struct CheckCommand {
 pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
     let mut found = Vec::new();
     for folder in &command.folders {
-        collect(folder, &mut found).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+        collect(folder, &mut found)
+            .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
     }
     if found.is_empty() {
         return Err(Failure::usage("no history.jsonl is below these folders"));
@@ -29,11 +30,22 @@ pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
     found.sort();
     let mut code = PASS;
     for folder in &found {
-        let verdict = rejudge(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+        let verdict = rejudge(folder)
+            .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
         let recorded = recorded(folder);
-        let same = recorded.as_ref().is_none_or(|recorded| *recorded == verdict);
-        let remark = if same { "" } else { "  (not the verdict that was recorded)" };
-        println!("{:6} {}{remark}", format!("{:?}", verdict.outcome).to_lowercase(), folder.display());
+        let same = recorded
+            .as_ref()
+            .is_none_or(|recorded| *recorded == verdict);
+        let remark = if same {
+            ""
+        } else {
+            "  (not the verdict that was recorded)"
+        };
+        println!(
+            "{:6} {}{remark}",
+            format!("{:?}", verdict.outcome).to_lowercase(),
+            folder.display()
+        );
         code = code.max(match verdict.outcome {
             Outcome::Pass if same => PASS,
             Outcome::Fail | Outcome::Hang if same => 1,
@@ -58,9 +70,17 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
 }
 
 fn rejudge(folder: &Path) -> Result<Verdict, String> {
-    let read = |name: &str| fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"));
+    let read = |name: &str| {
+        fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"))
+    };
     let text = read("scenario.yaml")?;
-    let scenario = load_text("scenario.yaml", &text).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    let scenario = load_text("scenario.yaml", &text).map_err(|errors| {
+        errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
+    })?;
     let events = history::parse(&read("history.jsonl")?).map_err(|error| error.to_string())?;
     Ok(judge_all(&scenario, events))
 }

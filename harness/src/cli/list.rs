@@ -32,10 +32,17 @@ pub(super) fn run(command: &ListCommand) -> Result<u8, Failure> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&all).map_err(Failure::error)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&all).map_err(Failure::error)?
+        );
         return Ok(PASS);
     }
-    let width = scenarios.iter().map(|scenario| scenario.id.len()).max().unwrap_or(0);
+    let width = scenarios
+        .iter()
+        .map(|scenario| scenario.id.len())
+        .max()
+        .unwrap_or(0);
     for scenario in &scenarios {
         println!("{:width$}  {}", scenario.id, scenario.title);
     }

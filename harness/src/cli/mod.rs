@@ -73,11 +73,17 @@ pub struct Failure {
 
 impl Failure {
     fn usage(message: impl ToString) -> Self {
-        Self { code: USAGE, message: message.to_string() }
+        Self {
+            code: USAGE,
+            message: message.to_string(),
+        }
     }
 
     fn error(message: impl ToString) -> Self {
-        Self { code: ERROR, message: message.to_string() }
+        Self {
+            code: ERROR,
+            message: message.to_string(),
+        }
     }
 }
 
@@ -92,7 +98,11 @@ pub fn main() -> ExitCode {
         Command::List(command) => list::run(&command),
         Command::Lint(command) => scenarios::lint(&command),
         Command::Check(command) => check::run(&command),
-        Command::Components(command) => crate::components::cli::run(&command, &mut std::io::stdout()).map(|()| PASS).map_err(Failure::error),
+        Command::Components(command) => {
+            crate::components::cli::run(&command, &mut std::io::stdout())
+                .map(|()| PASS)
+                .map_err(Failure::error)
+        }
         Command::Gc => gc(),
     };
     let code = done.unwrap_or_else(|failure| {
@@ -115,8 +125,12 @@ fn gc() -> Result<u8, Failure> {
 
 fn init_tracing() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("TLSBOOT_LOG").unwrap_or_else(|_| EnvFilter::new("warn,kube_client=off"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let filter = EnvFilter::try_from_env("TLSBOOT_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("warn,kube_client=off"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// Whether standard error may have colours.
@@ -125,5 +139,9 @@ pub(crate) fn colours() -> bool {
 }
 
 fn paint(text: &str, code: &str) -> String {
-    if colours() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    if colours() {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }

@@ -53,17 +53,25 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
             }
         }
     }
-    std::fs::create_dir_all(&command.out).map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
+    std::fs::create_dir_all(&command.out)
+        .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
     if let Err(error) = crate::cluster::local::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::error)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::error)?;
     let (started, clock) = (Timestamp::now(), Instant::now());
     let (results, interrupted) = runtime.block_on(all(&command, scenarios, targets))?;
     let result = RunResult {
         format: report::result::FORMAT,
         tlsboot: env!("CARGO_PKG_VERSION").into(),
-        run: format!("{}-{}", started.strftime("%Y%m%dT%H%M%SZ"), std::process::id()),
+        run: format!(
+            "{}-{}",
+            started.strftime("%Y%m%dT%H%M%SZ"),
+            std::process::id()
+        ),
         started,
         duration_ms: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         environment: environment(),
@@ -72,14 +80,27 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
         interrupted,
     };
     report::write_all(&command.out, &result, &command.format).map_err(Failure::error)?;
-    Ok(if interrupted { INTERRUPTED } else { result.exit_code() })
+    Ok(if interrupted {
+        INTERRUPTED
+    } else {
+        result.exit_code()
+    })
 }
 
 /// Runs every scenario on every target, some at a time, in the order of the list.
-async fn all(command: &RunCommand, scenarios: Vec<Scenario>, targets: Vec<Arc<Target>>) -> Result<(Vec<ScenarioResult>, bool), Failure> {
+async fn all(
+    command: &RunCommand,
+    scenarios: Vec<Scenario>,
+    targets: Vec<Arc<Target>>,
+) -> Result<(Vec<ScenarioResult>, bool), Failure> {
     let live = Arc::new(report::LiveProgress::on_stderr());
     let interrupt = on_interrupt().map_err(Failure::error)?;
-    let pairs = targets.iter().flat_map(|target| scenarios.iter().cloned().map(move |scenario| (Arc::clone(target), scenario)));
+    let pairs = targets.iter().flat_map(|target| {
+        scenarios
+            .iter()
+            .cloned()
+            .map(move |scenario| (Arc::clone(target), scenario))
+    });
     let runs = pairs.map(|(target, scenario)| {
         let (out, live, interrupt) = (command.out.clone(), Arc::clone(&live), interrupt.clone());
         async move {
@@ -87,15 +108,22 @@ async fn all(command: &RunCommand, scenarios: Vec<Scenario>, targets: Vec<Arc<Ta
                 return None;
             }
             // Its own task: a core's worth of work a scenario, where there are cores.
-            let task = tokio::spawn(async move { run_scenario(&scenario, &target, &out, &live, interrupt).await });
+            let task = tokio::spawn(async move {
+                run_scenario(&scenario, &target, &out, &live, interrupt).await
+            });
             task.await.ok()
         }
     });
-    let results: Vec<Option<ScenarioResult>> = futures::stream::iter(runs).buffered(command.jobs.get()).collect().await;
+    let results: Vec<Option<ScenarioResult>> = futures::stream::iter(runs)
+        .buffered(command.jobs.get())
+        .collect()
+        .await;
     let interrupted = *interrupt.borrow();
     let missing = results.iter().any(Option::is_none);
     if missing && !interrupted {
-        return Err(Failure::error("a scenario's task ended by a panic; see above"));
+        return Err(Failure::error(
+            "a scenario's task ended by a panic; see above",
+        ));
     }
     Ok((results.into_iter().flatten().collect(), interrupted))
 }

@@ -7,7 +7,9 @@ use clap::Args;
 use super::Failure;
 use crate::cluster::local::Local;
 use crate::components::cli::ComponentOptions;
-use crate::components::{ComponentSet, Executable, Progress, Resolver, Role, Version, VersionRequest};
+use crate::components::{
+    ComponentSet, Executable, Progress, Resolver, Role, Version, VersionRequest,
+};
 use crate::report::ComponentResult;
 use crate::run::{Target, target_name};
 
@@ -15,7 +17,12 @@ use crate::run::{Target, target_name};
 #[derive(Clone, Debug, Args)]
 pub struct TargetOptions {
     /// Versions of the control plane: 1.37 or 1.37.2, several with commas. The newest known by default.
-    #[arg(long, value_name = "VERSIONS", env = "TLSBOOT_KUBERNETES", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "VERSIONS",
+        env = "TLSBOOT_KUBERNETES",
+        value_delimiter = ','
+    )]
     pub kubernetes: Vec<VersionRequest>,
     /// Version of the kubelets, for skew; the control plane's by default.
     #[arg(long, value_name = "VERSION", env = "TLSBOOT_KUBELET")]
@@ -56,7 +63,12 @@ impl TargetOptions {
             let kubelet_request = self.kubelet.unwrap_or(request);
             let kubernetes = resolver.plan(&request).map_err(Failure::error)?;
             let kubelet = resolver.plan(&kubelet_request).map_err(Failure::error)?;
-            let target = Planned { kubernetes, kubelet, control_plane_request: request, kubelet_request };
+            let target = Planned {
+                kubernetes,
+                kubelet,
+                control_plane_request: request,
+                kubelet_request,
+            };
             if !planned.iter().any(|known| known.name() == target.name()) {
                 planned.push(target);
             }
@@ -65,21 +77,41 @@ impl TargetOptions {
     }
 
     /// Makes a target ready to start clusters; fetches what is missing. Blocks.
-    pub fn resolve(&self, planned: &Planned, progress: Progress) -> Result<(Target, Vec<ComponentResult>), Failure> {
+    pub fn resolve(
+        &self,
+        planned: &Planned,
+        progress: Progress,
+    ) -> Result<(Target, Vec<ComponentResult>), Failure> {
         let resolver = self.resolver(progress)?;
-        let components = resolver.resolve(&planned.control_plane_request).map_err(Failure::error)?;
+        let components = resolver
+            .resolve(&planned.control_plane_request)
+            .map_err(Failure::error)?;
         let kubelet = if planned.kubelet == planned.kubernetes {
             components.kubelet.clone()
         } else {
-            resolver.executable(Role::Kubelet, &planned.kubelet_request).map_err(Failure::error)?
+            resolver
+                .executable(Role::Kubelet, &planned.kubelet_request)
+                .map_err(Failure::error)?
         };
         let used = used(&components, &kubelet);
-        let local = Local { components, kubelet, kubelet_version: planned.kubelet };
-        Ok((Target { provider: Box::new(local), kubernetes: planned.kubernetes, kubelet: planned.kubelet }, used))
+        let local = Local {
+            components,
+            kubelet,
+            kubelet_version: planned.kubelet,
+        };
+        Ok((
+            Target {
+                provider: Box::new(local),
+                kubernetes: planned.kubernetes,
+                kubelet: planned.kubelet,
+            },
+            used,
+        ))
     }
 
     fn resolver(&self, progress: Progress) -> Result<Resolver, Failure> {
-        Resolver::new(self.components.options().map_err(Failure::usage)?, progress).map_err(Failure::error)
+        Resolver::new(self.components.options().map_err(Failure::usage)?, progress)
+            .map_err(Failure::error)
     }
 }
 
@@ -87,7 +119,10 @@ fn used(components: &ComponentSet, kubelet: &Executable) -> Vec<ComponentResult>
     let all = [
         (Role::Etcd, &components.etcd),
         (Role::KubeApiserver, &components.kube_apiserver),
-        (Role::KubeControllerManager, &components.kube_controller_manager),
+        (
+            Role::KubeControllerManager,
+            &components.kube_controller_manager,
+        ),
         (Role::Kubelet, kubelet),
     ];
     all.map(|(role, executable)| ComponentResult {
@@ -101,12 +136,30 @@ fn used(components: &ComponentSet, kubelet: &Executable) -> Vec<ComponentResult>
 
 /// Facts about this machine that a reader of a report needs.
 pub(super) fn environment() -> BTreeMap<String, String> {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let read = |path: &str| {
+        std::fs::read_to_string(path)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
     let release = read("/etc/os-release");
-    let os = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("unknown").trim_matches('"').to_owned();
-    let cgroups = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1" };
+    let os = release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .unwrap_or("unknown")
+        .trim_matches('"')
+        .to_owned();
+    let cgroups = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        "v2"
+    } else {
+        "v1"
+    };
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let user = if rustix::process::geteuid().is_root() { "root" } else { "an ordinary user" };
+    let user = if rustix::process::geteuid().is_root() {
+        "root"
+    } else {
+        "an ordinary user"
+    };
     [
         ("os", os),
         ("kernel", read("/proc/sys/kernel/osrelease")),

@@ -31,7 +31,10 @@ const ANSWER: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// Credentials that can't be read.
-pub async fn client(endpoint: &Endpoint, credentials: &Credentials) -> Result<kube::Client, ClusterError> {
+pub async fn client(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+) -> Result<kube::Client, ClusterError> {
     let user = match credentials {
         Credentials::None => json!({}),
         Credentials::Token(token) => json!({"token": token.expose()}),
@@ -49,10 +52,16 @@ pub async fn client(endpoint: &Endpoint, credentials: &Credentials) -> Result<ku
         "current-context": "x",
     });
     let kubeconfig: Kubeconfig = serde_json::from_value(config).map_err(std::io::Error::other)?;
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(std::io::Error::other)?;
+    let mut config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .map_err(std::io::Error::other)?;
     config.default_retry = false;
     config.connect_timeout = Some(ANSWER);
-    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
+    config.headers.push((
+        http::header::USER_AGENT,
+        http::HeaderValue::from_static(USER_AGENT),
+    ));
     Ok(kube::Client::try_from(config)?)
 }
 

@@ -133,7 +133,12 @@ pub trait Cluster: Send + Sync {
     fn token(&self, name: &str) -> Result<TokenValue, ClusterError>;
 
     /// A client certificate for a user, of the right CA or a foreign one, valid or expired.
-    async fn client_certificate(&self, user: &str, trusted: bool, expired: bool) -> Result<Credential, ClusterError>;
+    async fn client_certificate(
+        &self,
+        user: &str,
+        trusted: bool,
+        expired: bool,
+    ) -> Result<Credential, ClusterError>;
 
     /// Starts a node's kubelet; answers with what shows that it runs.
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError>;
@@ -142,10 +147,18 @@ pub trait Cluster: Send + Sync {
     async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError>;
 
     /// Starts a component, and waits until it is ready.
-    async fn start_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError>;
+    async fn start_component(
+        &self,
+        component: Component,
+        changes: &Changes,
+    ) -> Result<String, ClusterError>;
 
     /// Ends a component.
-    async fn end_component(&self, component: Component, ending: Ending) -> Result<String, ClusterError>;
+    async fn end_component(
+        &self,
+        component: Component,
+        ending: Ending,
+    ) -> Result<String, ClusterError>;
 
     /// Where a node's files are.
     async fn node_dir(&self, node: &str) -> Result<NodeDir, ClusterError>;
@@ -173,5 +186,10 @@ pub trait Provider: Send + Sync {
     fn capabilities(&self) -> &'static [Capability];
 
     /// Starts a cluster for a scenario, and all recorders. `logs` is where the components' logs go.
-    async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError>;
+    async fn start(
+        &self,
+        scenario: &Scenario,
+        sink: Sink,
+        logs: PathBuf,
+    ) -> Result<Box<dyn Cluster>, ClusterError>;
 }

@@ -1,6 +1,8 @@
 //! Approve, deny and delete CSRs, as an administrator does with kubectl (catalogue C-18).
 
-use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestStatus};
+use k8s_openapi::api::certificates::v1::{
+    CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestStatus,
+};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, ResourceExt};
 
 use super::{Done, DriveError, EFFECT, POLL, Stage};
@@ -15,12 +17,24 @@ pub(super) enum Decision {
     Deny,
 }
 
-pub(super) async fn decide(pick: &CsrPick, decision: Decision, stage: &Stage<'_>) -> Result<Done, DriveError> {
+pub(super) async fn decide(
+    pick: &CsrPick,
+    decision: Decision,
+    stage: &Stage<'_>,
+) -> Result<Done, DriveError> {
     let api = Api::<CertificateSigningRequest>::all(stage.cluster.admin());
     let csr = find(pick, &api, stage, is_pending).await?;
     let (kind, reason, message) = match decision {
-        Decision::Approve => ("Approved", "KubectlApprove", "This CSR was approved by kubectl certificate approve."),
-        Decision::Deny => ("Denied", "KubectlDeny", "This CSR was denied by kubectl certificate deny."),
+        Decision::Approve => (
+            "Approved",
+            "KubectlApprove",
+            "This CSR was approved by kubectl certificate approve.",
+        ),
+        Decision::Deny => (
+            "Denied",
+            "KubectlDeny",
+            "This CSR was denied by kubectl certificate deny.",
+        ),
     };
     let condition = CertificateSigningRequestCondition {
         type_: kind.into(),
@@ -29,15 +43,25 @@ pub(super) async fn decide(pick: &CsrPick, decision: Decision, stage: &Stage<'_>
         message: Some(message.into()),
         ..Default::default()
     };
-    let status = CertificateSigningRequestStatus { conditions: Some(vec![condition]), ..Default::default() };
+    let status = CertificateSigningRequestStatus {
+        conditions: Some(vec![condition]),
+        ..Default::default()
+    };
     let patch = serde_json::json!({"status": status});
     let name = csr.name_any();
-    let decided = api.patch_approval(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-    let conditions = decided.status.and_then(|status| status.conditions).unwrap_or_default();
+    let decided = api
+        .patch_approval(&name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await?;
+    let conditions = decided
+        .status
+        .and_then(|status| status.conditions)
+        .unwrap_or_default();
     if conditions.iter().any(|condition| condition.type_ == kind) {
         Ok(Done::proven(format!("{name} has the condition {kind}")))
     } else {
-        Err(DriveError::Nothing(format!("{name} did not get the condition {kind}")))
+        Err(DriveError::Nothing(format!(
+            "{name} did not get the condition {kind}"
+        )))
     }
 }
 
@@ -53,7 +77,10 @@ pub(super) async fn delete(pick: &CsrPick, stage: &Stage<'_>) -> Result<Done, Dr
 }
 
 fn is_pending(csr: &CertificateSigningRequest) -> bool {
-    csr.status.as_ref().and_then(|status| status.conditions.as_ref()).is_none_or(Vec::is_empty)
+    csr.status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref())
+        .is_none_or(Vec::is_empty)
 }
 
 /// The newest CSR that is meant. It may be about to come.
@@ -66,24 +93,39 @@ async fn find(
     let deadline = tokio::time::Instant::now() + EFFECT;
     loop {
         let all = api.list(&ListParams::default()).await?.items;
-        let meant = all.into_iter().filter(|csr| is_meant(pick, csr, stage) && fits(csr));
-        if let Some(csr) = meant.max_by_key(|csr| csr.resource_version().and_then(|version| version.parse::<u64>().ok())) {
+        let meant = all
+            .into_iter()
+            .filter(|csr| is_meant(pick, csr, stage) && fits(csr));
+        if let Some(csr) = meant.max_by_key(|csr| {
+            csr.resource_version()
+                .and_then(|version| version.parse::<u64>().ok())
+        }) {
             return Ok(csr);
         }
         if tokio::time::Instant::now() > deadline {
-            return Err(DriveError::NoEffect { within: EFFECT, last: format!("no CSR that fits {pick:?} in the state that this needs") });
+            return Err(DriveError::NoEffect {
+                within: EFFECT,
+                last: format!("no CSR that fits {pick:?} in the state that this needs"),
+            });
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
 fn is_meant(pick: &CsrPick, csr: &CertificateSigningRequest, stage: &Stage<'_>) -> bool {
-    let role = pick.role.is_none_or(|role| csr.spec.signer_name == role.signer_name());
-    let submitted = pick.submitted.as_deref().is_none_or(|step| stage.state.submitted(step) == Some(&csr.name_any()));
+    let role = pick
+        .role
+        .is_none_or(|role| csr.spec.signer_name == role.signer_name());
+    let submitted = pick
+        .submitted
+        .as_deref()
+        .is_none_or(|step| stage.state.submitted(step) == Some(&csr.name_any()));
     let node = pick.node.as_deref().is_none_or(|node| {
         let request = read::request(&csr.spec.request.0).ok();
         let name = request.and_then(|request| request.subject.common_name);
-        name.as_deref().and_then(|name| name.strip_prefix(NODE_USER_PREFIX)) == Some(node)
+        name.as_deref()
+            .and_then(|name| name.strip_prefix(NODE_USER_PREFIX))
+            == Some(node)
     });
     role && submitted && node
 }

@@ -11,24 +11,40 @@ use crate::pki::PrivateKey;
 use crate::scenario::stimulus::{FileAction, FileChange};
 
 pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let path = stage.cluster.node_dir(&change.node).await?.named(&change.name);
+    let path = stage
+        .cluster
+        .node_dir(&change.node)
+        .await?
+        .named(&change.name);
     let file = || ClusterError::file(&path);
     let proof = match change.action {
         FileAction::Delete => {
             fs::remove_file(&path).map_err(file())?;
-            let gone = fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            let gone = fs::symlink_metadata(&path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             if !gone {
-                return Err(DriveError::Nothing(format!("{} is still there", change.name)));
+                return Err(DriveError::Nothing(format!(
+                    "{} is still there",
+                    change.name
+                )));
             }
             format!("{} is not there any more", change.name)
         }
         FileAction::Truncate => {
             let half = fs::metadata(&path).map_err(file())?.len() / 2;
-            fs::File::options().write(true).open(&path).and_then(|opened| opened.set_len(half)).map_err(file())?;
+            fs::File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|opened| opened.set_len(half))
+                .map_err(file())?;
             sized(&path)?
         }
         FileAction::Empty => {
-            fs::File::options().write(true).open(&path).and_then(|opened| opened.set_len(0)).map_err(file())?;
+            fs::File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|opened| opened.set_len(0))
+                .map_err(file())?;
             sized(&path)?
         }
         FileAction::Garbage => {
@@ -48,9 +64,15 @@ pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Don
         }
         FileAction::ForeignKey => {
             let content = fs::read_to_string(&path).map_err(file())?;
-            let key_begins = content.find("-----BEGIN EC PRIVATE KEY").unwrap_or(content.len());
+            let key_begins = content
+                .find("-----BEGIN EC PRIVATE KEY")
+                .unwrap_or(content.len());
             let foreign = PrivateKey::generate()?;
-            fs::write(&path, format!("{}{}", &content[..key_begins], foreign.pem().expose())).map_err(file())?;
+            fs::write(
+                &path,
+                format!("{}{}", &content[..key_begins], foreign.pem().expose()),
+            )
+            .map_err(file())?;
             sized(&path)?
         }
     };
@@ -64,5 +86,8 @@ fn sized(path: &Path) -> Result<String, DriveError> {
 }
 
 fn kind(path: &Path) -> Result<String, DriveError> {
-    Ok(format!("it is {:?} now", fs::symlink_metadata(path)?.file_type()))
+    Ok(format!(
+        "it is {:?} now",
+        fs::symlink_metadata(path)?.file_type()
+    ))
 }

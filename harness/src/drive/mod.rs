@@ -32,7 +32,10 @@ pub struct Done {
 
 impl Done {
     fn proven(proof: impl Into<String>) -> Self {
-        Self { proof: proof.into(), answer: None }
+        Self {
+            proof: proof.into(),
+            answer: None,
+        }
     }
 }
 
@@ -99,7 +102,9 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::Cut(cut) => link::cut(cut, stage).await,
         Step::Mend(mend) => link::mend(&mend.node, stage).await,
         Step::ReplaceCa(replace) => ca::replace(replace, stage).await,
-        Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing("an expectation is judged, not done".into())),
+        Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing(
+            "an expectation is judged, not done".into(),
+        )),
     }
 }
 
@@ -107,9 +112,18 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
 ///
 /// # Errors
 /// When one can't be made, or has no effect.
-pub async fn prepare(bindings: &crate::scenario::Bindings, client: &Client) -> Result<(), DriveError> {
-    let all = [("nodeBootstrapper", &bindings.node_bootstrapper), ("nodeClient", &bindings.node_client), ("selfNodeClient", &bindings.self_node_client)];
-    let made = all.into_iter().filter(|(_, to)| **to != crate::scenario::Binding::Absent);
+pub async fn prepare(
+    bindings: &crate::scenario::Bindings,
+    client: &Client,
+) -> Result<(), DriveError> {
+    let all = [
+        ("nodeBootstrapper", &bindings.node_bootstrapper),
+        ("nodeClient", &bindings.node_client),
+        ("selfNodeClient", &bindings.self_node_client),
+    ];
+    let made = all
+        .into_iter()
+        .filter(|(_, to)| **to != crate::scenario::Binding::Absent);
     futures::future::try_join_all(made.map(|(role, to)| rbac::bind(role, to, client))).await?;
     Ok(())
 }
@@ -130,7 +144,10 @@ where
             Err(last) => last,
         };
         if Instant::now() > deadline {
-            return Err(DriveError::NoEffect { within: EFFECT, last });
+            return Err(DriveError::NoEffect {
+                within: EFFECT,
+                last,
+            });
         }
         tokio::time::sleep(POLL).await;
     }

@@ -2,13 +2,15 @@
 //! should be, the next expectation says.
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
+use k8s_openapi::api::certificates::v1::{
+    CertificateSigningRequest, CertificateSigningRequestSpec,
+};
 use kube::api::{Api, ObjectMeta, PostParams, ResourceExt};
 
 use super::{Done, DriveError, Stage};
 use crate::check::Role;
-use crate::cluster::client::{Credentials, client};
 use crate::cluster::Credential;
+use crate::cluster::client::{Credentials, client};
 use crate::history::event::{Answer, NODE_USER_PREFIX};
 use crate::history::facts::Name;
 use crate::pki::{AltName, RequestBuilder};
@@ -21,17 +23,36 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
     let names = names.chain(submit.uris.iter().cloned().map(AltName::Uri));
     let names = names.chain(submit.emails.iter().cloned().map(AltName::Email));
     let subject = Name {
-        common_name: Some(submit.common_name.clone().unwrap_or_else(|| format!("{NODE_USER_PREFIX}{}", submit.node))),
-        organizations: submit.organizations.clone().unwrap_or_else(|| vec!["system:nodes".into()]),
+        common_name: Some(
+            submit
+                .common_name
+                .clone()
+                .unwrap_or_else(|| format!("{NODE_USER_PREFIX}{}", submit.node)),
+        ),
+        organizations: submit
+            .organizations
+            .clone()
+            .unwrap_or_else(|| vec!["system:nodes".into()]),
         other: Vec::new(),
     };
     let (request, _key) = RequestBuilder::new(subject).alt_names(names).build()?;
     let csr = CertificateSigningRequest {
-        metadata: ObjectMeta { generate_name: Some("tlsboot-".into()), ..Default::default() },
+        metadata: ObjectMeta {
+            generate_name: Some("tlsboot-".into()),
+            ..Default::default()
+        },
         spec: CertificateSigningRequestSpec {
             request: ByteString(request.into_bytes()),
-            signer_name: submit.signer_name.clone().unwrap_or_else(|| submit.role.signer_name().to_owned()),
-            usages: Some(submit.usages.clone().unwrap_or_else(|| stage.rules.usages(submit.role))),
+            signer_name: submit
+                .signer_name
+                .clone()
+                .unwrap_or_else(|| submit.role.signer_name().to_owned()),
+            usages: Some(
+                submit
+                    .usages
+                    .clone()
+                    .unwrap_or_else(|| stage.rules.usages(submit.role)),
+            ),
             expiration_seconds: submit.expiration_seconds,
             ..Default::default()
         },
@@ -39,7 +60,12 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
     };
     let api = Api::<CertificateSigningRequest>::all(as_identity(&submit.by, stage).await?);
     let answer = match api.create(&PostParams::default(), &csr).await {
-        Ok(made) => Answer { code: 201, reason: String::new(), message: String::new(), object: Some(made.name_any()) },
+        Ok(made) => Answer {
+            code: 201,
+            reason: String::new(),
+            message: String::new(),
+            object: Some(made.name_any()),
+        },
         Err(error) => refusal(error)?,
     };
     Ok(answered(answer))
@@ -47,22 +73,41 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
 
 pub(super) async fn get(get: &Get, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let client = as_identity(&get.by, stage).await?;
-    let request = http::Request::get(&get.path).body(Vec::new()).map_err(std::io::Error::other)?;
+    let request = http::Request::get(&get.path)
+        .body(Vec::new())
+        .map_err(std::io::Error::other)?;
     let answer = match client.request_text(request).await {
-        Ok(_) => Answer { code: 200, reason: String::new(), message: String::new(), object: None },
+        Ok(_) => Answer {
+            code: 200,
+            reason: String::new(),
+            message: String::new(),
+            object: None,
+        },
         Err(error) => refusal(error)?,
     };
     Ok(answered(answer))
 }
 
 fn answered(answer: Answer) -> Done {
-    let object = answer.object.as_deref().map(|object| format!(", {object}")).unwrap_or_default();
-    Done { proof: format!("the API server answered {}{object}", answer.code), answer: Some(answer) }
+    let object = answer
+        .object
+        .as_deref()
+        .map(|object| format!(", {object}"))
+        .unwrap_or_default();
+    Done {
+        proof: format!("the API server answered {}{object}", answer.code),
+        answer: Some(answer),
+    }
 }
 
 fn refusal(error: kube::Error) -> Result<Answer, DriveError> {
     match error {
-        kube::Error::Api(status) => Ok(Answer { code: status.code, reason: status.reason.clone(), message: status.message.clone(), object: None }),
+        kube::Error::Api(status) => Ok(Answer {
+            code: status.code,
+            reason: status.reason.clone(),
+            message: status.message.clone(),
+            object: None,
+        }),
         other => Err(other.into()),
     }
 }
@@ -73,17 +118,30 @@ async fn as_identity(identity: &Identity, stage: &Stage<'_>) -> Result<kube::Cli
         Identity::Anonymous => Credentials::None,
         Identity::Token(name) => Credentials::Token(stage.cluster.token(name)?.value),
         Identity::Node(node) => Credentials::Certificate(of_node(node, stage).await?),
-        Identity::ExpiredCertificate(user) => Credentials::Certificate(stage.cluster.client_certificate(user, true, true).await?),
-        Identity::ForeignCertificate(user) => Credentials::Certificate(stage.cluster.client_certificate(user, false, false).await?),
+        Identity::ExpiredCertificate(user) => {
+            Credentials::Certificate(stage.cluster.client_certificate(user, true, true).await?)
+        }
+        Identity::ForeignCertificate(user) => {
+            Credentials::Certificate(stage.cluster.client_certificate(user, false, false).await?)
+        }
     };
     Ok(client(&stage.cluster.endpoint(), &credentials).await?)
 }
 
 /// Certificate and key that the node's kubelet has on disk now.
 async fn of_node(node: &str, stage: &Stage<'_>) -> Result<Credential, DriveError> {
-    let path = stage.cluster.node_dir(node).await?.named(&format!("{}-current.pem", Role::Client.file_prefix()));
+    let path = stage
+        .cluster
+        .node_dir(node)
+        .await?
+        .named(&format!("{}-current.pem", Role::Client.file_prefix()));
     let pem = std::fs::read_to_string(&path).map_err(crate::cluster::ClusterError::file(&path))?;
-    let key_begins = pem.find("-----BEGIN EC PRIVATE KEY").or_else(|| pem.find("-----BEGIN PRIVATE KEY"));
+    let key_begins = pem
+        .find("-----BEGIN EC PRIVATE KEY")
+        .or_else(|| pem.find("-----BEGIN PRIVATE KEY"));
     let (certificate, key) = pem.split_at(key_begins.unwrap_or(pem.len()));
-    Ok(Credential { certificate: certificate.to_owned(), key: Secret::new(key.to_owned()) })
+    Ok(Credential {
+        certificate: certificate.to_owned(),
+        key: Secret::new(key.to_owned()),
+    })
 }

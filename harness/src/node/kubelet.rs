@@ -148,7 +148,11 @@ impl KubeletConfig {
 }
 
 /// A bootstrap kubeconfig, as administrators write it.
-pub fn bootstrap_kubeconfig(server: &str, ca_file: &Path, token: &Secret<String>) -> Secret<String> {
+pub fn bootstrap_kubeconfig(
+    server: &str,
+    ca_file: &Path,
+    token: &Secret<String>,
+) -> Secret<String> {
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",

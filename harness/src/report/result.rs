@@ -81,7 +81,11 @@ pub struct ScenarioResult {
 impl RunResult {
     /// The process' exit code: 0 all as expected, 1 fail or hang, 3 the harness' own error, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
-        let has = |wanted: &[Outcome]| self.scenarios.iter().any(|scenario| wanted.contains(&scenario.verdict.outcome));
+        let has = |wanted: &[Outcome]| {
+            self.scenarios
+                .iter()
+                .any(|scenario| wanted.contains(&scenario.verdict.outcome))
+        };
         match () {
             () if self.interrupted => 130,
             () if has(&[Outcome::Error]) || self.scenarios.is_empty() => 3,

@@ -21,18 +21,29 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
         || cluster.signer_ca_valid.is_some()
         || matches!(cluster.signing_duration, SigningDuration::Quick)
     {
-        need(Capability::ConfigureControlPlane, "be given flags of the control plane");
+        need(
+            Capability::ConfigureControlPlane,
+            "be given flags of the control plane",
+        );
     }
     if !scenario.nodes.is_empty() {
         need(Capability::RunKubelets, "run kubelets");
     }
     for step in &scenario.steps {
         match &step.value {
-            Step::Start(process) | Step::Stop(process) | Step::Kill(process) | Step::Restart(process) if process.component.is_some() => {
+            Step::Start(process)
+            | Step::Stop(process)
+            | Step::Kill(process)
+            | Step::Restart(process)
+                if process.component.is_some() =>
+            {
                 need(Capability::RestartControlPlane, "restart the control plane");
             }
             Step::File(_) => need(Capability::NodeFiles, "change a kubelet's files"),
-            Step::Cut(_) | Step::Mend(_) => need(Capability::Link, "cut the connection between a kubelet and the API server"),
+            Step::Cut(_) | Step::Mend(_) => need(
+                Capability::Link,
+                "cut the connection between a kubelet and the API server",
+            ),
             Step::ReplaceCa(_) => need(Capability::ReplaceCa, "give the signer another CA"),
             Step::Expect(expect) => {
                 if expect.file.is_some() || expect.swap.is_some() {

@@ -60,7 +60,10 @@ pub(super) fn etcd(layout: &Layout<'_>) -> Vec<OsString> {
 pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
     flags(&[
-        ("etcd-servers", format!("unix://{}", layout.dir.join("etcd.sock").display())),
+        (
+            "etcd-servers",
+            format!("unix://{}", layout.dir.join("etcd.sock").display()),
+        ),
         ("bind-address", "127.0.0.1".into()),
         ("secure-port", layout.apiserver_port.to_string()),
         // Nobody asks the API server for its endpoints here, and a machine may have no other address.
@@ -71,7 +74,10 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
         ("client-ca-file", pki("client-ca.crt")),
         ("token-auth-file", pki("tokens.csv")),
         ("enable-bootstrap-token-auth", "true".into()),
-        ("service-account-issuer", "https://kubernetes.default.svc".into()),
+        (
+            "service-account-issuer",
+            "https://kubernetes.default.svc".into(),
+        ),
         ("service-account-key-file", pki("sa.key")),
         ("service-account-signing-key-file", pki("sa.key")),
         ("service-cluster-ip-range", "10.96.0.0/16".into()),
@@ -79,8 +85,14 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
         ("enable-admission-plugins", "NodeRestriction".into()),
         ("disable-admission-plugins", "ServiceAccount".into()),
         ("anonymous-auth", settings.anonymous_auth.to_string()),
-        ("audit-policy-file", layout.dir.join("audit-policy.json").display().to_string()),
-        ("audit-log-path", layout.logs.join("audit.log").display().to_string()),
+        (
+            "audit-policy-file",
+            layout.dir.join("audit-policy.json").display().to_string(),
+        ),
+        (
+            "audit-log-path",
+            layout.logs.join("audit.log").display().to_string(),
+        ),
         ("v", "2".into()),
     ])
 }
@@ -89,7 +101,14 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
 pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
     flags(&[
-        ("kubeconfig", layout.dir.join("controller-manager.kubeconfig").display().to_string()),
+        (
+            "kubeconfig",
+            layout
+                .dir
+                .join("controller-manager.kubeconfig")
+                .display()
+                .to_string(),
+        ),
         // The rights are on the controllers' own accounts.
         ("use-service-account-credentials", "true".into()),
         ("service-account-private-key-file", pki("sa.key")),
@@ -99,14 +118,24 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Ve
         ("controllers", settings.controllers.join(",")),
         ("cluster-signing-cert-file", pki("signer.crt")),
         ("cluster-signing-key-file", pki("signer.key")),
-        ("cluster-signing-duration", format!("{}s", settings.signing_duration.as_secs())),
-        ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
+        (
+            "cluster-signing-duration",
+            format!("{}s", settings.signing_duration.as_secs()),
+        ),
+        (
+            "authorization-always-allow-paths",
+            "/healthz,/readyz,/livez,/metrics".into(),
+        ),
         ("v", "4".into()),
     ])
 }
 
 /// The controller-manager's kubeconfig and the audit policy.
-pub(super) fn write_files(layout: &Layout<'_>, endpoint: &Endpoint, controller_manager: &Credential) -> Result<(), ClusterError> {
+pub(super) fn write_files(
+    layout: &Layout<'_>,
+    endpoint: &Endpoint,
+    controller_manager: &Credential,
+) -> Result<(), ClusterError> {
     use base64::Engine;
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let kubeconfig = json!({
@@ -120,7 +149,10 @@ pub(super) fn write_files(layout: &Layout<'_>, endpoint: &Endpoint, controller_m
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     });
-    write_private(&layout.dir.join("controller-manager.kubeconfig"), &kubeconfig.to_string())?;
+    write_private(
+        &layout.dir.join("controller-manager.kubeconfig"),
+        &kubeconfig.to_string(),
+    )?;
     // Everything but the control plane's own housekeeping.
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1",
@@ -136,5 +168,8 @@ pub(super) fn write_files(layout: &Layout<'_>, endpoint: &Endpoint, controller_m
 }
 
 fn flags(flags: &[(&str, String)]) -> Vec<OsString> {
-    flags.iter().map(|(name, value)| format!("--{name}={value}").into()).collect()
+    flags
+        .iter()
+        .map(|(name, value)| format!("--{name}={value}").into())
+        .collect()
 }

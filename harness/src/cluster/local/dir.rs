@@ -21,7 +21,11 @@ impl RunDir {
         let staging = tempfile::Builder::new().prefix(".tlsboot-new-").tempdir()?;
         let lock = File::create_new(staging.path().join(LOCK))?;
         lock.try_lock()?;
-        let name = staging.path().file_name().map(|name| name.to_string_lossy().replace(".tlsboot-new-", PREFIX)).unwrap_or_default();
+        let name = staging
+            .path()
+            .file_name()
+            .map(|name| name.to_string_lossy().replace(".tlsboot-new-", PREFIX))
+            .unwrap_or_default();
         let path = std::env::temp_dir().join(name);
         fs::rename(staging.keep(), &path)?;
         Ok(Self { path, _lock: lock })
@@ -48,7 +52,9 @@ pub fn sweep() -> io::Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     for entry in fs::read_dir(std::env::temp_dir())? {
         let path = entry?.path();
-        let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+        let ours = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
         if ours && is_abandoned(&path) && fs::remove_dir_all(&path).is_ok() {
             removed.push(path);
         }

@@ -22,7 +22,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::client::{Credentials, client};
-use super::{Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue};
+use super::{
+    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue,
+};
 use crate::check::rules::Rules;
 use crate::components::{ComponentSet, Executable, Version};
 use crate::history::What;
@@ -32,8 +34,8 @@ use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, SigningDuration};
 use control_plane::{Layout, Settings};
-pub use dir::sweep;
 use dir::RunDir;
+pub use dir::sweep;
 use node::LocalNode;
 use ports::Port;
 use supervised::{Plan, Supervised};
@@ -58,12 +60,30 @@ impl Provider for Local {
     }
 
     fn capabilities(&self) -> &'static [Capability] {
-        use Capability::{AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane, RunKubelets};
-        &[ConfigureControlPlane, RestartControlPlane, RunKubelets, NodeFiles, AuditLog, Link, ReplaceCa]
+        use Capability::{
+            AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
+            RunKubelets,
+        };
+        &[
+            ConfigureControlPlane,
+            RestartControlPlane,
+            RunKubelets,
+            NodeFiles,
+            AuditLog,
+            Link,
+            ReplaceCa,
+        ]
     }
 
-    async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError> {
-        Ok(Box::new(LocalCluster::start(self, scenario, sink, logs).await?))
+    async fn start(
+        &self,
+        scenario: &Scenario,
+        sink: Sink,
+        logs: PathBuf,
+    ) -> Result<Box<dyn Cluster>, ClusterError> {
+        Ok(Box::new(
+            LocalCluster::start(self, scenario, sink, logs).await?,
+        ))
     }
 }
 
@@ -95,19 +115,37 @@ const POLL: Duration = Duration::from_millis(20);
 const NODE_SOURCES: [u8; 3] = [127, 0, 1];
 
 impl LocalCluster {
-    async fn start(local: &Local, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Self, ClusterError> {
+    async fn start(
+        local: &Local,
+        scenario: &Scenario,
+        sink: Sink,
+        logs: PathBuf,
+    ) -> Result<Self, ClusterError> {
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
         let dir = RunDir::create()?;
         let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
-        let signer_valid = scenario.cluster.signer_ca_valid.and_then(|valid| valid.try_into().ok()).unwrap_or(YEAR);
+        let signer_valid = scenario
+            .cluster
+            .signer_ca_valid
+            .and_then(|valid| valid.try_into().ok())
+            .unwrap_or(YEAR);
         let trust = Trust::create(dir.path().join("pki"), signer_valid, sink.vault().clone())?;
-        let endpoint = Endpoint { url: format!("https://127.0.0.1:{}", apiserver_port.number), ca: trust.cluster_ca().to_owned() };
+        let endpoint = Endpoint {
+            url: format!("https://127.0.0.1:{}", apiserver_port.number),
+            ca: trust.cluster_ca().to_owned(),
+        };
         let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
         let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
         let controller_manager = trust.client("system:kube-controller-manager", &[])?;
         let tokens = tokens::values(&scenario.tokens, sink.vault());
-        write_private(&trust.path("tokens.csv"), &tokens::static_file(tokens.values()))?;
-        let settings = Settings::new(&scenario.cluster, signing_duration(scenario.cluster.signing_duration, rules));
+        write_private(
+            &trust.path("tokens.csv"),
+            &tokens::static_file(tokens.values()),
+        )?;
+        let settings = Settings::new(
+            &scenario.cluster,
+            signing_duration(scenario.cluster.signing_duration, rules),
+        );
 
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, apiserver_port.number));
         let mut nodes = BTreeMap::new();
@@ -116,8 +154,17 @@ impl LocalCluster {
             let [a, b, c] = NODE_SOURCES;
             let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
             sources.insert(source, node.name.clone());
-            let link = observe::link::Link::open(node.name.clone(), upstream, source, sink.clone())?;
-            let local_node = LocalNode::create(local, node, dir.path(), &logs, link, trust.path("cluster-ca.crt"), &administrator)?;
+            let link =
+                observe::link::Link::open(node.name.clone(), upstream, source, sink.clone())?;
+            let local_node = LocalNode::create(
+                local,
+                node,
+                dir.path(),
+                &logs,
+                link,
+                trust.path("cluster-ca.crt"),
+                &administrator,
+            )?;
             nodes.insert(node.name.clone(), Mutex::new(local_node));
         }
         let cluster = Self {
@@ -140,13 +187,16 @@ impl LocalCluster {
         };
         cluster.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
-        cluster.start_recorders(sources).await;
+        cluster.start_recorders(sources).await?;
         cluster.create_tokens().await?;
         Ok(cluster)
     }
 
     /// All parts side by side: each waits for what it needs by itself.
-    async fn start_control_plane(&self, controller_manager: &Credential) -> Result<(), ClusterError> {
+    async fn start_control_plane(
+        &self,
+        controller_manager: &Credential,
+    ) -> Result<(), ClusterError> {
         let etcd = {
             let trust = self.trust.lock().await;
             let layout = self.layout(&trust);
@@ -162,16 +212,35 @@ impl LocalCluster {
         self.ready(Component::ControllerManager).await
     }
 
-    async fn start_recorders(&self, sources: BTreeMap<IpAddr, String>) {
+    async fn start_recorders(&self, sources: BTreeMap<IpAddr, String>) -> Result<(), ClusterError> {
         let sink = || self.sink.clone();
         let manager = SocketAddr::from((Ipv4Addr::LOCALHOST, self.controller_manager_port.number));
-        let log = |component: &str| observe::log::tail(self.logs.join(format!("{component}.log")), component.to_owned(), None, sink());
+        let log = |component: &str| {
+            observe::log::tail(
+                self.logs.join(format!("{component}.log")),
+                component.to_owned(),
+                None,
+                sink(),
+            )
+        };
         let mut recorders = self.recorders.lock().await;
         recorders.push(observe::csr::watch(self.admin.clone(), sink()));
         recorders.push(observe::node::watch(self.admin.clone(), sink()));
-        recorders.push(observe::audit::tail(self.logs.join("audit.log"), sources, sink()));
+        recorders.push(observe::audit::tail(
+            self.logs.join("audit.log"),
+            sources,
+            sink(),
+        ));
+        recorders.push(observe::metrics::scrape(
+            Component::ControllerManager.name().to_owned(),
+            None,
+            manager,
+            None,
+            sink(),
+        )?);
         recorders.push(log(Component::ApiServer.name()));
         recorders.push(log(Component::ControllerManager.name()));
+        Ok(())
     }
 
     async fn create_tokens(&self) -> Result<(), ClusterError> {
@@ -195,22 +264,42 @@ impl LocalCluster {
         }
     }
 
-    fn plan<'a>(&self, component: &'a str, executable: &'a Path, args: Vec<std::ffi::OsString>) -> Plan<'a> {
+    fn plan<'a>(
+        &self,
+        component: &'a str,
+        executable: &'a Path,
+        args: Vec<std::ffi::OsString>,
+    ) -> Plan<'a> {
         let log = self.logs.join(format!("{component}.log"));
-        Plan { component, node: None, executable, args, log, isolation: Isolation::Plain }
+        Plan {
+            component,
+            node: None,
+            executable,
+            args,
+            log,
+            isolation: Isolation::Plain,
+        }
     }
 
     async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
         let settings = self.settings.lock().await.clone();
         let trust = self.trust.lock().await;
         let (executable, args) = match component {
-            Component::ApiServer => (&self.components.kube_apiserver, control_plane::apiserver(&self.layout(&trust), &settings)),
-            Component::ControllerManager => {
-                (&self.components.kube_controller_manager, control_plane::controller_manager(&self.layout(&trust), &settings))
-            }
+            Component::ApiServer => (
+                &self.components.kube_apiserver,
+                control_plane::apiserver(&self.layout(&trust), &settings),
+            ),
+            Component::ControllerManager => (
+                &self.components.kube_controller_manager,
+                control_plane::controller_manager(&self.layout(&trust), &settings),
+            ),
         };
         drop(trust);
-        let process = Supervised::start(self.plan(component.name(), &executable.path, args), &self.sink).await?;
+        let process = Supervised::start(
+            self.plan(component.name(), &executable.path, args),
+            &self.sink,
+        )
+        .await?;
         let pid = process.pid();
         self.running.lock().await.insert(component, process);
         Ok(pid)
@@ -229,18 +318,32 @@ impl LocalCluster {
         };
         let deadline = Instant::now() + READY;
         loop {
-            let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
+            let request = http::Request::get(path)
+                .body(Vec::new())
+                .map_err(std::io::Error::other)?;
             let last = match probe.request_text(request).await {
                 Ok(_) => return Ok(()),
                 Err(error) => error.to_string(),
             };
-            let runs = self.running.lock().await.get(&component).is_some_and(Supervised::is_running);
+            let runs = self
+                .running
+                .lock()
+                .await
+                .get(&component)
+                .is_some_and(Supervised::is_running);
             if !runs {
                 let log = self.logs.join(format!("{}.log", component.name()));
-                return Err(ClusterError::Start { name: component.name().into(), reason: end_of(&log) });
+                return Err(ClusterError::Start {
+                    name: component.name().into(),
+                    reason: end_of(&log),
+                });
             }
             if Instant::now() > deadline {
-                return Err(ClusterError::Late { what: format!("{path} of {}", component.name()), seconds: READY.as_secs(), last });
+                return Err(ClusterError::Late {
+                    what: format!("{path} of {}", component.name()),
+                    seconds: READY.as_secs(),
+                    last,
+                });
             }
             tokio::time::sleep(POLL).await;
         }
@@ -249,12 +352,17 @@ impl LocalCluster {
     async fn announce_signing(&self) -> Result<(), ClusterError> {
         let duration_seconds = self.settings.lock().await.signing_duration.as_secs();
         let signers = self.trust.lock().await.signer_facts()?;
-        self.sink.emit(What::Signing(Signing { duration_seconds, signers }));
+        self.sink.emit(What::Signing(Signing {
+            duration_seconds,
+            signers,
+        }));
         Ok(())
     }
 
     fn node(&self, name: &str) -> Result<&Mutex<LocalNode>, ClusterError> {
-        self.nodes.get(name).ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
+        self.nodes
+            .get(name)
+            .ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
     }
 }
 
@@ -269,22 +377,41 @@ impl Cluster for LocalCluster {
     }
 
     fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
-        self.tokens.get(name).cloned().ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
+        self.tokens
+            .get(name)
+            .cloned()
+            .ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
     }
 
-    async fn client_certificate(&self, user: &str, trusted: bool, expired: bool) -> Result<Credential, ClusterError> {
-        self.trust.lock().await.odd_client(user, &["system:nodes"], trusted, expired)
+    async fn client_certificate(
+        &self,
+        user: &str,
+        trusted: bool,
+        expired: bool,
+    ) -> Result<Credential, ClusterError> {
+        self.trust
+            .lock()
+            .await
+            .odd_client(user, &["system:nodes"], trusted, expired)
     }
 
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
-        self.node(node)?.lock().await.start(changes, &self.tokens, &self.sink).await
+        self.node(node)?
+            .lock()
+            .await
+            .start(changes, &self.tokens, &self.sink)
+            .await
     }
 
     async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
         self.node(node)?.lock().await.end(ending).await
     }
 
-    async fn start_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError> {
+    async fn start_component(
+        &self,
+        component: Component,
+        changes: &Changes,
+    ) -> Result<String, ClusterError> {
         {
             let mut settings = self.settings.lock().await;
             if let Some(duration) = changes.signing_duration {
@@ -296,21 +423,35 @@ impl Cluster for LocalCluster {
             }
         }
         if self.running.lock().await.contains_key(&component) {
-            return Err(ClusterError::Unknown(format!("stopped {}: it runs already", component.name())));
+            return Err(ClusterError::Unknown(format!(
+                "stopped {}: it runs already",
+                component.name()
+            )));
         }
         let pid = self.launch(component).await?;
         self.ready(component).await?;
         if component == Component::ControllerManager {
             self.announce_signing().await?;
         }
-        Ok(format!("{} runs as pid {pid} and is ready", component.name()))
+        Ok(format!(
+            "{} runs as pid {pid} and is ready",
+            component.name()
+        ))
     }
 
-    async fn end_component(&self, component: Component, ending: Ending) -> Result<String, ClusterError> {
+    async fn end_component(
+        &self,
+        component: Component,
+        ending: Ending,
+    ) -> Result<String, ClusterError> {
         let process = self.running.lock().await.remove(&component);
-        let process = process.ok_or_else(|| ClusterError::Unknown(format!("running {}", component.name())))?;
+        let process = process
+            .ok_or_else(|| ClusterError::Unknown(format!("running {}", component.name())))?;
         let (pid, exit) = (process.pid(), process.end(ending).await);
-        Ok(format!("{}, pid {pid}, is gone ({exit:?})", component.name()))
+        Ok(format!(
+            "{}, pid {pid}, is gone ({exit:?})",
+            component.name()
+        ))
     }
 
     async fn node_dir(&self, node: &str) -> Result<crate::node::NodeDir, ClusterError> {
@@ -332,9 +473,13 @@ impl Cluster for LocalCluster {
         let probe = client(&self.endpoint, &Credentials::Certificate(credential)).await?;
         let deadline = Instant::now() + READY;
         loop {
-            let request = http::Request::get("/version").body(Vec::new()).map_err(std::io::Error::other)?;
+            let request = http::Request::get("/version")
+                .body(Vec::new())
+                .map_err(std::io::Error::other)?;
             match probe.request_text(request).await {
-                Ok(_) => return Ok("the API server takes a client certificate of the new CA".into()),
+                Ok(_) => {
+                    return Ok("the API server takes a client certificate of the new CA".into());
+                }
                 Err(error) if Instant::now() > deadline => {
                     return Err(ClusterError::Late {
                         what: "the API server's trust in the new CA".into(),
@@ -373,6 +518,12 @@ fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
 fn end_of(log: &Path) -> String {
     const LINES: usize = 5;
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    format!("the end of its log says: {}", lines[lines.len().saturating_sub(LINES)..].join(" | "))
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    format!(
+        "the end of its log says: {}",
+        lines[lines.len().saturating_sub(LINES)..].join(" | ")
+    )
 }

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
+use super::Local;
 use super::ports::Port;
 use super::supervised::{Plan, Supervised};
 use super::trust::write_private;
-use super::Local;
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::history::What;
 use crate::history::event::KubeletFacts;
 use crate::node::cri::CriServer;
 use crate::node::{KubeletConfig, NodeDir, bootstrap_kubeconfig};
+use crate::observe::metrics::ClientIdentity;
 use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, CutKind};
@@ -80,9 +81,17 @@ impl LocalNode {
         &self.config.dir
     }
 
-    pub(super) async fn start(&mut self, changes: &Changes, tokens: &BTreeMap<String, TokenValue>, sink: &Sink) -> Result<String, ClusterError> {
+    pub(super) async fn start(
+        &mut self,
+        changes: &Changes,
+        tokens: &BTreeMap<String, TokenValue>,
+        sink: &Sink,
+    ) -> Result<String, ClusterError> {
         if self.process.as_ref().is_some_and(Supervised::is_running) {
-            return Err(ClusterError::Unknown(format!("stopped kubelet on {}: it runs already", self.config.node)));
+            return Err(ClusterError::Unknown(format!(
+                "stopped kubelet on {}: it runs already",
+                self.config.node
+            )));
         }
         self.apply(changes);
         self.write_files(tokens)?;
@@ -105,8 +114,12 @@ impl LocalNode {
 
     fn apply(&mut self, changes: &Changes) {
         let config = &mut self.config;
-        config.rotate_certificates = changes.rotate_certificates.unwrap_or(config.rotate_certificates);
-        config.server_tls_bootstrap = changes.server_tls_bootstrap.unwrap_or(config.server_tls_bootstrap);
+        config.rotate_certificates = changes
+            .rotate_certificates
+            .unwrap_or(config.rotate_certificates);
+        config.server_tls_bootstrap = changes
+            .server_tls_bootstrap
+            .unwrap_or(config.server_tls_bootstrap);
         if let Some(token) = &changes.bootstrap {
             self.token.clone_from(token);
         }
@@ -122,7 +135,9 @@ impl LocalNode {
                 write_private(&dir.bootstrap_kubeconfig(), kubeconfig.expose())
             }
             None => match fs::remove_file(dir.bootstrap_kubeconfig()) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(ClusterError::file(dir.bootstrap_kubeconfig())(error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(ClusterError::file(dir.bootstrap_kubeconfig())(error))
+                }
                 _ => Ok(()),
             },
         }
@@ -146,15 +161,35 @@ impl LocalNode {
         }
         let (node, dir) = (&self.config.node, &self.config.dir);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.config.port));
+        let Credential { certificate, key } = self.administrator.clone();
+        let identity = ClientIdentity {
+            certificate_pem: certificate,
+            key_pem: key,
+        };
         self.recorders = vec![
             observe::files::watch(node.clone(), dir.cert_dir(), dir.kubeconfig(), sink.clone())?,
-            observe::log::tail(self.log.clone(), "kubelet".into(), Some(node.clone()), sink.clone()),
+            observe::log::tail(
+                self.log.clone(),
+                "kubelet".into(),
+                Some(node.clone()),
+                sink.clone(),
+            ),
+            observe::presented::probe(node.clone(), address, sink.clone(), self.pid.subscribe())?,
+            observe::metrics::scrape(
+                "kubelet".into(),
+                Some(node.clone()),
+                address,
+                Some(&identity),
+                sink.clone(),
+            )?,
         ];
         Ok(())
     }
 
     pub(super) async fn end(&mut self, ending: Ending) -> Result<String, ClusterError> {
-        let process = self.process.take().ok_or_else(|| ClusterError::Unknown(format!("running kubelet on {}", self.config.node)))?;
+        let process = self.process.take().ok_or_else(|| {
+            ClusterError::Unknown(format!("running kubelet on {}", self.config.node))
+        })?;
         let (pid, exit) = (process.pid(), process.end(ending).await);
         self.pid.send_replace(0);
         Ok(format!("the kubelet, pid {pid}, is gone ({exit:?})"))
@@ -162,7 +197,10 @@ impl LocalNode {
 
     pub(super) async fn cut(&self, how: CutKind) -> Result<String, ClusterError> {
         self.link.cut(how).await?;
-        Ok(format!("{} connections are open through the link", self.link.open_connections()))
+        Ok(format!(
+            "{} connections are open through the link",
+            self.link.open_connections()
+        ))
     }
 
     pub(super) async fn mend(&self) -> Result<String, ClusterError> {

@@ -27,17 +27,29 @@ impl Port {
         let start = (std::process::id() as u16).wrapping_mul(131) % (LAST - FIRST);
         for step in 0..LAST - FIRST {
             let number = FIRST + (start + step) % (LAST - FIRST);
-            let lock = File::options().create(true).truncate(false).write(true).open(folder.join(number.to_string()))?;
+            let lock = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(folder.join(number.to_string()))?;
             if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
-                return Ok(Self { number, _lock: lock });
+                return Ok(Self {
+                    number,
+                    _lock: lock,
+                });
             }
         }
-        Err(io::Error::other(format!("no free port between {FIRST} and {LAST} on 127.0.0.1")))
+        Err(io::Error::other(format!(
+            "no free port between {FIRST} and {LAST} on 127.0.0.1"
+        )))
     }
 }
 
 fn folder() -> io::Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("tlsboot-ports-{}", rustix::process::geteuid().as_raw()));
+    let folder = std::env::temp_dir().join(format!(
+        "tlsboot-ports-{}",
+        rustix::process::geteuid().as_raw()
+    ));
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }

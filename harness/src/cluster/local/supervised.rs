@@ -39,22 +39,44 @@ impl Supervised {
     pub(super) async fn start(plan: Plan<'_>, sink: &Sink) -> Result<Self, ClusterError> {
         let process = Process::start(plan.executable, &plan.args, &plan.log, plan.isolation)
             .await
-            .map_err(|error| ClusterError::Start { name: plan.component.to_owned(), reason: error.to_string() })?;
+            .map_err(|error| ClusterError::Start {
+                name: plan.component.to_owned(),
+                reason: error.to_string(),
+            })?;
         let process = Arc::new(process);
         let asked = Arc::new(AtomicBool::new(false));
         let event = {
-            let (component, node, pid) = (plan.component.to_owned(), plan.node.map(str::to_owned), process.pid());
-            move |state| What::Process(ProcessEvent { component: component.clone(), node: node.clone(), pid, state })
+            let (component, node, pid) = (
+                plan.component.to_owned(),
+                plan.node.map(str::to_owned),
+                process.pid(),
+            );
+            move |state| {
+                What::Process(ProcessEvent {
+                    component: component.clone(),
+                    node: node.clone(),
+                    pid,
+                    state,
+                })
+            }
         };
         sink.emit(event(ProcessState::Started));
         let watcher = tokio::spawn({
             let (process, asked, sink) = (Arc::clone(&process), Arc::clone(&asked), sink.clone());
             async move {
                 let Exit { code, signal } = process.exited().await;
-                sink.emit(event(ProcessState::Exited { code, signal, asked: asked.load(Ordering::SeqCst) }));
+                sink.emit(event(ProcessState::Exited {
+                    code,
+                    signal,
+                    asked: asked.load(Ordering::SeqCst),
+                }));
             }
         });
-        Ok(Self { process, asked, watcher })
+        Ok(Self {
+            process,
+            asked,
+            watcher,
+        })
     }
 
     pub(super) fn pid(&self) -> u32 {

@@ -22,13 +22,31 @@ pub(super) struct Trust {
 
 impl Trust {
     /// Makes all keys and writes them below `dir`.
-    pub(super) fn create(dir: PathBuf, signer_valid: Duration, vault: Vault) -> Result<Self, ClusterError> {
+    pub(super) fn create(
+        dir: PathBuf,
+        signer_valid: Duration,
+        vault: Vault,
+    ) -> Result<Self, ClusterError> {
         fs::create_dir_all(&dir).map_err(ClusterError::file(&dir))?;
         let cluster = Authority::new("tlsboot-cluster-ca", Validity::for_next(YEAR))?;
         let signer = Authority::new("tlsboot-signer-ca-1", Validity::for_next(signer_valid))?;
-        let trust = Self { dir, cluster, signers: vec![signer], vault };
-        let names = [AltName::Ip([127, 0, 0, 1].into()), AltName::Dns("localhost".into()), AltName::Dns("kubernetes".into())];
-        trust.write_pair("apiserver", &trust.cluster.issue_server("kube-apiserver", &names, Validity::for_next(YEAR))?)?;
+        let trust = Self {
+            dir,
+            cluster,
+            signers: vec![signer],
+            vault,
+        };
+        let names = [
+            AltName::Ip([127, 0, 0, 1].into()),
+            AltName::Dns("localhost".into()),
+            AltName::Dns("kubernetes".into()),
+        ];
+        trust.write_pair(
+            "apiserver",
+            &trust
+                .cluster
+                .issue_server("kube-apiserver", &names, Validity::for_next(YEAR))?,
+        )?;
         let accounts = PrivateKey::generate()?;
         trust.write("sa.key", accounts.pem().expose())?;
         trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
@@ -50,29 +68,61 @@ impl Trust {
     }
 
     /// A client certificate for anybody: trusted or not, valid or expired.
-    pub(super) fn odd_client(&self, user: &str, groups: &[&str], trusted: bool, expired: bool) -> Result<Credential, ClusterError> {
+    pub(super) fn odd_client(
+        &self,
+        user: &str,
+        groups: &[&str],
+        trusted: bool,
+        expired: bool,
+    ) -> Result<Credential, ClusterError> {
         let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(YEAR))?;
         let mut validity = Validity::for_next(YEAR);
         if expired {
             let now = jiff::Timestamp::now();
-            validity = Validity { not_before: now - jiff::SignedDuration::from_hours(2), not_after: now - jiff::SignedDuration::from_hours(1) };
+            validity = Validity {
+                not_before: now - jiff::SignedDuration::from_hours(2),
+                not_after: now - jiff::SignedDuration::from_hours(1),
+            };
         }
-        self.issue(if trusted { &self.cluster } else { &foreign }, user, groups, validity)
+        self.issue(
+            if trusted { &self.cluster } else { &foreign },
+            user,
+            groups,
+            validity,
+        )
     }
 
-    fn issue(&self, authority: &Authority, user: &str, groups: &[&str], validity: Validity) -> Result<Credential, ClusterError> {
-        let Issued { certificate_pem, key_pem } = authority.issue_client(user, groups, validity)?;
+    fn issue(
+        &self,
+        authority: &Authority,
+        user: &str,
+        groups: &[&str],
+        validity: Validity,
+    ) -> Result<Credential, ClusterError> {
+        let Issued {
+            certificate_pem,
+            key_pem,
+        } = authority.issue_client(user, groups, validity)?;
         self.vault.register(key_pem.expose());
-        Ok(Credential { certificate: certificate_pem, key: key_pem })
+        Ok(Credential {
+            certificate: certificate_pem,
+            key: key_pem,
+        })
     }
 
     /// Signs with another CA from now on; the API server is to trust all of them.
     /// Answers with a client certificate of the new one.
     pub(super) fn replace_signer(&mut self, valid: Duration) -> Result<Credential, ClusterError> {
         let name = format!("tlsboot-signer-ca-{}", self.signers.len() + 1);
-        self.signers.push(Authority::new(&name, Validity::for_next(valid))?);
+        self.signers
+            .push(Authority::new(&name, Validity::for_next(valid))?);
         self.write_signer()?;
-        self.issue(self.signer(), "tlsboot-probe", &[], Validity::for_next(YEAR))
+        self.issue(
+            self.signer(),
+            "tlsboot-probe",
+            &[],
+            Validity::for_next(YEAR),
+        )
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -87,13 +137,22 @@ impl Trust {
     /// The signing CA by signerName, DER in base64, for the history.
     pub(super) fn signer_facts(&self) -> Result<BTreeMap<String, String>, ClusterError> {
         let facts = read::certificates_from_pem(self.signer().certificate_pem().as_bytes())?;
-        let der = facts.into_iter().next().map(|facts| facts.der).unwrap_or_default();
+        let der = facts
+            .into_iter()
+            .next()
+            .map(|facts| facts.der)
+            .unwrap_or_default();
         let roles = [crate::check::Role::Client, crate::check::Role::Serving];
-        Ok(roles.map(|role| (role.signer_name().to_owned(), der.clone())).into())
+        Ok(roles
+            .map(|role| (role.signer_name().to_owned(), der.clone()))
+            .into())
     }
 
     fn write_signer(&self) -> Result<(), ClusterError> {
-        let bundle: String = std::iter::once(&self.cluster).chain(&self.signers).map(Authority::certificate_pem).collect();
+        let bundle: String = std::iter::once(&self.cluster)
+            .chain(&self.signers)
+            .map(Authority::certificate_pem)
+            .collect();
         self.write("client-ca.crt", &bundle)?;
         // The controller-manager reads both at once when one changes: the key first, so that they fit when it looks.
         self.write("signer.key", self.signer().key_pem().expose())?;
@@ -118,7 +177,11 @@ pub(super) fn write_private(path: &Path, content: &str) -> Result<(), ClusterErr
     let staging = path.with_extension("new");
     let _ = fs::remove_file(&staging);
     let write = || {
-        let mut file = fs::File::options().create_new(true).write(true).mode(0o600).open(&staging)?;
+        let mut file = fs::File::options()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&staging)?;
         std::io::Write::write_all(&mut file, content.as_bytes())?;
         fs::set_permissions(&staging, fs::Permissions::from_mode(0o600))?;
         fs::rename(&staging, path)

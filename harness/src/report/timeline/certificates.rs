@@ -30,18 +30,33 @@ pub(super) fn lifetimes(evidence: &Evidence, scale: Scale) -> Lane {
         .take(MOST_CERTIFICATES)
         .map(|issued| Row {
             label: issued.name.clone(),
-            shapes: lifetime(evidence, issued, uses.get(issued.certificate.sha256.as_str())),
+            shapes: lifetime(
+                evidence,
+                scale,
+                issued,
+                uses.get(issued.certificate.sha256.as_str()),
+            ),
         })
         .collect();
     if issued.len() > MOST_CERTIFICATES {
         let rest = issued[MOST_CERTIFICATES..].iter().map(|issued| {
-            let title = format!("{}: {}", issued.name, words::certificate(issued.certificate));
+            let title = format!(
+                "{}: {}",
+                issued.name,
+                words::certificate(issued.certificate)
+            );
             Shape::mark(issued.at, Glyph::Circle, "life", title)
         });
         let label = format!("and {} more", issued.len() - MOST_CERTIFICATES);
-        rows.push(Row { label, shapes: gather(rest.collect(), scale) });
+        rows.push(Row {
+            label,
+            shapes: gather(rest.collect(), scale),
+        });
     }
-    Lane { title: "Certificates", rows }
+    Lane {
+        title: "Certificates",
+        rows,
+    }
 }
 
 /// In the order of issue, numbered by what they are for.
@@ -49,14 +64,25 @@ fn issued(evidence: &Evidence) -> Vec<Issued<'_>> {
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let mut issued: Vec<Issued<'_>> = Vec::new();
     for event in &evidence.events {
-        let What::Csr(csr) = &event.what else { continue };
-        let Some(certificate) = csr.certificates.first() else { continue };
-        if issued.iter().any(|known| known.certificate.sha256 == certificate.sha256) {
+        let What::Csr(csr) = &event.what else {
+            continue;
+        };
+        let Some(certificate) = csr.certificates.first() else {
+            continue;
+        };
+        if issued
+            .iter()
+            .any(|known| known.certificate.sha256 == certificate.sha256)
+        {
             continue;
         }
         let number = numbers.entry(words::csr_subject(csr)).or_default();
         *number += 1;
-        issued.push(Issued { certificate, name: name(csr, *number), at: evidence.seconds(event.at) });
+        issued.push(Issued {
+            certificate,
+            name: name(csr, *number),
+            at: evidence.seconds(event.at),
+        });
     }
     issued
 }
@@ -68,9 +94,17 @@ fn name(csr: &CsrEvent, number: usize) -> String {
     }
 }
 
-fn lifetime(evidence: &Evidence, issued: &Issued<'_>, uses: Option<&Vec<(f64, f64)>>) -> Vec<Shape> {
+fn lifetime(
+    evidence: &Evidence,
+    scale: Scale,
+    issued: &Issued<'_>,
+    uses: Option<&Vec<(f64, f64)>>,
+) -> Vec<Shape> {
     let certificate = issued.certificate;
-    let (from, to) = (evidence.seconds(certificate.not_before), evidence.seconds(certificate.not_after));
+    let (from, to) = (
+        evidence.seconds(certificate.not_before),
+        evidence.seconds(certificate.not_after),
+    );
     let title = format!(
         "{} ({})\nissued at {}\nNotBefore {} ({} from the start)\nNotAfter {} ({} from the start)",
         issued.name,
@@ -81,10 +115,18 @@ fn lifetime(evidence: &Evidence, issued: &Issued<'_>, uses: Option<&Vec<(f64, f6
         certificate.not_after,
         words::seconds(to)
     );
-    let text = format!("{} until {}", words::short(&certificate.sha256), words::seconds(to));
-    // Before it was issued it is valid on paper only: the bar begins at the issue, its left end open.
-    let mut shapes = vec![Shape::bar(from, to, "life", title).text(text)];
-    if let Some((early, late)) = window(evidence, certificate) {
+    let text = format!(
+        "{} until {}",
+        words::short(&certificate.sha256),
+        words::seconds(to)
+    );
+    // Up to its issue it was valid on paper only: signers date certificates back (catalogue S-05).
+    let mut shapes = vec![
+        Shape::bar(from, issued.at, "backdated", title.clone()),
+        Shape::bar(issued.at, to, "life", title).text(text),
+    ];
+    let due = window(evidence, certificate);
+    if let Some((early, late)) = due.filter(|(early, late)| *early < scale.end && *late > 0.0) {
         let title = format!(
             "70 % to 90 % of its life: renewal is due from {} to {}",
             words::seconds(early),
@@ -93,17 +135,29 @@ fn lifetime(evidence: &Evidence, issued: &Issued<'_>, uses: Option<&Vec<(f64, f6
         shapes.push(Shape::bar(early, late, "window", title).form(Form::Band));
     }
     for (from, to) in uses.into_iter().flatten() {
-        let title = format!("{} in use from {} to {}", issued.name, words::seconds(*from), words::seconds(*to));
+        let title = format!(
+            "{} in use from {} to {}",
+            issued.name,
+            words::seconds(*from),
+            words::seconds(*to)
+        );
         shapes.push(Shape::bar(*from, *to, "use", title).form(Form::Foot));
     }
-    shapes.push(Shape::mark(issued.at, Glyph::Diamond, "life", format!("issued at {}", words::seconds(issued.at))));
+    shapes.push(Shape::mark(
+        issued.at,
+        Glyph::Diamond,
+        "life",
+        format!("issued at {}", words::seconds(issued.at)),
+    ));
     shapes
 }
 
 fn window(evidence: &Evidence, certificate: &CertificateFacts) -> Option<(f64, f64)> {
     let mut state = State::default();
     state.apply(evidence.events.first()?);
-    let (early, late) = state.rules().rotation_window(certificate.not_before, certificate.not_after);
+    let (early, late) = state
+        .rules()
+        .rotation_window(certificate.not_before, certificate.not_after);
     Some((evidence.seconds(early), evidence.seconds(late)))
 }
 
@@ -132,21 +186,44 @@ struct LinkSpan {
 fn links(evidence: &Evidence, scale: Scale) -> Vec<LinkSpan> {
     let mut spans: Vec<LinkSpan> = Vec::new();
     for event in &evidence.events {
-        let What::File(file) = &event.what else { continue };
+        let What::File(file) = &event.what else {
+            continue;
+        };
         if !is_link(file) {
             continue;
         }
         let now = evidence.seconds(event.at);
-        let facts = file.facts.as_ref().filter(|_| !matches!(file.op, FileOp::Deleted | FileOp::MovedFrom));
+        let facts = file
+            .facts
+            .as_ref()
+            .filter(|_| !matches!(file.op, FileOp::Deleted | FileOp::MovedFrom));
         let span = LinkSpan {
             node: file.node.clone(),
             name: file.name.clone(),
             from: now,
             to: scale.end,
-            target: facts.map(|facts| facts.target.clone().unwrap_or_else(|| "a file, no link".into())),
-            sha256: facts.and_then(|facts| Some(facts.pem.iter().find_map(|block| block.certificate.as_ref())?.sha256.clone())),
+            target: facts.map(|facts| {
+                facts
+                    .target
+                    .clone()
+                    .unwrap_or_else(|| "a file, no link".into())
+            }),
+            sha256: facts.and_then(|facts| {
+                Some(
+                    facts
+                        .pem
+                        .iter()
+                        .find_map(|block| block.certificate.as_ref())?
+                        .sha256
+                        .clone(),
+                )
+            }),
         };
-        match spans.iter_mut().rev().find(|known| known.node == span.node && known.name == span.name) {
+        match spans
+            .iter_mut()
+            .rev()
+            .find(|known| known.node == span.node && known.name == span.name)
+        {
             Some(before) if before.target == span.target && before.sha256 == span.sha256 => {}
             Some(before) => {
                 before.to = now;
@@ -169,17 +246,39 @@ pub(super) fn files(evidence: &Evidence, scale: Scale) -> Lane {
         let took = words::seconds(span.to - span.from);
         let shape = match &span.target {
             Some(target) => {
-                let title = format!("{} → {target} from {} to {}", span.name, words::seconds(span.from), words::seconds(span.to));
+                let title = format!(
+                    "{} → {target} from {} to {}",
+                    span.name,
+                    words::seconds(span.from),
+                    words::seconds(span.to)
+                );
                 Shape::bar(span.from, span.to, "link", title).text(format!("→ {}", stamp(target)))
             }
-            None => Shape::bar(span.from, span.to, "fail", format!("{}: no link for {took} from {} on", span.name, words::seconds(span.from))),
+            None => Shape::bar(
+                span.from,
+                span.to,
+                "fail",
+                format!(
+                    "{}: no link for {took} from {} on",
+                    span.name,
+                    words::seconds(span.from)
+                ),
+            ),
         };
-        let label = format!("{} {}", span.node, span.name.trim_end_matches(".pem").trim_start_matches("kubelet-"));
+        let label = format!(
+            "{} {}",
+            span.node,
+            span.name
+                .trim_end_matches(".pem")
+                .trim_start_matches("kubelet-")
+        );
         rows.entry(label).or_default().push(shape);
     }
     let mut others: BTreeMap<String, Vec<Shape>> = BTreeMap::new();
     for event in &evidence.events {
-        let What::File(file) = &event.what else { continue };
+        let What::File(file) = &event.what else {
+            continue;
+        };
         let (glyph, class) = match file.op {
             FileOp::Present | FileOp::Attributes => (Glyph::Circle, "neutral"),
             FileOp::Created => (Glyph::Triangle, "pass"),
@@ -187,25 +286,45 @@ pub(super) fn files(evidence: &Evidence, scale: Scale) -> Lane {
             FileOp::MovedFrom | FileOp::MovedTo => (Glyph::Diamond, "pending"),
             FileOp::Deleted => (Glyph::Cross, "fail"),
         };
-        let mark = Shape::mark(evidence.seconds(event.at), glyph, class, tooltip(evidence, event));
-        others.entry(format!("{} changes", file.node)).or_default().push(mark);
+        let mark = Shape::mark(
+            evidence.seconds(event.at),
+            glyph,
+            class,
+            tooltip(evidence, event),
+        );
+        others
+            .entry(format!("{} changes", file.node))
+            .or_default()
+            .push(mark);
     }
-    let links = rows.into_iter().map(|(label, shapes)| Row { label, shapes });
-    let changes = others.into_iter().map(|(label, marks)| Row { label, shapes: gather(marks, scale) });
-    Lane { title: "Files", rows: links.chain(changes).collect() }
+    let links = rows
+        .into_iter()
+        .map(|(label, shapes)| Row { label, shapes });
+    let changes = others.into_iter().map(|(label, marks)| Row {
+        label,
+        shapes: gather(marks, scale),
+    });
+    Lane {
+        title: "Files",
+        rows: links.chain(changes).collect(),
+    }
 }
 
 /// The part of a file's name that tells it from the others.
 fn stamp(target: &str) -> &str {
     let name = target.rsplit('/').next().unwrap_or(target);
-    name.trim_start_matches("kubelet-client-").trim_start_matches("kubelet-server-").trim_end_matches(".pem")
+    name.trim_start_matches("kubelet-client-")
+        .trim_start_matches("kubelet-server-")
+        .trim_end_matches(".pem")
 }
 
 /// What each kubelet presents on its port.
 pub(super) fn presented(evidence: &Evidence, scale: Scale) -> Lane {
     let mut rows: BTreeMap<&str, Vec<Shape>> = BTreeMap::new();
     for event in &evidence.events {
-        let What::Presented(presented) = &event.what else { continue };
+        let What::Presented(presented) = &event.what else {
+            continue;
+        };
         let now = evidence.seconds(event.at);
         let bars = rows.entry(&presented.node).or_default();
         if let Some(bar) = bars.last_mut() {
@@ -218,5 +337,8 @@ pub(super) fn presented(evidence: &Evidence, scale: Scale) -> Lane {
         };
         bars.push(Shape::bar(now, scale.end, class, tooltip(evidence, event)).text(text));
     }
-    Lane { title: "Presented", rows: named(rows) }
+    Lane {
+        title: "Presented",
+        rows: named(rows),
+    }
 }

@@ -1,10 +1,12 @@
 //! The lanes of what is done, expected and seen, certificates apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::shape::{Glyph, Lane, Row, Scale, Shape, gather, pack};
 use crate::check::ExpectationVerdict;
-use crate::history::event::{Change, ConnectionState, CsrEvent, Phase, ProcessState, RecorderState};
+use crate::history::event::{
+    Change, ConnectionState, CsrEvent, Phase, ProcessState, RecorderState,
+};
 use crate::history::{Event, What};
 use crate::report::{Evidence, ScenarioResult, words};
 
@@ -16,7 +18,9 @@ const STEP_TEXT: usize = 34;
 /// The moments at which stimuli took effect.
 pub(super) fn guides(evidence: &Evidence) -> Vec<(f64, String)> {
     let done = |event: &Event| match &event.what {
-        What::Step(step) if step.phase != Phase::Begin => Some((evidence.seconds(event.at), tooltip(evidence, event))),
+        What::Step(step) if step.phase != Phase::Begin => {
+            Some((evidence.seconds(event.at), tooltip(evidence, event)))
+        }
         _ => None,
     };
     evidence.events.iter().filter_map(done).collect()
@@ -27,7 +31,9 @@ pub(super) fn steps(evidence: &Evidence, scale: Scale) -> Lane {
     let mut begun: BTreeMap<usize, f64> = BTreeMap::new();
     let mut bars = Vec::new();
     for event in &evidence.events {
-        let What::Step(step) = &event.what else { continue };
+        let What::Step(step) = &event.what else {
+            continue;
+        };
         let now = evidence.seconds(event.at);
         let class = match step.phase {
             Phase::Begin => {
@@ -38,18 +44,42 @@ pub(super) fn steps(evidence: &Evidence, scale: Scale) -> Lane {
             Phase::Failed { .. } => "error",
         };
         let from = begun.remove(&step.index).unwrap_or(now);
-        bars.push(stimulus(evidence, step.index, &step.stimulus, from, now, class, tooltip(evidence, event)));
+        bars.push(stimulus(
+            evidence,
+            step.index,
+            &step.stimulus,
+            from,
+            now,
+            class,
+            tooltip(evidence, event),
+        ));
     }
     for (index, from) in begun {
-        let title = format!("step {index} was begun at {} and did not end", words::seconds(from));
-        bars.push(stimulus(evidence, index, "step", from, scale.end, "error", title));
+        let title = format!(
+            "step {index} was begun at {} and did not end",
+            words::seconds(from)
+        );
+        bars.push(stimulus(
+            evidence, index, "step", from, scale.end, "error", title,
+        ));
     }
-    Lane { title: "Stimuli", rows: pack(bars, scale) }
+    Lane {
+        title: "Stimuli",
+        rows: pack(bars, scale),
+    }
 }
 
-fn stimulus(evidence: &Evidence, index: usize, word: &str, from: f64, to: f64, class: &'static str, title: String) -> Vec<Shape> {
-    let line = evidence.step_line(index).unwrap_or(word);
-    let text: String = words::clean(line).replace(['{', '}'], "");
+fn stimulus(
+    evidence: &Evidence,
+    index: usize,
+    word: &str,
+    from: f64,
+    to: f64,
+    class: &'static str,
+    title: String,
+) -> Vec<Shape> {
+    let line = evidence.step_line(index).unwrap_or_else(|| word.to_owned());
+    let text: String = words::clean(&line).replace(['{', '}'], "");
     let text = match text.char_indices().nth(STEP_TEXT) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,
@@ -60,8 +90,12 @@ fn stimulus(evidence: &Evidence, index: usize, word: &str, from: f64, to: f64, c
 /// Expectations, from the stimulus before them to their decision.
 pub(super) fn expectations(result: &ScenarioResult, evidence: &Evidence, scale: Scale) -> Lane {
     let bars = result.verdict.expectations.iter().filter_map(|verdict| {
-        let from = evidence.stimulus_of(verdict.step).and_then(|index| begin_of(evidence, index))?;
-        let to = decided(result, evidence, verdict).unwrap_or(scale.end).max(from);
+        let from = evidence
+            .stimulus_of(verdict.step)
+            .and_then(|index| begin_of(evidence, index))?;
+        let to = decided(result, evidence, verdict)
+            .unwrap_or(scale.end)
+            .max(from);
         let word = verdict.outcome.map_or("not decided", words::outcome);
         let what = if verdict.never { "never " } else { "" };
         let text = format!("{word}: {what}{} (line {})", verdict.kind, verdict.line);
@@ -71,9 +105,20 @@ pub(super) fn expectations(result: &ScenarioResult, evidence: &Evidence, scale: 
             words::seconds(from),
             words::seconds(to)
         );
-        Some(vec![Shape::bar(from, to, verdict.outcome.map_or("undecided", words::outcome), title).text(text)])
+        Some(vec![
+            Shape::bar(
+                from,
+                to,
+                verdict.outcome.map_or("undecided", words::outcome),
+                title,
+            )
+            .text(text),
+        ])
     });
-    Lane { title: "Expectations", rows: pack(bars.collect(), scale) }
+    Lane {
+        title: "Expectations",
+        rows: pack(bars.collect(), scale),
+    }
 }
 
 fn begin_of(evidence: &Evidence, index: usize) -> Option<f64> {
@@ -82,16 +127,29 @@ fn begin_of(evidence: &Evidence, index: usize) -> Option<f64> {
 }
 
 /// When an expectation was decided: by an event, by its deadline, or together with those beside it.
-fn decided(result: &ScenarioResult, evidence: &Evidence, verdict: &ExpectationVerdict) -> Option<f64> {
-    let by_event = |verdict: &ExpectationVerdict| Some(evidence.seconds(evidence.event(*verdict.events.last()?)?.at));
-    let by_deadline = |verdict: &ExpectationVerdict| Some(evidence.seconds(evidence.deadline(verdict.step)?.at));
+fn decided(
+    result: &ScenarioResult,
+    evidence: &Evidence,
+    verdict: &ExpectationVerdict,
+) -> Option<f64> {
+    let by_event = |verdict: &ExpectationVerdict| {
+        Some(evidence.seconds(evidence.event(*verdict.events.last()?)?.at))
+    };
+    let by_deadline =
+        |verdict: &ExpectationVerdict| Some(evidence.seconds(evidence.deadline(verdict.step)?.at));
     verdict.outcome?;
     if let Some(moment) = by_deadline(verdict).or_else(|| by_event(verdict)) {
         return Some(moment);
     }
     let stimulus = evidence.stimulus_of(verdict.step);
-    let companions = result.verdict.expectations.iter().filter(|other| evidence.stimulus_of(other.step) == stimulus);
-    companions.filter_map(|other| by_deadline(other).or_else(|| by_event(other))).reduce(f64::max)
+    let companions = result
+        .verdict
+        .expectations
+        .iter()
+        .filter(|other| evidence.stimulus_of(other.step) == stimulus);
+    companions
+        .filter_map(|other| by_deadline(other).or_else(|| by_event(other)))
+        .reduce(f64::max)
 }
 
 /// Recorders that may have missed events: what is not shown is not certain then.
@@ -99,52 +157,66 @@ pub(super) fn recorders(evidence: &Evidence, scale: Scale) -> Lane {
     let gap = |event: &Event| match &event.what {
         What::Recorder(recorder) if matches!(recorder.state, RecorderState::Gap(_)) => {
             let text = format!("{:?}", recorder.recorder).to_lowercase();
-            let mark = Shape::mark(evidence.seconds(event.at), Glyph::Cross, "error", tooltip(evidence, event));
+            let mark = Shape::mark(
+                evidence.seconds(event.at),
+                Glyph::Cross,
+                "error",
+                tooltip(evidence, event),
+            );
             Some(vec![mark.text(text)])
         }
         _ => None,
     };
     let gaps = evidence.events.iter().filter_map(gap).collect();
-    Lane { title: "Recording gaps", rows: pack(gaps, scale) }
+    Lane {
+        title: "Recording gaps",
+        rows: pack(gaps, scale),
+    }
 }
 
-/// Kubelets, and what else was started or ended more than once.
+/// Kubelets, and components that ended while the scenario went on.
 pub(super) fn processes(evidence: &Evidence, scale: Scale) -> Lane {
-    let mut rows: BTreeMap<(bool, String), (Vec<Shape>, usize)> = BTreeMap::new();
+    let is_step = |event: &&Event| matches!(event.what, What::Step(_));
+    let last_step = evidence
+        .events
+        .iter()
+        .rfind(is_step)
+        .map_or(0, |event| event.seq);
+    let mut rows: BTreeMap<(bool, String), Vec<Shape>> = BTreeMap::new();
+    let mut shown: BTreeSet<(bool, String)> = BTreeSet::new();
     for event in &evidence.events {
-        let What::Process(process) = &event.what else { continue };
-        let now = evidence.seconds(event.at);
-        let name = match &process.node {
-            Some(node) => format!("{} {node}", process.component),
-            None => process.component.clone(),
+        let What::Process(process) = &event.what else {
+            continue;
         };
-        let (shapes, changes) = rows.entry((process.node.is_none(), name)).or_default();
-        *changes += 1;
-        match &process.state {
-            ProcessState::Started => {
-                let title = format!("{} from {} on", words::event(&event.what), words::seconds(now));
-                shapes.push(Shape::bar(now, f64::INFINITY, "running", title).text(format!("pid {}", process.pid)));
+        let now = evidence.seconds(event.at);
+        let key = match &process.node {
+            Some(node) => (false, format!("{} {node}", process.component)),
+            None => (true, process.component.clone()),
+        };
+        let ended_by_itself = matches!(process.state, ProcessState::Exited { asked: false, .. });
+        let is_end = process.state != ProcessState::Started;
+        if process.node.is_some() || ended_by_itself || is_end && event.seq < last_step {
+            shown.insert(key.clone());
+        }
+        let shapes = rows.entry(key).or_default();
+        if is_end {
+            if let Some(bar) = shapes.last_mut() {
+                bar.to = now;
             }
-            ended @ ProcessState::Exited { asked, .. } => {
-                if let Some(bar) = shapes.iter_mut().rev().find(|shape| shape.to.is_infinite()) {
-                    bar.to = now;
-                }
-                let class = if *asked { "neutral" } else { "fail" };
-                shapes.push(Shape::mark(now, Glyph::Cross, class, tooltip(evidence, event)).text(words::process_state(ended)));
-            }
+            let class = if ended_by_itself { "fail" } else { "neutral" };
+            let mark = Shape::mark(now, Glyph::Cross, class, tooltip(evidence, event));
+            shapes.push(mark.text(words::process_state(&process.state)));
+        } else {
+            let bar = Shape::bar(now, scale.end, "running", tooltip(evidence, event));
+            shapes.push(bar.text(format!("pid {}", process.pid)));
         }
     }
-    let shown = |((is_component, _), (_, changes)): &(&(bool, String), &(Vec<Shape>, usize))| !is_component || *changes > 1;
-    let row = |((_, label), (shapes, _)): (&(bool, String), &(Vec<Shape>, usize))| Row {
-        label: label.clone(),
-        shapes: shapes.iter().cloned().map(|shape| until(shape, scale)).collect(),
-    };
-    Lane { title: "Processes", rows: rows.iter().filter(shown).map(row).take(MOST_ROWS).collect() }
-}
-
-/// Ends at the picture's edge what has not ended.
-fn until(shape: Shape, scale: Scale) -> Shape {
-    Shape { to: shape.to.min(scale.end), ..shape }
+    rows.retain(|key, _| shown.contains(key));
+    let row = |((_, label), shapes)| Row { label, shapes };
+    Lane {
+        title: "Processes",
+        rows: rows.into_iter().map(row).take(MOST_ROWS).collect(),
+    }
 }
 
 /// A CSR's way through the API.
@@ -161,9 +233,17 @@ struct CsrLife<'a> {
 pub(super) fn csrs(evidence: &Evidence, scale: Scale) -> Lane {
     let mut lives: BTreeMap<&str, CsrLife<'_>> = BTreeMap::new();
     for event in &evidence.events {
-        let What::Csr(csr) = &event.what else { continue };
+        let What::Csr(csr) = &event.what else {
+            continue;
+        };
         let now = evidence.seconds(event.at);
-        let life = lives.entry(&csr.uid).or_insert(CsrLife { last: csr, created: now, approved: None, settled: None, deleted: None });
+        let life = lives.entry(&csr.uid).or_insert(CsrLife {
+            last: csr,
+            created: now,
+            approved: None,
+            settled: None,
+            deleted: None,
+        });
         if csr.change == Change::Deleted {
             life.deleted.get_or_insert(now);
             continue;
@@ -172,21 +252,36 @@ pub(super) fn csrs(evidence: &Evidence, scale: Scale) -> Lane {
         if !csr.conditions.is_empty() {
             life.approved.get_or_insert(now);
         }
-        if matches!(words::csr_state(csr).as_str(), "issued" | "denied" | "failed") {
+        if matches!(
+            words::csr_state(csr).as_str(),
+            "issued" | "denied" | "failed"
+        ) {
             life.settled.get_or_insert(now);
         }
     }
     let mut lives: Vec<CsrLife<'_>> = lives.into_values().collect();
     lives.sort_by(|a, b| a.created.total_cmp(&b.created));
     let rows = pack(lives.iter().map(|life| life.shapes(scale)).collect(), scale);
-    let rows = if rows.len() > MOST_ROWS { sums(&lives, scale) } else { rows };
-    Lane { title: "CSRs", rows }
+    let rows = if rows.len() > MOST_ROWS {
+        sums(&lives, scale)
+    } else {
+        rows
+    };
+    Lane {
+        title: "CSRs",
+        rows,
+    }
 }
 
 impl CsrLife<'_> {
     fn shapes(&self, scale: Scale) -> Vec<Shape> {
         let end = self.settled.or(self.deleted).unwrap_or(scale.end);
-        let mut shapes = vec![Shape::bar(self.created, self.approved.unwrap_or(end), "pending", self.title())];
+        let mut shapes = vec![Shape::bar(
+            self.created,
+            self.approved.unwrap_or(end),
+            "pending",
+            self.title(),
+        )];
         if let Some(approved) = self.approved.filter(|approved| *approved < end) {
             shapes.push(Shape::bar(approved, end, "approved", self.title()));
         }
@@ -208,9 +303,20 @@ impl CsrLife<'_> {
     }
 
     fn text(&self) -> String {
-        let after = self.settled.map(|end| format!(" after {}", words::seconds(end - self.created))).unwrap_or_default();
-        let deleted = if self.deleted.is_some() { ", deleted" } else { "" };
-        format!("{}: {}{after}{deleted}", words::csr_subject(self.last), words::csr_state(self.last))
+        let after = self
+            .settled
+            .map(|end| format!(" after {}", words::seconds(end - self.created)))
+            .unwrap_or_default();
+        let deleted = if self.deleted.is_some() {
+            ", deleted"
+        } else {
+            ""
+        };
+        format!(
+            "{}: {}{after}{deleted}",
+            words::csr_subject(self.last),
+            words::csr_state(self.last)
+        )
     }
 
     fn title(&self) -> String {
@@ -220,7 +326,12 @@ impl CsrLife<'_> {
             format!("created at {}", words::seconds(self.created)),
         ];
         for condition in &self.last.conditions {
-            lines.push(format!("{} {}: {}", condition.kind, condition.reason, words::clean(&condition.message)));
+            lines.push(format!(
+                "{} {}: {}",
+                condition.kind,
+                condition.reason,
+                words::clean(&condition.message)
+            ));
         }
         lines.join("\n")
     }
@@ -230,9 +341,14 @@ impl CsrLife<'_> {
 fn sums(lives: &[CsrLife<'_>], scale: Scale) -> Vec<Row> {
     let mut rows: BTreeMap<String, Vec<Shape>> = BTreeMap::new();
     for life in lives {
-        rows.entry(words::csr_subject(life.last)).or_default().push(life.mark(life.created));
+        rows.entry(words::csr_subject(life.last))
+            .or_default()
+            .push(life.mark(life.created));
     }
-    let row = |(subject, marks): (String, Vec<Shape>)| Row { label: format!("{} {subject}", marks.len()), shapes: gather(marks, scale) };
+    let row = |(subject, marks): (String, Vec<Shape>)| Row {
+        label: format!("{} {subject}", marks.len()),
+        shapes: gather(marks, scale),
+    };
     rows.into_iter().map(row).take(MOST_ROWS).collect()
 }
 
@@ -240,12 +356,16 @@ fn sums(lives: &[CsrLife<'_>], scale: Scale) -> Vec<Row> {
 pub(super) fn nodes(evidence: &Evidence, scale: Scale) -> Lane {
     let mut rows: BTreeMap<&str, Vec<Shape>> = BTreeMap::new();
     for event in &evidence.events {
-        let What::Node(node) = &event.what else { continue };
+        let What::Node(node) = &event.what else {
+            continue;
+        };
         let now = evidence.seconds(event.at);
         let bars = rows.entry(&node.node).or_default();
         let ready = node.ready.as_deref().unwrap_or("not said");
         let text = format!("Ready {ready}");
-        let is_same = bars.last().is_some_and(|bar| bar.to == scale.end && bar.text == text);
+        let is_same = bars
+            .last()
+            .is_some_and(|bar| bar.to == scale.end && bar.text == text);
         if is_same && node.change != Change::Deleted {
             continue;
         }
@@ -261,7 +381,10 @@ pub(super) fn nodes(evidence: &Evidence, scale: Scale) -> Lane {
             bars.push(Shape::bar(now, scale.end, class, tooltip(evidence, event)).text(text));
         }
     }
-    Lane { title: "Nodes", rows: named(rows) }
+    Lane {
+        title: "Nodes",
+        rows: named(rows),
+    }
 }
 
 /// Connections of each kubelet, from opening to closing; only their number where they are many.
@@ -269,48 +392,103 @@ pub(super) fn connections(evidence: &Evidence, scale: Scale) -> Lane {
     let mut open: BTreeMap<(&str, u64), Shape> = BTreeMap::new();
     let mut nodes: BTreeMap<&str, Vec<Shape>> = BTreeMap::new();
     for event in &evidence.events {
-        let What::Connection(connection) = &event.what else { continue };
+        let What::Connection(connection) = &event.what else {
+            continue;
+        };
         let now = evidence.seconds(event.at);
         let key = (connection.node.as_str(), connection.id);
         let shapes = nodes.entry(&connection.node).or_default();
         match connection.state {
             ConnectionState::Opened => {
-                open.insert(key, Shape::bar(now, scale.end, "open", tooltip(evidence, event)).text(format!("{}", connection.id)));
+                open.insert(
+                    key,
+                    Shape::bar(now, scale.end, "open", tooltip(evidence, event))
+                        .text(format!("{}", connection.id)),
+                );
             }
             ConnectionState::Closed { .. } => {
                 if let Some(bar) = open.remove(&key) {
                     let title = format!("{}\n{}", bar.title, tooltip(evidence, event));
-                    shapes.push(Shape { to: now, title, ..bar });
+                    shapes.push(Shape {
+                        to: now,
+                        title,
+                        ..bar
+                    });
                 }
             }
-            ConnectionState::Refused => shapes.push(Shape::mark(now, Glyph::Cross, "fail", tooltip(evidence, event))),
+            ConnectionState::Refused => shapes.push(Shape::mark(
+                now,
+                Glyph::Cross,
+                "fail",
+                tooltip(evidence, event),
+            )),
         }
     }
     for ((node, _), bar) in open {
         nodes.entry(node).or_default().push(bar);
     }
-    let mut rows = Vec::new();
-    for (node, mut shapes) in nodes {
-        shapes.sort_by(|a, b| a.from.total_cmp(&b.from));
-        // more shapes than this never fit into the rows, so they are not even tried
-        let few = shapes.len() <= 40 * MOST_ROWS;
-        let packed = if few { pack(shapes.iter().cloned().map(|shape| vec![shape]).collect(), scale) } else { Vec::new() };
-        if few && packed.len() <= MOST_ROWS / 2 {
-            let label = |index: usize| if index == 0 { node.to_owned() } else { " ".to_owned() };
-            rows.extend(packed.into_iter().enumerate().map(|(index, row)| Row { label: label(index), ..row }));
-        } else {
-            let opened = shapes.into_iter().map(|shape| Shape::mark(shape.from, Glyph::Circle, shape.class, shape.title)).collect();
-            rows.push(Row { label: format!("{node}: opened"), shapes: gather(opened, scale) });
-        }
+    let rows = nodes
+        .into_iter()
+        .flat_map(|(node, shapes)| connection_rows(node, shapes, scale));
+    Lane {
+        title: "Connections",
+        rows: rows.collect(),
     }
-    Lane { title: "Connections", rows }
+}
+
+/// A bar for each connection, where there is room; else the short ones are counted.
+fn connection_rows(node: &str, mut shapes: Vec<Shape>, scale: Scale) -> Vec<Row> {
+    const BARS: usize = 5;
+    shapes.sort_by(|a, b| a.from.total_cmp(&b.from));
+    for shortest in [0.0, 0.03, 0.2] {
+        let is_bar = |shape: &Shape| shape.to - shape.from >= shortest * scale.end;
+        let (bars, short): (Vec<Shape>, Vec<Shape>) = shapes.iter().cloned().partition(is_bar);
+        // more than this fit in no case, and trying takes long
+        if bars.len() > 40 * BARS {
+            continue;
+        }
+        let mut rows = pack(bars.into_iter().map(|bar| vec![bar]).collect(), scale);
+        if rows.len() > BARS {
+            continue;
+        }
+        for (index, row) in rows.iter_mut().enumerate() {
+            row.label = if index == 0 {
+                node.to_owned()
+            } else {
+                " ".to_owned()
+            };
+        }
+        if !short.is_empty() {
+            rows.push(opened(
+                format!("{node}: {} short", short.len()),
+                short,
+                scale,
+            ));
+        }
+        return rows;
+    }
+    vec![opened(
+        format!("{node}: {} opened", shapes.len()),
+        shapes,
+        scale,
+    )]
+}
+
+fn opened(label: String, shapes: Vec<Shape>, scale: Scale) -> Row {
+    let mark = |shape: Shape| Shape::mark(shape.from, Glyph::Circle, shape.class, shape.title);
+    Row {
+        label,
+        shapes: gather(shapes.into_iter().map(mark).collect(), scale),
+    }
 }
 
 /// API requests by their answer.
 pub(super) fn requests(evidence: &Evidence, scale: Scale) -> Lane {
     let mut rows: BTreeMap<(u8, &str), Vec<Shape>> = BTreeMap::new();
     for event in &evidence.events {
-        let What::Request(request) = &event.what else { continue };
+        let What::Request(request) = &event.what else {
+            continue;
+        };
         let (key, class) = match request.code {
             401 => ((1, "401"), "fail"),
             403 => ((2, "403"), "hang"),
@@ -318,22 +496,41 @@ pub(super) fn requests(evidence: &Evidence, scale: Scale) -> Lane {
             500.. => ((4, "5xx"), "error"),
             _ => ((0, "2xx"), "pass"),
         };
-        rows.entry(key).or_default().push(Shape::mark(evidence.seconds(event.at), Glyph::Circle, class, tooltip(evidence, event)));
+        rows.entry(key).or_default().push(Shape::mark(
+            evidence.seconds(event.at),
+            Glyph::Circle,
+            class,
+            tooltip(evidence, event),
+        ));
     }
     let row = |((_, label), mut marks): ((u8, &str), Vec<Shape>)| {
         marks.sort_by(|a, b| a.from.total_cmp(&b.from));
-        Row { label: format!("{label}: {}", marks.len()), shapes: gather(marks, scale) }
+        Row {
+            label: format!("{label}: {}", marks.len()),
+            shapes: gather(marks, scale),
+        }
     };
-    Lane { title: "API requests", rows: rows.into_iter().map(row).collect() }
+    Lane {
+        title: "API requests",
+        rows: rows.into_iter().map(row).collect(),
+    }
 }
 
 /// When, and what.
 pub(super) fn tooltip(evidence: &Evidence, event: &Event) -> String {
-    format!("{}: {} (seq {})", words::seconds(evidence.seconds(event.at)), words::event(&event.what), event.seq)
+    format!(
+        "{}: {} (seq {})",
+        words::seconds(evidence.seconds(event.at)),
+        words::event(&event.what),
+        event.seq
+    )
 }
 
 /// A row for each name.
 pub(super) fn named(rows: BTreeMap<&str, Vec<Shape>>) -> Vec<Row> {
-    let row = |(label, shapes): (&str, Vec<Shape>)| Row { label: label.to_owned(), shapes };
+    let row = |(label, shapes): (&str, Vec<Shape>)| Row {
+        label: label.to_owned(),
+        shapes,
+    };
     rows.into_iter().map(row).take(MOST_ROWS).collect()
 }

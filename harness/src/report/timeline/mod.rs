@@ -27,7 +27,10 @@ pub(super) fn svg(result: &ScenarioResult, evidence: &Evidence) -> Option<String
         lanes::connections(evidence, scale),
         lanes::requests(evidence, scale),
     ];
-    let lanes: Vec<_> = lanes.into_iter().filter(|lane| !lane.rows.is_empty()).collect();
+    let lanes: Vec<_> = lanes
+        .into_iter()
+        .filter(|lane| !lane.rows.is_empty())
+        .collect();
     let name = format!("Timeline of {} on {}", result.id, result.target);
     Some(draw::svg(&name, scale, &lanes, &lanes::guides(evidence)))
 }
@@ -41,7 +44,10 @@ mod tests {
     /// Every `x`, `cx` and `width` of the picture.
     fn numbers(svg: &str, attribute: &str) -> Vec<f64> {
         let marker = format!(" {attribute}=\"");
-        svg.split(&marker).skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok()).collect()
+        svg.split(&marker)
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next()?.parse().ok())
+            .collect()
     }
 
     #[test]
@@ -49,7 +55,10 @@ mod tests {
         for (result, evidence) in [fixture::rotating(), fixture::failing(), fixture::hanging()] {
             let svg = svg(&result, &evidence).unwrap();
             for attribute in ["x", "cx", "x1", "x2", "width"] {
-                let outside: Vec<f64> = numbers(&svg, attribute).into_iter().filter(|x| !(0.0..=shape::WIDTH).contains(x)).collect();
+                let outside: Vec<f64> = numbers(&svg, attribute)
+                    .into_iter()
+                    .filter(|x| !(0.0..=shape::WIDTH).contains(x))
+                    .collect();
                 assert!(outside.is_empty(), "{attribute}: {outside:?}");
             }
         }
@@ -59,7 +68,15 @@ mod tests {
     fn a_rotation_shows_lifetimes_windows_and_the_gap_of_the_link() {
         let (result, evidence) = fixture::rotating();
         let svg = svg(&result, &evidence).unwrap();
-        for part in ["client 1 of n1", "70 % to 90 %", "in use", "no link for 1 ms", "issued after 0.20 s", "presents", "Ready True"] {
+        for part in [
+            "client 1 of n1",
+            "70 % to 90 %",
+            "in use",
+            "no link for 1.0 ms",
+            "issued after 0.20 s",
+            "presents",
+            "Ready True",
+        ] {
             assert!(svg.contains(part), "`{part}` is missing");
         }
     }
@@ -84,7 +101,11 @@ mod tests {
             recording.connection(index * 50, index as u64, ConnectionState::Opened);
         }
         for number in 0..200 {
-            recording.csr(1_000_000 + i64::from(number) * 1000, crate::check::Role::Client, number);
+            recording.csr(
+                1_000_000 + i64::from(number) * 1000,
+                crate::check::Role::Client,
+                number,
+            );
         }
         evidence.events = recording.events;
         let svg = svg(&result, &evidence).unwrap();

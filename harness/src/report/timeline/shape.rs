@@ -5,13 +5,15 @@ use crate::report::words;
 /// Width of the picture; it is drawn to scale on any screen.
 pub(super) const WIDTH: f64 = 1000.0;
 /// Where the time axis begins: lanes' names stand left of it.
-pub(super) const LEFT: f64 = 132.0;
+pub(super) const LEFT: f64 = 142.0;
 /// Where the time axis ends.
 pub(super) const RIGHT: f64 = WIDTH - 24.0;
 /// Half the width of a mark.
 const HALF: f64 = 5.0;
 /// The widest crowd. It takes in all marks so far from its first.
 const CROWD: f64 = 26.0;
+/// About the width of a letter at the size of the picture's labels.
+const LETTER: f64 = 6.5;
 /// The longest list in one tooltip.
 const TOLD: usize = 8;
 
@@ -24,7 +26,9 @@ pub(super) struct Scale {
 
 impl Scale {
     pub(super) fn until(last: f64) -> Self {
-        Self { end: (last * 1.01).max(0.1) }
+        Self {
+            end: (last * 1.01).max(0.1),
+        }
     }
 
     /// The place of a moment; moments outside lie at the nearest end.
@@ -35,10 +39,14 @@ impl Scale {
     /// The distance of ticks in seconds: round numbers, not too dense.
     pub(super) fn step(self) -> f64 {
         const STEPS: [f64; 18] = [
-            0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
+            0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0,
+            600.0, 1800.0, 3600.0,
         ];
         let wanted = self.end / 12.0;
-        STEPS.into_iter().find(|step| *step >= wanted).unwrap_or_else(|| (wanted / 3600.0).ceil() * 3600.0)
+        STEPS
+            .into_iter()
+            .find(|step| *step >= wanted)
+            .unwrap_or_else(|| (wanted / 3600.0).ceil() * 3600.0)
     }
 }
 
@@ -95,11 +103,25 @@ pub(super) enum Glyph {
 
 impl Shape {
     pub(super) fn bar(from: f64, to: f64, class: &'static str, title: String) -> Self {
-        Self { form: Form::Bar, from, to, class, text: String::new(), title }
+        Self {
+            form: Form::Bar,
+            from,
+            to,
+            class,
+            text: String::new(),
+            title,
+        }
     }
 
     pub(super) fn mark(at: f64, glyph: Glyph, class: &'static str, title: String) -> Self {
-        Self { form: Form::Mark(glyph), from: at, to: at, class, text: String::new(), title }
+        Self {
+            form: Form::Mark(glyph),
+            from: at,
+            to: at,
+            class,
+            text: String::new(),
+            title,
+        }
     }
 
     pub(super) fn form(self, form: Form) -> Self {
@@ -107,7 +129,10 @@ impl Shape {
     }
 
     pub(super) fn text(self, text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..self }
+        Self {
+            text: text.into(),
+            ..self
+        }
     }
 
     /// Left and right edge. The smallest bar can still be seen, the largest crowd is still a mark.
@@ -116,11 +141,11 @@ impl Shape {
         match self.form {
             Form::Mark(_) => (from - HALF, from + HALF),
             Form::Many(count) => {
-                let width = text_width(&crowd_text(count)) + 8.0;
-                (from - HALF, from - HALF + width.clamp(14.0, CROWD))
+                let width = text_width(&crowd_text(count)) + 6.0;
+                (from - HALF, from - HALF + width.clamp(15.0, CROWD))
             }
             _ => {
-                let width = (to - from).max(2.0);
+                let width = (to - from).max(2.5);
                 let from = from.min(RIGHT - width);
                 (from, from + width)
             }
@@ -136,9 +161,9 @@ pub(super) fn crowd_text(count: usize) -> String {
     }
 }
 
-/// About how wide a text is at the size of the picture's labels.
+/// About how wide a text is.
 pub(super) fn text_width(text: &str) -> f64 {
-    text.chars().count() as f64 * 6.0
+    text.chars().count() as f64 * LETTER
 }
 
 /// As much of a text as has room.
@@ -146,7 +171,7 @@ pub(super) fn fitting(text: &str, room: f64) -> String {
     if text_width(text) <= room {
         return text.to_owned();
     }
-    let most = (room / 6.0).floor().max(2.0) as usize - 1;
+    let most = (room / LETTER).floor().max(2.0) as usize - 1;
     text.chars().take(most).chain(['…']).collect()
 }
 
@@ -155,13 +180,23 @@ pub(super) fn pack(groups: Vec<Vec<Shape>>, scale: Scale) -> Vec<Row> {
     let mut rows: Vec<(Row, Vec<(f64, f64)>)> = Vec::new();
     for group in groups {
         let needs = room_of(&group, scale);
-        let free = |taken: &[(f64, f64)]| taken.iter().all(|known| needs.1 < known.0 || known.1 < needs.0);
+        let free = |taken: &[(f64, f64)]| {
+            taken
+                .iter()
+                .all(|known| needs.1 < known.0 || known.1 < needs.0)
+        };
         match rows.iter_mut().find(|(_, taken)| free(taken)) {
             Some((row, taken)) => {
                 row.shapes.extend(group);
                 taken.push(needs);
             }
-            None => rows.push((Row { label: String::new(), shapes: group }, vec![needs])),
+            None => rows.push((
+                Row {
+                    label: String::new(),
+                    shapes: group,
+                },
+                vec![needs],
+            )),
         }
     }
     rows.into_iter().map(|(row, _)| row).collect()
@@ -170,11 +205,15 @@ pub(super) fn pack(groups: Vec<Vec<Shape>>, scale: Scale) -> Vec<Row> {
 /// The room of shapes and their texts: right of them, or left where the picture ends.
 fn room_of(group: &[Shape], scale: Scale) -> (f64, f64) {
     let edges = group.iter().map(|shape| shape.extent(scale));
-    let (left, right) = edges.fold((f64::MAX, f64::MIN), |all, edge| (all.0.min(edge.0), all.1.max(edge.1)));
+    let (left, right) = edges.fold((f64::MAX, f64::MIN), |all, edge| {
+        (all.0.min(edge.0), all.1.max(edge.1))
+    });
     let text: f64 = group.iter().map(|shape| text_width(&shape.text)).sum();
     let inside = group.iter().any(|shape| {
         let (from, to) = shape.extent(scale);
-        shape.form == Form::Bar && !shape.text.is_empty() && text_width(&shape.text) + 8.0 <= to - from
+        shape.form == Form::Bar
+            && !shape.text.is_empty()
+            && text_width(&shape.text) + 8.0 <= to - from
     });
     match text {
         0.0 => (left, right + 6.0),
@@ -192,7 +231,10 @@ pub(super) fn gather(marks: Vec<Shape>, scale: Scale) -> Vec<Shape> {
         let distance = |mark: &Shape| scale.x(mark.from) - scale.x(first.from);
         let touched = rest.get(1).is_some_and(|next| distance(next) < 2.0 * HALF);
         let reach = if touched { CROWD } else { 0.0 };
-        let count = 1 + rest[1..].iter().take_while(|mark| distance(mark) < reach).count();
+        let count = 1 + rest[1..]
+            .iter()
+            .take_while(|mark| distance(mark) < reach)
+            .count();
         gathered.push(crowd(&rest[..count]));
         rest = &rest[count..];
     }
@@ -204,7 +246,11 @@ fn crowd(marks: &[Shape]) -> Shape {
         return one.clone();
     }
     let same = marks.iter().all(|mark| mark.class == marks[0].class);
-    let mut lines: Vec<String> = vec![format!("{} from {} on", marks.len(), words::seconds(marks[0].from))];
+    let mut lines: Vec<String> = vec![format!(
+        "{} from {} on",
+        marks.len(),
+        words::seconds(marks[0].from)
+    )];
     lines.extend(marks.iter().take(TOLD).map(|mark| mark.title.clone()));
     if marks.len() > TOLD {
         lines.push(format!("… and {} more", marks.len() - TOLD));
@@ -238,8 +284,13 @@ mod tests {
     #[test]
     fn what_overlaps_gets_another_row() {
         let scale = Scale { end: 100.0 };
-        let bar = |from, to| vec![Shape::bar(from, to, "x", String::new()).text("a label of some length")];
-        assert_eq!(pack(vec![bar(0.0, 1.0), bar(50.0, 51.0), bar(2.0, 3.0)], scale).len(), 2);
+        let bar = |from, to| {
+            vec![Shape::bar(from, to, "x", String::new()).text("a label of some length")]
+        };
+        assert_eq!(
+            pack(vec![bar(0.0, 1.0), bar(50.0, 51.0), bar(2.0, 3.0)], scale).len(),
+            2
+        );
     }
 
     #[test]
@@ -254,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut() {
-        assert_eq!(fitting("abcdefghij", 36.0), "abcde…");
+        assert_eq!(fitting("abcdefghij", 39.0), "abcde…");
         assert_eq!(fitting("abc", 36.0), "abc");
     }
 }
