@@ -2,6 +2,7 @@
 //! 3 the harness' own error, 130 interrupted.
 
 mod check;
+mod doctor;
 mod explain;
 mod list;
 mod run;
@@ -62,6 +63,8 @@ enum Command {
     Check(check::CheckCommand),
     /// Get, list, export and verify Kubernetes' executables.
     Components(ComponentsCommand),
+    /// Look whether this machine can run clusters, and say what to do where it can't.
+    Doctor(doctor::DoctorCommand),
     /// Remove what killed runs left behind.
     Gc,
     /// Print the JSON Schema of scenario files, for editors.
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
                 .map(|()| PASS)
                 .map_err(Failure::error)
         }
+        Command::Doctor(command) => doctor::run(&command),
         Command::Gc => gc(),
         Command::Explain(command) => explain::run(&command),
         Command::Schema => schema(),
@@ -157,14 +161,24 @@ fn completions(shell: clap_complete::Shell) -> Result<u8, Failure> {
 }
 
 fn gc() -> Result<u8, Failure> {
-    let removed = crate::cluster::local::sweep().map_err(Failure::error)?;
+    use crate::components::{Options, Store};
+    use std::fmt::Write;
+
+    let mut removed = crate::cluster::local::sweep().map_err(Failure::error)?;
+    let options = Options::from_env().map_err(Failure::usage)?;
+    removed.extend(Store::new(&options.cache).remove_stale());
+    let ports = crate::cluster::local::sweep_ports().map_err(Failure::error)?;
+    let mut text = String::new();
     for path in &removed {
-        println!("removed {}", path.display());
+        let _ = writeln!(text, "removed {}", path.display());
     }
-    if removed.is_empty() {
-        println!("nothing was left behind");
+    if ports > 0 {
+        let _ = writeln!(text, "removed {ports} lock files of ports");
     }
-    Ok(PASS)
+    if text.is_empty() {
+        text = "nothing was left behind\n".into();
+    }
+    print(&text)
 }
 
 fn init_tracing() {
