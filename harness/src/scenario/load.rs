@@ -392,6 +392,9 @@ impl Lint<'_> {
                 }
             }
             Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick) => {
+                if let Some(identity) = &pick.by {
+                    self.identity(identity, at);
+                }
                 if pick.node.is_none() && pick.submitted.is_none() {
                     self.error(
                         at.0,
