@@ -68,12 +68,21 @@ impl Evidence {
         at.duration_since(self.start()).as_secs_f64()
     }
 
-    /// The first line of a step as it stands in the file, without its dash.
-    pub(super) fn step_line(&self, index: usize) -> Option<&str> {
+    /// The beginning of a step as it stands in the file, on one line, without its dash.
+    pub(super) fn step_line(&self, index: usize) -> Option<String> {
         let scenario = self.scenario.as_ref()?;
         let line = usize::try_from(scenario.steps.get(index)?.referenced.line()).ok()?;
-        let text = scenario.text.lines().nth(line.checked_sub(1)?)?.trim();
-        Some(text.strip_prefix("- ").unwrap_or(text))
+        let mut lines = scenario
+            .text
+            .lines()
+            .skip(line.checked_sub(1)?)
+            .map(str::trim);
+        let first = lines.next()?;
+        let first = first.strip_prefix("- ").unwrap_or(first);
+        match lines.next() {
+            Some(second) if first.ends_with(':') => Some(format!("{first} {second}")),
+            _ => Some(first.to_owned()),
+        }
     }
 
     /// The stimulus from which an expectation counts: the last one above it.

@@ -215,7 +215,7 @@ impl<'a> Failed<'a> {
         format!(
             " (from {} on, after `{}`)",
             words::seconds(from as f64 / 1e6),
-            words::clean(line)
+            words::clean(&line)
         )
     }
 

@@ -12,6 +12,7 @@ use super::overview::{headline, ids, targets, unsupported};
 use super::{Evidence, ReportError, RunResult, ScenarioResult, timeline, words};
 use crate::check::{ExpectationVerdict, Mismatch, Outcome};
 use crate::history::What;
+use crate::history::event::Phase;
 use crate::scenario::requirements;
 
 /// More rows than this make no list of events readable.
@@ -113,6 +114,8 @@ struct Line<'a> {
     outcome: Option<&'static str>,
     /// What is said of it.
     note: String,
+    /// What was seen of a stimulus' effect.
+    proof: String,
 }
 
 #[derive(Serialize)]
@@ -349,6 +352,7 @@ fn lines<'a>(result: &ScenarioResult, evidence: &'a Evidence) -> Vec<Line<'a>> {
             text,
             outcome: None,
             note: String::new(),
+            proof: String::new(),
         })
         .collect();
     for (index, step) in scenario.steps.iter().enumerate() {
@@ -361,14 +365,17 @@ fn lines<'a>(result: &ScenarioResult, evidence: &'a Evidence) -> Vec<Line<'a>> {
             .expectations
             .iter()
             .find(|verdict| verdict.step == index);
-        let (outcome, note) = match verdict {
+        let (outcome, note, proof) = match verdict {
             Some(verdict) => of_expectation(evidence, verdict),
-            None if step.value.is_judged() => {
-                (Some("unsupported"), "not for these versions".to_owned())
-            }
+            None if step.value.is_judged() => (
+                Some("unsupported"),
+                "not applicable".into(),
+                "it is about other versions".into(),
+            ),
             None => of_stimulus(evidence, index),
         };
         line.outcome = outcome;
+        line.proof = proof;
         line.note = note;
     }
     lines
@@ -377,54 +384,51 @@ fn lines<'a>(result: &ScenarioResult, evidence: &'a Evidence) -> Vec<Line<'a>> {
 fn of_expectation(
     evidence: &Evidence,
     verdict: &ExpectationVerdict,
-) -> (Option<&'static str>, String) {
-    let Some(outcome) = verdict.outcome else {
-        return (Some("undecided"), "not decided".to_owned());
+) -> (Option<&'static str>, String, String) {
+    let Some(outcome) = verdict.outcome.map(words::outcome) else {
+        return (Some("undecided"), "not decided".into(), String::new());
     };
-    let at = verdict
-        .events
-        .last()
-        .and_then(|seq| evidence.event(*seq))
-        .or_else(|| evidence.deadline(verdict.step));
+    let event = verdict.events.last().and_then(|seq| evidence.event(*seq));
+    let at = event.or_else(|| evidence.deadline(verdict.step));
     let note = at.map(|event| {
         format!(
-            "{} at {}",
-            words::outcome(outcome),
+            "{outcome} at {}",
             words::seconds(evidence.seconds(event.at))
         )
     });
+    let proof = event.map(|event| words::event(&event.what));
     (
-        Some(words::outcome(outcome)),
-        note.unwrap_or_else(|| words::outcome(outcome).to_owned()),
+        Some(outcome),
+        note.unwrap_or_else(|| outcome.into()),
+        proof.unwrap_or_default(),
     )
 }
 
-fn of_stimulus(evidence: &Evidence, index: usize) -> (Option<&'static str>, String) {
-    use crate::history::event::Phase;
+/// Outcome, note and proof.
+fn of_stimulus(evidence: &Evidence, index: usize) -> (Option<&'static str>, String, String) {
     let last = evidence
         .events
         .iter()
         .rev()
         .find_map(|event| match &event.what {
             What::Step(step) if step.index == index => {
-                Some((&step.phase, evidence.seconds(event.at)))
+                Some((&step.phase, words::seconds(evidence.seconds(event.at))))
             }
             _ => None,
         });
     match last {
         Some((Phase::Done { proof, .. }, at)) => (
             Some("stimulus"),
-            format!("done at {}: {}", words::seconds(at), words::clean(proof)),
+            format!("done at {at}"),
+            words::clean(proof),
         ),
-        Some((Phase::Failed { .. }, at)) => (
+        Some((Phase::Failed { error }, at)) => (
             Some("error"),
-            format!("could not be done, at {}", words::seconds(at)),
+            format!("failed at {at}"),
+            words::clean(error),
         ),
-        Some((Phase::Begin, at)) => (
-            Some("error"),
-            format!("begun at {}, not ended", words::seconds(at)),
-        ),
-        None => (Some("undecided"), "not reached".to_owned()),
+        Some((Phase::Begin, at)) => (Some("error"), format!("begun at {at}"), String::new()),
+        None => (Some("undecided"), "not reached".into(), String::new()),
     }
 }
 

@@ -10,6 +10,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::paint::{Paint, colours_wanted};
 use super::{ScenarioResult, terminal};
 
+/// Columns of ids and targets; what is longer pushes the rest aside.
+const WIDTHS: (usize, usize) = (44, 15);
+
 /// Shows on stderr which scenarios run, and what each waits for. Cheap to clone; all clones show the same.
 #[derive(Clone, Debug)]
 pub struct LiveProgress {
@@ -85,17 +88,21 @@ impl LiveProgress {
         let Some(running) = running.get(&key(id, target)) else {
             return;
         };
-        *lock(&running.waits) = Wait {
+        let wait = Wait {
             what: format!("waits for {what}"),
             until: Instant::now().checked_add(until),
         };
-        self.line(
-            &format!(
-                "{id} on {target} waits for {what}, {} s left",
-                until.as_secs()
-            ),
-            false,
-        );
+        let before = std::mem::replace(&mut *lock(&running.waits), wait);
+        // called again for the same thing, it has nothing new for a log
+        if before.what != format!("waits for {what}") {
+            self.line(
+                &format!(
+                    "{id} on {target} waits for {what}, {} s left",
+                    until.as_secs()
+                ),
+                false,
+            );
+        }
     }
 
     /// It is over.
@@ -103,7 +110,7 @@ impl LiveProgress {
         if let Some(running) = lock(&self.running).remove(&key(&result.id, &result.target)) {
             running.bar.finish_and_clear();
         }
-        self.line(&terminal::line(result, (0, 0), self.paint), true);
+        self.line(&terminal::line(result, WIDTHS, self.paint), true);
     }
 
     /// Says a line; above the bars only where it stays true.

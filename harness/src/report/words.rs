@@ -38,6 +38,7 @@ pub(super) fn is_red(outcome: Outcome) -> bool {
 /// A moment or a short time in seconds, as exact as its size calls for.
 pub(super) fn seconds(seconds: f64) -> String {
     match seconds.abs() {
+        size if size < 0.00995 => format!("{:.1} ms", seconds * 1000.0),
         size if size < 0.0995 => format!("{:.0} ms", seconds * 1000.0),
         size if size < 9.995 => format!("{seconds:.2} s"),
         size if size < 99.95 => format!("{seconds:.1} s"),
@@ -362,7 +363,7 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case(0.0004, "0 ms")]
+    #[case(0.0004, "0.4 ms")]
     #[case(0.042, "42 ms")]
     #[case(0.0999, "0.10 s")]
     #[case(3.2141, "3.21 s")]

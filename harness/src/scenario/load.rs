@@ -391,17 +391,14 @@ impl Lint<'_> {
                     self.token(token, at);
                 }
             }
-            Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick) => {
-                if pick.node.is_none() && pick.submitted.is_none() {
-                    self.error(
-                        at.0,
-                        at.1,
-                        format!(
-                            "`{}` which CSR? Name a `node`, or a `submitted` one",
-                            step.word()
-                        ),
-                    );
-                }
+            Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick)
+                if pick.node.is_none() && pick.submitted.is_none() =>
+            {
+                let message = format!(
+                    "`{}` which CSR? Name a `node`, or a `submitted` one",
+                    step.word()
+                );
+                self.error(at.0, at.1, message);
             }
             Step::CreateToken(name) | Step::DeleteToken(name) | Step::ExpireToken(name) => {
                 self.token(&name.token, at);

@@ -32,6 +32,7 @@ pub(super) fn lifetimes(evidence: &Evidence, scale: Scale) -> Lane {
             label: issued.name.clone(),
             shapes: lifetime(
                 evidence,
+                scale,
                 issued,
                 uses.get(issued.certificate.sha256.as_str()),
             ),
@@ -95,6 +96,7 @@ fn name(csr: &CsrEvent, number: usize) -> String {
 
 fn lifetime(
     evidence: &Evidence,
+    scale: Scale,
     issued: &Issued<'_>,
     uses: Option<&Vec<(f64, f64)>>,
 ) -> Vec<Shape> {
@@ -123,7 +125,8 @@ fn lifetime(
         Shape::bar(from, issued.at, "backdated", title.clone()),
         Shape::bar(issued.at, to, "life", title).text(text),
     ];
-    if let Some((early, late)) = window(evidence, certificate) {
+    let due = window(evidence, certificate);
+    if let Some((early, late)) = due.filter(|(early, late)| *early < scale.end && *late > 0.0) {
         let title = format!(
             "70 % to 90 % of its life: renewal is due from {} to {}",
             words::seconds(early),

@@ -1,6 +1,6 @@
 //! The lanes of what is done, expected and seen, certificates apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::shape::{Glyph, Lane, Row, Scale, Shape, gather, pack};
 use crate::check::ExpectationVerdict;
@@ -78,8 +78,8 @@ fn stimulus(
     class: &'static str,
     title: String,
 ) -> Vec<Shape> {
-    let line = evidence.step_line(index).unwrap_or(word);
-    let text: String = words::clean(line).replace(['{', '}'], "");
+    let line = evidence.step_line(index).unwrap_or_else(|| word.to_owned());
+    let text: String = words::clean(&line).replace(['{', '}'], "");
     let text = match text.char_indices().nth(STEP_TEXT) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,
@@ -174,66 +174,48 @@ pub(super) fn recorders(evidence: &Evidence, scale: Scale) -> Lane {
     }
 }
 
-/// Kubelets, and what else was started or ended more than once.
+/// Kubelets, and components that ended while the scenario went on.
 pub(super) fn processes(evidence: &Evidence, scale: Scale) -> Lane {
-    let mut rows: BTreeMap<(bool, String), (Vec<Shape>, usize)> = BTreeMap::new();
+    let is_step = |event: &&Event| matches!(event.what, What::Step(_));
+    let last_step = evidence
+        .events
+        .iter()
+        .rfind(is_step)
+        .map_or(0, |event| event.seq);
+    let mut rows: BTreeMap<(bool, String), Vec<Shape>> = BTreeMap::new();
+    let mut shown: BTreeSet<(bool, String)> = BTreeSet::new();
     for event in &evidence.events {
         let What::Process(process) = &event.what else {
             continue;
         };
         let now = evidence.seconds(event.at);
-        let name = match &process.node {
-            Some(node) => format!("{} {node}", process.component),
-            None => process.component.clone(),
+        let key = match &process.node {
+            Some(node) => (false, format!("{} {node}", process.component)),
+            None => (true, process.component.clone()),
         };
-        let (shapes, changes) = rows.entry((process.node.is_none(), name)).or_default();
-        *changes += 1;
-        match &process.state {
-            ProcessState::Started => {
-                let title = format!(
-                    "{} from {} on",
-                    words::event(&event.what),
-                    words::seconds(now)
-                );
-                shapes.push(
-                    Shape::bar(now, f64::INFINITY, "running", title)
-                        .text(format!("pid {}", process.pid)),
-                );
+        let ended_by_itself = matches!(process.state, ProcessState::Exited { asked: false, .. });
+        let is_end = process.state != ProcessState::Started;
+        if process.node.is_some() || ended_by_itself || is_end && event.seq < last_step {
+            shown.insert(key.clone());
+        }
+        let shapes = rows.entry(key).or_default();
+        if is_end {
+            if let Some(bar) = shapes.last_mut() {
+                bar.to = now;
             }
-            ended @ ProcessState::Exited { asked, .. } => {
-                if let Some(bar) = shapes.iter_mut().rev().find(|shape| shape.to.is_infinite()) {
-                    bar.to = now;
-                }
-                let class = if *asked { "neutral" } else { "fail" };
-                shapes.push(
-                    Shape::mark(now, Glyph::Cross, class, tooltip(evidence, event))
-                        .text(words::process_state(ended)),
-                );
-            }
+            let class = if ended_by_itself { "fail" } else { "neutral" };
+            let mark = Shape::mark(now, Glyph::Cross, class, tooltip(evidence, event));
+            shapes.push(mark.text(words::process_state(&process.state)));
+        } else {
+            let bar = Shape::bar(now, scale.end, "running", tooltip(evidence, event));
+            shapes.push(bar.text(format!("pid {}", process.pid)));
         }
     }
-    let shown = |((is_component, _), (_, changes)): &(&(bool, String), &(Vec<Shape>, usize))| {
-        !is_component || *changes > 1
-    };
-    let row = |((_, label), (shapes, _)): (&(bool, String), &(Vec<Shape>, usize))| Row {
-        label: label.clone(),
-        shapes: shapes
-            .iter()
-            .cloned()
-            .map(|shape| until(shape, scale))
-            .collect(),
-    };
+    rows.retain(|key, _| shown.contains(key));
+    let row = |((_, label), shapes)| Row { label, shapes };
     Lane {
         title: "Processes",
-        rows: rows.iter().filter(shown).map(row).take(MOST_ROWS).collect(),
-    }
-}
-
-/// Ends at the picture's edge what has not ended.
-fn until(shape: Shape, scale: Scale) -> Shape {
-    Shape {
-        to: shape.to.min(scale.end),
-        ..shape
+        rows: rows.into_iter().map(row).take(MOST_ROWS).collect(),
     }
 }
 
@@ -445,45 +427,58 @@ pub(super) fn connections(evidence: &Evidence, scale: Scale) -> Lane {
     for ((node, _), bar) in open {
         nodes.entry(node).or_default().push(bar);
     }
-    let mut rows = Vec::new();
-    for (node, mut shapes) in nodes {
-        shapes.sort_by(|a, b| a.from.total_cmp(&b.from));
-        // more shapes than this never fit into the rows, so they are not even tried
-        let few = shapes.len() <= 40 * MOST_ROWS;
-        let packed = if few {
-            pack(
-                shapes.iter().cloned().map(|shape| vec![shape]).collect(),
-                scale,
-            )
-        } else {
-            Vec::new()
-        };
-        if few && packed.len() <= MOST_ROWS / 2 {
-            let label = |index: usize| {
-                if index == 0 {
-                    node.to_owned()
-                } else {
-                    " ".to_owned()
-                }
-            };
-            rows.extend(packed.into_iter().enumerate().map(|(index, row)| Row {
-                label: label(index),
-                ..row
-            }));
-        } else {
-            let opened = shapes
-                .into_iter()
-                .map(|shape| Shape::mark(shape.from, Glyph::Circle, shape.class, shape.title))
-                .collect();
-            rows.push(Row {
-                label: format!("{node}: opened"),
-                shapes: gather(opened, scale),
-            });
-        }
-    }
+    let rows = nodes
+        .into_iter()
+        .flat_map(|(node, shapes)| connection_rows(node, shapes, scale));
     Lane {
         title: "Connections",
-        rows,
+        rows: rows.collect(),
+    }
+}
+
+/// A bar for each connection, where there is room; else the short ones are counted.
+fn connection_rows(node: &str, mut shapes: Vec<Shape>, scale: Scale) -> Vec<Row> {
+    const BARS: usize = 5;
+    shapes.sort_by(|a, b| a.from.total_cmp(&b.from));
+    for shortest in [0.0, 0.03, 0.2] {
+        let is_bar = |shape: &Shape| shape.to - shape.from >= shortest * scale.end;
+        let (bars, short): (Vec<Shape>, Vec<Shape>) = shapes.iter().cloned().partition(is_bar);
+        // more than this fit in no case, and trying takes long
+        if bars.len() > 40 * BARS {
+            continue;
+        }
+        let mut rows = pack(bars.into_iter().map(|bar| vec![bar]).collect(), scale);
+        if rows.len() > BARS {
+            continue;
+        }
+        for (index, row) in rows.iter_mut().enumerate() {
+            row.label = if index == 0 {
+                node.to_owned()
+            } else {
+                " ".to_owned()
+            };
+        }
+        if !short.is_empty() {
+            rows.push(opened(
+                format!("{node}: {} short", short.len()),
+                short,
+                scale,
+            ));
+        }
+        return rows;
+    }
+    vec![opened(
+        format!("{node}: {} opened", shapes.len()),
+        shapes,
+        scale,
+    )]
+}
+
+fn opened(label: String, shapes: Vec<Shape>, scale: Scale) -> Row {
+    let mark = |shape: Shape| Shape::mark(shape.from, Glyph::Circle, shape.class, shape.title);
+    Row {
+        label,
+        shapes: gather(shapes.into_iter().map(mark).collect(), scale),
     }
 }
 

@@ -72,7 +72,7 @@ mod tests {
             "client 1 of n1",
             "70 % to 90 %",
             "in use",
-            "no link for 1 ms",
+            "no link for 1.0 ms",
             "issued after 0.20 s",
             "presents",
             "Ready True",
