@@ -329,7 +329,7 @@ pub enum Step {
     /// Let a bootstrap token's Secret expire now.
     ExpireToken(TokenName),
     /// Create a CSR as somebody.
-    Submit(Submit),
+    Submit(Box<Submit>),
     /// Send a GET request to the API server as somebody.
     Get(Get),
     /// Change a file of a kubelet that is its own business.
