@@ -36,6 +36,9 @@ pub struct Csr {
     /// `spec.username`.
     #[serde(default)]
     pub requestor: Option<String>,
+    /// `spec.uid`; `none` when the requestor has none.
+    #[serde(default)]
+    pub uid: Option<String>,
     /// `spec.groups`, whatever the order.
     #[serde(default)]
     pub groups: Option<Vec<String>>,
@@ -143,6 +146,11 @@ impl Matcher for Csr {
         compare
             .text("signerName", self.signer_name.as_deref(), Some(&csr.signer_name))
             .text("requestor", self.requestor.as_deref(), Some(&csr.username))
+            .text(
+                "uid",
+                self.uid.as_deref(),
+                Some(csr.user_uid.as_str()).filter(|uid| !uid.is_empty()),
+            )
             .set("groups", self.groups.as_deref(), &csr.groups)
             .set("dns", self.dns.as_deref(), &csr.request.dns)
             .text("reason", self.reason.as_deref(), condition.map(|condition| condition.reason.as_str()))

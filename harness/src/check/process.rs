@@ -64,8 +64,8 @@ impl Matcher for Process {
             compare.holds("code", *code == Some(expected), expected, &found);
         }
         compare.same("starts", self.starts.as_ref(), &now.starts);
-        let over = self.is == Running::Running && exited || self.is == Running::Exited && exited;
-        if over { compare.or_wrong() } else { compare.or_near() }
+        // What exited by itself does not come back by itself.
+        if exited { compare.or_wrong() } else { compare.or_near() }
     }
 
     fn nodes(&self) -> Vec<&str> {

@@ -392,6 +392,9 @@ impl Lint<'_> {
                 }
             }
             Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick) => {
+                if let Some(identity) = &pick.by {
+                    self.identity(identity, at);
+                }
                 if pick.node.is_none() && pick.submitted.is_none() {
                     self.error(
                         at.0,
@@ -422,6 +425,7 @@ impl Lint<'_> {
             }
             Step::Cut(cut) => self.node(&cut.node, at),
             Step::Mend(mend) => self.node(&mend.node, at),
+            Step::WaitExpiry(expiry) => self.node(&expiry.node, at),
             _ => {}
         }
     }
