@@ -60,6 +60,27 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// A cluster with nodes and nothing to happen in it.
+    pub fn of_cluster(id: &str, cluster: Cluster, nodes: Vec<Node>) -> Self {
+        Self {
+            id: id.to_owned(),
+            title: String::new(),
+            why: String::new(),
+            requirements: Vec::new(),
+            level: Level::default(),
+            profile: Profile::default(),
+            tags: Vec::new(),
+            kubernetes: None,
+            kubelet: None,
+            cluster,
+            tokens: load::ready_tokens(),
+            nodes,
+            steps: Vec::new(),
+            file: String::new(),
+            text: String::new(),
+        }
+    }
+
     /// The step that carries this name.
     pub fn step_named(&self, name: &str) -> Option<usize> {
         self.steps.iter().position(|step| match &step.value {

@@ -161,17 +161,23 @@ pub enum SigningDuration {
     Length(SignedDuration),
 }
 
+impl std::str::FromStr for SigningDuration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "quick" => Ok(Self::Quick),
+            other => other.parse().map(Self::Length).map_err(|error| {
+                format!("`{other}` is neither `quick` nor a duration like `3m` ({error})")
+            }),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for SigningDuration {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.as_str() {
-            "quick" => Ok(Self::Quick),
-            other => other.parse().map(Self::Length).map_err(|error| {
-                serde::de::Error::custom(format!(
-                    "`{other}` is neither `quick` nor a duration like `3m` ({error})"
-                ))
-            }),
-        }
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
