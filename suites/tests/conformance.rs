@@ -128,7 +128,7 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
     if result.verdict.outcome == Outcome::Pass {
         return Ok(());
     }
-    let text = failure::text(scenario, &result, &environment.out, false);
+    let text = failure::text(&result, &Evidence::read(&environment.out, &result), false);
     // nextest takes the message of its JUnit report from a line that begins so.
     eprintln!(
         "Error: {} {}",

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Role, rules::Rules};
 use crate::components::Version;
 use crate::history::event::{
-    Answer, Begin, Change, ConnectionState, CsrEvent, Event, FileEvent, FileFacts, FileOp,
-    KubeletFacts, NodeEvent, Phase, Presented, ProcessState, Recorder, RecorderState, What,
+    Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, NodeEvent,
+    Phase, Presented, ProcessState, Recorder, RecorderState, What,
 };
 use crate::history::facts::CertificateFacts;
 
@@ -31,8 +31,6 @@ pub struct State {
     pub presented: BTreeMap<String, Presented>,
     /// Processes, by component and node.
     pub processes: BTreeMap<(String, Option<String>), ProcessNow>,
-    /// Open connections by node and id, with the time of their opening.
-    pub connections: BTreeMap<(String, u64), Timestamp>,
     /// Nodes.
     pub nodes: BTreeMap<String, NodeEvent>,
     /// Metrics by component, node, and `name{labels}`.
@@ -124,17 +122,6 @@ impl State {
                 };
                 self.processes.insert(key, now);
             }
-            What::Connection(connection) => {
-                let key = (connection.node.clone(), connection.id);
-                match connection.state {
-                    ConnectionState::Opened => {
-                        self.connections.insert(key, event.at);
-                    }
-                    ConnectionState::Closed { .. } | ConnectionState::Refused => {
-                        self.connections.remove(&key);
-                    }
-                }
-            }
             What::Metrics(metrics) => {
                 self.metrics
                     .entry((metrics.component.clone(), metrics.node.clone()))
@@ -144,7 +131,7 @@ impl State {
             What::Node(node) => {
                 self.nodes.insert(node.node.clone(), node.clone());
             }
-            What::Deadline(_) | What::Request(_) | What::Log(_) => {}
+            What::Deadline(_) | What::Request(_) | What::Connection(_) | What::Log(_) => {}
         }
     }
 

@@ -80,7 +80,7 @@ fn count(errors: usize) -> String {
 
 /// Check scenario files without running anything.
 #[derive(Clone, Debug, Args)]
-pub struct LintCommand {
+pub(super) struct LintCommand {
     /// YAML files, or folders of them.
     #[arg(value_name = "PATH", default_value = "scenarios")]
     paths: Vec<PathBuf>,

@@ -3,6 +3,7 @@
 
 mod ca;
 mod csr;
+mod expiry;
 mod file;
 mod link;
 mod process;
@@ -101,6 +102,7 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::File(change) => file::change(change, stage).await,
         Step::Cut(cut) => link::cut(cut, stage).await,
         Step::Mend(mend) => link::mend(&mend.node, stage).await,
+        Step::WaitExpiry(expiry) => expiry::wait(expiry, stage).await,
         Step::ReplaceCa(replace) => ca::replace(replace, stage).await,
         Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing(
             "an expectation is judged, not done".into(),

@@ -39,22 +39,27 @@ pub const WORDS: &[&str] = &[
     "signal received",
 ];
 
-/// A line with one of these is not, though it has one of the [`WORDS`]: flags and configuration that are printed at the
-/// start, informers that come up, each HTTP request at `-v=6` and more.
+/// A line with one of these is not, though it has one of the [`WORDS`]: flags and API groups that are printed at the
+/// start, informers that come and go, each HTTP request at `-v=6` and more.
 pub const NOISE: &[&str] = &[
+    "adding groupversion",
+    "admission controller(s)",
     "caches are synced",
     "caches populated",
     "container_log_manager.go",
     "controller is disabled",
     "event occurred",
+    "exiting watch because",
     "feature gate",
     "flag: --",
     "listing and watching",
     "requestheader",
     "round_trippers.go",
+    "skipping api ",
     "starting reflector",
     "stopping reflector",
     "waiting for caches to sync",
+    "watch close",
 ];
 
 /// Records the lines of a component's log as it grows, scrubbed of secrets and cut to 1,000 characters, at the moment of

@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod node;
 pub mod presented;
 mod sink;
+mod snapshot;
 mod tail;
 mod tls;
 mod watch;

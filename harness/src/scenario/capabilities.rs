@@ -39,6 +39,7 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
             {
                 need(Capability::RestartControlPlane, "restart the control plane");
             }
+            Step::WaitExpiry(_) => need(Capability::NodeFiles, "show a kubelet's files"),
             Step::File(_) => need(Capability::NodeFiles, "change a kubelet's files"),
             Step::Cut(_) | Step::Mend(_) => need(
                 Capability::Link,

@@ -425,6 +425,7 @@ impl Lint<'_> {
             }
             Step::Cut(cut) => self.node(&cut.node, at),
             Step::Mend(mend) => self.node(&mend.node, at),
+            Step::WaitExpiry(expiry) => self.node(&expiry.node, at),
             _ => {}
         }
     }

@@ -1,16 +1,19 @@
 //! Scenarios: the YAML model, the strict loader, the catalogue's requirements, and selection. No IO here but reading files.
 
 mod capabilities;
+mod describe;
 mod diagnostic;
 mod load;
 mod model;
 pub mod requirements;
+pub mod schema;
 mod select;
 pub mod stimulus;
 
 use serde_saphyr::Spanned;
 
 pub use capabilities::requirements_of;
+pub use describe::{StepWords, describe, differing_settings};
 pub use diagnostic::Diagnostic;
 pub use load::{Library, load_text};
 pub use model::{
@@ -62,6 +65,17 @@ impl Scenario {
         self.steps.iter().position(|step| match &step.value {
             Step::Expect(expect) => expect.name.as_deref() == Some(name),
             _ => false,
+        })
+    }
+
+    /// Whether a step has this stimulus, or expects something of this kind.
+    pub fn uses(&self, word: &str, is_kind: bool) -> bool {
+        self.steps.iter().any(|step| match &step.value {
+            Step::Expect(expect) => {
+                is_kind && expect.matchers().iter().any(|(kind, _)| *kind == word)
+            }
+            Step::Never(never) => is_kind && never.matchers().iter().any(|(kind, _)| *kind == word),
+            stimulus => !is_kind && stimulus.word() == word,
         })
     }
 

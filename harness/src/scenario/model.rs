@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::stimulus::{
-    Bind, ClusterRole, CsrPick, Cut, FileChange, Get, NodeName, Process, ReplaceCa, Submit,
+    Bind, ClusterRole, CsrPick, Cut, Expiry, FileChange, Get, NodeName, Process, ReplaceCa, Submit,
     TokenName, Unbind,
 };
 use crate::check::{Expectation, Never};
@@ -329,7 +329,7 @@ pub enum Step {
     /// Let a bootstrap token's Secret expire now.
     ExpireToken(TokenName),
     /// Create a CSR as somebody.
-    Submit(Submit),
+    Submit(Box<Submit>),
     /// Send a GET request to the API server as somebody.
     Get(Get),
     /// Change a file of a kubelet that is its own business.
@@ -338,6 +338,8 @@ pub enum Step {
     Cut(Cut),
     /// Mend the link.
     Mend(NodeName),
+    /// Wait until the certificate that a node holds on disk has expired.
+    WaitExpiry(Expiry),
     /// Give the signer another CA, and the API server the bundle of both.
     ReplaceCa(ReplaceCa),
     /// Something must follow, in time.
@@ -368,6 +370,7 @@ impl Step {
             Self::File(_) => "file",
             Self::Cut(_) => "cut",
             Self::Mend(_) => "mend",
+            Self::WaitExpiry(_) => "waitExpiry",
             Self::ReplaceCa(_) => "replaceCa",
             Self::Expect(_) => "expect",
             Self::Never(_) => "never",

@@ -291,6 +291,16 @@ pub enum CutKind {
     Silence,
 }
 
+/// A certificate whose end is waited for.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expiry {
+    /// The node.
+    pub node: String,
+    /// Which of its certificates; the one behind the link when the step begins.
+    pub role: Role,
+}
+
 /// Another CA for the signer.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

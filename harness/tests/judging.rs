@@ -1,0 +1,411 @@
+//! Every check has been seen failing: a history recorded on Kubernetes 1.37.2 is judged as it is, and then with one
+//! thing changed at a time.
+
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use rstest::rstest;
+use serde_json::{Value, json};
+use tlsboot::check::{KINDS, Outcome, Verdict, judge_all};
+use tlsboot::history::{Event, parse};
+use tlsboot::scenario::{Scenario, load_text};
+
+fn read(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/all-kinds")
+        .join(name);
+    fs::read_to_string(path).unwrap()
+}
+
+fn scenario() -> Scenario {
+    load_text("scenario.yaml", &read("scenario.yaml")).unwrap()
+}
+
+fn history() -> Vec<Event> {
+    parse(&read("history.jsonl")).unwrap()
+}
+
+/// Judges the history after a change of its events, as JSON.
+fn judge_changed(change: impl Fn(&mut Vec<Value>)) -> Verdict {
+    let mut events: Vec<Value> = read("history.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    change(&mut events);
+    let text: String = events
+        .into_iter()
+        .enumerate()
+        .map(|(seq, mut event)| {
+            event["seq"] = json!(seq);
+            format!("{event}\n")
+        })
+        .collect();
+    judge_all(&scenario(), parse(&text).unwrap())
+}
+
+/// Sets a field in every event of a kind, where it exists.
+fn set(kind: &str, pointer: &str, value: &Value, events: &mut [Value]) {
+    let mut hits = 0;
+    for event in events
+        .iter_mut()
+        .filter_map(|event| event["what"].get_mut(kind))
+    {
+        if let Some(field) = event.pointer_mut(pointer) {
+            *field = value.clone();
+            hits += 1;
+        }
+    }
+    assert!(
+        hits > 0,
+        "no event {kind} has {pointer}: the mutation has no effect"
+    );
+}
+
+/// The expectation of this kind that is red, and the fields in which it differs.
+fn red(verdict: &Verdict) -> (String, Vec<String>) {
+    let red = verdict
+        .expectations
+        .iter()
+        .find(|expectation| matches!(expectation.outcome, Some(Outcome::Fail | Outcome::Hang)));
+    let red = red.unwrap_or_else(|| panic!("nothing is red: {verdict:#?}"));
+    let fields = red
+        .closest
+        .iter()
+        .flat_map(|closest| &closest.mismatches)
+        .map(|mismatch| mismatch.field.clone());
+    (red.kind.clone(), fields.collect())
+}
+
+#[test]
+fn the_recorded_history_passes_and_has_every_kind() {
+    let verdict = judge_all(&scenario(), history());
+    assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}");
+    for kind in KINDS {
+        assert!(
+            verdict
+                .expectations
+                .iter()
+                .any(|expectation| expectation.kind == *kind),
+            "no expectation of the kind {kind}"
+        );
+    }
+}
+
+/// What each kind looks at. Without these events it must not pass.
+#[rstest]
+#[case("request", "request")]
+#[case("csr", "csr")]
+#[case("file", "file")]
+#[case("presented", "presented")]
+#[case("process", "process")]
+#[case("connection", "connections")]
+#[case("metrics", "metric")]
+#[case("node", "node")]
+#[case("log", "log")]
+fn without_its_events_nothing_passes(#[case] event: &str, #[case] expectation: &str) {
+    let verdict = judge_changed(|events| events.retain(|known| known["what"].get(event).is_none()));
+    assert_ne!(verdict.outcome, Outcome::Pass);
+    let of_kind = verdict
+        .expectations
+        .iter()
+        .filter(|verdict| verdict.kind == expectation && !verdict.never);
+    for verdict in of_kind {
+        assert_ne!(
+            verdict.outcome,
+            Some(Outcome::Pass),
+            "line {}",
+            verdict.line
+        );
+    }
+}
+
+#[rstest]
+#[case("csr")]
+#[case("audit")]
+#[case("files")]
+#[case("presented")]
+#[case("process")]
+#[case("link")]
+#[case("metrics")]
+#[case("node")]
+#[case("log")]
+fn a_recorder_that_lost_events_or_never_started_is_an_error(#[case] recorder: &str) {
+    let gap = json!({"at": "2026-11-24T00:00:00Z", "seen": "2026-11-24T00:00:00Z", "mono": 1, "seq": 0,
+        "what": {"recorder": {"recorder": recorder, "state": {"gap": "the queue was full"}}}});
+    let verdict = judge_changed(|events| events.insert(1, gap.clone()));
+    assert_eq!(verdict.outcome, Outcome::Error, "{:?}", verdict.error);
+    let verdict = judge_changed(|events| {
+        events.retain(|event| event["what"]["recorder"]["recorder"] != recorder)
+    });
+    assert_eq!(verdict.outcome, Outcome::Error, "{:?}", verdict.error);
+}
+
+/// One field of the recorded events is changed, and just the expectation about it turns red, for that field.
+#[rstest]
+// what a signer could do wrong (catalogue S-05, S-07)
+#[case("csr", "/certificates/0/version", json!(1), "certificate", "version")]
+#[case("csr", "/certificates/0/subject/commonName", json!("system:node:n2"), "certificate", "subject.commonName")]
+#[case("csr", "/certificates/0/subject/organizations", json!(["system:masters"]), "certificate", "subject.organizations")]
+#[case("csr", "/certificates/0/subject/organizations", json!(["system:nodes", "system:masters"]), "certificate", "subject.organizations")]
+#[case("csr", "/certificates/0/keyUsage", json!(["digital signature", "cert sign"]), "certificate", "keyUsage")]
+#[case("csr", "/certificates/0/keyUsageCritical", json!(false), "certificate", "keyUsage")]
+#[case("csr", "/certificates/0/extKeyUsage", json!(["client auth", "server auth"]), "certificate", "extendedKeyUsage")]
+#[case("csr", "/certificates/0/extKeyUsageCritical", json!(true), "certificate", "extendedKeyUsage")]
+#[case("csr", "/certificates/0/ca", json!(true), "certificate", "basicConstraints")]
+#[case("csr", "/certificates/0/basicConstraintsCritical", json!(false), "certificate", "basicConstraints")]
+#[case("csr", "/certificates/0/authorityKeyId", json!("00"), "certificate", "authorityKeyIdentifier")]
+#[case("csr", "/certificates/0/serial", json!("0"), "certificate", "serial")]
+#[case("csr", "/certificates/0/serial", json!("1ffffffffffffffffffffffffffffffff"), "certificate", "serial")]
+#[case("csr", "/certificates/0/key/spkiSha256", json!("00"), "certificate", "key")]
+#[case("csr", "/certificates/0/notAfter", json!("2027-11-24T00:00:00Z"), "certificate", "notAfter")]
+#[case("csr", "/certificates/0/notBefore", json!("2026-11-24T00:00:00Z"), "certificate", "notBefore")]
+#[case("csr", "/certificates/0/der", json!("MAA="), "certificate", "chain")]
+#[case("signing", "/durationSeconds", json!(136), "certificate", "notAfter")]
+// what a kubelet could ask for wrongly
+#[case("csr", "/usages", json!(["digital signature", "client auth", "server auth"]), "csr", "usages")]
+#[case("csr", "/username", json!("system:anonymous"), "csr", "requestor")]
+#[case("csr", "/name", json!("node-csr-x"), "csr", "name")]
+#[case("csr", "/conditions/0/reason", json!("KubectlApprove"), "csr", "reason")]
+#[case("csr", "/conditions/0/message", json!("because"), "csr", "message")]
+#[case("csr", "/request/ips", json!([]), "csr", "ips")]
+#[case("csr", "/request/key/spkiSha256", json!("00"), "certificate", "key")]
+// what the API server could answer or record wrongly
+#[case("request", "/code", json!(200), "request", "code")]
+#[case("request", "/user", json!("system:anonymous"), "request", "user")]
+#[case("request", "/credentialId", json!("X509SHA256=00"), "request", "certificate")]
+#[case("step", "/phase/done/answer/code", json!(201), "answer", "code")]
+#[case("step", "/phase/done/answer/reason", json!("Invalid"), "answer", "reason")]
+#[case("step", "/phase/done/answer/message", json!("no"), "answer", "message")]
+// what a kubelet could do wrongly with its files, its port, its connections and itself
+#[case("file", "/facts/mode", json!("0644"), "file", "mode")]
+#[case("file", "/facts/kind", json!("file"), "file", "is")]
+#[case("file", "/facts/target", json!("kubelet-client-2026.pem"), "file", "pointsTo")]
+#[case("file", "/facts/pem/0/certificate/sha256", json!("00"), "file", "certificate")]
+#[case("file", "/facts/pem/1/privateKey/spkiSha256", json!("00"), "file", "key")]
+#[case("presented", "/chain/0/sha256", json!("00"), "presented", "certificate")]
+#[case("connection", "/state/closed/by", json!("server"), "connections", "closed by")]
+#[case("metrics", "/values/kubelet_certificate_manager_client_ttl_seconds", json!("1e9"), "metric", "kubelet_certificate_manager_client_ttl_seconds")]
+#[case("metrics", "/values/kubelet_certificate_manager_client_ttl_seconds", json!("+Inf"), "metric", "kubelet_certificate_manager_client_ttl_seconds")]
+#[case("node", "/ready", json!("False"), "node", "ready")]
+fn one_changed_field_turns_its_expectation_red(
+    #[case] event: &str,
+    #[case] pointer: &str,
+    #[case] value: Value,
+    #[case] kind: &str,
+    #[case] field: &str,
+) {
+    let only = |verdict: &Verdict| {
+        verdict
+            .expectations
+            .iter()
+            .filter(|expectation| expectation.kind == kind)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let verdict = judge_of_kind(kind, |events| set(event, pointer, &value, events));
+    let closest = only(&verdict)
+        .into_iter()
+        .filter(|verdict| matches!(verdict.outcome, Some(Outcome::Fail | Outcome::Hang)));
+    let fields: Vec<String> = closest
+        .flat_map(|verdict| verdict.closest)
+        .flat_map(|closest| closest.mismatches)
+        .map(|mismatch| mismatch.field)
+        .collect();
+    assert!(
+        fields
+            .iter()
+            .any(|found| found == field || found.ends_with(&format!(": {field}"))),
+        "{kind} is red for {fields:?}: {verdict:#?}"
+    );
+}
+
+/// Judges with the expectations of one kind only, so that another one that turns red first does not hide it.
+fn judge_of_kind(kind: &str, change: impl Fn(&mut Vec<Value>)) -> Verdict {
+    let mut scenario = scenario();
+    scenario.steps.retain(|step| match &step.value {
+        tlsboot::scenario::Step::Expect(expect) => {
+            expect.matchers().iter().any(|(known, _)| *known == kind)
+        }
+        tlsboot::scenario::Step::Never(_) => false,
+        _ => true,
+    });
+    for step in &mut scenario.steps {
+        if let tlsboot::scenario::Step::Expect(expect) = &mut step.value {
+            // What it comes after is of another kind.
+            expect.after = None;
+        }
+    }
+    // Steps are counted anew, and the history speaks of the old count.
+    let kept: Vec<u64> = scenario
+        .steps
+        .iter()
+        .map(|step| step.referenced.line())
+        .collect();
+    let all = self::scenario();
+    let place = |old: usize| {
+        kept.iter()
+            .position(|line| *line == all.steps[old].referenced.line())
+    };
+    let mut events: Vec<Value> = read("history.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    change(&mut events);
+    let mut told: Vec<Value> = Vec::new();
+    for mut event in events {
+        if let Some(old) = event.pointer("/what/step/index").and_then(Value::as_u64) {
+            let new = place(old as usize).unwrap();
+            event["what"]["step"]["index"] = json!(new);
+            if event["what"]["step"]["phase"] == "begin" {
+                // The time for everything before is over.
+                told.extend((0..new).map(|step| deadline(step, &event)));
+            }
+        }
+        if event["what"].get("deadline").is_none() {
+            told.push(event);
+        }
+    }
+    let last = told[told.len() - 1].clone();
+    told.extend((0..scenario.steps.len()).map(|step| deadline(step, &last)));
+    for (seq, event) in told.iter_mut().enumerate() {
+        event["seq"] = json!(seq);
+    }
+    let text: String = told.iter().map(|event| format!("{event}\n")).collect();
+    judge_all(&scenario, parse(&text).unwrap())
+}
+
+fn deadline(step: usize, beside: &Value) -> Value {
+    let mut event = beside.clone();
+    event["what"] = json!({"deadline": {"step": step}});
+    event
+}
+
+/// A link that is swapped in another way, and a kubelet that was started twice.
+#[rstest]
+#[case::renamed_from_elsewhere("swap", "rename", |event: &mut Value| {
+    if event["what"]["file"]["op"] == "movedFrom" { event["what"]["file"]["cookie"] = json!(7) }
+})]
+#[case::atomic("swap", "removal", |event: &mut Value| {
+    if event["what"]["file"]["op"] == "deleted" { event["what"]["file"]["op"] = json!("attributes") }
+})]
+#[case::started_twice("process", "starts", |event: &mut Value| {
+    if event["what"]["process"]["component"] == "etcd" {
+        event["what"]["process"]["component"] = json!("kubelet");
+        event["what"]["process"]["node"] = json!("n1");
+    }
+})]
+fn another_sequence_of_events_is_red(
+    #[case] kind: &str,
+    #[case] field: &str,
+    #[case] change: fn(&mut Value),
+) {
+    let verdict = judge_of_kind(kind, |events| events.iter_mut().for_each(change));
+    let (red, fields) = red(&verdict);
+    assert_eq!(red, kind);
+    assert!(fields.iter().any(|found| found == field), "{fields:?}");
+}
+
+/// A renewal at the wrong time, with an old key, or by somebody else.
+#[rstest]
+#[case::too_early("/at", json!("2026-11-24T04:22:20Z"), "time")]
+#[case::reused_key("/what/csr/request/key/spkiSha256", Value::Null, "key")]
+#[case::by_the_bootstrap_user("/what/csr/username", json!("kubelet-bootstrap"), "requestor")]
+#[case::with_another_certificate("/what/csr/extra/authentication.kubernetes.io~1credential-id/0", json!("X509SHA256=00"), "credential")]
+fn a_wrong_renewal_is_red(#[case] pointer: &str, #[case] value: Value, #[case] field: &str) {
+    let verdict = judge_changed(|events| {
+        let first_key = events
+            .iter()
+            .find_map(|event| event.pointer("/what/csr/request/key/spkiSha256"))
+            .cloned()
+            .unwrap();
+        let renewal = events
+            .iter_mut()
+            .filter(|event| event.pointer("/what/csr/username") == Some(&json!("system:node:n1")))
+            .find(|event| {
+                event.pointer("/what/csr/signerName")
+                    == Some(&json!("kubernetes.io/kube-apiserver-client-kubelet"))
+            });
+        let target = renewal.unwrap().pointer_mut(pointer).unwrap();
+        *target = if value.is_null() {
+            first_key
+        } else {
+            value.clone()
+        };
+    });
+    let (kind, fields) = red(&verdict);
+    assert_eq!(kind, "rotation", "{verdict:#?}");
+    assert!(fields.iter().any(|found| found == field), "{fields:?}");
+}
+
+#[test]
+fn what_must_never_come_is_red_when_it_comes() {
+    let verdict = judge_changed(|events| {
+        let place = events
+            .iter()
+            .position(|event| event.pointer("/what/step/name") == Some(&json!("odd")))
+            .unwrap()
+            + 2;
+        let mut forbidden = events
+            .iter()
+            .find(|event| event["what"].get("csr").is_some())
+            .unwrap()
+            .clone();
+        forbidden["what"]["csr"]["request"]["subject"]["commonName"] = json!("system:node:n2");
+        forbidden["what"]["csr"]["uid"] = json!("another");
+        (forbidden["at"], forbidden["mono"]) =
+            (events[place]["at"].clone(), events[place]["mono"].clone());
+        events.insert(place, forbidden);
+    });
+    let red = verdict
+        .expectations
+        .iter()
+        .find(|verdict| verdict.outcome == Some(Outcome::Fail))
+        .unwrap();
+    assert!(red.never && red.kind == "csr", "{red:?}");
+}
+
+#[test]
+fn a_history_that_was_cut_off_proves_nothing() {
+    let events = history();
+    let decided = judge_all(&scenario(), history())
+        .expectations
+        .iter()
+        .flat_map(|verdict| verdict.events.clone())
+        .max()
+        .unwrap();
+    for length in (0..decided as usize).step_by(7) {
+        let verdict = judge_all(&scenario(), events[..length].to_vec());
+        assert_ne!(verdict.outcome, Outcome::Pass, "after {length} events");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever happens to a history, judging it ends, and the same history gives the same verdict.
+    #[test]
+    fn judging_is_total_and_repeatable(drops in prop::collection::vec(0_usize..278, 0..40), swaps in prop::collection::vec((0_usize..278, 0_usize..278), 0..20)) {
+        let change = |events: &mut Vec<Value>| {
+            for (a, b) in &swaps {
+                events.swap(1 + a % 270, 1 + b % 270);
+            }
+            for drop in &drops {
+                events.remove(1 + drop % (events.len() - 1));
+            }
+        };
+        prop_assert_eq!(judge_changed(change), judge_changed(change));
+    }
+
+    /// An event that is there twice says nothing new.
+    #[test]
+    fn a_repeated_event_changes_no_verdict(place in 1_usize..277) {
+        let verdict = judge_changed(|events| {
+            let is_step = events[place]["what"].get("step").is_some() || events[place]["what"].get("process").is_some();
+            if !is_step {
+                events.insert(place, events[place].clone());
+            }
+        });
+        prop_assert_eq!(verdict.outcome, Outcome::Pass);
+    }
+}
