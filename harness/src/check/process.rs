@@ -64,7 +64,8 @@ impl Matcher for Process {
             compare.holds("code", *code == Some(expected), expected, &found);
         }
         compare.same("starts", self.starts.as_ref(), &now.starts);
-        // The end of an earlier process says nothing about the one that is meant.
+        // What exited by itself does not come back by itself; but the end of an earlier process than the one meant says
+        // nothing.
         let over = exited && self.starts.is_none_or(|starts| now.starts >= starts);
         if over { compare.or_wrong() } else { compare.or_near() }
     }
