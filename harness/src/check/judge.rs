@@ -104,7 +104,6 @@ pub struct Judge<'s> {
     over: bool,
 }
 
-
 const KEPT_CLOSEST: usize = 3;
 
 impl<'s> Judge<'s> {

@@ -131,8 +131,9 @@ pub const QUICK: Behaviour<i64> = Behaviour {
     ],
 };
 
-/// The prefix of log lines about the client certificate's manager is not table matter: scenarios match parts of lines.
+/// How long before the signing NotBefore lies, in all versions (catalogue S-05).
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
+/// What lives shorter keeps its full time after the signing.
 const SHORT: SignedDuration = SignedDuration::from_hours(8);
 
 /// The rules for one pair of versions.
@@ -206,5 +207,88 @@ impl Rules {
         let at =
             |share: f64| not_before + SignedDuration::from_secs_f64(span.as_secs_f64() * share);
         (at(0.7), at(0.9))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn rules(control_plane: u32, kubelet: u32) -> Rules {
+        Rules::new(
+            Version::new(1, control_plane, 0),
+            Version::new(1, kubelet, 0),
+        )
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// The table of catalogue 0.1, for a signing at 12:00.
+    #[rstest]
+    #[case::short_today(37, "3m", "2026-01-01T12:03:00Z")]
+    #[case::just_short(22, "7h59m59s", "2026-01-01T19:59:59Z")]
+    #[case::long_today(37, "8h", "2026-01-01T19:55:00Z")]
+    #[case::short_before(21, "8m", "2026-01-01T12:03:00Z")]
+    #[case::long_before(21, "8760h", "2027-01-01T11:55:00Z")]
+    fn not_after_goes_by_version_and_length(
+        #[case] minor: u32,
+        #[case] length: &str,
+        #[case] ends: &str,
+    ) {
+        let not_before = at("2026-01-01T11:55:00Z");
+        assert_eq!(
+            rules(minor, minor).not_after(not_before, length.parse().unwrap()),
+            at(ends)
+        );
+    }
+
+    #[rstest]
+    #[case(26, true)]
+    #[case(27, false)]
+    fn usages_go_by_the_kubelet(#[case] kubelet: u32, #[case] encipherment: bool) {
+        let usages = rules(37, kubelet).usages(Role::Client);
+        assert_eq!(
+            usages.contains(&"key encipherment".to_owned()),
+            encipherment
+        );
+        assert!(usages.ends_with(&["client auth".to_owned()]));
+        assert!(
+            rules(37, kubelet)
+                .usages(Role::Serving)
+                .ends_with(&["server auth".to_owned()])
+        );
+    }
+
+    #[rstest]
+    #[case(31, false)]
+    #[case(32, true)]
+    fn credential_ids_go_by_the_control_plane(#[case] control_plane: u32, #[case] recorded: bool) {
+        assert_eq!(rules(control_plane, 24).credential_ids(), recorded);
+    }
+
+    proptest! {
+        /// With `quick` no renewal lies before the signing, in any version, so that no kubelet loops; and it comes within
+        /// two minutes.
+        #[test]
+        fn quick_never_loops(minor in 17_u32..40) {
+            let rules = rules(minor, minor);
+            let not_before = at("2026-01-01T11:55:00Z");
+            let signed = not_before + rules.backdate();
+            let (from, to) = rules.rotation_window(not_before, rules.not_after(not_before, rules.quick()));
+            prop_assert!(from > signed && to < signed + SignedDuration::from_mins(3), "{from} {to}");
+        }
+
+        /// The window lies inside of the certificate's life, whatever that is.
+        #[test]
+        fn the_window_lies_inside(seconds in 1_i64..1_000_000_000) {
+            let (from, to) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z") + SignedDuration::from_secs(seconds));
+            let (opens, closes) = rules(37, 37).rotation_window(from, to);
+            prop_assert!(from < opens && opens < closes && closes < to);
+        }
     }
 }
