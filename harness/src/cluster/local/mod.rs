@@ -210,7 +210,14 @@ impl LocalCluster {
         self.launch(Component::ControllerManager).await?;
         self.announce_signing().await?;
         self.ready(Component::ApiServer).await?;
-        self.ready(Component::ControllerManager).await
+        match self.ready(Component::ControllerManager).await {
+            // It gives up after ten seconds without an API server, which may be too short on a machine under load.
+            Err(ClusterError::Start { .. }) => {
+                self.launch(Component::ControllerManager).await?;
+                self.ready(Component::ControllerManager).await
+            }
+            done => done,
+        }
     }
 
     async fn start_recorders(&self, sources: BTreeMap<IpAddr, String>) -> Result<(), ClusterError> {
