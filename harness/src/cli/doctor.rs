@@ -159,8 +159,12 @@ fn ports() -> Finding {
     let about = "ports on 127.0.0.1";
     match local::try_port() {
         Ok(port) => Finding::ok(about, format!("{port} is free, for example")),
-        Err(error) => Finding::new(Grade::Problem, about, error.to_string())
-            .remedy("end what listens there: ss -ltnp 'sport >= :20000 and sport <= :32000'"),
+        Err(error) if error.kind() == std::io::ErrorKind::Other => {
+            Finding::new(Grade::Problem, about, error.to_string())
+                .remedy("end what listens there: ss -ltnp 'sport >= :20000 and sport <= :32000'")
+        }
+        // The folder of their locks; there is a finding about temporary files too.
+        Err(error) => Finding::new(Grade::Problem, about, error.to_string()),
     }
 }
 

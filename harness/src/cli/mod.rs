@@ -8,6 +8,7 @@ mod list;
 mod run;
 mod scenarios;
 pub mod target;
+mod up;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ Examples:
   tlsboot run 'rotation.*' --kubernetes 1.37,1.33 a chapter, on two versions
   tlsboot run @files T-01 --jobs 4                by tag, by behaviour of the catalogue
   tlsboot explain rotation.short-signing-duration what a scenario does, step by step
+  tlsboot up -- kubectl get csr --watch           a cluster to look at, with short certificates
   tlsboot check tlsboot-out                       judge the recorded histories again
   tlsboot lint my-scenarios/                      check scenario files without running anything
 
@@ -53,7 +55,9 @@ Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
 enum Command {
     /// Run scenarios on real clusters and report.
     Run(run::RunCommand),
-    /// List scenarios.
+    /// Start a cluster with short certificates to look at, and tell what happens in it.
+    Up(up::UpCommand),
+    /// List scenarios, or the behaviours that they show.
     List(list::ListCommand),
     /// Explain a scenario, a behaviour of the catalogue, or a word of the scenario language.
     Explain(explain::ExplainCommand),
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(command) => run::run(command),
+        Command::Up(command) => up::run(&command),
         Command::List(command) => list::run(&command),
         Command::Lint(command) => scenarios::lint(&command),
         Command::Check(command) => check::run(&command),

@@ -152,7 +152,7 @@ fn first_line(message: &str) -> String {
     line[..cut].to_owned()
 }
 
-fn ready_tokens() -> BTreeMap<String, Token> {
+pub(super) fn ready_tokens() -> BTreeMap<String, Token> {
     let ready = |kind, groups: &str| Token {
         kind,
         user: None,

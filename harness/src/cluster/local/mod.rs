@@ -21,7 +21,7 @@ use kube::api::{Api, PostParams};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::client::{Credentials, client};
+use super::client::{Credentials, client, kubeconfig};
 use super::{
     Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue,
 };
@@ -33,15 +33,17 @@ use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, SigningDuration};
+use crate::secret::Secret;
 use control_plane::{Layout, Settings};
-use dir::RunDir;
+pub(crate) use dir::RunDir;
 pub use dir::{abandoned, sweep};
 use node::LocalNode;
 use ports::Port;
 pub use ports::{sweep_ports, try_port};
 use supervised::{Plan, Supervised};
 pub(crate) use tokens::secret as token_secret;
-use trust::{Trust, write_private};
+use trust::Trust;
+pub(crate) use trust::write_private;
 
 /// Starts clusters as plain processes.
 #[derive(Clone, Debug)]
@@ -95,6 +97,7 @@ struct LocalCluster {
     sink: Sink,
     endpoint: Endpoint,
     admin: kube::Client,
+    administrator: Credential,
     tokens: BTreeMap<String, TokenValue>,
     settings: Mutex<Settings>,
     trust: Mutex<Trust>,
@@ -174,6 +177,7 @@ impl LocalCluster {
             logs,
             endpoint,
             admin,
+            administrator,
             tokens,
             settings: Mutex::new(settings),
             trust: Mutex::new(trust),
@@ -210,14 +214,16 @@ impl LocalCluster {
         self.launch(Component::ControllerManager).await?;
         self.announce_signing().await?;
         self.ready(Component::ApiServer).await?;
-        match self.ready(Component::ControllerManager).await {
-            // It gives up after ten seconds without an API server, which may be too short on a machine under load.
-            Err(ClusterError::Start { .. }) => {
-                self.launch(Component::ControllerManager).await?;
-                self.ready(Component::ControllerManager).await
-            }
-            done => done,
+        // Under a heavy load the API server may take longer than a controller-manager waits for it.
+        if !self.runs(Component::ControllerManager).await {
+            self.launch(Component::ControllerManager).await?;
         }
+        self.ready(Component::ControllerManager).await
+    }
+
+    async fn runs(&self, component: Component) -> bool {
+        let running = self.running.lock().await;
+        running.get(&component).is_some_and(Supervised::is_running)
     }
 
     async fn start_recorders(&self, sources: BTreeMap<IpAddr, String>) -> Result<(), ClusterError> {
@@ -333,13 +339,7 @@ impl LocalCluster {
                 Ok(_) => return Ok(()),
                 Err(error) => error.to_string(),
             };
-            let runs = self
-                .running
-                .lock()
-                .await
-                .get(&component)
-                .is_some_and(Supervised::is_running);
-            if !runs {
+            if !self.runs(component).await {
                 let log = self.logs.join(format!("{}.log", component.name()));
                 return Err(ClusterError::Start {
                     name: component.name().into(),
@@ -378,6 +378,11 @@ impl LocalCluster {
 impl Cluster for LocalCluster {
     fn admin(&self) -> kube::Client {
         self.admin.clone()
+    }
+
+    fn admin_kubeconfig(&self) -> Secret<String> {
+        let administrator = Credentials::Certificate(self.administrator.clone());
+        kubeconfig(&self.endpoint, &administrator)
     }
 
     fn endpoint(&self) -> Endpoint {
