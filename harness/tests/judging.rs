@@ -409,3 +409,23 @@ proptest! {
         prop_assert_eq!(verdict.outcome, Outcome::Pass);
     }
 }
+
+/// The watch may show all of a CSR before the step that submitted it is done and its name is known.
+#[test]
+fn submitted_csr_is_judged_when_its_name_is_known() {
+    let verdict = judge_changed(|events| {
+        let is_done = |event: &Value| {
+            event["what"]["step"]["name"] == "own"
+                && event["what"]["step"]["phase"].get("done").is_some()
+        };
+        let place = events.iter().position(is_done).unwrap();
+        let mut done = events.remove(place);
+        let is_issued = |event: &Value| event["what"]["csr"].get("certificates").is_some();
+        let issued = events.iter().rposition(is_issued).unwrap();
+        for time in ["at", "seen", "mono"] {
+            done[time] = events[issued][time].clone();
+        }
+        events.insert(issued + 1, done);
+    });
+    assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}");
+}
