@@ -160,6 +160,30 @@ impl Drop for Process {
     }
 }
 
+/// Tries whether processes can get namespaces of their own here. Blocks for some milliseconds.
+///
+/// # Errors
+/// When they can't, with the reason and what to do.
+pub fn try_sandbox() -> io::Result<()> {
+    let me = "/proc/self/exe";
+    let (shim, run) = (shim::SHIM, std::process::id().to_string());
+    let tried = Command::new(me)
+        .args([shim, shim::SANDBOX, &run, me, "--version"])
+        .stdin(Stdio::null())
+        .output()?;
+    let reports = String::from_utf8_lossy(&tried.stdout);
+    match reports.lines().last() {
+        Some("code 0") => Ok(()),
+        Some(last) => Err(io::Error::other(
+            last.trim_start_matches("error ").to_owned(),
+        )),
+        None => Err(io::Error::other(format!(
+            "it ended at once ({})",
+            tried.status
+        ))),
+    }
+}
+
 fn open(pid: u32) -> io::Result<OwnedFd> {
     let pid = i32::try_from(pid)
         .ok()

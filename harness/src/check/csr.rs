@@ -36,6 +36,9 @@ pub struct Csr {
     /// `spec.username`.
     #[serde(default)]
     pub requestor: Option<String>,
+    /// `spec.uid`; `none` when the requestor has none.
+    #[serde(default)]
+    pub uid: Option<String>,
     /// `spec.groups`, whatever the order.
     #[serde(default)]
     pub groups: Option<Vec<String>>,
@@ -114,6 +117,21 @@ pub enum Usages {
 }
 
 impl Csr {
+    /// The CSR that the event shows. Which one a `submit` made is known when the step is done, and the watch may have
+    /// shown it before.
+    fn shown<'a>(&self, moment: &'a Moment<'_>) -> Option<&'a CsrEvent> {
+        match &moment.event.what {
+            What::Csr(csr) => Some(csr),
+            What::Step(step) if step.name.is_some() && step.name == self.submitted => {
+                let name = moment.state.submitted(self.submitted.as_deref()?)?;
+                let known = moment.state.csrs.iter().rev();
+                let mut named = known.filter(|known| known.now.name == *name);
+                named.next().map(|known| &known.now)
+            }
+            _ => None,
+        }
+    }
+
     fn is_meant(&self, csr: &CsrEvent, moment: &Moment<'_>) -> bool {
         let node = self.node.as_deref().is_none_or(|node| csr.node() == Some(node));
         let role = self.role.is_none_or(|role| csr.signer_name == role.signer_name());
@@ -134,15 +152,19 @@ impl Matcher for Csr {
     }
 
     fn judge(&self, moment: &Moment<'_>) -> Match {
-        let What::Csr(csr) = &moment.event.what else { return Match::Other };
-        if !self.is_meant(csr, moment) {
+        let Some(csr) = self.shown(moment).filter(|csr| self.is_meant(csr, moment)) else {
             return Match::Other;
-        }
+        };
         let mut compare = Compare::default();
         let condition = csr.conditions.last();
         compare
             .text("signerName", self.signer_name.as_deref(), Some(&csr.signer_name))
             .text("requestor", self.requestor.as_deref(), Some(&csr.username))
+            .text(
+                "uid",
+                self.uid.as_deref(),
+                Some(csr.user_uid.as_str()).filter(|uid| !uid.is_empty()),
+            )
             .set("groups", self.groups.as_deref(), &csr.groups)
             .set("dns", self.dns.as_deref(), &csr.request.dns)
             .text("reason", self.reason.as_deref(), condition.map(|condition| condition.reason.as_str()))

@@ -98,17 +98,12 @@ pub struct Judge<'s> {
     zero: u64,
     /// The same moment by the wall clock.
     zero_at: Timestamp,
-    stimulus: StimulusState,
+    /// Whether the step at the cursor is being done.
+    driving: bool,
     broken: Option<String>,
     over: bool,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum StimulusState {
-    Awaited,
-    Begun,
-    Idle,
-}
 
 const KEPT_CLOSEST: usize = 3;
 
@@ -124,7 +119,7 @@ impl<'s> Judge<'s> {
             window: Timestamp::MIN,
             zero: 0,
             zero_at: Timestamp::MIN,
-            stimulus: StimulusState::Idle,
+            driving: false,
             broken: None,
             over: false,
         };
@@ -237,15 +232,14 @@ impl<'s> Judge<'s> {
         }
         match phase {
             Phase::Begin => {
-                self.stimulus = StimulusState::Begun;
+                self.driving = true;
                 self.window = event.at;
             }
-            Phase::Done { .. } if self.stimulus == StimulusState::Begun => {
-                self.stimulus = StimulusState::Awaited;
+            Phase::Done { .. } if self.driving => {
                 self.zero = event.mono;
                 self.zero_at = event.at;
                 self.cursor += 1;
-                self.stimulus = StimulusState::Idle;
+                self.driving = false;
             }
             Phase::Done { .. } => self.give_up(format!("step {index} ended without a beginning")),
             Phase::Failed { error } => {
@@ -262,7 +256,7 @@ impl<'s> Judge<'s> {
     /// The expectations that are judged now: those after the stimulus that runs or ran last.
     fn group(&self) -> Range<usize> {
         let steps = &self.scenario.steps;
-        let first = if self.stimulus == StimulusState::Begun {
+        let first = if self.driving {
             self.cursor + 1
         } else {
             self.cursor
@@ -299,7 +293,7 @@ impl<'s> Judge<'s> {
         };
         let in_time = match judged.never.map(|never| never.duration) {
             // What must not come may be reported late: what counts is when it happened.
-            Some(_) if self.stimulus == StimulusState::Begun => true,
+            Some(_) if self.driving => true,
             Some(duration) => duration.is_none_or(|duration| {
                 self.zero_at
                     .saturating_add(duration)
@@ -396,7 +390,7 @@ impl<'s> Judge<'s> {
 
     /// Goes on when the group is decided. A `never` without a time of its own is decided with the others.
     fn advance(&mut self) {
-        if self.over || self.stimulus == StimulusState::Begun {
+        if self.over || self.driving {
             return;
         }
         let group = self.group();
@@ -420,7 +414,7 @@ impl<'s> Judge<'s> {
             Step::Never(never) => never.duration,
             _ => None,
         }?;
-        if self.stimulus == StimulusState::Begun {
+        if self.driving {
             return Some(u64::MAX);
         }
         Some(self.zero.saturating_add(micros(within)))

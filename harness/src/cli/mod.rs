@@ -2,15 +2,18 @@
 //! 3 the harness' own error, 130 interrupted.
 
 mod check;
+mod doctor;
+mod explain;
 mod list;
 mod run;
 mod scenarios;
 pub mod target;
+mod up;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::components::cli::ComponentsCommand;
 
@@ -41,6 +44,8 @@ Examples:
   tlsboot run                                     the core profile on the newest Kubernetes
   tlsboot run 'rotation.*' --kubernetes 1.37,1.33 a chapter, on two versions
   tlsboot run @files T-01 --jobs 4                by tag, by behaviour of the catalogue
+  tlsboot explain rotation.short-signing-duration what a scenario does, step by step
+  tlsboot up -- kubectl get csr --watch           a cluster to look at, with short certificates
   tlsboot check tlsboot-out                       judge the recorded histories again
   tlsboot lint my-scenarios/                      check scenario files without running anything
 
@@ -50,17 +55,38 @@ Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
 enum Command {
     /// Run scenarios on real clusters and report.
     Run(run::RunCommand),
-    /// List scenarios.
+    /// Start a cluster with short certificates to look at, and tell what happens in it.
+    Up(up::UpCommand),
+    /// List scenarios, or the behaviours that they show.
     List(list::ListCommand),
+    /// Explain a scenario, a behaviour of the catalogue, or a word of the scenario language.
+    Explain(explain::ExplainCommand),
     /// Check scenario files without running anything.
     Lint(scenarios::LintCommand),
     /// Judge recorded histories again: same verdicts, no cluster needed.
     Check(check::CheckCommand),
     /// Get, list, export and verify Kubernetes' executables.
     Components(ComponentsCommand),
+    /// Look whether this machine can run clusters, and say what to do where it can't.
+    Doctor(doctor::DoctorCommand),
     /// Remove what killed runs left behind.
     Gc,
+    /// Print the JSON Schema of scenario files, for editors.
+    #[command(after_help = "In a scenario file: # yaml-language-server: $schema=../schema.json")]
+    Schema,
+    /// Print a script that completes tlsboot's command line in a shell.
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  source <(tlsboot completions bash)
+  tlsboot completions zsh > \"${fpath[1]}/_tlsboot\"
+  tlsboot completions fish > ~/.config/fish/completions/tlsboot.fish";
 
 /// What ends a command early: words for people, and the exit code.
 #[derive(Debug)]
@@ -95,6 +121,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(command) => run::run(command),
+        Command::Up(command) => up::run(&command),
         Command::List(command) => list::run(&command),
         Command::Lint(command) => scenarios::lint(&command),
         Command::Check(command) => check::run(&command),
@@ -103,7 +130,11 @@ pub fn main() -> ExitCode {
                 .map(|()| PASS)
                 .map_err(Failure::error)
         }
+        Command::Doctor(command) => doctor::run(&command),
         Command::Gc => gc(),
+        Command::Explain(command) => explain::run(&command),
+        Command::Schema => schema(),
+        Command::Completions { shell } => completions(shell),
     };
     let code = done.unwrap_or_else(|failure| {
         eprintln!("{} {}", paint("error:", "31;1"), failure.message);
@@ -112,15 +143,47 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Writes what was asked for to standard output; a reader that has enough (`tlsboot list | head`) is no error.
+fn print(text: &str) -> Result<u8, Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::error(format!("standard output: {error}")))
+        }
+        _ => Ok(PASS),
+    }
+}
+
+fn schema() -> Result<u8, Failure> {
+    let schema = crate::scenario::schema::schema();
+    let text = serde_json::to_string_pretty(&schema).map_err(Failure::error)?;
+    print(&format!("{text}\n"))
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<u8, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tlsboot", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
 fn gc() -> Result<u8, Failure> {
-    let removed = crate::cluster::local::sweep().map_err(Failure::error)?;
+    use crate::components::{Options, Store};
+    use std::fmt::Write;
+
+    let mut removed = crate::cluster::local::sweep().map_err(Failure::error)?;
+    let options = Options::from_env().map_err(Failure::usage)?;
+    removed.extend(Store::new(&options.cache).remove_stale());
+    let ports = crate::cluster::local::sweep_ports().map_err(Failure::error)?;
+    let mut text = String::new();
     for path in &removed {
-        println!("removed {}", path.display());
+        let _ = writeln!(text, "removed {}", path.display());
     }
-    if removed.is_empty() {
-        println!("nothing was left behind");
+    if ports > 0 {
+        let _ = writeln!(text, "removed {ports} lock files of ports");
     }
-    Ok(PASS)
+    if text.is_empty() {
+        text = "nothing was left behind\n".into();
+    }
+    print(&text)
 }
 
 fn init_tracing() {

@@ -17,6 +17,13 @@ use crate::scenario::Scenario;
 
 /// Run scenarios on real clusters and report.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tlsboot run                                       the core profile on the newest Kubernetes
+  tlsboot run 'rotation.*' --kubernetes 1.37,1.33   a chapter, on two versions
+  tlsboot run --kubernetes 1.37 --kubelet 1.35      kubelets older than their control plane
+  tlsboot run --components ./my-distribution        executables of your own
+  tlsboot run my-scenarios/ --profile full          scenarios of your own")]
 pub(super) struct RunCommand {
     #[command(flatten)]
     scenarios: ScenarioOptions,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, PASS, USAGE, colours};
+use super::{Failure, USAGE, colours};
 use crate::scenario::{Diagnostic, Library, Profile, Scenario, Selector, select};
 
 /// Which scenarios.
@@ -93,8 +93,11 @@ pub(super) fn lint(command: &LintCommand) -> Result<u8, Failure> {
     }
     match library.errors.len() {
         0 => {
-            println!("{} scenarios, no errors", library.scenarios.len());
-            Ok(PASS)
+            let scenarios = match library.scenarios.len() {
+                1 => "1 scenario".to_owned(),
+                many => format!("{many} scenarios"),
+            };
+            super::print(&format!("{scenarios}, no errors\n"))
         }
         errors => {
             eprintln!(

@@ -27,14 +27,8 @@ pub const USER_AGENT: &str = concat!("tlsboot/", env!("CARGO_PKG_VERSION"));
 /// An answer takes milliseconds; a server that says nothing for so long is hung.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A client that retries nothing by itself: every answer counts here.
-///
-/// # Errors
-/// Credentials that can't be read.
-pub async fn client(
-    endpoint: &Endpoint,
-    credentials: &Credentials,
-) -> Result<kube::Client, ClusterError> {
+/// A kubeconfig with everything in it, as JSON, which is YAML too.
+pub fn kubeconfig(endpoint: &Endpoint, credentials: &Credentials) -> Secret<String> {
     let user = match credentials {
         Credentials::None => json!({}),
         Credentials::Token(token) => json!({"token": token.expose()}),
@@ -46,12 +40,25 @@ pub async fn client(
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": endpoint.url, "certificate-authority-data": STANDARD.encode(&endpoint.ca)}}],
-        "users": [{"name": "u", "user": user}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
+        "clusters": [{"name": "tlsboot", "cluster": {"server": endpoint.url, "certificate-authority-data": STANDARD.encode(&endpoint.ca)}}],
+        "users": [{"name": "tlsboot", "user": user}],
+        "contexts": [{"name": "tlsboot", "context": {"cluster": "tlsboot", "user": "tlsboot"}}],
+        "current-context": "tlsboot",
     });
-    let kubeconfig: Kubeconfig = serde_json::from_value(config).map_err(std::io::Error::other)?;
+    Secret::new(config.to_string())
+}
+
+/// A client that retries nothing by itself: every answer counts here.
+///
+/// # Errors
+/// Credentials that can't be read.
+pub async fn client(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+) -> Result<kube::Client, ClusterError> {
+    let kubeconfig = kubeconfig(endpoint, credentials);
+    let kubeconfig: Kubeconfig =
+        serde_json::from_str(kubeconfig.expose()).map_err(std::io::Error::other)?;
     let mut config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await

@@ -126,6 +126,9 @@ pub trait Cluster: Send + Sync {
     /// A client of the administrator.
     fn admin(&self) -> kube::Client;
 
+    /// The administrator's kubeconfig, with all credentials in it.
+    fn admin_kubeconfig(&self) -> Secret<String>;
+
     /// Where the API server is.
     fn endpoint(&self) -> Endpoint;
 

@@ -215,12 +215,19 @@ impl Store {
             }
             Err(TryLockError::Error(error)) => return Err(io_error("cannot lock", &path)(error)),
         }
-        self.sweep(package);
+        self.sweep(Some(package));
         Ok(lock)
     }
 
+    /// Removes what killed installations left. Answers with what was removed.
+    pub fn remove_stale(&self) -> Vec<PathBuf> {
+        self.sweep(None)
+    }
+
     /// Removes stale staging folders. Best effort: one that cannot be removed harms nobody.
-    fn sweep(&self, locked: Package) {
+    fn sweep(&self, locked: Option<Package>) -> Vec<PathBuf> {
+        let mut removed = Vec::new();
+        let locked = locked.map(Package::key);
         for entry in fs::read_dir(self.root.join(STAGING))
             .into_iter()
             .flatten()
@@ -236,12 +243,15 @@ impl Store {
             };
             // held until the folder is gone
             let _lock = match open_lock(&self.root.join(LOCKS).join(key)) {
-                _ if key == locked.key() => None,
+                _ if locked.as_deref() == Some(key) => None,
                 Ok(lock) if lock.try_lock().is_ok() => Some(lock),
                 _ => continue,
             };
-            let _ = fs::remove_dir_all(entry.path());
+            if fs::remove_dir_all(entry.path()).is_ok() {
+                removed.push(entry.path());
+            }
         }
+        removed
     }
 
     /// An empty stage for a version whose lock the caller holds.

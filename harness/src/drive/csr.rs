@@ -5,8 +5,9 @@ use k8s_openapi::api::certificates::v1::{
 };
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, ResourceExt};
 
+use super::request::{answered, as_identity, refusal};
 use super::{Done, DriveError, EFFECT, POLL, Stage};
-use crate::history::event::NODE_USER_PREFIX;
+use crate::history::event::{Answer, NODE_USER_PREFIX};
 use crate::pki::read;
 use crate::scenario::stimulus::CsrPick;
 
@@ -49,20 +50,35 @@ pub(super) async fn decide(
     };
     let patch = serde_json::json!({"status": status});
     let name = csr.name_any();
-    let decided = api
+    let decider = match &pick.by {
+        None => api,
+        Some(identity) => Api::all(as_identity(identity, stage).await?),
+    };
+    let decided = decider
         .patch_approval(&name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await?;
+        .await;
+    let decided = match decided {
+        Err(error) if pick.by.is_some() => return Ok(answered(refusal(error)?)),
+        decided => decided?,
+    };
     let conditions = decided
         .status
         .and_then(|status| status.conditions)
         .unwrap_or_default();
-    if conditions.iter().any(|condition| condition.type_ == kind) {
-        Ok(Done::proven(format!("{name} has the condition {kind}")))
-    } else {
-        Err(DriveError::Nothing(format!(
+    if !conditions.iter().any(|condition| condition.type_ == kind) {
+        return Err(DriveError::Nothing(format!(
             "{name} did not get the condition {kind}"
-        )))
+        )));
     }
+    Ok(Done {
+        proof: format!("{name} has the condition {kind}"),
+        answer: Some(Answer {
+            code: 200,
+            reason: String::new(),
+            message: String::new(),
+            object: Some(name),
+        }),
+    })
 }
 
 pub(super) async fn delete(pick: &CsrPick, stage: &Stage<'_>) -> Result<Done, DriveError> {

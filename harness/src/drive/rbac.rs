@@ -123,11 +123,14 @@ struct Permission {
     group: String,
     verb: String,
     resource: String,
+    /// Where the role names its objects, one of them.
+    name: Option<String>,
 }
 
 impl std::fmt::Display for Permission {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.verb, self.resource)
+        let name = self.name.as_deref().unwrap_or_default();
+        write!(f, "{} {} {name}", self.verb, self.resource)
     }
 }
 
@@ -149,6 +152,9 @@ async fn permission(role: &str, client: &Client) -> Result<Permission, DriveErro
         group: first(rule.api_groups),
         verb: first(Some(rule.verbs)),
         resource: first(rule.resources),
+        name: rule
+            .resource_names
+            .and_then(|names| names.into_iter().next()),
     })
 }
 
@@ -176,6 +182,7 @@ async fn is_allowed(
                 verb: Some(permission.verb.clone()),
                 resource: Some(resource.to_owned()),
                 subresource,
+                name: permission.name.clone(),
                 ..Default::default()
             }),
             ..Default::default()

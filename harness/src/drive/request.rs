@@ -6,8 +6,9 @@ use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestSpec,
 };
 use kube::api::{Api, ObjectMeta, PostParams, ResourceExt};
+use tokio::time::Instant;
 
-use super::{Done, DriveError, Stage};
+use super::{Done, DriveError, POLL, Stage};
 use crate::check::Role;
 use crate::cluster::Credential;
 use crate::cluster::client::{Credentials, client};
@@ -36,6 +37,7 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
         other: Vec::new(),
     };
     let (request, _key) = RequestBuilder::new(subject).alt_names(names).build()?;
+    let claims = submit.claims.as_ref();
     let csr = CertificateSigningRequest {
         metadata: ObjectMeta {
             generate_name: Some("tlsboot-".into()),
@@ -54,6 +56,9 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
                     .unwrap_or_else(|| stage.rules.usages(submit.role)),
             ),
             expiration_seconds: submit.expiration_seconds,
+            username: claims.map(|claims| claims.username.clone()),
+            uid: claims.map(|claims| claims.uid.clone()),
+            groups: claims.map(|claims| claims.groups.clone()),
             ..Default::default()
         },
         status: None,
@@ -73,22 +78,36 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
 
 pub(super) async fn get(get: &Get, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let client = as_identity(&get.by, stage).await?;
-    let request = http::Request::get(&get.path)
+    let begin = Instant::now();
+    loop {
+        let answer = get_once(&client, &get.path).await?;
+        let again = get.until.as_ref().is_some_and(|until| {
+            let last = begin + until.within.unsigned_abs();
+            answer.code != until.code && Instant::now() + POLL < last
+        });
+        if !again {
+            return Ok(answered(answer));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn get_once(client: &kube::Client, path: &str) -> Result<Answer, DriveError> {
+    let request = http::Request::get(path)
         .body(Vec::new())
         .map_err(std::io::Error::other)?;
-    let answer = match client.request_text(request).await {
-        Ok(_) => Answer {
+    match client.request_text(request).await {
+        Ok(_) => Ok(Answer {
             code: 200,
             reason: String::new(),
             message: String::new(),
             object: None,
-        },
-        Err(error) => refusal(error)?,
-    };
-    Ok(answered(answer))
+        }),
+        Err(error) => refusal(error),
+    }
 }
 
-fn answered(answer: Answer) -> Done {
+pub(super) fn answered(answer: Answer) -> Done {
     let object = answer
         .object
         .as_deref()
@@ -100,7 +119,7 @@ fn answered(answer: Answer) -> Done {
     }
 }
 
-fn refusal(error: kube::Error) -> Result<Answer, DriveError> {
+pub(super) fn refusal(error: kube::Error) -> Result<Answer, DriveError> {
     match error {
         kube::Error::Api(status) => Ok(Answer {
             code: status.code,
@@ -112,7 +131,10 @@ fn refusal(error: kube::Error) -> Result<Answer, DriveError> {
     }
 }
 
-async fn as_identity(identity: &Identity, stage: &Stage<'_>) -> Result<kube::Client, DriveError> {
+pub(super) async fn as_identity(
+    identity: &Identity,
+    stage: &Stage<'_>,
+) -> Result<kube::Client, DriveError> {
     let credentials = match identity {
         Identity::Admin => return Ok(stage.cluster.admin()),
         Identity::Anonymous => Credentials::None,

@@ -2,6 +2,10 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
+const PRIVATE_KEY: &str = "PRIVATE KEY";
+/// The longest label in use has 21 characters.
+const LONGEST_LABEL: usize = 40;
+
 /// One PEM block. It may hold a private key, so it is neither `Debug` nor kept.
 #[derive(Default)]
 pub(crate) struct Block {
@@ -16,7 +20,7 @@ pub(crate) struct Block {
 impl Block {
     /// Is it a private key, whatever the form (PKCS#8, SEC1, PKCS#1, encrypted)?
     pub(crate) fn is_private_key(&self) -> bool {
-        self.label.ends_with("PRIVATE KEY")
+        self.label.ends_with(PRIVATE_KEY)
     }
 
     /// The decoded body, or what is wrong with the block.
@@ -72,7 +76,7 @@ pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
                 block.lines.push(line.into());
             }
         } else if line.contains("-----") {
-            blocks.push(Block::broken("", "damaged BEGIN or END line"));
+            blocks.push(damaged(line));
         }
     }
     blocks.extend(open.map(unfinished));
@@ -87,6 +91,19 @@ pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
     blocks
 }
 
+/// A boundary that is none. What may be a key in it is kept as one, so that it counts as secret.
+fn damaged(line: &str) -> Block {
+    let label = if line.contains(PRIVATE_KEY) {
+        PRIVATE_KEY
+    } else {
+        ""
+    };
+    Block {
+        lines: line.split("-----").map(str::to_owned).collect(),
+        ..Block::broken(label, "damaged BEGIN or END line")
+    }
+}
+
 fn unfinished(block: Block) -> Block {
     Block {
         error: Some("truncated: no END line".into()),
@@ -96,7 +113,10 @@ fn unfinished(block: Block) -> Block {
 
 fn boundary<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     let inner = line.strip_prefix("-----")?.strip_suffix("-----")?;
-    inner.strip_prefix(word)?.strip_prefix(' ')
+    let label = inner.strip_prefix(word)?.strip_prefix(' ')?;
+    // Anything else may be a key whose file lost its line ends, and labels are written down.
+    let is_label = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
+    (label.len() <= LONGEST_LABEL && label.bytes().all(is_label)).then_some(label)
 }
 
 /// Writes one PEM block with lines of 64 characters.

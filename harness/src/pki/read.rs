@@ -455,6 +455,18 @@ mod tests {
         assert_eq!(timestamp(253_402_300_799), Timestamp::MAX);
     }
 
+    #[test]
+    fn a_key_whose_file_lost_its_line_ends_stays_secret() {
+        let key = crate::pki::PrivateKey::generate().unwrap();
+        let joined = key.pem().expose().replace('\n', "");
+        let body = joined.split("-----").nth(2).unwrap().to_owned();
+        let vault = Vault::new();
+        let facts = pem_file(joined.as_bytes(), &vault);
+        let written = format!("{facts:?}");
+        assert!(!written.contains(&body[..40]), "{written}");
+        assert!(vault.scan(body.as_bytes()).is_some());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>) {

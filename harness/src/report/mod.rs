@@ -5,6 +5,7 @@
 
 mod evidence;
 pub mod failure;
+mod follow;
 mod github;
 mod html;
 pub mod json;
@@ -28,6 +29,7 @@ use clap::ValueEnum;
 use thiserror::Error;
 
 pub use evidence::Evidence;
+pub use follow::Follow;
 pub use live::LiveProgress;
 pub use paint::colours_wanted;
 pub use result::{ComponentResult, RunResult, ScenarioResult};

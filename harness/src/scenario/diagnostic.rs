@@ -63,10 +63,10 @@ impl Diagnostic {
                 self.file
             );
         }
-        let start = usize::try_from(self.column)
-            .unwrap_or(1)
-            .saturating_sub(1)
-            .min(self.snippet.len());
+        // Columns count characters, snippets count bytes.
+        let column = usize::try_from(self.column).unwrap_or(1);
+        let place = self.snippet.char_indices().nth(column.saturating_sub(1));
+        let start = place.map_or(self.snippet.len(), |(byte, _)| byte);
         let end = self.snippet.trim_end().len().max(start);
         let snippet = Snippet::source(&self.snippet)
             .path(&self.file)

@@ -152,7 +152,7 @@ fn first_line(message: &str) -> String {
     line[..cut].to_owned()
 }
 
-fn ready_tokens() -> BTreeMap<String, Token> {
+pub(super) fn ready_tokens() -> BTreeMap<String, Token> {
     let ready = |kind, groups: &str| Token {
         kind,
         user: None,
@@ -391,14 +391,20 @@ impl Lint<'_> {
                     self.token(token, at);
                 }
             }
-            Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick)
-                if pick.node.is_none() && pick.submitted.is_none() =>
-            {
-                let message = format!(
-                    "`{}` which CSR? Name a `node`, or a `submitted` one",
-                    step.word()
-                );
-                self.error(at.0, at.1, message);
+            Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick) => {
+                if let Some(identity) = &pick.by {
+                    self.identity(identity, at);
+                }
+                if pick.node.is_none() && pick.submitted.is_none() {
+                    self.error(
+                        at.0,
+                        at.1,
+                        format!(
+                            "`{}` which CSR? Name a `node`, or a `submitted` one",
+                            step.word()
+                        ),
+                    );
+                }
             }
             Step::CreateToken(name) | Step::DeleteToken(name) | Step::ExpireToken(name) => {
                 self.token(&name.token, at);

@@ -1,25 +1,28 @@
 //! Scenarios: the YAML model, the strict loader, the catalogue's requirements, and selection. No IO here but reading files.
 
 mod capabilities;
+mod describe;
 mod diagnostic;
 mod load;
 mod model;
 pub mod requirements;
+pub mod schema;
 mod select;
 pub mod stimulus;
 
 use serde_saphyr::Spanned;
 
 pub use capabilities::requirements_of;
+pub use describe::{StepWords, describe, differing_settings};
 pub use diagnostic::Diagnostic;
 pub use load::{Library, load_text};
 pub use model::{
     BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, Level, NO_TOKEN, Node, Profile, RawScenario,
-    STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind, Versions,
+    STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
 };
 pub use select::{SelectError, Selector, select};
 
-use crate::components::Version;
+use crate::components::{Version, Versions};
 
 /// A scenario that has been validated: ids are known, names refer to something, nothing is empty.
 #[derive(Clone, Debug)]
@@ -57,11 +60,43 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// A cluster with nodes and nothing to happen in it.
+    pub fn of_cluster(id: &str, cluster: Cluster, nodes: Vec<Node>) -> Self {
+        Self {
+            id: id.to_owned(),
+            title: String::new(),
+            why: String::new(),
+            requirements: Vec::new(),
+            level: Level::default(),
+            profile: Profile::default(),
+            tags: Vec::new(),
+            kubernetes: None,
+            kubelet: None,
+            cluster,
+            tokens: load::ready_tokens(),
+            nodes,
+            steps: Vec::new(),
+            file: String::new(),
+            text: String::new(),
+        }
+    }
+
     /// The step that carries this name.
     pub fn step_named(&self, name: &str) -> Option<usize> {
         self.steps.iter().position(|step| match &step.value {
             Step::Expect(expect) => expect.name.as_deref() == Some(name),
             _ => false,
+        })
+    }
+
+    /// Whether a step has this stimulus, or expects something of this kind.
+    pub fn uses(&self, word: &str, is_kind: bool) -> bool {
+        self.steps.iter().any(|step| match &step.value {
+            Step::Expect(expect) => {
+                is_kind && expect.matchers().iter().any(|(kind, _)| *kind == word)
+            }
+            Step::Never(never) => is_kind && never.matchers().iter().any(|(kind, _)| *kind == word),
+            stimulus => !is_kind && stimulus.word() == word,
         })
     }
 
@@ -80,8 +115,7 @@ impl Scenario {
         let outside = |what: &str, range: &Option<Versions>, version: Version| {
             let range = range.as_ref().filter(|_| !within(range, version))?;
             Some(format!(
-                "it is about {what} {}, and this one is {version}",
-                range.0
+                "it is about {what} {range}, and this one is {version}"
             ))
         };
         outside("control planes", &self.kubernetes, kubernetes)
@@ -90,10 +124,5 @@ impl Scenario {
 }
 
 fn within(range: &Option<Versions>, version: Version) -> bool {
-    let version = semver::Version::new(
-        version.major.into(),
-        version.minor.into(),
-        version.patch.into(),
-    );
-    range.as_ref().is_none_or(|range| range.0.matches(&version))
+    range.as_ref().is_none_or(|range| range.contains(version))
 }

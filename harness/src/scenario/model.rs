@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use schemars::JsonSchema;
-use semver::VersionReq;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -15,6 +14,7 @@ use super::stimulus::{
     TokenName, Unbind,
 };
 use crate::check::{Expectation, Never};
+use crate::components::Versions;
 
 /// A scenario: a cluster, its nodes, and what happens step by step.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -102,21 +102,6 @@ pub enum Profile {
     Slow,
 }
 
-/// A range of versions, as Cargo writes them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Versions(pub VersionReq);
-
-impl<'de> Deserialize<'de> for Versions {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        VersionReq::parse(&text).map(Self).map_err(|error| {
-            serde::de::Error::custom(format!(
-                "`{text}` is no range of versions ({error}); write one like `>=1.31, <1.34`"
-            ))
-        })
-    }
-}
-
 /// The control plane. The defaults are Kubernetes' own, with the bindings that kubeadm makes.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -161,17 +146,23 @@ pub enum SigningDuration {
     Length(SignedDuration),
 }
 
+impl std::str::FromStr for SigningDuration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "quick" => Ok(Self::Quick),
+            other => other.parse().map(Self::Length).map_err(|error| {
+                format!("`{other}` is neither `quick` nor a duration like `3m` ({error})")
+            }),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for SigningDuration {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.as_str() {
-            "quick" => Ok(Self::Quick),
-            other => other.parse().map(Self::Length).map_err(|error| {
-                serde::de::Error::custom(format!(
-                    "`{other}` is neither `quick` nor a duration like `3m` ({error})"
-                ))
-            }),
-        }
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -329,7 +320,7 @@ pub enum Step {
     /// Let a bootstrap token's Secret expire now.
     ExpireToken(TokenName),
     /// Create a CSR as somebody.
-    Submit(Submit),
+    Submit(Box<Submit>),
     /// Send a GET request to the API server as somebody.
     Get(Get),
     /// Change a file of a kubelet that is its own business.

@@ -1,531 +1,518 @@
-//! The catalogue's behaviours, which scenarios name.
+//! The catalogue: every behaviour of kubelet TLS bootstrapping and rotation that a cluster can be held to, as one true
+//! sentence each, with its source. Scenarios name these ids; `tlsboot list --requirements` shows who covers what.
+
+use super::Level;
 
 /// A behaviour that Kubernetes promises or shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirement {
-    /// Its id in the catalogue.
+    /// Its id: the chapter's letter and a number.
     pub id: &'static str,
-    /// What it is.
+    /// Whether a conforming cluster must, should or may behave so.
+    pub level: Level,
+    /// The versions for which it is true, as in `>=1.22`; empty for all that tlsboot runs.
+    pub versions: &'static str,
+    /// What is true, in one sentence.
     pub statement: &'static str,
+    /// Where that stands: files of Kubernetes' repository, pull requests (`#99412`), KEPs.
+    pub source: &'static str,
+}
+
+/// Behaviours about the same thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chapter {
+    /// The letter that its ids begin with.
+    pub letter: char,
+    /// What it is about.
+    pub heading: &'static str,
+    /// Its behaviours, by id.
+    pub requirements: &'static [Requirement],
 }
 
 /// The behaviour with this id.
 pub fn find(id: &str) -> Option<&'static Requirement> {
-    REQUIREMENTS.iter().find(|requirement| requirement.id == id)
+    all().find(|requirement| requirement.id == id)
 }
 
-/// All behaviours, by chapter.
-pub const REQUIREMENTS: &[Requirement] = &[
-    Requirement {
-        id: "A-01",
-        statement: "Static token file format",
-    },
-    Requirement {
-        id: "A-02",
-        statement: "Unknown, malformed or wrong token → 401 even with anonymous auth on",
-    },
-    Requirement {
-        id: "A-03",
-        statement: "No credentials vs. bad credentials differ",
-    },
-    Requirement {
-        id: "A-04",
-        statement: "Known user without the binding → 403",
-    },
-    Requirement {
-        id: "A-05",
-        statement: "With create permission → 201",
-    },
-    Requirement {
-        id: "A-06",
-        statement: "CSR for signer `kubernetes.io/kube-apiserver-client` with O containing `system:masters` → 403",
-    },
-    Requirement {
-        id: "A-07",
-        statement: "Bootstrap token Secret, required shape",
-    },
-    Requirement {
-        id: "A-08",
-        statement: "Each defect → 401, no hint in the body",
-    },
-    Requirement {
-        id: "A-09",
-        statement: "Identity of a bootstrap token",
-    },
-    Requirement {
-        id: "A-10",
-        statement: "Positive token cache of 10 s",
-    },
-    Requirement {
-        id: "A-11",
-        statement: "tokencleaner deletes expired tokens",
-    },
-    Requirement {
-        id: "A-12",
-        statement: "Expired or foreign-CA client certificate → 401 at HTTP level",
-    },
-    Requirement {
-        id: "A-13",
-        statement: "Expired client cert + valid bearer token → authenticated as the token",
-    },
-    Requirement {
-        id: "A-14",
-        statement: "Anonymous auth can be limited to paths",
-    },
-    Requirement {
-        id: "A-15",
-        statement: "A kubelet without a valid cert talks as `system:anonymous`",
-    },
-    Requirement {
-        id: "R-01",
-        statement: "ClusterRole `system:node-bootstrapper`",
-    },
-    Requirement {
-        id: "R-02",
-        statement: "ClusterRoles `system:certificates.k8s.io:certificatesigningrequests:nodeclient` and `…:selfnodeclient`",
-    },
-    Requirement {
-        id: "R-03",
-        statement: "There is no built-in `…:selfnodeserver` role, in any version",
-    },
-    Requirement {
-        id: "R-04",
-        statement: "No default bindings",
-    },
-    Requirement {
-        id: "R-05",
-        statement: "Nodes may create/get/list/watch CSRs through the Node authorizer",
-    },
-    Requirement {
-        id: "R-06",
-        statement: "Approving needs two permissions (≥1.18)",
-    },
-    Requirement {
-        id: "R-07",
-        statement: "KCM's own rights",
-    },
-    Requirement {
-        id: "R-08",
-        statement: "The approver reviews the identity frozen in the CSR",
-    },
-    Requirement {
-        id: "R-09",
-        statement: "Late RBAC still approves an existing CSR",
-    },
-    Requirement {
-        id: "C-01",
-        statement: "Name",
-    },
-    Requirement {
-        id: "C-02",
-        statement: "signerName",
-    },
-    Requirement {
-        id: "C-03",
-        statement: "Usages sent by the kubelet",
-    },
-    Requirement {
-        id: "C-04",
-        statement: "Control plane ≥1.25 accepts both usage sets",
-    },
-    Requirement {
-        id: "C-05",
-        statement: "Usages exactness",
-    },
-    Requirement {
-        id: "C-06",
-        statement: "Identity fields are server-filled",
-    },
-    Requirement {
-        id: "C-07",
-        statement: "`spec.extra` carries the requester's credential id ≥1.32",
-    },
-    Requirement {
-        id: "C-08",
-        statement: "Request content, client",
-    },
-    Requirement {
-        id: "C-09",
-        statement: "Serving CSR needs addresses",
-    },
-    Requirement {
-        id: "C-10",
-        statement: "Key",
-    },
-    Requirement {
-        id: "C-11",
-        statement: "API version",
-    },
-    Requirement {
-        id: "C-12",
-        statement: "v1 validation at create (422 Invalid)",
-    },
-    Requirement {
-        id: "C-13",
-        statement: "`spec.expirationSeconds`",
-    },
-    Requirement {
-        id: "C-14",
-        statement: "Spec is immutable, silently",
-    },
-    Requirement {
-        id: "C-15",
-        statement: "Conditions",
-    },
-    Requirement {
-        id: "C-16",
-        statement: "`status.certificate` is write-once",
-    },
-    Requirement {
-        id: "C-17",
-        statement: "Server sets timestamps",
-    },
-    Requirement {
-        id: "C-18",
-        statement: "kubectl conditions",
-    },
-    Requirement {
-        id: "C-19",
-        statement: "Garbage collection (csrcleaner)",
-    },
-    Requirement {
-        id: "C-20",
-        statement: "No events",
-    },
-    Requirement {
-        id: "C-21",
-        statement: "Metrics in the apiserver",
-    },
-    Requirement {
-        id: "C-22",
-        statement: "CA file per signer must hold exactly one certificate",
-    },
-    Requirement {
-        id: "P-01",
-        statement: "Approved condition",
-    },
-    Requirement {
-        id: "P-02",
-        statement: "nodeclient recognition",
-    },
-    Requirement {
-        id: "P-03",
-        statement: "CN `system:node:` with an empty node name is approved and signed",
-    },
-    Requirement {
-        id: "P-04",
-        statement: "selfnodeclient",
-    },
-    Requirement {
-        id: "P-05",
-        statement: "The built-in approver never denies",
-    },
-    Requirement {
-        id: "P-06",
-        statement: "Serving CSRs are never auto-approved since 1.11",
-    },
-    Requirement {
-        id: "P-07",
-        statement: "`--insecure-experimental-approve-all-kubelet-csrs-for-group`",
-    },
-    Requirement {
-        id: "P-08",
-        statement: "A CSR with a certificate or with Approved/Denied is not touched",
-    },
-    Requirement {
-        id: "S-01",
-        statement: "Signers",
-    },
-    Requirement {
-        id: "S-02",
-        statement: "CA flags",
-    },
-    Requirement {
-        id: "S-03",
-        statement: "Duration flag",
-    },
-    Requirement {
-        id: "S-04",
-        statement: "Effective TTL ≥1.22",
-    },
-    Requirement {
-        id: "S-05",
-        statement: "Backdating",
-    },
-    Requirement {
-        id: "S-06",
-        statement: "NotAfter is clamped to the CA's NotAfter",
-    },
-    Requirement {
-        id: "S-07",
-        statement: "Certificate fields",
-    },
-    Requirement {
-        id: "S-08",
-        statement: "Failed condition (≥1.19)",
-    },
-    Requirement {
-        id: "S-09",
-        statement: "Serving signer rules",
-    },
-    Requirement {
-        id: "S-10",
-        statement: "Latency",
-    },
-    Requirement {
-        id: "S-11",
-        statement: "Signed cert is returned PEM in `status.certificate`",
-    },
-    Requirement {
-        id: "K-01",
-        statement: "Flags/fields",
-    },
-    Requirement {
-        id: "K-02",
-        statement: "Order with rotateCertificates (≥1.14)",
-    },
-    Requirement {
-        id: "K-03",
-        statement: "Two code paths",
-    },
-    Requirement {
-        id: "K-04",
-        statement: "The kubeconfig is written BEFORE any certificate exists (≥1.14, rotation on)",
-    },
-    Requirement {
-        id: "K-05",
-        statement: "Kubeconfig content",
-    },
-    Requirement {
-        id: "K-06",
-        statement: "Which credential is used at start",
-    },
-    Requirement {
-        id: "K-07",
-        statement: "Bootstrap token is used only while there is no valid cert",
-    },
-    Requirement {
-        id: "K-08",
-        statement: "Legacy path timings (rotate=false)",
-    },
-    Requirement {
-        id: "K-09",
-        statement: "Legacy path persistence",
-    },
-    Requirement {
-        id: "K-10",
-        statement: "Waiting (rotation path)",
-    },
-    Requirement {
-        id: "K-11",
-        statement: "Retry cadence after any failed attempt",
-    },
-    Requirement {
-        id: "K-12",
-        statement: "Never-approved bootstrap: the kubelet does NOT exit",
-    },
-    Requirement {
-        id: "K-13",
-        statement: "Rejected bootstrap (401 or 403 on create): the kubelet exits after 5 min",
-    },
-    Requirement {
-        id: "K-14",
-        statement: "Client cert files (≥1.11)",
-    },
-    Requirement {
-        id: "K-15",
-        statement: "Old PEM files are never deleted",
-    },
-    Requirement {
-        id: "K-16",
-        statement: "Symlink swap is not atomic",
-    },
-    Requirement {
-        id: "K-17",
-        statement: "Serving cert files",
-    },
-    Requirement {
-        id: "K-18",
-        statement: "Self-signed default (no serverTLSBootstrap, no tlsCertFile)",
-    },
-    Requirement {
-        id: "K-19",
-        statement: "Store look-up order",
-    },
-    Requirement {
-        id: "K-20",
-        statement: "kubeconfig with embedded cert (kubeadm control plane first start)",
-    },
-    Requirement {
-        id: "K-21",
-        statement: "Default cert dir",
-    },
-    Requirement {
-        id: "K-22",
-        statement: "Log lines (V=2) to match",
-    },
-    Requirement {
-        id: "K-23",
-        statement: "First CSR needs create + list + watch",
-    },
-    Requirement {
-        id: "T-01",
-        statement: "Deadline",
-    },
-    Requirement {
-        id: "T-02",
-        statement: "Renewal CSR",
-    },
-    Requirement {
-        id: "T-03",
-        statement: "Connections are closed on rotation (≥1.8)",
-    },
-    Requirement {
-        id: "T-04",
-        statement: "Expiry with pending renewal: no immediate exit",
-    },
-    Requirement {
-        id: "T-05",
-        statement: "After that exit, a restart recovers iff a usable bootstrap kubeconfig is present",
-    },
-    Requirement {
-        id: "T-06",
-        statement: "Server down at rotation time",
-    },
-    Requirement {
-        id: "T-07",
-        statement: "Server down past expiry",
-    },
-    Requirement {
-        id: "T-08",
-        statement: "Kubelet restarted with valid cert",
-    },
-    Requirement {
-        id: "T-09",
-        statement: "Serving CSR timing",
-    },
-    Requirement {
-        id: "T-10",
-        statement: "While no serving cert exists (pending/denied/expired)",
-    },
-    Requirement {
-        id: "T-11",
-        statement: "Serving cert switches without restart",
-    },
-    Requirement {
-        id: "T-12",
-        statement: "Address change → new serving CSR",
-    },
-    Requirement {
-        id: "T-13",
-        statement: "Kubelet metrics",
-    },
-    Requirement {
-        id: "T-14",
-        statement: "apiserver side of rotation (≥1.32)",
-    },
-    Requirement {
-        id: "T-15",
-        statement: "A 401/403/404 or an 'unexpected server error' never stops the loop",
-    },
-    Requirement {
-        id: "T-16",
-        statement: "External edits",
-    },
-    Requirement {
-        id: "T-17",
-        statement: "Heartbeat failures",
-    },
-    Requirement {
-        id: "N-01",
-        statement: "1.31",
-    },
-    Requirement {
-        id: "N-02",
-        statement: "1.31",
-    },
-    Requirement {
-        id: "N-03",
-        statement: "1.31",
-    },
-    Requirement {
-        id: "N-04",
-        statement: "1.31/1.32/1.34",
-    },
-    Requirement {
-        id: "N-05",
-        statement: "1.32",
-    },
-    Requirement {
-        id: "N-06",
-        statement: "early 1.32.x",
-    },
-    Requirement {
-        id: "N-07",
-        statement: "1.33",
-    },
-    Requirement {
-        id: "N-08",
-        statement: "1.33",
-    },
-    Requirement {
-        id: "N-09",
-        statement: "1.34",
-    },
-    Requirement {
-        id: "N-10",
-        statement: "1.34/1.35/1.37",
-    },
-    Requirement {
-        id: "N-11",
-        statement: "1.35",
-    },
-    Requirement {
-        id: "N-12",
-        statement: "1.36",
-    },
-    Requirement {
-        id: "N-13",
-        statement: "1.37/1.38-dev",
-    },
-    Requirement {
-        id: "N-14",
-        statement: "KEP-4872",
-    },
-    Requirement {
-        id: "N-15",
-        statement: "RotateKubeletServerCertificate is still beta (K-01). Default durations (1 year, 70–90 %) unchanged. No bootstrap-token semantic change (HIST). KCM controllers got long names (`certificatesigningrequest-{signing,approving,cleaner}-controller`, `token-cleaner-controller`, `bootstrap-signer-controller`; SRCnew; 1.28 and the old names as aliases are BELIEF)",
-    },
-    Requirement {
-        id: "D-01",
-        statement: "kubeadm bindings",
-    },
-    Requirement {
-        id: "D-02",
-        statement: "kubeadm files",
-    },
-    Requirement {
-        id: "D-03",
-        statement: "kubelet-finalize (init)",
-    },
-    Requirement {
-        id: "D-04",
-        statement: "ControlPlaneKubeletLocalMode",
-    },
-    Requirement {
-        id: "D-05",
-        statement: "kind",
-    },
-    Requirement {
-        id: "D-06",
-        statement: "k3s agents do not use kubelet TLS bootstrap",
-    },
-    Requirement {
-        id: "D-07",
-        statement: "k3s control plane for an external kubelet — defaults already fit",
-    },
-    Requirement {
-        id: "D-08",
-        statement: "k3s consequences",
-    },
-];
+/// All behaviours, chapter by chapter.
+pub fn all() -> impl Iterator<Item = &'static Requirement> {
+    CHAPTERS.iter().flat_map(|chapter| chapter.requirements)
+}
+
+macro_rules! chapters {
+    ($($letter:literal $heading:literal { $($id:literal $level:ident $versions:literal $statement:literal $source:literal)* })*) => {
+        &[$(Chapter {
+            letter: $letter,
+            heading: $heading,
+            requirements: &[$(Requirement {
+                id: $id,
+                level: Level::$level,
+                versions: $versions,
+                statement: $statement,
+                source: $source,
+            }),*],
+        }),*]
+    };
+}
+
+/// The whole catalogue.
+pub const CHAPTERS: &[Chapter] = chapters! {
+'A' "Authentication of the bootstrap request" {
+    "A-01" Must ""
+        "A line of the static token file is token, user, uid and, quoted in one field, groups; a line of fewer than three fields keeps the API server from starting, the last of two lines with the same token wins, and the file is read only at the start."
+        "staging/src/k8s.io/apiserver/pkg/authentication/token/tokenfile/tokenfile.go"
+    "A-02" Must ""
+        "A bearer token that is unknown, malformed or wrong in its second half is answered with 401 Unauthorized, also when anonymous authentication is on."
+        "pkg/kubeapiserver/authenticator/config.go; staging/src/k8s.io/apiserver/pkg/authentication/request/bearertoken/bearertoken.go"
+    "A-03" Must ""
+        "A request without credentials is anonymous, not wrong: it is answered with 403 as system:anonymous when anonymous authentication is on, and with 401 when it is off."
+        "staging/src/k8s.io/apiserver/pkg/authentication/request/bearertoken/bearertoken.go; #89069"
+    "A-04" Must ""
+        "A user whom the API server knows but who has no right to create CertificateSigningRequests is answered with 403 Forbidden, and the message names the user, the verb and the resource."
+        "staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go"
+    "A-05" Must ""
+        "Who may create CertificateSigningRequests gets 201 for any subject that no admission plugin forbids: creating is not being approved."
+        "pkg/registry/certificates/certificates/strategy.go"
+    "A-06" Must ">=1.18"
+        "A CSR for the signer kubernetes.io/kube-apiserver-client with the organization system:masters is refused with 403 when it is created."
+        "plugin/pkg/admission/certificates/subjectrestriction/admission.go"
+    "A-07" Must ""
+        "A bootstrap token is a Secret bootstrap-token-ID of type bootstrap.kubernetes.io/token in kube-system with token-id, token-secret and usage-bootstrap-authentication \"true\"; the API server takes it only with --enable-bootstrap-token-auth."
+        "plugin/pkg/auth/authenticator/token/bootstrap/bootstrap.go; staging/src/k8s.io/cluster-bootstrap/token/api/types.go; #41281"
+    "A-08" Must ""
+        "Any one defect of a bootstrap token's Secret (type, usage, id, secret, expiration past or unreadable, being deleted, a group outside of system:bootstrappers:) makes the answer 401, with no hint in it."
+        "plugin/pkg/auth/authenticator/token/bootstrap/bootstrap.go"
+    "A-09" Must ""
+        "A bootstrap token authenticates as system:bootstrap:ID with no uid, in the groups system:bootstrappers, those of auth-extra-groups, and system:authenticated."
+        "plugin/pkg/auth/authenticator/token/bootstrap/bootstrap.go; #50933"
+    "A-10" Must ""
+        "A token that was accepted may go on being accepted for up to 10 s after its Secret is deleted or expired, and never longer; a refusal is not remembered."
+        "pkg/kubeapiserver/options/authentication.go; staging/src/k8s.io/apiserver/pkg/authentication/token/cache"
+    "A-11" Must ""
+        "The controller tokencleaner, off unless it is named in --controllers, deletes expired bootstrap tokens; authentication refuses them in either case."
+        "pkg/controller/bootstrap/tokencleaner.go; cmd/kube-controller-manager/app/controllermanager.go"
+    "A-12" Must ""
+        "A client certificate that has expired or comes from an unknown CA is answered with 401 over a connection that stands: the TLS handshake does not fail, and the request is not anonymous."
+        "staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go"
+    "A-13" Info ""
+        "A request with an expired client certificate and a valid bearer token is authenticated by the token."
+        "staging/src/k8s.io/apiserver/pkg/authentication/request/union/union.go"
+    "A-14" Info ">=1.31"
+        "Anonymous authentication can be limited to paths by the AuthenticationConfiguration; elsewhere a request without credentials then gets 401."
+        "staging/src/k8s.io/apiserver/pkg/authentication/request/anonymous/anonymous.go; #124917, #127009, #131654"
+    "A-15" Must ""
+        "Before it has a certificate, a kubelet uses the bootstrap token only for the CSR: its other requests carry no identity."
+        "pkg/kubelet/certificate/transport.go; cmd/kubelet/app/server.go"
+}
+'R' "RBAC" {
+    "R-01" Must ""
+        "The built-in ClusterRole system:node-bootstrapper allows create, get, list and watch of certificatesigningrequests, and nothing else."
+        "plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go"
+    "R-02" Must ""
+        "The built-in ClusterRoles …:nodeclient and …:selfnodeclient allow create on certificatesigningrequests/nodeclient and /selfnodeclient, which are names for access reviews and no endpoints."
+        "plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go"
+    "R-03" Must ""
+        "There is no built-in role selfnodeserver, and one made by hand and bound has no effect: serving CSRs stay pending."
+        "plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go; #62471"
+    "R-04" Must ""
+        "Kubernetes binds the three roles of bootstrapping to nobody: whoever sets up the cluster has to."
+        "plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go (ClusterRoleBindings)"
+    "R-05" Must ""
+        "With the Node authorizer a node may create and read CertificateSigningRequests without any binding; with RBAC alone it may not."
+        "plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go (NodeRules)"
+    "R-06" Must ""
+        "Approving a CSR needs update on certificatesigningrequests/approval and the verb approve on its signer; signing needs update on /status and the verb sign."
+        "plugin/pkg/admission/certificates/approval; plugin/pkg/admission/certificates/signing; #88246"
+    "R-07" Must ""
+        "kube-controller-manager may approve for the signer kubernetes.io/kube-apiserver-client-kubelet only: it could not approve a serving CSR."
+        "plugin/pkg/auth/authorizer/rbac/bootstrappolicy/controller_policy.go"
+    "R-08" Should ""
+        "The approver reviews the user, groups and extra that were stored in the CSR when it was created, not what they are now."
+        "pkg/controller/certificates/approver/sarapprove.go (authorize)"
+    "R-09" Must ""
+        "A CSR that is recognised but not allowed is tried again with growing pauses, so that a binding made later still approves it; one that is not recognised is left alone."
+        "pkg/controller/certificates/certificate_controller.go"
+}
+'C' "CertificateSigningRequest objects" {
+    "C-01" Must ""
+        "A kubelet that rotates names its CSRs csr- and five random characters; one that does not names its only CSR node-csr- and a digest of key and subject."
+        "pkg/kubelet/certificate/bootstrap/bootstrap.go (digestedName); staging/src/k8s.io/client-go/util/certificate/csr/csr.go"
+    "C-02" Must ""
+        "The kubelet asks the signer kubernetes.io/kube-apiserver-client-kubelet for its client certificate and kubernetes.io/kubelet-serving for its serving certificate."
+        "pkg/kubelet/certificate/kubelet.go; #91685"
+    "C-03" Must ""
+        "The kubelet asks for digital signature and client auth or server auth, up to 1.26 also for key encipherment."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go; #111660"
+    "C-04" Must ">=1.25"
+        "The control plane takes usages with and without key encipherment; up to 1.24 only those with it."
+        "pkg/apis/certificates/helpers.go; #111061"
+    "C-05" Must ""
+        "A CSR with a usage too many is not recognised by the approver and failed by the signer."
+        "pkg/apis/certificates/helpers.go"
+    "C-06" Must ""
+        "The API server fills in username, uid, groups and extra of a CSR from the authenticated request, whatever the client sent, and clears its status."
+        "pkg/registry/certificates/certificates/strategy.go (PrepareForCreate)"
+    "C-07" Must ">=1.32"
+        "A CSR sent with a client certificate carries that certificate's SHA-256 in spec.extra as authentication.kubernetes.io/credential-id; one sent with a token does not."
+        "staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go; #125634"
+    "C-08" Must ""
+        "The kubelet's subject is O=system:nodes, CN=system:node:NAME; a client request has no alternative names, a serving request those of the Node's addresses."
+        "pkg/kubelet/certificate/kubelet.go; #65594"
+    "C-09" Must ""
+        "The kubelet makes no serving CSR before it knows its addresses; from 1.31 on at least one of them must be an IP address."
+        "pkg/kubelet/certificate/kubelet.go (newGetTemplateFn); #125813"
+    "C-10" Must ""
+        "Each request of a kubelet that rotates has a new ECDSA P-256 key."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go (generateCSR)"
+    "C-11" Must ">=1.22"
+        "The API serves CertificateSigningRequest in certificates.k8s.io/v1 only."
+        "staging/src/k8s.io/client-go/util/certificate/csr/csr.go; #91685"
+    "C-12" Must ""
+        "The API server refuses with 422 a CSR without signerName or usages, with an unknown or repeated usage, or with a request that is no valid PKCS#10."
+        "pkg/apis/certificates/validation/validation.go"
+    "C-13" Must ">=1.22"
+        "spec.expirationSeconds below 600 is refused with 422, and the kubelet never sets the field."
+        "pkg/apis/certificates/validation/validation.go; KEP-2784; #99494"
+    "C-14" Must ""
+        "An update that changes the spec or status of a CSR through its main resource is answered with 200, and changes only the metadata."
+        "pkg/registry/certificates/certificates/strategy.go"
+    "C-15" Must ">=1.19"
+        "Approved and Denied exclude each other, no condition can be taken away again, and Approved and Denied are set through /approval only."
+        "pkg/apis/certificates/validation/validation.go; #90191"
+    "C-16" Must ""
+        "status.certificate can be written once, through /status, as PEM certificates without headers."
+        "pkg/apis/certificates/validation/validation.go"
+    "C-17" Info ""
+        "The API server sets the times of a condition that comes without them."
+        "pkg/registry/certificates/certificates/strategy.go (populateConditionTimestamps)"
+    "C-18" Info ""
+        "kubectl shows a CSR as Pending, Approved, Approved,Issued, Denied or Approved,Failed."
+        "pkg/printers/internalversion/printers.go"
+    "C-19" Must ""
+        "The controller csrcleaner deletes issued, denied and failed CSRs after an hour, pending ones after a day, and those whose certificate has expired, looking once an hour."
+        "pkg/controller/certificates/cleaner/cleaner.go"
+    "C-20" Info ""
+        "Nothing records events about CSRs."
+        "pkg/controller/certificates/certificate_controller.go"
+    "C-21" Info ">=1.22"
+        "The API server counts requested and honoured durations by signer in apiserver_certificates_registry_csr_requested_duration_total and …_honored_duration_total."
+        "pkg/registry/certificates/certificates/storage/metrics.go; KEP-2784"
+    "C-22" Must ""
+        "A signer's CA file must hold exactly one certificate, and is read again when it changes."
+        "pkg/controller/certificates/signer/ca_provider.go; #86816"
+}
+'P' "Approval" {
+    "P-01" Must ""
+        "kube-controller-manager approves with the reason AutoApproved and a message that tells a first certificate (nodeclient) from a renewal (selfnodeclient)."
+        "pkg/controller/certificates/approver/sarapprove.go"
+    "P-02" Must ""
+        "A client CSR is recognised only with exactly O=system:nodes, a CN that begins with system:node:, the exact usages, the right signer and no alternative name; any other stays pending."
+        "pkg/apis/certificates/helpers.go; pkg/controller/certificates/approver/sarapprove.go"
+    "P-03" Info ""
+        "A bootstrap user's CSR for the CN system:node: with an empty node name is approved and signed."
+        "pkg/apis/certificates/helpers.go"
+    "P-04" Must ""
+        "A CSR counts as a renewal (selfnodeclient) only when its CN is the requestor's own user name."
+        "pkg/controller/certificates/approver/sarapprove.go"
+    "P-05" Must ""
+        "The built-in approver never denies: what it does not approve stays pending."
+        "pkg/controller/certificates/approver/sarapprove.go"
+    "P-06" Must ">=1.11"
+        "Serving CSRs are never approved by kube-controller-manager."
+        "#62471; pkg/controller/certificates/approver/sarapprove.go"
+    "P-07" Info ">=1.13"
+        "The flag --insecure-experimental-approve-all-kubelet-csrs-for-group does not exist any more."
+        "#45619; pkg/controller/certificates/approver"
+    "P-08" Must ""
+        "The approver does not touch a CSR that has a certificate or is approved or denied already."
+        "pkg/controller/certificates/approver/sarapprove.go"
+}
+'S' "Issuance" {
+    "S-01" Must ""
+        "kube-controller-manager signs approved CSRs of four signers (kube-apiserver-client, kube-apiserver-client-kubelet, kubelet-serving, legacy-unknown), and no other."
+        "pkg/controller/certificates/signer/signer.go"
+    "S-02" Must ">=1.19"
+        "The signing CA is given for all signers or for each of them; both at once keep kube-controller-manager from starting, and a signer without a CA leaves its CSRs approved but not issued."
+        "cmd/kube-controller-manager/app/options/csrsigningcontroller.go; cmd/kube-controller-manager/app/certificates.go; #90822"
+    "S-03" Must ">=1.19"
+        "--cluster-signing-duration sets how long certificates are signed for, 8760h by default, and is the most that a CSR can get."
+        "pkg/controller/certificates/signer/config/v1alpha1/defaults.go; #91154, #108476"
+    "S-04" Must ">=1.22"
+        "A certificate lives as long as spec.expirationSeconds asks, but no longer than the signer's duration."
+        "pkg/controller/certificates/signer/signer.go (duration); KEP-2784"
+    "S-05" Must ""
+        "NotBefore lies five minutes before the signing; from 1.22 on a certificate of less than eight hours keeps its full time after it, a longer one and all before 1.22 end five minutes early."
+        "pkg/controller/certificates/authority/policies.go; #99412"
+    "S-06" Must ""
+        "NotAfter never lies behind that of the CA, and an expired CA signs nothing: the CSR stays approved."
+        "pkg/controller/certificates/authority/authority.go"
+    "S-07" Must ""
+        "A signed certificate has X.509 version 3, a random serial, the CSR's subject, critical key usages, exactly the extended usage asked for, critical CA:FALSE, and the CA's key id."
+        "pkg/controller/certificates/authority/authority.go; pkg/controller/certificates/authority/policies.go; #84677"
+    "S-08" Must ">=1.19"
+        "An approved CSR that breaks its signer's rules gets the condition Failed with the reason SignerValidationFailure, and is never tried again."
+        "pkg/controller/certificates/signer/signer.go; #90191"
+    "S-09" Must ""
+        "The serving signer wants O=system:nodes, the CN's prefix, at least one DNS name or IP address and no other kind of name; whether the names are the node's own is up to the approver."
+        "pkg/apis/certificates/helpers.go"
+    "S-10" Should ""
+        "With the bindings in place a CSR is issued within a second or so of its creation."
+        "pkg/controller/certificates/certificate_controller.go"
+    "S-11" Must ""
+        "The certificate comes as PEM in status.certificate, from the built-in signers as a single leaf."
+        "pkg/controller/certificates/signer/signer.go; #88744"
+}
+'K' "Kubelet: configuration, start and files" {
+    "K-01" Must ""
+        "rotateCertificates and serverTLSBootstrap are off in the kubelet unless they are set; the bootstrap kubeconfig is given by --bootstrap-kubeconfig only."
+        "cmd/kubelet/app/options/options.go; pkg/kubelet/apis/config/validation/validation.go; #103172"
+    "K-02" Must ""
+        "A kubelet that rotates does not wait for its certificate: it goes on starting, and its health check answers, while the CSR is pending."
+        "cmd/kubelet/app/server.go (buildKubeletClientConfig); #69890"
+    "K-03" Must ""
+        "Without rotateCertificates the kubelet waits for its first certificate before it goes on; with it, a manager in the background gets it."
+        "cmd/kubelet/app/server.go; pkg/kubelet/certificate/bootstrap/bootstrap.go"
+    "K-04" Must ""
+        "A kubelet that rotates writes its kubeconfig, mode 0600, before it has any certificate, with kubelet-client-current.pem as certificate and key."
+        "pkg/kubelet/certificate/bootstrap/bootstrap.go"
+    "K-05" Must ""
+        "The kubeconfig has one cluster default-cluster with the bootstrap kubeconfig's server and CA, the user default-auth and the context default-context."
+        "pkg/kubelet/certificate/bootstrap/bootstrap.go"
+    "K-06" Must ""
+        "At its start a kubelet whose kubeconfig loads and has no expired certificate ignores the bootstrap kubeconfig; otherwise it needs it, and exits when the file is missing."
+        "pkg/kubelet/certificate/bootstrap/bootstrap.go (isClientConfigStillValid)"
+    "K-07" Must ""
+        "A kubelet that began with a valid kubeconfig never reads the bootstrap kubeconfig until it is restarted."
+        "cmd/kubelet/app/server.go (buildClientCertificateManager)"
+    "K-08" Info ""
+        "Without rotation, a kubelet with a refused token asks for the API server's health for a minute, then fails to create the CSR and exits."
+        "pkg/kubelet/certificate/bootstrap/bootstrap.go"
+    "K-09" Info ""
+        "Without rotation, the key is kept in kubelet-client.key.tmp until a certificate fits it, so a restart asks with the same CSR, and a denied one blocks until it is deleted."
+        "pkg/kubelet/certificate/bootstrap/bootstrap.go"
+    "K-10" Must ""
+        "A kubelet that rotates watches a CSR for up to 15 minutes and then makes another; a denied, failed or deleted one ends the wait at once."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go; staging/src/k8s.io/client-go/util/certificate/csr/csr.go"
+    "K-11" Must ""
+        "Failed attempts are repeated after 2, 4, 8 and 16 s and then every 32 s for ever, each with a new CSR and a new key."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go"
+    "K-12" Must ""
+        "A kubelet whose first CSR is never approved does not exit; after five minutes it says every ten seconds that the server is not responsive."
+        "pkg/kubelet/certificate/transport.go"
+    "K-13" Must ""
+        "A kubelet whose CSR is refused with 401 or 403 exits after five minutes without a certificate; one that reaches no API server never does."
+        "pkg/kubelet/certificate/transport.go; #59316"
+    "K-14" Must ""
+        "Each client certificate is a new file kubelet-client-DATE.pem, mode 0600, certificate first and then the EC key, and kubelet-client-current.pem is a link to it with an absolute target."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_store.go"
+    "K-15" Must ""
+        "The kubelet never deletes a certificate file of the past."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_store.go"
+    "K-16" Must ""
+        "The link is swapped by making …-updated.pem, removing …-current.pem and renaming; a crash in between is mended at the next start, and a plain file in the link's place stops rotation."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_store.go (updateSymlink, recover)"
+    "K-17" Must ""
+        "Serving certificates are kept as client certificates are, under the names kubelet-server-DATE.pem and kubelet-server-current.pem."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_store.go"
+    "K-18" Must ""
+        "Without serverTLSBootstrap and tlsCertFile the kubelet signs kubelet.crt for itself, once, for a year, and never renews it."
+        "cmd/kubelet/app/server.go (InitializeTLS); staging/src/k8s.io/client-go/util/cert/cert.go"
+    "K-19" Info ""
+        "The kubelet looks for a certificate in …-current.pem first, then in the configured pair of files, then in PREFIX.crt and PREFIX.key."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_store.go"
+    "K-20" Info ""
+        "A certificate embedded in the kubeconfig is copied into the certificate directory and renewed at once."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go (getCurrentCertificateOrBootstrap)"
+    "K-21" Info ""
+        "The certificate directory is /var/lib/kubelet/pki by default."
+        "cmd/kubelet/app/options/options.go"
+    "K-22" Should ""
+        "At verbosity 2 the log says when the kubelet begins to rotate, which deadline it drew, and how long it waits."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go"
+    "K-23" Must ""
+        "For its first certificate a kubelet needs create, list and watch of CSRs; without list and watch it does not see the answer."
+        "staging/src/k8s.io/client-go/util/certificate/csr/csr.go"
+}
+'T' "Rotation and expiry" {
+    "T-01" Must ""
+        "A kubelet asks for its next certificate at a random moment between 70 % and 90 % of the current one's span from NotBefore to NotAfter."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go (nextRotationDeadline)"
+    "T-02" Must ""
+        "The node itself asks for its renewal, as system:node:NAME of system:nodes; without the selfnodeclient binding the request stays pending."
+        "pkg/controller/certificates/approver/sarapprove.go"
+    "T-03" Must ""
+        "After a rotation the kubelet closes its connections to the API server within ten seconds and opens new ones with the new certificate."
+        "pkg/kubelet/certificate/transport.go; #49899, #114367"
+    "T-04" Must ""
+        "A kubelet whose certificate expires while its renewal is pending does not exit at once: its requests become anonymous, and five minutes later it exits if it takes the server for healthy."
+        "pkg/kubelet/certificate/transport.go; staging/src/k8s.io/client-go/util/certificate/certificate_manager.go"
+    "T-05" Must ""
+        "A restart after expiry recovers the node if the bootstrap kubeconfig is there and its token good, and not otherwise."
+        "pkg/kubelet/certificate/bootstrap/bootstrap.go"
+    "T-06" Must ""
+        "A kubelet that does not reach the API server at its rotation goes on, counts each failure, and renews when the server is back and the certificate still valid."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go (rotateCerts)"
+    "T-07" Must ""
+        "A kubelet whose certificate expires while the API server is away does not exit before the server is back and refuses it."
+        "pkg/kubelet/certificate/transport.go"
+    "T-08" Must ""
+        "A kubelet restarted with a valid certificate makes no CSR for it before its rotation, which it draws anew."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go"
+    "T-09" Must ""
+        "The serving CSR follows when the client certificate works and the Node's addresses are known; a second one may follow when these change."
+        "pkg/kubelet/certificate/kubelet.go; #130362, #130348"
+    "T-10" Must ""
+        "A kubelet with serverTLSBootstrap and no certificate yet accepts connections on its port but refuses each handshake with a TLS alert; registration does not depend on it."
+        "pkg/kubelet/kubelet.go; staging/src/k8s.io/client-go/util/certificate/certificate_manager.go"
+    "T-11" Must ""
+        "The serving certificate changes without a restart, for each new handshake; while a renewal is pending the old one is served until it expires."
+        "pkg/kubelet/kubelet.go (GetCertificate)"
+    "T-12" Must ""
+        "A missing address, organization or another CN in the current certificate leads to a new CSR; an address too many does not."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go (certSatisfiesTemplate); #69991"
+    "T-13" Should ">=1.19"
+        "The kubelet exposes the remaining seconds of its certificates, its failed renewals, and the age at which serving certificates were replaced as kubelet_certificate_manager_* metrics."
+        "pkg/kubelet/certificate/kubelet.go; #84534, #84614, #91148"
+    "T-14" Must ">=1.32"
+        "The audit log shows in user.extra by which certificate a request was made (authentication.kubernetes.io/credential-id), and that changes at rotation."
+        "staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go; #125634"
+    "T-15" Must ""
+        "A 401, 403, 404 or other refusal of a renewal never ends the attempts."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go (updateServerError)"
+    "T-16" Must ""
+        "A running kubelet does not watch its certificate files: a changed or deleted link has no effect until a restart, and the next rotation writes it anew."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_store.go"
+    "T-17" Info ""
+        "Failed heartbeats made a kubelet close its connections up to 1.23; from 1.24 on only with DISABLE_HTTP2 in its environment."
+        "cmd/kubelet/app/server.go; #104844, #108107"
+}
+'N' "Newer versions" {
+    "N-01" Info ">=1.31"
+        "A kubelet with tlsCertFile and tlsPrivateKeyFile takes up changed files without a restart (gate ReloadKubeletServerCertificateFile)."
+        "#124574, #133654"
+    "N-02" Must ">=1.31"
+        "A kubelet without any IP address makes no serving CSR, also when it has DNS names."
+        "pkg/kubelet/certificate/kubelet.go; #125813"
+    "N-03" Must ">=1.31"
+        "A node that creates a CSR for another node's CN is refused with 403 by NodeRestriction; bootstrap users are not."
+        "plugin/pkg/admission/noderestriction/admission.go (admitCSR); #126441, #126015"
+    "N-04" Must ">=1.32"
+        "A node may get, list and watch only its own Node object and the pods bound to it."
+        "plugin/pkg/auth/authorizer/node/node_authorizer.go; KEP-4601; #125571, #132656"
+    "N-05" Must ">=1.32"
+        "Users authenticated by certificate have the credential id X509SHA256= and the SHA-256 of the certificate."
+        "staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go; #125634"
+    "N-06" Info ">=1.32, <1.33"
+        "The first patch releases of 1.32 may fail to make a serving CSR after a restart of the kubelet."
+        "#130348, #130356"
+    "N-07" Info ">=1.33"
+        "A user's uid may come from the certificate's subject attribute 1.3.6.1.4.1.57683.2, which the kubelet never asks for."
+        "staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go (AllowParsingUserUIDFromCertAuth)"
+    "N-08" Info ">=1.33"
+        "The certificate manager writes structured log lines that name the signer."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go"
+    "N-09" Info ">=1.34"
+        "The kubelet flushes certificate files to disk, and takes its serving addresses from the Node that it watches."
+        "staging/src/k8s.io/client-go/util/certificate/certificate_store.go; #130362"
+    "N-10" Info ">=1.34"
+        "PodCertificateRequests are another resource with signers of their own, and change nothing for kubelets."
+        "KEP-4317"
+    "N-11" Info ">=1.35"
+        "A kubelet refuses to start on a machine with cgroup v1 unless failCgroupV1 is false."
+        "KEP-4569; #134298"
+    "N-12" Info ">=1.36"
+        "A change of the kubelet's clientCAFile also changes the CA names that it offers to TLS clients."
+        "#136762, #132922"
+    "N-13" Info ">=1.37"
+        "client-go's certificate manager lets its user choose the kind of key; the kubelet's stays ECDSA P-256."
+        "#138999"
+    "N-14" Info ">=1.37"
+        "The API server may come to check that a kubelet's serving certificate is for the node it calls; no release that tlsboot knows does so by default."
+        "KEP-4872"
+    "N-15" Info ""
+        "RotateKubeletServerCertificate is still beta, certificates last a year by default, and the window of rotation has never changed."
+        "pkg/features/kube_features.go; staging/src/k8s.io/client-go/util/certificate/certificate_manager.go"
+}
+'D' "Distributions" {
+    "D-01" Should ""
+        "kubeadm binds system:node-bootstrapper and nodeclient to system:bootstrappers:kubeadm:default-node-token, and selfnodeclient to system:nodes."
+        "cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go"
+    "D-02" Should ""
+        "kubeadm join deletes bootstrap-kubelet.conf when the node has its certificate, so that a node whose certificate has expired can't recover by a restart."
+        "cmd/kubeadm/app/cmd/phases/join/kubelet.go"
+    "D-03" Info ""
+        "kubeadm init rewrites the first node's kubelet.conf to point to kubelet-client-current.pem."
+        "cmd/kubeadm/app/cmd/phases/init/kubeletfinalize.go; #84118, #124419, #126913"
+    "D-04" Info ">=1.31"
+        "A kubelet of a control-plane node bootstraps against the API server of its own machine (ControlPlaneKubeletLocalMode)."
+        "cmd/kubeadm/app/features/features.go"
+    "D-05" Should ""
+        "The nodes of a kind cluster bootstrap by kubeadm, with the token that kind gives to every cluster, and without serverTLSBootstrap."
+        "kind: pkg/cluster/internal/kubeadm/config.go"
+    "D-06" Info ""
+        "The agents of k3s do not bootstrap by CSR: they get their certificates from the k3s supervisor."
+        "k3s: pkg/agent/config/config.go"
+    "D-07" Info ""
+        "The control plane of k3s serves an outside kubelet as soon as the bindings of bootstrapping are made."
+        "k3s: pkg/daemons/control/server.go"
+    "D-08" Info ""
+        "In k3s client and serving certificates come from different CAs, so that a kubelet needs the client CA to check callers and the server CA to check the API server."
+        "k3s: pkg/daemons/control/server.go"
+}
+};
+
+#[cfg(test)]
+mod tests {
+    use semver::VersionReq;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_their_chapters_letter_and_numbers_from_one_without_gaps() {
+        for chapter in CHAPTERS {
+            for (index, requirement) in chapter.requirements.iter().enumerate() {
+                assert_eq!(
+                    requirement.id,
+                    format!("{}-{:02}", chapter.letter, index + 1)
+                );
+            }
+        }
+        let mut letters: Vec<char> = CHAPTERS.iter().map(|chapter| chapter.letter).collect();
+        letters.sort_unstable();
+        letters.dedup();
+        assert_eq!(
+            letters.len(),
+            CHAPTERS.len(),
+            "two chapters have the same letter"
+        );
+        assert_eq!(all().count(), 128);
+    }
+
+    #[test]
+    fn every_behaviour_is_a_sentence_with_a_source_and_a_range_that_can_be_read() {
+        for Requirement {
+            id,
+            statement,
+            source,
+            versions,
+            ..
+        } in all()
+        {
+            assert!(
+                statement.ends_with('.') && statement.len() > 20 && !statement.contains("  "),
+                "{id}: {statement}"
+            );
+            assert!(!source.is_empty(), "{id} has no source");
+            assert!(
+                versions.is_empty() || VersionReq::parse(versions).is_ok(),
+                "{id}: {versions}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_behaviour_is_found_by_its_id() {
+        assert_eq!(find("T-01").map(|found| found.id), Some("T-01"));
+        assert_eq!(find("T-1"), None);
+    }
+}

@@ -114,6 +114,8 @@ pub struct CsrPick {
     pub role: Option<Role>,
     /// The one that the step `submit` of this name made.
     pub submitted: Option<String>,
+    /// Who decides, for `approve` and `deny`; any answer is an answer then. The administrator by default, who must succeed.
+    pub by: Option<Identity>,
 }
 
 /// A token of the scenario.
@@ -191,6 +193,21 @@ pub struct Submit {
     /// `spec.expirationSeconds`.
     #[serde(default)]
     pub expiration_seconds: Option<i32>,
+    /// Whom it claims to come from, in fields that are the API server's to fill (catalogue C-06).
+    #[serde(default)]
+    pub claims: Option<Claims>,
+}
+
+/// `spec.username`, `spec.uid` and `spec.groups` as a client may send them.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Claims {
+    /// `spec.username`.
+    pub username: String,
+    /// `spec.uid`.
+    pub uid: String,
+    /// `spec.groups`.
+    pub groups: Vec<String>,
 }
 
 /// A GET request.
@@ -204,6 +221,20 @@ pub struct Get {
     pub by: Identity,
     /// The path, as `/api/v1/nodes/n1`.
     pub path: String,
+    /// Ask again and again until this is the answer.
+    #[serde(default)]
+    pub until: Option<Until>,
+}
+
+/// An answer that comes only after some time.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Until {
+    /// The HTTP status code.
+    pub code: u16,
+    /// When the last request is sent, from the first; its answer counts, whatever it is.
+    #[schemars(with = "String")]
+    pub within: SignedDuration,
 }
 
 /// A change of a kubelet's file.

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::trust::write_private;
+use crate::cluster::client::{Credentials, kubeconfig};
 use crate::cluster::{ClusterError, Credential, Endpoint};
 use crate::scenario::Cluster;
 
@@ -136,22 +137,10 @@ pub(super) fn write_files(
     endpoint: &Endpoint,
     controller_manager: &Credential,
 ) -> Result<(), ClusterError> {
-    use base64::Engine;
-    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-    let kubeconfig = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": endpoint.url, "certificate-authority-data": encode(&endpoint.ca)}}],
-        "users": [{"name": "u", "user": {
-            "client-certificate-data": encode(&controller_manager.certificate),
-            "client-key-data": encode(controller_manager.key.expose()),
-        }}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    });
+    let credentials = Credentials::Certificate(controller_manager.clone());
     write_private(
         &layout.dir.join("controller-manager.kubeconfig"),
-        &kubeconfig.to_string(),
+        kubeconfig(endpoint, &credentials).expose(),
     )?;
     // Everything but the control plane's own housekeeping.
     let policy = json!({

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A cluster's folder, removed on drop.
 #[derive(Debug)]
@@ -12,19 +13,22 @@ pub(crate) struct RunDir {
 }
 
 const PREFIX: &str = "tlsboot-run-";
+const STAGING: &str = ".tlsboot-new-";
 const LOCK: &str = "lock";
+/// A folder is made in microseconds.
+const MAKING: Duration = Duration::from_secs(60);
 
 impl RunDir {
     /// A new folder, readable for this user only.
     pub(crate) fn create() -> io::Result<Self> {
         // The lock comes before the name that a sweep would look at: made elsewhere, then moved.
-        let staging = tempfile::Builder::new().prefix(".tlsboot-new-").tempdir()?;
+        let staging = tempfile::Builder::new().prefix(STAGING).tempdir()?;
         let lock = File::create_new(staging.path().join(LOCK))?;
         lock.try_lock()?;
         let name = staging
             .path()
             .file_name()
-            .map(|name| name.to_string_lossy().replace(".tlsboot-new-", PREFIX))
+            .map(|name| name.to_string_lossy().replace(STAGING, PREFIX))
             .unwrap_or_default();
         let path = std::env::temp_dir().join(name);
         fs::rename(staging.keep(), &path)?;
@@ -44,22 +48,39 @@ impl Drop for RunDir {
     }
 }
 
-/// Removes what killed runs of this user left; a folder whose run lives is locked. Answers with what was removed.
+/// Removes what killed runs of this user left. Answers with what was removed.
 ///
 /// # Errors
 /// When the folder of temporary files can't be read.
 pub fn sweep() -> io::Result<Vec<PathBuf>> {
-    let mut removed = Vec::new();
+    let mut left = abandoned()?;
+    left.retain(|path| fs::remove_dir_all(path).is_ok());
+    Ok(left)
+}
+
+/// The folders that killed runs of this user left; a folder whose run lives is locked.
+///
+/// # Errors
+/// When the folder of temporary files can't be read.
+pub fn abandoned() -> io::Result<Vec<PathBuf>> {
+    let mut left = Vec::new();
     for entry in fs::read_dir(std::env::temp_dir())? {
         let path = entry?.path();
-        let ours = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-        if ours && is_abandoned(&path) && fs::remove_dir_all(&path).is_ok() {
-            removed.push(path);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if (name.starts_with(PREFIX) || name.starts_with(STAGING) && is_old(&path))
+            && is_abandoned(&path)
+        {
+            left.push(path);
         }
     }
-    Ok(removed)
+    left.sort();
+    Ok(left)
+}
+
+/// Whether it can't be a folder that is just being made, which has no lock yet.
+fn is_old(path: &Path) -> bool {
+    let modified = path.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > MAKING))
 }
 
 fn is_abandoned(path: &Path) -> bool {

@@ -21,7 +21,7 @@ use kube::api::{Api, PostParams};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::client::{Credentials, client};
+use super::client::{Credentials, client, kubeconfig};
 use super::{
     Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue,
 };
@@ -33,14 +33,17 @@ use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, SigningDuration};
+use crate::secret::Secret;
 use control_plane::{Layout, Settings};
-use dir::RunDir;
-pub use dir::sweep;
+pub(crate) use dir::RunDir;
+pub use dir::{abandoned, sweep};
 use node::LocalNode;
 use ports::Port;
+pub use ports::{sweep_ports, try_port};
 use supervised::{Plan, Supervised};
 pub(crate) use tokens::secret as token_secret;
-use trust::{Trust, write_private};
+use trust::Trust;
+pub(crate) use trust::write_private;
 
 /// Starts clusters as plain processes.
 #[derive(Clone, Debug)]
@@ -94,6 +97,7 @@ struct LocalCluster {
     sink: Sink,
     endpoint: Endpoint,
     admin: kube::Client,
+    administrator: Credential,
     tokens: BTreeMap<String, TokenValue>,
     settings: Mutex<Settings>,
     trust: Mutex<Trust>,
@@ -173,6 +177,7 @@ impl LocalCluster {
             logs,
             endpoint,
             admin,
+            administrator,
             tokens,
             settings: Mutex::new(settings),
             trust: Mutex::new(trust),
@@ -373,6 +378,11 @@ impl LocalCluster {
 impl Cluster for LocalCluster {
     fn admin(&self) -> kube::Client {
         self.admin.clone()
+    }
+
+    fn admin_kubeconfig(&self) -> Secret<String> {
+        let administrator = Credentials::Certificate(self.administrator.clone());
+        kubeconfig(&self.endpoint, &administrator)
     }
 
     fn endpoint(&self) -> Endpoint {

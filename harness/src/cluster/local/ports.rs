@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 const FIRST: u16 = 20_000;
@@ -32,7 +33,7 @@ impl Port {
                 .truncate(false)
                 .write(true)
                 .open(folder.join(number.to_string()))?;
-            if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+            if is_ours(&lock) && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
                 return Ok(Self {
                     number,
                     _lock: lock,
@@ -45,11 +46,44 @@ impl Port {
     }
 }
 
+/// Whether a port can be leased here: one that can.
+///
+/// # Errors
+/// When none is free, or their folder can't be written.
+pub fn try_port() -> io::Result<u16> {
+    Port::lease().map(|port| port.number)
+}
+
+/// Removes the lock files of ports that nobody leases. Answers with how many there were.
+///
+/// # Errors
+/// When their folder can't be read.
+pub fn sweep_ports() -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder()?)? {
+        let path = entry?.path();
+        // Removed under its lock: whoever opened it before sees in `is_ours` that it is gone.
+        let lock = File::open(&path).ok().filter(is_ours);
+        removed += usize::from(lock.is_some() && fs::remove_file(&path).is_ok());
+    }
+    Ok(removed)
+}
+
+/// Takes the lock, if nobody has it and the file has not been removed meanwhile.
+fn is_ours(lock: &File) -> bool {
+    lock.try_lock().is_ok() && lock.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+}
+
 fn folder() -> io::Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!(
         "tlsboot-ports-{}",
         rustix::process::geteuid().as_raw()
     ));
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
+    match fs::create_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", folder.display()),
+        )),
+        _ => Ok(folder),
+    }
 }

@@ -173,7 +173,7 @@ impl Trust {
 }
 
 /// Writes a file for this user only, whole or not at all.
-pub(super) fn write_private(path: &Path, content: &str) -> Result<(), ClusterError> {
+pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), ClusterError> {
     let staging = path.with_extension("new");
     let _ = fs::remove_file(&staging);
     let write = || {

@@ -1,0 +1,353 @@
+//! `tlsboot doctor`: what this machine can do.
+
+use std::fs;
+use std::io::stdout;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::HumanBytes;
+use rustix::fs::statvfs;
+
+use super::target::TargetOptions;
+use super::{ERROR, Failure, PASS, print};
+use crate::cluster::local;
+use crate::components::{Location, Options, Package, Product, Progress, Resolver, Role, Version};
+use crate::process::try_sandbox;
+use crate::report::colours_wanted;
+
+/// Look whether this machine can run clusters, and say what to do where it can't.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 clusters can run here (warnings included), 3 something that they need is missing."
+)]
+pub(super) struct DoctorCommand {
+    #[command(flatten)]
+    target: TargetOptions,
+}
+
+/// What was found out about one thing.
+#[derive(Debug)]
+struct Finding {
+    grade: Grade,
+    about: &'static str,
+    found: String,
+    /// What to do about it.
+    remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    Ok,
+    Warning,
+    Problem,
+}
+
+impl Finding {
+    fn new(grade: Grade, about: &'static str, found: impl Into<String>) -> Self {
+        let found = found.into();
+        Self {
+            grade,
+            about,
+            found,
+            remedy: None,
+        }
+    }
+
+    fn ok(about: &'static str, found: impl Into<String>) -> Self {
+        Self::new(Grade::Ok, about, found)
+    }
+
+    fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self {
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+}
+
+pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
+    let options = command
+        .target
+        .components
+        .options()
+        .map_err(Failure::usage)?;
+    let mut findings = vec![
+        namespaces(),
+        cgroups(),
+        ports(),
+        temporary_folder(),
+        space("space for clusters", &std::env::temp_dir(), CLUSTER),
+        space("space for executables", &options.cache, EXECUTABLES),
+    ];
+    findings.extend(executables(&command.target, &options)?);
+    findings.push(leftovers());
+    let colours = colours_wanted(&stdout());
+    let text: String = findings
+        .iter()
+        .map(|finding| line(finding, colours))
+        .collect();
+    print(&text)?;
+    let worst = findings.iter().map(|finding| finding.grade).max();
+    Ok(if worst == Some(Grade::Problem) {
+        ERROR
+    } else {
+        PASS
+    })
+}
+
+fn line(finding: &Finding, colours: bool) -> String {
+    let (word, code) = match finding.grade {
+        Grade::Ok => ("ok", "32"),
+        Grade::Warning => ("warning", "33"),
+        Grade::Problem => ("problem", "1;31"),
+    };
+    let word = format!("{word:7}");
+    let word = if colours {
+        format!("\x1b[{code}m{word}\x1b[0m")
+    } else {
+        word
+    };
+    let remedy = finding
+        .remedy
+        .as_ref()
+        .map(|remedy| format!("{:33}→ {remedy}\n", ""));
+    format!(
+        "{word}  {:22}  {}\n{}",
+        finding.about,
+        finding.found,
+        remedy.unwrap_or_default()
+    )
+}
+
+/// Tries what a kubelet gets. Where it fails, the kernel's settings say why.
+fn namespaces() -> Finding {
+    let about = "user namespaces";
+    let Err(error) = try_sandbox() else {
+        return Finding::ok(about, "a process with namespaces of its own ran");
+    };
+    let setting = |path: &str| {
+        fs::read_to_string(path)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    let remedy = if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
+        "AppArmor restricts them: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (or run as root)"
+    } else if setting("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
+        "sudo sysctl kernel.unprivileged_userns_clone=1 (or run as root)"
+    } else if setting("/proc/sys/user/max_user_namespaces") == "0" {
+        "sudo sysctl user.max_user_namespaces=1000"
+    } else {
+        "in a container, give it the capability SYS_ADMIN (docker run --privileged), or run outside of it"
+    };
+    Finding::new(Grade::Problem, about, error.to_string()).remedy(remedy)
+}
+
+fn cgroups() -> Finding {
+    let about = "cgroups";
+    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        Finding::ok(about, "version 2")
+    } else {
+        Finding::ok(
+            about,
+            "version 1: kubelets from 1.35 on are told to take it (failCgroupV1: false)",
+        )
+    }
+}
+
+fn ports() -> Finding {
+    let about = "ports on 127.0.0.1";
+    match local::try_port() {
+        Ok(port) => Finding::ok(about, format!("{port} is free, for example")),
+        Err(error) if error.kind() == std::io::ErrorKind::Other => {
+            Finding::new(Grade::Problem, about, error.to_string())
+                .remedy("end what listens there: ss -ltnp 'sport >= :20000 and sport <= :32000'")
+        }
+        // The folder of their locks; there is a finding about temporary files too.
+        Err(error) => Finding::new(Grade::Problem, about, error.to_string()),
+    }
+}
+
+/// Room for `/tlsboot-run-XXXXXX/NODE/cri.sock` and the like in the address of a Unix socket, which holds 107 bytes.
+const LONGEST_TEMP: usize = 60;
+
+fn temporary_folder() -> Finding {
+    let about = "temporary folder";
+    let folder = std::env::temp_dir();
+    let shown = folder.display().to_string();
+    if let Err(error) = tempfile::tempdir() {
+        return Finding::new(Grade::Problem, about, format!("{shown}: {error}"))
+            .remedy("set TMPDIR to a folder that you may write to");
+    }
+    if shown.len() > LONGEST_TEMP {
+        return Finding::new(
+            Grade::Problem,
+            about,
+            format!("{shown}: too long for the paths of Unix sockets"),
+        )
+        .remedy("set TMPDIR to a folder with a shorter path, as /tmp");
+    }
+    Finding::ok(about, shown)
+}
+
+/// etcd's files are most of it: 64 MB of log, made whole at the start.
+const CLUSTER: u64 = 500 << 20;
+/// Kubernetes and etcd of one version, and as much while they are fetched.
+const EXECUTABLES: u64 = 1 << 30;
+
+fn space(about: &'static str, folder: &Path, wanted: u64) -> Finding {
+    // The folder may not be there yet.
+    let Some(there) = folder.ancestors().find(|folder| folder.exists()) else {
+        return Finding::new(
+            Grade::Warning,
+            about,
+            format!("{} does not exist", folder.display()),
+        );
+    };
+    let free = match statvfs(there) {
+        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
+        Err(error) => {
+            return Finding::new(
+                Grade::Warning,
+                about,
+                format!("{}: {error}", there.display()),
+            );
+        }
+    };
+    let found = format!("{} free in {}", HumanBytes(free), folder.display());
+    if free >= wanted {
+        return Finding::ok(about, found);
+    }
+    Finding::new(
+        Grade::Warning,
+        about,
+        format!("{found}, {} would be comfortable", HumanBytes(wanted)),
+    )
+    .remedy("make room, or choose another folder (TMPDIR, TLSBOOT_CACHE)")
+}
+
+/// Where each version's executables are or would come from; nothing is fetched.
+fn executables(target: &TargetOptions, options: &Options) -> Result<Vec<Finding>, Failure> {
+    let resolver = Resolver::new(options.clone(), Progress::hidden()).map_err(Failure::error)?;
+    let mut wanted: Vec<(Role, Package)> = Vec::new();
+    for planned in target.plan()? {
+        let kubernetes = |version: Version| Package {
+            product: Product::Kubernetes,
+            version,
+        };
+        wanted.push((Role::KubeApiserver, kubernetes(planned.kubernetes)));
+        wanted.push((Role::KubeControllerManager, kubernetes(planned.kubernetes)));
+        wanted.push((Role::Kubelet, kubernetes(planned.kubelet)));
+    }
+    let etcd = Package {
+        product: Product::Etcd,
+        version: options.etcd,
+    };
+    wanted.push((Role::Etcd, etcd));
+    if let Some(folder) = &options.components {
+        wanted.retain(|(role, _)| !folder.join(role.name()).exists());
+    }
+    let mut packages: Vec<(Package, Vec<Role>)> = Vec::new();
+    for (role, package) in wanted {
+        match packages.iter_mut().find(|(known, _)| *known == package) {
+            Some((_, roles)) => roles.push(role),
+            None => packages.push((package, vec![role])),
+        }
+    }
+    let mut findings = Vec::new();
+    if let Some(folder) = &options.components {
+        findings.push(Finding::ok("distribution", folder.display().to_string()));
+    }
+    for (package, roles) in packages {
+        findings.push(of_package(package, &roles, &resolver, options)?);
+    }
+    Ok(findings)
+}
+
+fn of_package(
+    package: Package,
+    roles: &[Role],
+    resolver: &Resolver,
+    options: &Options,
+) -> Result<Finding, Failure> {
+    let about = "executables";
+    let mut stored = true;
+    for role in roles {
+        let found = resolver.store().executable(package, role.name());
+        stored &= found.map_err(Failure::error)?.is_some();
+    }
+    if stored {
+        return Ok(Finding::ok(about, format!("{package}, in the store")));
+    }
+    let get = match package.product {
+        Product::Kubernetes => format!("tlsboot components get {}", package.version),
+        Product::Etcd => "tlsboot components get".to_owned(),
+    };
+    Ok(match &options.mirror {
+        Some(Location::Folder(mirror)) if mirror.join(package.folder()).is_dir() => Finding::ok(
+            about,
+            format!("{package}, in the mirror {}", mirror.display()),
+        ),
+        Some(mirror) => Finding::new(
+            Grade::Warning,
+            about,
+            format!("{package}: not in the store, perhaps in the mirror {mirror}"),
+        )
+        .remedy(get),
+        None => {
+            let build = match go(&options.go) {
+                Some(path) => format!("built with {}", path.display()),
+                None => "not built: there is no Go".to_owned(),
+            };
+            let found = format!(
+                "{package}: not in the store; will be downloaded from the official release, or else {build}"
+            );
+            Finding::new(Grade::Warning, about, found).remedy(get)
+        }
+    })
+}
+
+fn go(command: &Path) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let mut places = std::env::split_paths(&folders).map(|folder| folder.join(command));
+    places.find(|path| path.is_file())
+}
+
+fn leftovers() -> Finding {
+    let about = "leftovers";
+    match local::abandoned() {
+        Ok(left) if left.is_empty() => Finding::ok(about, "none of killed runs"),
+        Ok(left) => {
+            let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
+            Finding::new(Grade::Warning, about, names.join(", ")).remedy("tlsboot gc")
+        }
+        Err(error) => Finding::new(Grade::Warning, about, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_a_line_and_its_remedy_another() {
+        let finding = Finding::new(Grade::Warning, "leftovers", "a folder").remedy("tlsboot gc");
+        let text = line(&finding, false);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(
+            lines,
+            ["warning  leftovers               a folder", "→ tlsboot gc"]
+        );
+        assert!(!line(&Finding::ok("x", "y"), false).contains('\x1b'));
+        assert!(line(&Finding::ok("x", "y"), true).starts_with("\x1b[32mok"));
+    }
+
+    #[test]
+    fn too_little_space_is_a_warning_with_a_remedy() {
+        let enough = space("space", Path::new("/tmp/not/there/yet"), 1);
+        assert_eq!(enough.grade, Grade::Ok);
+        let little = space("space", Path::new("/tmp"), u64::MAX);
+        assert_eq!(little.grade, Grade::Warning);
+        assert!(little.remedy.is_some());
+    }
+}

@@ -1,0 +1,294 @@
+//! A scenario's steps in plain words, for `tlsboot explain`: the model's own docs and the fields as they were written,
+//! so a new stimulus or kind of expectation needs no words here.
+
+use std::fmt;
+
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::Scenario;
+use super::schema::{Word, words};
+use crate::check::DEFAULT_WITHIN;
+
+/// A step in plain words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepWords {
+    /// The line where it begins in the file.
+    pub line: u64,
+    /// Whether it is done, or judged.
+    pub is_judged: bool,
+    /// What is done, or what must or must not follow.
+    pub text: String,
+    /// Its fields, as `name value`.
+    pub fields: String,
+}
+
+/// All steps of a scenario in plain words, in order.
+pub fn describe(scenario: &Scenario) -> Vec<StepWords> {
+    // The file was loaded once already, so its steps are what the model says.
+    let written: Written = serde_saphyr::from_str(&scenario.text).unwrap_or_default();
+    let words = words();
+    let steps = scenario.steps.iter().zip(&written.steps);
+    steps
+        .map(|(step, plain)| {
+            let (text, fields) = match plain {
+                Plain::Map(entries) => match entries.as_slice() {
+                    [(word, content)] => say(word, content, &words),
+                    _ => Default::default(),
+                },
+                _ => Default::default(),
+            };
+            StepWords {
+                line: step.referenced.line(),
+                is_judged: step.value.is_judged(),
+                text,
+                fields,
+            }
+        })
+        .collect()
+}
+
+/// The cluster's settings that were written down, as `name value`: the rest is the default.
+pub fn differing_settings(scenario: &Scenario) -> String {
+    let written: Written = serde_saphyr::from_str(&scenario.text).unwrap_or_default();
+    written
+        .cluster
+        .as_ref()
+        .map(|cluster| join(cluster.entries()))
+        .unwrap_or_default()
+}
+
+fn say(word: &str, content: &Plain, words: &[Word]) -> (String, String) {
+    let fields = content.entries();
+    if !["expect", "never"].contains(&word) {
+        let doc = doc(words, word, false);
+        return (doc.to_owned(), join(fields));
+    }
+    let option = |name: &str| {
+        let found = fields.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.to_string())
+    };
+    let is_kind = |name: &str| words.iter().any(|word| word.is_kind && word.name == name);
+    let Some((kind, matcher)) = fields.iter().find(|(name, _)| is_kind(name)) else {
+        return Default::default();
+    };
+    let what = lower_first(doc(words, kind, true));
+    let mut text = match (word, option("within"), option("for")) {
+        ("expect", Some(within), _) => format!("Within {within}: {what}"),
+        ("expect", None, _) => format!("Within {DEFAULT_WITHIN:#}: {what}"),
+        (_, _, Some(duration)) => format!("Never, for {duration}: {what}"),
+        _ => format!("Never, until what is expected beside it has come: {what}"),
+    };
+    let mut remark = |words: String| text = format!("{text}; {words}");
+    if let Some(times) = option("times") {
+        remark(format!("{times} times"));
+    }
+    if let Some(after) = option("after") {
+        remark(format!("counted after `{after}`"));
+    }
+    if let Some(control) = option("control") {
+        remark(format!("`{control}` shows that it would have been seen"));
+    }
+    if let Some(range) = option("kubernetes") {
+        remark(format!("only on Kubernetes {range}"));
+    }
+    if let Some(range) = option("kubelet") {
+        remark(format!("only with kubelets {range}"));
+    }
+    if let Some(name) = option("as") {
+        remark(format!("called `{name}` elsewhere"));
+    }
+    (text, join(matcher.entries()))
+}
+
+/// What the model says about a word, without the full stop.
+fn doc<'a>(words: &'a [Word], name: &str, is_kind: bool) -> &'a str {
+    let found = words
+        .iter()
+        .find(|word| word.is_kind == is_kind && word.name == name);
+    found.map_or("", |word| word.doc.trim_end_matches('.'))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
+}
+
+fn join(fields: &[(String, Plain)]) -> String {
+    let fields = fields.iter().map(|(name, value)| format!("{name} {value}"));
+    fields.collect::<Vec<_>>().join(", ")
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Written {
+    cluster: Option<Plain>,
+    steps: Vec<Plain>,
+}
+
+/// YAML as it was written, in its order.
+#[derive(Clone, Debug)]
+enum Plain {
+    Scalar(String),
+    List(Vec<Plain>),
+    Map(Vec<(String, Plain)>),
+}
+
+impl Plain {
+    fn entries(&self) -> &[(String, Plain)] {
+        match self {
+            Self::Map(entries) => entries,
+            Self::Scalar(_) | Self::List(_) => &[],
+        }
+    }
+}
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scalar(text) if text.contains([' ', ',']) || text.is_empty() => {
+                write!(f, "\"{text}\"")
+            }
+            Self::Scalar(text) => f.write_str(text),
+            Self::List(items) => {
+                let items: Vec<String> = items.iter().map(Self::to_string).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Self::Map(entries) if entries.len() == 1 => f.write_str(&join(entries)),
+            Self::Map(entries) => write!(f, "({})", join(entries)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PlainVisitor)
+    }
+}
+
+struct PlainVisitor;
+
+impl<'de> Visitor<'de> for PlainVisitor {
+    type Value = Plain;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("YAML")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Plain, E> {
+        Ok(Plain::Scalar(value.to_string()))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Plain, E> {
+        Ok(Plain::Scalar(value.to_string()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Plain, E> {
+        Ok(Plain::Scalar(value.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Plain, E> {
+        Ok(Plain::Scalar(value.to_string()))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Plain, E> {
+        Ok(Plain::Scalar(value.to_owned()))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Plain, E> {
+        Ok(Plain::Map(Vec::new()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Plain, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Plain::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Plain, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Plain::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::load_text;
+
+    const TEXT: &str = r#"
+id: rbac.late-binding
+title: A binding made later is enough
+requirements: [R-01]
+nodes: [{name: n1}]
+steps:
+  - start: {node: n1}
+  - expect:
+      request: {node: n1, verb: create, resource: certificatesigningrequests, code: 403, message: cannot create resource}
+  - bind: {role: nodeBootstrapper, to: {user: kubelet-bootstrap}}
+  - expect:
+      csr: {node: n1, groups: [a, b]}
+      as: asked
+      within: 5m
+      kubernetes: ">=1.31"
+  - start: {node: n1, with: {rotateCertificates: false}}
+  - expect:
+      csr: {node: n1}
+  - never:
+      csr: {node: n1, state: denied}
+      control: asked
+"#;
+
+    #[test]
+    fn settings_are_told_as_they_were_written() {
+        let scenario = load_text("x.yaml", TEXT).unwrap();
+        assert_eq!(differing_settings(&scenario), "");
+        let text = TEXT.replace(
+            "nodes:",
+            "cluster: {anonymousAuth: false, bindings: {nodeClient: absent}}\nnodes:",
+        );
+        let scenario = load_text("x.yaml", &text).unwrap();
+        assert_eq!(
+            differing_settings(&scenario),
+            "anonymousAuth false, bindings nodeClient absent"
+        );
+    }
+
+    #[test]
+    fn steps_are_told_in_order_with_their_fields() {
+        let scenario = load_text("x.yaml", TEXT).unwrap();
+        let told: Vec<String> = describe(&scenario)
+            .into_iter()
+            .map(
+                |StepWords {
+                     line,
+                     is_judged,
+                     text,
+                     fields,
+                 }| {
+                    format!(
+                        "{line} {} {text} / {fields}",
+                        if is_judged { "?" } else { "!" }
+                    )
+                },
+            )
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "7 ! Start a node's kubelet or a component / node n1",
+                "8 ? Within 1m: an API request, as the audit log shows it / node n1, verb create, resource certificatesigningrequests, code 403, message \"cannot create resource\"",
+                "10 ! Bind a ClusterRole to a user or group / role nodeBootstrapper, to user kubelet-bootstrap",
+                "11 ? Within 5m: a CertificateSigningRequest; only on Kubernetes >=1.31; called `asked` elsewhere / node n1, groups [a, b]",
+                "16 ! Start a node's kubelet or a component / node n1, with rotateCertificates false",
+                "17 ? Within 1m: a CertificateSigningRequest / node n1",
+                "19 ? Never, until what is expected beside it has come: a CertificateSigningRequest; `asked` shows that it would have been seen / node n1, state denied",
+            ]
+        );
+    }
+}

@@ -1,0 +1,298 @@
+//! The command as its users meet it: exit codes, messages, output. No cluster is started here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rstest::rstest;
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn tlsboot(args: &[&str]) -> Ran {
+    tlsboot_in(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")), args)
+}
+
+fn tlsboot_in(folder: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tlsboot"));
+    let settings = std::env::vars().filter(|(name, _)| name.starts_with("TLSBOOT_"));
+    for (name, _) in settings {
+        command.env_remove(name);
+    }
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Ran {
+        code: status.code(),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+impl Ran {
+    fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{}", self.err);
+        assert!(self.err.is_empty(), "{}", self.err);
+        self.out
+    }
+
+    /// A usage error with these words; nothing on standard output, no colours in a pipe.
+    fn wrong(self, words: &[&str]) {
+        assert_eq!(self.code, Some(2), "{}{}", self.out, self.err);
+        assert!(self.out.is_empty(), "{}", self.out);
+        assert!(!self.err.contains('\x1b'), "{:?}", self.err);
+        for word in words {
+            assert!(self.err.contains(word), "no `{word}` in {}", self.err);
+        }
+    }
+}
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/all-kinds")
+}
+
+/// A folder with `scenarios/` and these files in it.
+fn scenarios(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("scenarios")).unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join("scenarios").join(name), text).unwrap();
+    }
+    folder
+}
+
+const GOOD: &str = "\
+id: rbac.good
+title: A scenario
+requirements: [R-01]
+profile: slow
+nodes: [{name: n1}]
+steps:
+  - start: {node: n1}
+  - expect: {csr: {node: n1}}
+";
+
+#[test]
+fn a_selector_that_chooses_nothing_is_an_error() {
+    tlsboot(&["run", "rbac.missing-bindings"]).wrong(&[
+        "`rbac.missing-bindings` selects no scenario",
+        "tlsboot list",
+        "did you mean `rbac.missing-bootstrapper-binding`",
+    ]);
+    tlsboot(&["run", "@nothing"]).wrong(&["`@nothing` selects no scenario"]);
+}
+
+#[test]
+fn a_run_of_zero_scenarios_is_an_error() {
+    let slow = scenarios(&[("good.yaml", GOOD)]);
+    tlsboot_in(slow.path(), &["run"]).wrong(&["no scenario is selected"]);
+    let empty = scenarios(&[]);
+    tlsboot_in(empty.path(), &["run"])
+        .wrong(&["no scenario file (`*.yaml`) is there", "scenarios"]);
+    tlsboot_in(empty.path(), &["lint", "elsewhere"]).wrong(&["elsewhere", "no scenario file"]);
+}
+
+#[rstest]
+#[case::lint(&["lint", "scenarios"])]
+#[case::run(&["run"])]
+#[case::list(&["list"])]
+fn all_errors_of_all_files_are_shown_with_line_and_column(#[case] args: &[&str]) {
+    let unknown_key = GOOD.replace("nodes:", "node:");
+    let unknown_node = GOOD
+        .replace("id: rbac.good", "id: rbac.other")
+        .replace("csr: {node: n1}", "csr: {node: n1, number: 0}");
+    let folder = scenarios(&[
+        ("good.yaml", GOOD),
+        ("key.yaml", &unknown_key),
+        ("meaning.yaml", &unknown_node),
+        ("open.yaml", "id: [\n"),
+    ]);
+    tlsboot_in(folder.path(), args).wrong(&[
+        "3 errors in the scenario files",
+        "scenarios/key.yaml:5:1",
+        "unknown field `node`",
+        "scenarios/meaning.yaml:8:5",
+        "CSRs are counted from 1",
+        "scenarios/open.yaml",
+    ]);
+}
+
+#[test]
+fn lint_counts_what_is_right() {
+    let folder = scenarios(&[("good.yaml", GOOD)]);
+    assert_eq!(
+        tlsboot_in(folder.path(), &["lint"]).ok(),
+        "1 scenario, no errors\n"
+    );
+}
+
+#[test]
+fn list_shows_every_profile() {
+    let folder = scenarios(&[("good.yaml", GOOD)]);
+    let list = |args: &[&str]| tlsboot_in(folder.path(), args);
+    assert_eq!(list(&["list"]).ok(), "rbac.good  A scenario  [slow]\n");
+    assert_eq!(
+        list(&["list", "R-01"]).ok(),
+        "rbac.good  A scenario  [slow]\n"
+    );
+    list(&["list", "--profile", "core"]).wrong(&["no scenario is selected"]);
+    let json: Value = serde_json::from_str(&list(&["list", "--json"]).ok()).unwrap();
+    assert_eq!(json[0]["id"], "rbac.good");
+    assert_eq!(json[0]["profile"], "slow");
+    assert_eq!(json[0]["tags"], serde_json::json!(["rbac"]));
+}
+
+#[test]
+fn the_catalogue_says_who_shows_what() {
+    let folder = scenarios(&[("good.yaml", GOOD)]);
+    let list = |args: &[&str]| tlsboot_in(folder.path(), args).ok();
+    let text = list(&["list", "--requirements"]);
+    assert!(
+        text.ends_with("1 of 128 behaviours are covered\n"),
+        "{text}"
+    );
+    assert!(text.contains("R: RBAC\n  R-01  The built-in ClusterRole system:node-bootstrapper"));
+    assert!(text.contains("and nothing else.\n        rbac.good\n  R-02"));
+    let json: Value = serde_json::from_str(&list(&["list", "--requirements", "--json"])).unwrap();
+    let find = |id: &str| {
+        json.as_array()
+            .unwrap()
+            .iter()
+            .find(|found| found["id"] == id)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(find("R-01")["scenarios"], serde_json::json!(["rbac.good"]));
+    assert_eq!(find("R-02")["scenarios"], serde_json::json!([]));
+}
+
+#[test]
+fn every_scenario_can_be_explained() {
+    let list: Value = serde_json::from_str(&tlsboot(&["list", "--json"]).ok()).unwrap();
+    for scenario in list.as_array().unwrap().iter().take(5) {
+        let text = tlsboot(&["explain", scenario["id"].as_str().unwrap()]).ok();
+        assert!(text.contains(scenario["title"].as_str().unwrap()), "{text}");
+        assert!(text.contains("   1 ! "), "{text}");
+        assert!(text.contains(" ? "), "{text}");
+    }
+}
+
+#[rstest]
+#[case("t-01", &["between 70 % and 90 %", "certificate_manager.go", "shown by"])]
+#[case("csr", &["in `expect` or `never`", "requestor", "pending | approved | issued"])]
+#[case("restart", &["a step", "kube-apiserver | kube-controller-manager"])]
+#[case("file", &["(a step)", "in `expect` or `never`"])]
+fn behaviours_and_words_can_be_explained(#[case] id: &str, #[case] words: &[&str]) {
+    let text = tlsboot(&["explain", id]).ok();
+    for word in words {
+        assert!(text.contains(word), "no `{word}` in {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_explained_gets_a_list_of_what_can() {
+    tlsboot(&["explain", "nonsense"]).wrong(&["`nonsense`", "restart", "csr", "tlsboot list"]);
+    tlsboot(&["explain", "rbac.nonsense"]).wrong(&["selects no scenario"]);
+}
+
+#[test]
+fn the_schema_is_json() {
+    let schema: Value = serde_json::from_str(&tlsboot(&["schema"]).ok()).unwrap();
+    assert_eq!(schema["title"], "tlsboot scenario");
+}
+
+#[rstest]
+#[case("bash", "complete -F _tlsboot")]
+#[case("zsh", "#compdef tlsboot")]
+#[case("fish", "complete -c tlsboot")]
+fn shells_get_completions(#[case] shell: &str, #[case] words: &str) {
+    let script = tlsboot(&["completions", shell]).ok();
+    assert!(script.contains(words));
+    assert!(script.contains("explain"));
+}
+
+#[test]
+fn a_recorded_history_is_judged_again() {
+    let folder = fixture();
+    let out = tlsboot(&["check", folder.to_str().unwrap()]).ok();
+    assert!(out.starts_with("pass"), "{out}");
+}
+
+#[test]
+fn a_history_without_its_evidence_does_not_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    tlsboot(&["check", path]).wrong(&["no history.jsonl is below"]);
+    let copy = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let read = |name: &str| fs::read_to_string(fixture().join(name)).unwrap();
+    copy("scenario.yaml", &read("scenario.yaml"));
+    copy(
+        "history.jsonl",
+        &read("history.jsonl")
+            .lines()
+            .take(20)
+            .map(|line| format!("{line}\n"))
+            .collect::<String>(),
+    );
+    let cut = tlsboot(&["check", path]);
+    assert!(
+        cut.code != Some(0) && !cut.out.contains("pass"),
+        "{}{}",
+        cut.out,
+        cut.err
+    );
+    copy("history.jsonl", "{\"seq\":0,");
+    tlsboot(&["check", path]).wrong(&["the history does not start with a `begin` event"]);
+}
+
+#[rstest]
+#[case(&["up", "--kubernetes", "1.37,1.33"], &["one version"])]
+#[case(&["up", "--signing-duration", "soon"], &["neither `quick` nor a duration like `3m`"])]
+#[case(&["run", "--kubernetes", "latest"], &["--kubernetes", "latest"])]
+#[case(&["run", "--jobs", "0"], &["--jobs"])]
+#[case(&["explode"], &["unrecognized subcommand"])]
+fn a_wrong_command_line_says_what_is_wrong(#[case] args: &[&str], #[case] words: &[&str]) {
+    tlsboot(args).wrong(words);
+}
+
+#[rstest]
+#[case(&["--help"])]
+#[case(&["run", "--help"])]
+#[case(&["list", "--help"])]
+#[case(&["explain", "--help"])]
+#[case(&["up", "--help"])]
+fn help_teaches_by_example(#[case] args: &[&str]) {
+    let help = tlsboot(args).ok();
+    assert!(help.contains("Examples:\n  tlsboot "), "{help}");
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tlsboot"))
+        .args(["list", "--requirements"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(
+        ended.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+}

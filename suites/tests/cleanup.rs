@@ -1,0 +1,260 @@
+//! A run that is interrupted or killed leaves nothing behind: no process, no folder, no mount.
+//!
+//! The tests start real clusters, and need executables as `conformance` does. The command under test is this test
+//! executable, which becomes `tlsboot` when it is asked to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process};
+
+const BE_TLSBOOT: &str = "TLSBOOT_TEST_BE_TLSBOOT";
+
+fn main() -> ExitCode {
+    tlsboot::shim::run_if_asked();
+    if std::env::var_os(BE_TLSBOOT).is_some() {
+        return tlsboot::cli::main();
+    }
+    let interrupted = |name: &str, signal| {
+        Trial::test(name, move || {
+            let run = Run::start()?;
+            run.end(signal, Some(130))?
+                .leaves_no_process()?
+                .leaves_no_folder()
+        })
+    };
+    let trials = vec![
+        interrupted("sigint_ends_a_run_in_order", Signal::INT),
+        interrupted("sigterm_ends_a_run_in_order", Signal::TERM),
+        Trial::test("sigkill_leaves_only_what_gc_removes", || {
+            let run = Run::start()?;
+            let ended = run.end(Signal::KILL, None)?.leaves_no_process()?;
+            ended.gc()?;
+            ended.leaves_no_folder()
+        }),
+        Trial::test("a_command_of_up_has_a_cluster_and_its_own_exit_code", up),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A scenario that would take minutes, in a temporary folder of its own.
+const SCENARIO: &str = "\
+id: recovery.waits
+title: A node waits for an approval that never comes
+requirements: [P-05]
+cluster:
+  bindings: {nodeClient: absent}
+nodes: [{name: n1}]
+steps:
+  - start: {node: n1}
+  - expect:
+      csr: {node: n1, role: client, state: issued}
+      within: 10m
+";
+
+struct Run {
+    child: Child,
+    folder: tempfile::TempDir,
+    mounts: Vec<String>,
+}
+
+/// A kubelet that runs, with everything it needs, under heavy load.
+const START: Duration = Duration::from_secs(120);
+/// Processes in their last breath.
+const GONE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(20);
+
+impl Run {
+    /// Starts a run and waits until its kubelet runs.
+    fn start() -> Result<Self, Failed> {
+        let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
+        let scenario = folder.path().join("waits.yaml");
+        fs::write(&scenario, SCENARIO)?;
+        let out = folder.path().join("out");
+        let child = tlsboot(folder.path())
+            .arg("run")
+            .arg(scenario)
+            .arg("--out")
+            .arg(&out)
+            .spawn()?;
+        let mut run = Self {
+            child,
+            folder,
+            mounts: mounts()?,
+        };
+        until(START, "the kubelet did not start", || {
+            if let Some(status) = run.child.try_wait()? {
+                return Err(format!("the run ended too early: {status}").into());
+            }
+            let history =
+                find(&out, "history.jsonl").and_then(|path| fs::read_to_string(path).ok());
+            Ok(history.is_some_and(|history| {
+                let mut lines = history.lines();
+                lines.any(|line| {
+                    line.contains("\"component\":\"kubelet\"") && line.contains("\"started\"")
+                })
+            }))
+        })?;
+        Ok(run)
+    }
+
+    fn end(mut self, signal: Signal, code: Option<i32>) -> Result<Ended, Failed> {
+        // A run that has no processes shows nothing.
+        if processes_of(self.folder.path())?.len() < 4 {
+            return Err("etcd, API server, controller-manager and kubelet should run".into());
+        }
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.ok_or("no pid")?, signal)?;
+        let mut status = None;
+        until(Duration::from_secs(30), "the run did not end", || {
+            status = self.child.try_wait()?;
+            Ok(status.is_some())
+        })?;
+        let ended = status.and_then(|status| status.code());
+        if ended != code {
+            return Err(format!("exit code {ended:?} instead of {code:?}").into());
+        }
+        Ok(Ended {
+            folder: self.folder,
+            mounts: self.mounts,
+        })
+    }
+}
+
+struct Ended {
+    folder: tempfile::TempDir,
+    mounts: Vec<String>,
+}
+
+impl Ended {
+    fn leaves_no_process(self) -> Result<Self, Failed> {
+        let mut left = Vec::new();
+        let gone = until(GONE, "processes are left", || {
+            left = processes_of(self.folder.path())?;
+            Ok(left.is_empty())
+        });
+        gone.map_err(|_| format!("processes are left: {left:?}"))?;
+        let mounts = mounts()?;
+        if mounts == self.mounts {
+            Ok(self)
+        } else {
+            Err(format!("mounts were {:?}, and are {mounts:?}", self.mounts).into())
+        }
+    }
+
+    fn leaves_no_folder(&self) -> Result<(), Failed> {
+        match run_folder(self.folder.path())? {
+            Some(left) => Err(format!("{} is left", left.display()).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn gc(&self) -> Result<(), Failed> {
+        let left = run_folder(self.folder.path())?.ok_or("SIGKILL should leave a folder")?;
+        let output = tlsboot(self.folder.path())
+            .arg("gc")
+            .stdout(Stdio::piped())
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() && said.contains(&left.display().to_string()) {
+            Ok(())
+        } else {
+            Err(format!("gc said: {said}").into())
+        }
+    }
+}
+
+fn up() -> Result<(), Failed> {
+    let mounts = mounts()?;
+    let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
+    let look = "test -r \"$KUBECONFIG\" && grep -q client-key-data \"$KUBECONFIG\" && stat -c %a \"$KUBECONFIG\"; exit 7";
+    let output = tlsboot(folder.path())
+        .args(["up", "--", "sh", "-c", look])
+        .stdout(Stdio::piped())
+        .output()?;
+    if output.status.code() != Some(7) || output.stdout != b"600\n" {
+        return Err(format!("{output:?}").into());
+    }
+    Ended { folder, mounts }
+        .leaves_no_process()?
+        .leaves_no_folder()
+}
+
+/// This executable as tlsboot, with a folder of temporary files of its own.
+fn tlsboot(temporary: &Path) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .env(BE_TLSBOOT, "1")
+        .env("TMPDIR", temporary)
+        .current_dir(temporary)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Command lines that name the folder, but for the run itself.
+fn processes_of(folder: &Path) -> Result<Vec<String>, Failed> {
+    let name = format!("{}/tlsboot-run-", folder.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        // Those that end just now can't be read any more.
+        let Ok(line) = fs::read(entry.path().join("cmdline")) else {
+            continue;
+        };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(&name) {
+            found.push(line);
+        }
+    }
+    Ok(found)
+}
+
+/// Where something is mounted, as this process sees it: a kubelet's tmpfs must not be among them.
+fn mounts() -> Result<Vec<String>, Failed> {
+    let info = fs::read_to_string("/proc/self/mountinfo")?;
+    let points = info.lines().filter_map(|line| line.split(' ').nth(4));
+    Ok(points
+        .filter(|point| point.starts_with("/var/"))
+        .map(str::to_owned)
+        .collect())
+}
+
+fn run_folder(temporary: &Path) -> Result<Option<PathBuf>, Failed> {
+    let entries = fs::read_dir(temporary)?.flatten().map(|entry| entry.path());
+    let mut runs = entries.filter(|path| path.to_string_lossy().contains("/tlsboot-run-"));
+    Ok(runs.next())
+}
+
+/// A file of this name below a folder.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    entries.into_iter().find_map(|path| {
+        if path.is_dir() {
+            find(&path, name)
+        } else {
+            path.ends_with(name).then_some(path)
+        }
+    })
+}
+
+fn until(
+    within: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Result<bool, Failed>,
+) -> Result<(), Failed> {
+    let deadline = Instant::now() + within;
+    while !look()? {
+        if Instant::now() > deadline {
+            return Err(what.into());
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
