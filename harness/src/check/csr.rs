@@ -117,6 +117,21 @@ pub enum Usages {
 }
 
 impl Csr {
+    /// The CSR that the event shows. Which one a `submit` made is known when the step is done, and the watch may have
+    /// shown it before.
+    fn shown<'a>(&self, moment: &'a Moment<'_>) -> Option<&'a CsrEvent> {
+        match &moment.event.what {
+            What::Csr(csr) => Some(csr),
+            What::Step(step) if step.name.is_some() && step.name == self.submitted => {
+                let name = moment.state.submitted(self.submitted.as_deref()?)?;
+                let known = moment.state.csrs.iter().rev();
+                let mut named = known.filter(|known| known.now.name == *name);
+                named.next().map(|known| &known.now)
+            }
+            _ => None,
+        }
+    }
+
     fn is_meant(&self, csr: &CsrEvent, moment: &Moment<'_>) -> bool {
         let node = self.node.as_deref().is_none_or(|node| csr.node() == Some(node));
         let role = self.role.is_none_or(|role| csr.signer_name == role.signer_name());
@@ -137,10 +152,9 @@ impl Matcher for Csr {
     }
 
     fn judge(&self, moment: &Moment<'_>) -> Match {
-        let What::Csr(csr) = &moment.event.what else { return Match::Other };
-        if !self.is_meant(csr, moment) {
+        let Some(csr) = self.shown(moment).filter(|csr| self.is_meant(csr, moment)) else {
             return Match::Other;
-        }
+        };
         let mut compare = Compare::default();
         let condition = csr.conditions.last();
         compare

@@ -95,11 +95,11 @@ macro_rules! expectations {
             /// Control-plane versions for which it holds; it is left out for others.
             #[serde(default)]
             #[schemars(with = "Option<String>")]
-            pub kubernetes: Option<crate::scenario::Versions>,
+            pub kubernetes: Option<crate::components::Versions>,
             /// Kubelet versions for which it holds; it is left out for others.
             #[serde(default)]
             #[schemars(with = "Option<String>")]
-            pub kubelet: Option<crate::scenario::Versions>,
+            pub kubelet: Option<crate::components::Versions>,
         }
 
         /// Something that must not follow, and the expectation that proves that it would have been seen.
@@ -119,11 +119,11 @@ macro_rules! expectations {
             /// Control-plane versions for which it holds; it is left out for others.
             #[serde(default)]
             #[schemars(with = "Option<String>")]
-            pub kubernetes: Option<crate::scenario::Versions>,
+            pub kubernetes: Option<crate::components::Versions>,
             /// Kubelet versions for which it holds; it is left out for others.
             #[serde(default)]
             #[schemars(with = "Option<String>")]
-            pub kubelet: Option<crate::scenario::Versions>,
+            pub kubelet: Option<crate::components::Versions>,
         }
 
         impl Expectation {

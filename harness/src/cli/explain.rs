@@ -127,10 +127,10 @@ fn facts(scenario: &Scenario) -> Vec<(&'static str, String)> {
         ("level", lower(&scenario.level)),
         ("profile", lower(&scenario.profile)),
     ];
-    let versions = |range: &Option<crate::scenario::Versions>| {
+    let versions = |range: &Option<crate::components::Versions>| {
         range
             .as_ref()
-            .map_or("all".to_owned(), |range| range.0.to_string())
+            .map_or("all".to_owned(), |range| range.to_string())
     };
     facts.push(("control plane", versions(&scenario.kubernetes)));
     facts.push(("kubelet", versions(&scenario.kubelet)));

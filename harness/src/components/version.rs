@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -211,6 +212,43 @@ macro_rules! as_string {
 
 as_string!(Version, r"^v?\d+\.\d+\.\d+$");
 as_string!(VersionRequest, r"^v?\d+\.\d+(\.\d+)?$");
+
+/// A range of versions, as Cargo writes them: `>=1.31, <1.34`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versions(VersionReq);
+
+impl Versions {
+    /// Whether a version lies in it.
+    pub fn contains(&self, version: Version) -> bool {
+        let Version {
+            major,
+            minor,
+            patch,
+        } = version;
+        self.0.matches(&semver::Version::new(
+            major.into(),
+            minor.into(),
+            patch.into(),
+        ))
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Versions {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        VersionReq::parse(&text).map(Self).map_err(|error| {
+            serde::de::Error::custom(format!(
+                "`{text}` is no range of versions ({error}); write one like `>=1.31, <1.34`"
+            ))
+        })
+    }
+}
 
 #[cfg(test)]
 mod tests {

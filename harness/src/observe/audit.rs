@@ -120,6 +120,10 @@ fn is_of_interest(line: &Line) -> bool {
     if line.object_ref.api_group == "certificates.k8s.io" {
         return user != "system:apiserver";
     }
+    // The token cleaner's work (catalogue A-11).
+    if line.verb == "delete" && line.object_ref.name.starts_with("bootstrap-token-") {
+        return true;
+    }
     let is_control_plane = user.starts_with("system:")
         && !user.starts_with(NODE_USER_PREFIX)
         && !user.starts_with("system:bootstrap:");
@@ -266,6 +270,8 @@ mod tests {
         assert!(request.message.contains("cannot get resource"));
     }
 
+    const DELETE_TOKEN: &str = r#"{"auditID":"d1","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/kube-system/secrets/bootstrap-token-4fbaff","verb":"delete","user":{"username":"system:serviceaccount:kube-system:token-cleaner"},"sourceIPs":["127.0.0.1"],"userAgent":"kube-controller-manager/v0.0.0","objectRef":{"resource":"secrets","namespace":"kube-system","name":"bootstrap-token-4fbaff"},"responseStatus":{"code":200},"requestReceivedTimestamp":"2026-11-24T04:38:05.428073Z"}"#;
+
     #[rstest]
     #[case::control_plane(CONTROL_PLANE.into(), false)]
     #[case::by_tlsboot(FORBIDDEN.replace("curl/7.88.1", "tlsboot/0.1.0"), false)]
@@ -274,6 +280,7 @@ mod tests {
     #[case::bootstrap_token(FORBIDDEN.replace("kubelet-bootstrap", "system:bootstrap:abcdef"), true)]
     #[case::service_account(FORBIDDEN.replace("kubelet-bootstrap", "system:serviceaccount:a:b"), false)]
     #[case::signer(CREATE.replace("kubelet-bootstrap", "system:serviceaccount:kube-system:certificate-controller"), true)]
+    #[case::token_cleaner(DELETE_TOKEN.into(), true)]
     #[case::claimed_address(CONTROL_PLANE.replace(r#"["127.0.0.1"]"#, r#"["127.0.1.1","127.0.0.1"]"#), false)]
     #[case::received(CREATE.replace("ResponseComplete", "RequestReceived"), false)]
     #[case::panic(CREATE.replace("ResponseComplete", "Panic"), true)]

@@ -18,11 +18,11 @@ pub use diagnostic::Diagnostic;
 pub use load::{Library, load_text};
 pub use model::{
     BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, Level, NO_TOKEN, Node, Profile, RawScenario,
-    STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind, Versions,
+    STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
 };
 pub use select::{SelectError, Selector, select};
 
-use crate::components::Version;
+use crate::components::{Version, Versions};
 
 /// A scenario that has been validated: ids are known, names refer to something, nothing is empty.
 #[derive(Clone, Debug)]
@@ -115,8 +115,7 @@ impl Scenario {
         let outside = |what: &str, range: &Option<Versions>, version: Version| {
             let range = range.as_ref().filter(|_| !within(range, version))?;
             Some(format!(
-                "it is about {what} {}, and this one is {version}",
-                range.0
+                "it is about {what} {range}, and this one is {version}"
             ))
         };
         outside("control planes", &self.kubernetes, kubernetes)
@@ -125,10 +124,5 @@ impl Scenario {
 }
 
 fn within(range: &Option<Versions>, version: Version) -> bool {
-    let version = semver::Version::new(
-        version.major.into(),
-        version.minor.into(),
-        version.patch.into(),
-    );
-    range.as_ref().is_none_or(|range| range.0.matches(&version))
+    range.as_ref().is_none_or(|range| range.contains(version))
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use schemars::JsonSchema;
-use semver::VersionReq;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -15,6 +14,7 @@ use super::stimulus::{
     TokenName, Unbind,
 };
 use crate::check::{Expectation, Never};
+use crate::components::Versions;
 
 /// A scenario: a cluster, its nodes, and what happens step by step.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -100,21 +100,6 @@ pub enum Profile {
     Full,
     /// Also what takes a quarter of an hour and more.
     Slow,
-}
-
-/// A range of versions, as Cargo writes them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Versions(pub VersionReq);
-
-impl<'de> Deserialize<'de> for Versions {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        VersionReq::parse(&text).map(Self).map_err(|error| {
-            serde::de::Error::custom(format!(
-                "`{text}` is no range of versions ({error}); write one like `>=1.31, <1.34`"
-            ))
-        })
-    }
 }
 
 /// The control plane. The defaults are Kubernetes' own, with the bindings that kubeadm makes.

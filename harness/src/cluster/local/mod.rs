@@ -214,7 +214,16 @@ impl LocalCluster {
         self.launch(Component::ControllerManager).await?;
         self.announce_signing().await?;
         self.ready(Component::ApiServer).await?;
+        // Under a heavy load the API server may take longer than a controller-manager waits for it.
+        if !self.runs(Component::ControllerManager).await {
+            self.launch(Component::ControllerManager).await?;
+        }
         self.ready(Component::ControllerManager).await
+    }
+
+    async fn runs(&self, component: Component) -> bool {
+        let running = self.running.lock().await;
+        running.get(&component).is_some_and(Supervised::is_running)
     }
 
     async fn start_recorders(&self, sources: BTreeMap<IpAddr, String>) -> Result<(), ClusterError> {
@@ -330,13 +339,7 @@ impl LocalCluster {
                 Ok(_) => return Ok(()),
                 Err(error) => error.to_string(),
             };
-            let runs = self
-                .running
-                .lock()
-                .await
-                .get(&component)
-                .is_some_and(Supervised::is_running);
-            if !runs {
+            if !self.runs(component).await {
                 let log = self.logs.join(format!("{}.log", component.name()));
                 return Err(ClusterError::Start {
                     name: component.name().into(),
