@@ -472,7 +472,7 @@ mod tests {
             "no free port below 65536",
             "nodeBootstrapper: absent",
             "and none came",
-            "Known user without the binding → 403",
+            "who has no right to create CertificateSigningRequests",
         ] {
             assert!(html.contains(part), "`{part}` is missing");
         }
