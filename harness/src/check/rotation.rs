@@ -1,12 +1,14 @@
 //! Renewals: when a kubelet asks for its next certificate, and as whom (catalogue T-01, T-02, C-07, C-10).
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::{Compare, NONE};
+use super::state::CsrState;
 use super::{Match, Matcher, Moment, Role};
 use crate::history::What;
+use crate::history::facts::CertificateFacts;
 use crate::history::event::{Change, NODE_USER_PREFIX, Recorder};
 
 /// A renewal: a CSR of the node itself, inside the window of 70 % to 90 % of its certificate's life, with a new key.
@@ -24,6 +26,8 @@ pub struct Rotation {
     pub any_time: bool,
 }
 
+/// How long an unused connection of a kubelet lives (`IdleConnTimeout` of k8s.io/apimachinery/pkg/util/net).
+const IDLE: SignedDuration = SignedDuration::from_secs(90);
 /// From the kubelet's timer to the CSR in the watch: a request and a key, no waiting.
 const REACTION: SignedDuration = SignedDuration::from_secs(2);
 
@@ -65,13 +69,12 @@ impl Matcher for Rotation {
         let reused = before.filter(|known| known.now.request.key.spki_sha256 == csr.request.key.spki_sha256).count();
         compare.holds("key", reused == 0, "a new one", "the key of an earlier CSR");
         if state.rules().credential_ids() {
-            let client = state.issued(&self.node, Role::Client);
-            let own = client.iter().any(|(_, certificate)| csr.credential_id() == Some(&format!("X509SHA256={}", certificate.sha256)));
-            compare.holds("credential", own, "a client certificate of the node", csr.credential_id().unwrap_or(NONE));
-            if self.role == Role::Client {
-                let expected = format!("X509SHA256={}", certificate.sha256);
-                compare.text("credential", Some(&expected), csr.credential_id());
-            }
+            let allowed = match self.role {
+                Role::Client => usable(&issued[..self.of], moment.event.at),
+                Role::Serving => state.issued(&self.node, Role::Client).iter().map(|(_, certificate)| id(certificate)).collect(),
+            };
+            let found = csr.credential_id().unwrap_or(NONE);
+            compare.holds("credential", allowed.iter().any(|id| id == found), super::compare::list(&allowed), found);
         }
         compare.or_wrong()
     }
@@ -83,4 +86,24 @@ impl Matcher for Rotation {
     fn lint(&self) -> Option<String> {
         (self.of == 0).then(|| "certificates are counted from 1".into())
     }
+}
+
+/// The certificates with which a renewal may be asked for: the one that is renewed; and those before it, as long as the
+/// connection of the renewal before was not idle for its 90 s. Seen on 1.33.13: a second renewal 21 s after the first
+/// came over the first one's connection, so with its certificate.
+fn usable(issued: &[(&CsrState, &CertificateFacts)], renewal: Timestamp) -> Vec<String> {
+    let mut allowed = Vec::new();
+    let mut next = renewal;
+    for (csr, certificate) in issued.iter().rev() {
+        allowed.push(id(certificate));
+        if next.duration_since(csr.first_seen) > IDLE + REACTION {
+            break;
+        }
+        next = csr.first_seen;
+    }
+    allowed
+}
+
+fn id(certificate: &CertificateFacts) -> String {
+    format!("X509SHA256={}", certificate.sha256)
 }
