@@ -89,7 +89,7 @@ fn a_selector_that_chooses_nothing_is_an_error() {
     tlsboot(&["run", "rbac.missing-bindings"]).wrong(&[
         "`rbac.missing-bindings` selects no scenario",
         "tlsboot list",
-        "did you mean `rbac.missing-bootstrapper-binding`",
+        "did you mean `rbac.missing-",
     ]);
     tlsboot(&["run", "@nothing"]).wrong(&["`@nothing` selects no scenario"]);
 }

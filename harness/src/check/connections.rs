@@ -14,7 +14,7 @@ use crate::history::event::{ClosedBy, ConnectionState, Recorder, What};
 ///
 /// Runs show one exception that the catalogue does not know: the certificate manager asks for each renewal on a
 /// connection of its own, which nobody closes; it goes when it has been idle for 90 s. So connections that were opened
-/// for a CSR do not count.
+/// for a client CSR do not count. Serving CSRs are sent on the connection of all other requests, which does.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Connections {
@@ -49,7 +49,7 @@ impl Matcher for Connections {
         };
         let spans = self.spans(moment);
         let for_csr = |span: &Span| {
-            let mut csrs = moment.state.csrs.iter().filter(|csr| csr.now.node() == Some(&self.node));
+            let mut csrs = moment.state.csrs_of(&self.node, Role::Client);
             csrs.any(|csr| {
                 let until = csr.issued.unwrap_or(csr.first_seen);
                 (csr.first_seen - JUST_BEFORE..=until).contains(&span.opened)
