@@ -1,7 +1,9 @@
 //! Clusters: what a scenario can do to one, whatever runs it. A provider is one module behind [`Cluster`].
 
 pub mod client;
+pub mod existing;
 pub mod local;
+pub mod owned;
 
 use std::path::PathBuf;
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use p256::elliptic_curve::Generate;
 use serde_json::{Value, json};
 
 use crate::cluster::TokenValue;
+use crate::cluster::owned::random_hex;
 use crate::scenario::{Token, TokenDefect, TokenKind};
 use crate::secret::{Secret, Vault};
 
@@ -105,9 +105,4 @@ pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
         "type": kind,
         "stringData": data,
     }))
-}
-
-/// 64 random hex digits, from the same source as keys.
-fn random_hex() -> String {
-    hex::encode(p256::SecretKey::generate().to_bytes())
 }
