@@ -1,5 +1,6 @@
 //! `tlsboot run`.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -94,7 +95,8 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     })
 }
 
-/// Runs every scenario on every target, some at a time, in the order of the list.
+/// Runs every scenario on every target, some at a time. Those that may wait longest begin first, so that at the end
+/// nothing is waited for alone; the results are in the order of the list.
 async fn all(
     command: &RunCommand,
     scenarios: Vec<Scenario>,
@@ -108,29 +110,33 @@ async fn all(
             .cloned()
             .map(move |scenario| (Arc::clone(target), scenario))
     });
-    let runs = pairs.map(|(target, scenario)| {
+    let mut queue: Vec<_> = pairs.enumerate().collect();
+    queue.sort_by_key(|(_, (_, scenario))| Reverse(scenario.patience()));
+    let runs = queue.into_iter().map(|(place, (target, scenario))| {
         let (out, live, interrupt) = (command.out.clone(), Arc::clone(&live), interrupt.clone());
         async move {
             if *interrupt.borrow() {
-                return None;
+                return (place, None);
             }
             // Its own task: a core's worth of work a scenario, where there are cores.
             let task = tokio::spawn(async move {
                 run_scenario(&scenario, &target, &out, &live, interrupt).await
             });
-            task.await.ok()
+            (place, task.await.ok())
         }
     });
-    let results: Vec<Option<ScenarioResult>> = futures::stream::iter(runs)
-        .buffered(command.jobs.get())
+    let mut results: Vec<(usize, Option<ScenarioResult>)> = futures::stream::iter(runs)
+        .buffer_unordered(command.jobs.get())
         .collect()
         .await;
+    results.sort_by_key(|(place, _)| *place);
     let interrupted = *interrupt.borrow();
-    let missing = results.iter().any(Option::is_none);
+    let missing = results.iter().any(|(_, result)| result.is_none());
     if missing && !interrupted {
         return Err(Failure::error(
             "a scenario's task ended by a panic; see above",
         ));
     }
-    Ok((results.into_iter().flatten().collect(), interrupted))
+    let results = results.into_iter().filter_map(|(_, result)| result);
+    Ok((results.collect(), interrupted))
 }
