@@ -1,6 +1,7 @@
 //! `tlsboot run`.
 
 use std::cmp::Reverse;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 
 use super::target::{TargetOptions, environment};
 use super::{Failure, INTERRUPTED, ScenarioOptions};
+use crate::cluster::local::inotify::Instances;
 use crate::components::Progress;
 use crate::report::{self, Format, RunResult, ScenarioResult};
 use crate::run::{Target, on_interrupt, run as run_scenario};
@@ -32,7 +34,7 @@ pub(super) struct RunCommand {
     target: TargetOptions,
     /// How many clusters at a time; most of a scenario is waiting.
     #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS", default_value_t = default_jobs())]
-    jobs: std::num::NonZero<usize>,
+    jobs: NonZero<usize>,
     /// Where evidence and reports go.
     #[arg(long, short, value_name = "DIR", default_value = "tlsboot-out")]
     out: PathBuf,
@@ -41,10 +43,12 @@ pub(super) struct RunCommand {
     format: Vec<Format>,
 }
 
-/// Two clusters a core: while one starts, the others wait for their kubelets.
-fn default_jobs() -> std::num::NonZero<usize> {
-    let cores = std::thread::available_parallelism().unwrap_or(std::num::NonZero::<usize>::MIN);
-    cores.saturating_mul(std::num::NonZero::new(2).unwrap_or(cores))
+/// Two clusters a core: while one starts, the others wait for their kubelets. But no more than the kernel has inotify
+/// instances for.
+fn default_jobs() -> NonZero<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let room = Instances::now().map_or(usize::MAX, Instances::nodes);
+    NonZero::new((2 * cores).min(room)).unwrap_or(NonZero::<usize>::MIN)
 }
 
 pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
