@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::target::{TargetOptions, environment};
 use super::{Failure, INTERRUPTED, ScenarioOptions};
+use crate::cluster::ProviderKind;
 use crate::cluster::local::inotify::Instances;
 use crate::components::Progress;
 use crate::report::{self, Format, RunResult, ScenarioResult};
@@ -67,6 +68,12 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     }
     std::fs::create_dir_all(&command.out)
         .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
+    // Containers first: they have folders in use.
+    if command.target.provider == ProviderKind::Kind
+        && let Err(error) = crate::cluster::kind::sweep()
+    {
+        tracing::warn!(%error, "what killed runs left in Docker could not be removed");
+    }
     if let Err(error) = crate::cluster::local::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
