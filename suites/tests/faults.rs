@@ -337,7 +337,21 @@ async fn approver() -> Result<(), Failed> {
     good.is(0, &none, &[])?;
     lab.is_clean().await?;
 
-    // Without --allow-writes nothing is created, and it is said what would be.
+    // The probes: what creates nothing creates nothing, and the rest cleans up.
+    let reading = lab.probes(&[])?;
+    reading.is(0, "fail", &[])?;
+    assert!(
+        reading
+            .outcomes("unsupported")
+            .contains("bootstrap.first-certificate")
+    );
+    lab.is_clean().await?;
+    let writing = lab.probes(&["--allow-writes"])?;
+    writing.is(0, "fail", &[])?;
+    writing.is(0, "unsupported", &[])?;
+    lab.is_clean().await?;
+
+    // Without --allow-writes nothing is fired, and it is said what would be.
     let refused = tlsboot(&lab.kubeconfig, &["approver"])?;
     expect(&refused, 2, "With --allow-writes")?;
     lab.is_clean().await?;
@@ -412,8 +426,9 @@ async fn without_node_restriction() -> Result<(), Failed> {
         "renewal.administrator",
         "serving.another-node",
     ];
-    let fired = lab.fires(&[])?;
-    fired.is(1, &BTreeSet::new(), &restricted)?;
+    lab.fires(&[])?.is(1, &BTreeSet::new(), &restricted)?;
+    lab.probes(&[])?
+        .is(1, "fail", &["security.node-restriction"])?;
     lab.cluster.stop().await;
     Ok(())
 }
@@ -428,6 +443,18 @@ impl Lab {
         Ok(Firing {
             code: output.status.code().unwrap_or(-1),
             judgement,
+        })
+    }
+
+    fn probes(&self, args: &[&str]) -> Result<Probing, Failed> {
+        let mut all = vec!["probe", "--format", "json"];
+        all.extend(args);
+        let output = tlsboot(&self.kubeconfig, &all)?;
+        let found: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{error}: {output:?}"))?;
+        Ok(Probing {
+            code: output.status.code().unwrap_or(-1),
+            probes: found["probes"].as_array().cloned().unwrap_or_default(),
         })
     }
 
@@ -527,8 +554,40 @@ impl Firing {
             return Ok(());
         }
         Err(format!(
-            "should be {code} with holes {holes:?} and wrong {wrong:?}; is {seen:?}\n{:#}",
-            self.judgement
+            "should be {code} with holes {holes:?} and wrong {wrong:?}; is {seen:?}: {:#}",
+            self.judgement["controls"]
+        )
+        .into())
+    }
+}
+
+/// What `tlsboot probe` said.
+#[derive(Debug)]
+struct Probing {
+    code: i32,
+    probes: Vec<Value>,
+}
+
+impl Probing {
+    fn outcomes(&self, outcome: &str) -> BTreeSet<&str> {
+        let probes = self.probes.iter();
+        probes
+            .filter(|probe| probe["outcome"] == outcome)
+            .filter_map(|probe| probe["id"].as_str())
+            .collect()
+    }
+
+    /// These and no others have the outcome; some pass.
+    fn is(&self, code: i32, outcome: &str, ids: &[&str]) -> Result<(), Failed> {
+        let right = self.code == code
+            && self.outcomes(outcome) == ids.iter().copied().collect()
+            && self.outcomes("pass").len() > 5;
+        if right {
+            return Ok(());
+        }
+        Err(format!(
+            "should be {code}, {outcome} {ids:?}; is {} {:#?}",
+            self.code, self.probes
         )
         .into())
     }

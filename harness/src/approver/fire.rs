@@ -29,8 +29,8 @@ use crate::secret::Secret;
 const CONTROL: Duration = Duration::from_secs(30);
 /// What the API server may take until it knows a new token.
 const KNOWN: Duration = Duration::from_secs(10);
-/// How long a CSR must stay undecided after the controls, where the policy says nothing.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How long nothing must have been decided, where the policy says nothing.
+const SETTLE: Duration = Duration::from_secs(2);
 /// CSRs at a time.
 const AT_A_TIME: usize = 8;
 const POLL: Duration = Duration::from_millis(100);
@@ -185,20 +185,27 @@ impl Firing<'_> {
             .buffered(AT_A_TIME)
             .try_collect::<Vec<_>>()
             .await?;
-        // Sent last: where they are approved, whoever approves has had the others before.
         if let Some(node) = &node {
+            // Sent last: where they are approved, whoever approves has had the others before.
             let renewing = connect(self.connection, &Credentials::Certificate(node.clone()))?;
-            self.control("good.renewal", &renewing, &self.plan.node, &mut controls)
+            let (node, after) = (&self.plan.node, &self.plan.after);
+            self.control("good.renewal", &renewing, node, &mut controls)
                 .await?;
+            self.control(
+                "good.bootstrap-after",
+                &self.bootstrapper,
+                after,
+                &mut controls,
+            )
+            .await?;
         }
-        self.control(
-            "good.bootstrap-after",
-            &self.bootstrapper,
-            &self.plan.after,
-            &mut controls,
-        )
-        .await?;
-        let fates = self.fates(sent).await?;
+        // Where not even the first was approved, waiting for others would be in vain.
+        let patience = if node.is_some() {
+            CONTROL
+        } else {
+            Duration::ZERO
+        };
+        let fates = self.fates(sent, patience).await?;
         Ok(Fired { fates, controls })
     }
 
@@ -289,13 +296,16 @@ impl Firing<'_> {
         Ok(Some((case, answer)))
     }
 
-    /// What became of each: looked at until all that somebody must decide is decided, and the rest had its time.
+    /// What became of each. It is looked at until all that somebody must decide is decided, and nothing more was for a
+    /// while: an approver other than that of the controls may take one after the other.
     async fn fates(
         &self,
         sent: Vec<Option<(Case, Answer)>>,
+        patience: Duration,
     ) -> Result<Vec<(Case, Fate)>, FireError> {
-        let settled = Instant::now() + self.plan.settle;
-        let deadline = settled.max(Instant::now() + CONTROL);
+        let deadline = Instant::now() + patience;
+        let mut settled = Instant::now() + self.plan.settle;
+        let mut decided = 0;
         let api = Api::<CertificateSigningRequest>::all(self.connection.client());
         let mine = ListParams::default().labels(&self.plan.run.selector());
         let sent: Vec<(Case, Answer)> = sent.into_iter().flatten().collect();
@@ -312,10 +322,16 @@ impl Firing<'_> {
                 .iter()
                 .map(|(case, answer)| (case.clone(), fate(answer, &seen)))
                 .collect();
-            let waits = fates.iter().any(|(case, fate)| {
-                case.expected.is_decided() && fate.decision == Decision::Pending
-            });
+            let is_decided = |fate: &Fate| fate.decision != Decision::Pending;
             let now = Instant::now();
+            let count = fates.iter().filter(|(_, fate)| is_decided(fate)).count();
+            if count != decided {
+                decided = count;
+                settled = now + self.plan.settle;
+            }
+            let waits = fates
+                .iter()
+                .any(|(case, fate)| case.expected.is_decided() && !is_decided(fate));
             if now >= settled && (!waits || now >= deadline) {
                 return Ok(fates);
             }

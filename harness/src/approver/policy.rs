@@ -29,7 +29,8 @@ pub struct Policy {
     pub bootstrap_groups: Option<Vec<Spanned<String>>>,
     /// What the node's serving certificate rightfully names.
     pub serving: ServingNames,
-    /// How long a CSR must stay undecided to count as pending, after those that came later have been approved.
+    /// How long nothing must have been decided about any of the CSRs until those that are left count as pending; two
+    /// seconds by default. The good ones that were sent last have been approved by then.
     #[schemars(with = "Option<String>")]
     pub settle: Option<SignedDuration>,
     /// Decisions other than Kubernetes' own; of those that name a case, the last one counts.

@@ -555,8 +555,7 @@ impl Doctor<'_> {
                 grade,
                 names.clone(),
                 format!(
-                    "{} serving CSRs wait ({}): Kubernetes itself approves none. Until somebody does, these nodes serve nothing new, and kubectl logs and exec fail once the old certificate has ended",
-                    names.len(),
+                    "serving CSRs of {} wait: Kubernetes itself approves none. Until somebody does, these nodes serve nothing new, and kubectl logs and exec fail once the old certificate has ended",
                     nodes.join(", ")
                 ),
                 [format!("kubectl certificate approve {}", names.join(" "))],
