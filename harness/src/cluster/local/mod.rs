@@ -2,6 +2,7 @@
 //! No root, no Docker, no container runtime.
 
 mod control_plane;
+pub mod inotify;
 mod node;
 mod ports;
 mod supervised;
@@ -36,6 +37,7 @@ use crate::scenario::Scenario;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::secret::Secret;
 use control_plane::Layout;
+use inotify::Instances;
 use node::LocalNode;
 use ports::Port;
 pub use ports::{sweep_ports, try_port};
@@ -124,6 +126,7 @@ impl LocalCluster {
         logs: PathBuf,
     ) -> Result<Self, ClusterError> {
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
+        room_for(scenario.nodes.len())?;
         let dir = RunDir::create()?;
         let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
         let signer_valid = scenario
@@ -479,5 +482,22 @@ impl Cluster for LocalCluster {
             etcd.end(Ending::Kill).await;
         }
         self.recorders.lock().await.clear();
+    }
+}
+
+/// Before anything is started: a kubelet that the machine has no room for would seem to fail by itself.
+fn room_for(nodes: usize) -> Result<(), ClusterError> {
+    match Instances::now() {
+        Some(instances) if instances.nodes() < nodes => Err(ClusterError::Start {
+            name: "kubelet".into(),
+            reason: format!(
+                "it needs {} inotify instances, and of the {} that a user may have {} are in use: {}, or fewer --jobs",
+                inotify::PER_NODE,
+                instances.limit,
+                instances.used,
+                instances.remedy(nodes)
+            ),
+        }),
+        _ => Ok(()),
     }
 }
