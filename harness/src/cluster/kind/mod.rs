@@ -40,12 +40,14 @@ use crate::history::What;
 use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task, link::Link};
 use crate::process::{Exit, Isolation, Process};
+use crate::report::ComponentResult;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, Step, requirements_of};
 use crate::secret::Secret;
 use config::Plan;
 use follow::Follower;
-pub use image::{Found, NodeImage};
+use image::Found;
+pub use image::NodeImage;
 use network::Network;
 use node::{Common, Container, KindNode};
 use resources::{Name, Resources};
@@ -55,35 +57,65 @@ use static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
 /// Starts clusters in containers.
 #[derive(Clone, Debug)]
 pub struct Kind {
-    /// The image of all nodes.
-    pub image: Found,
-    /// Kubernetes' version in it.
-    pub version: Version,
+    image: Found,
+    version: Version,
+    /// The `kind` command.
+    command: PathBuf,
+}
+
+impl Kind {
+    /// Clusters of an image, which is pulled where it is missing. Blocks.
+    ///
+    /// # Errors
+    /// When Docker, the `kind` command or the image is not to be had, with what to do about it.
+    pub fn find(image: &NodeImage, version: Version) -> Result<Self, ClusterError> {
+        let command = command().ok_or_else(|| failed(
+            "there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`",
+        ))?;
+        Ok(Self {
+            image: image.find(version)?,
+            version,
+            command,
+        })
+    }
+
+    /// For the report: the image, by its id.
+    pub fn component(&self) -> ComponentResult {
+        self.image.component()
+    }
 }
 
 /// Its name.
 pub(super) const NAME: &str = "kind";
 
 /// What its clusters can do here. The API server's authorizers are not to be chosen: the control plane's own kubelet needs
-/// the Node authorizer before anything could be bound to it. An ordinary user can neither see root's files in a node nor give the bridge an address for each node's link.
+/// the Node authorizer before anything could be bound to it. An ordinary user can neither see root's files in a node nor
+/// give the bridge an address for each node's link.
 pub(super) fn capabilities() -> &'static [Capability] {
     capabilities_of(rustix::process::geteuid().is_root())
 }
 
 fn capabilities_of(is_root: bool) -> &'static [Capability] {
-    use Capability::{AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RunKubelets};
-    if is_root {
-        &[
-            ConfigureControlPlane,
-            RunKubelets,
-            NodeFiles,
-            AuditLog,
-            Link,
-            ReplaceCa,
-        ]
-    } else {
-        &[ConfigureControlPlane, AuditLog, ReplaceCa]
-    }
+    use Capability::{
+        AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
+        RunKubelets,
+    };
+    const FOR_ALL: &[Capability] = &[
+        ConfigureControlPlane,
+        RestartControlPlane,
+        AuditLog,
+        ReplaceCa,
+    ];
+    const FOR_ROOT: &[Capability] = &[
+        ConfigureControlPlane,
+        RestartControlPlane,
+        AuditLog,
+        ReplaceCa,
+        RunKubelets,
+        NodeFiles,
+        Link,
+    ];
+    if is_root { FOR_ROOT } else { FOR_ALL }
 }
 
 #[async_trait]
@@ -180,7 +212,7 @@ impl KindCluster {
             .iter()
             .map(|node| Container::boot(&name, &node.name, &kind.image.id, dir.path()));
         let ((), containers) = tokio::try_join!(
-            create(&plan, dir.path(), &logs),
+            create(kind, &plan, dir.path(), &logs),
             futures::future::try_join_all(boot),
         )?;
 
@@ -346,20 +378,15 @@ fn write_files(
 }
 
 /// Runs `kind create cluster`. Its words are in the logs.
-async fn create(plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterError> {
+async fn create(kind: &Kind, plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterError> {
     let config = run.join("kind.json");
     write_private(&config, &plan.kind_config())?;
     let log = logs.join("kind.log");
-    let failed = |reason| ClusterError::Command {
-        command: "kind create cluster".into(),
-        reason,
-    };
-    let kind = command().ok_or_else(|| failed("there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`".into()))?;
     let network = format!("KIND_EXPERIMENTAL_DOCKER_NETWORK={}", plan.cluster);
     let mut args: Vec<OsString> = vec![
         network.into(),
         "KIND_EXPERIMENTAL_PROVIDER=docker".into(),
-        kind.into(),
+        kind.command.clone().into(),
     ];
     // Retained, a failed cluster can tell why it failed; we remove it all the same.
     args.extend(["create", "cluster", "--retain", "--wait=0s", "--config"].map(OsString::from));
@@ -370,7 +397,7 @@ async fn create(plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterE
     ]);
     let process = Process::start(Path::new("env"), &args, &log, Isolation::Plain)
         .await
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(&error.to_string()))?;
     match process.exited().await {
         Exit { code: Some(0), .. } => Ok(()),
         exit => {
@@ -391,8 +418,15 @@ async fn create(plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterE
                 logs.join("control-plane-kubelet.log"),
                 journal.unwrap_or_default(),
             );
-            Err(failed(format!("{exit:?}; {}", super::end_of(&log))))
+            Err(failed(&format!("{exit:?}; {}", super::end_of(&log))))
         }
+    }
+}
+
+fn failed(reason: &str) -> ClusterError {
+    ClusterError::Command {
+        command: "kind create cluster".into(),
+        reason: reason.to_owned(),
     }
 }
 
