@@ -151,9 +151,9 @@ impl TargetOptions {
         let version = planned.kubernetes;
         let image = self.node_image.clone();
         let image = image.unwrap_or_else(|| NodeImage::built(version));
-        let image = image.find(version).map_err(Failure::error)?;
-        let used = vec![image.component()];
-        Ok((Box::new(Kind { image, version }), used))
+        let kind = Kind::find(&image, version).map_err(Failure::error)?;
+        let used = vec![kind.component()];
+        Ok((Box::new(kind), used))
     }
 
     fn local(&self, planned: &Planned, progress: Progress) -> Result<Resolved, Failure> {
