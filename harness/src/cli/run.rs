@@ -1,6 +1,8 @@
 //! `tlsboot run`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +16,8 @@ use super::scenarios::KnownOptions;
 use super::sign::SignOptions;
 use super::target::{Planned, TargetOptions, environment};
 use super::{Failure, INTERRUPTED, ScenarioOptions};
+use crate::cluster::ProviderKind;
+use crate::cluster::local::inotify::Instances;
 use crate::components::Progress;
 use crate::known::KnownFailures;
 use crate::report::result::StaleEntry;
@@ -45,7 +49,7 @@ pub(super) struct RunCommand {
     known: KnownOptions,
     /// How many clusters at a time; most of a scenario is waiting.
     #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS", default_value_t = default_jobs())]
-    jobs: std::num::NonZero<usize>,
+    jobs: NonZero<usize>,
     /// Where evidence and reports go.
     #[arg(long, short, value_name = "DIR", default_value = "tlsboot-out")]
     out: PathBuf,
@@ -59,10 +63,12 @@ pub(super) struct RunCommand {
 /// A scenario on one of the planned targets.
 type Pair = (usize, Scenario);
 
-/// Two clusters a core: while one starts, the others wait for their kubelets.
-fn default_jobs() -> std::num::NonZero<usize> {
-    let cores = std::thread::available_parallelism().unwrap_or(std::num::NonZero::<usize>::MIN);
-    cores.saturating_mul(std::num::NonZero::new(2).unwrap_or(cores))
+/// Two clusters a core: while one starts, the others wait for their kubelets. But no more than the kernel has inotify
+/// instances for.
+fn default_jobs() -> NonZero<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let room = Instances::now().map_or(usize::MAX, Instances::nodes);
+    NonZero::new((2 * cores).min(room)).unwrap_or(NonZero::<usize>::MIN)
 }
 
 pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
@@ -90,6 +96,12 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     }
     std::fs::create_dir_all(&command.out)
         .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
+    // Containers first: they have folders in use.
+    if command.target.provider == ProviderKind::Kind
+        && let Err(error) = crate::cluster::kind::sweep()
+    {
+        tracing::warn!(%error, "what killed runs left in Docker could not be removed");
+    }
     if let Err(error) = crate::cluster::local::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
@@ -158,7 +170,8 @@ fn share(
 /// How a scenario came out, and whether that makes an entry of the known failures stale.
 type Ran = (ScenarioResult, Option<StaleEntry>);
 
-/// Runs scenarios on targets, some at a time, in the order of the list.
+/// Runs scenarios on targets, some at a time. Those that may wait longest begin first, so that at the end
+/// nothing is waited for alone; the results are in the order of the list.
 async fn all(
     command: &RunCommand,
     known: Arc<KnownFailures>,
@@ -166,12 +179,14 @@ async fn all(
 ) -> Result<(Vec<Ran>, bool), Failure> {
     let live = Arc::new(report::LiveProgress::on_stderr());
     let interrupt = on_interrupt().map_err(Failure::error)?;
-    let runs = pairs.into_iter().map(|(target, scenario)| {
+    let mut queue: Vec<_> = pairs.into_iter().enumerate().collect();
+    queue.sort_by_key(|(_, (_, scenario))| Reverse(scenario.patience()));
+    let runs = queue.into_iter().map(|(place, (target, scenario))| {
         let (out, live, known) = (command.out.clone(), Arc::clone(&live), Arc::clone(&known));
         let interrupt = interrupt.clone();
         async move {
             if *interrupt.borrow() {
-                return None;
+                return (place, None);
             }
             // Its own task: a core's worth of work a scenario, where there are cores.
             let task = tokio::spawn(async move {
@@ -180,19 +195,21 @@ async fn all(
                 live.finished(&result);
                 (result, stale)
             });
-            task.await.ok()
+            (place, task.await.ok())
         }
     });
-    let results: Vec<Option<Ran>> = futures::stream::iter(runs)
-        .buffered(command.jobs.get())
+    let mut results: Vec<(usize, Option<Ran>)> = futures::stream::iter(runs)
+        .buffer_unordered(command.jobs.get())
         .collect()
         .await;
+    results.sort_by_key(|(place, _)| *place);
     let interrupted = *interrupt.borrow();
-    let missing = results.iter().any(Option::is_none);
+    let missing = results.iter().any(|(_, result)| result.is_none());
     if missing && !interrupted {
         return Err(Failure::error(
             "a scenario's task ended by a panic; see above",
         ));
     }
-    Ok((results.into_iter().flatten().collect(), interrupted))
+    let results = results.into_iter().filter_map(|(_, result)| result);
+    Ok((results.collect(), interrupted))
 }
