@@ -81,7 +81,7 @@ const STEP: Duration = Duration::from_secs(120);
 /// The exit code of a process that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// Runs a scenario. Always comes back with a result: what goes wrong in the harness is in it, as `error`.
+/// Runs a scenario; the caller says to `live` how it came out. Always comes back with a result: what goes wrong in the harness is in it, as `error`.
 /// `out` is the run's output folder; the evidence goes to a folder of its own in it.
 pub async fn run(
     scenario: &Scenario,
@@ -117,7 +117,6 @@ pub async fn run(
         }
     }
     result.duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-    live.finished(&result);
     result
 }
 
@@ -133,6 +132,7 @@ fn blank(scenario: &Scenario, target: &Target, started: Timestamp) -> ScenarioRe
         duration_ms: 0,
         verdict: error("not run".into()),
         unsupported: None,
+        known: None,
         evidence: None,
         hashes: Default::default(),
     }

@@ -273,6 +273,9 @@ fn a_wrong_command_line_says_what_is_wrong(#[case] args: &[&str], #[case] words:
 #[case(&["list", "--help"])]
 #[case(&["explain", "--help"])]
 #[case(&["up", "--help"])]
+#[case(&["diff", "--help"])]
+#[case(&["merge", "--help"])]
+#[case(&["verify", "--help"])]
 fn help_teaches_by_example(#[case] args: &[&str]) {
     let help = tlsboot(args).ok();
     assert!(help.contains("Examples:\n  tlsboot "), "{help}");

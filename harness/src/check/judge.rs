@@ -16,6 +16,8 @@ use crate::scenario::{Scenario, Step};
 pub enum Outcome {
     /// All as expected.
     Pass,
+    /// A failure that is listed as known, with its reason: only in reports, never from a judge.
+    Known,
     /// Something else happened than what was expected.
     Fail,
     /// Nothing happened by the deadline: the silent failure.
@@ -24,6 +26,20 @@ pub enum Outcome {
     Unsupported,
     /// Not decided, or the harness' own fault.
     Error,
+}
+
+impl Outcome {
+    /// Its word: `pass`, `fail`, …
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Known => "known",
+            Self::Fail => "fail",
+            Self::Hang => "hang",
+            Self::Unsupported => "unsupported",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// The verdict on a scenario.

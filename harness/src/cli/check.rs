@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{ERROR, Failure, PASS};
-use crate::check::{Outcome, Verdict, judge_all};
-use crate::history;
-use crate::scenario::load_text;
+use crate::check::{Outcome, Verdict};
+use crate::report::verify::rejudge;
 
 /// Judge recorded histories again: same verdicts, no cluster needed.
 #[derive(Debug, Args)]
@@ -31,6 +30,7 @@ pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
     let mut code = PASS;
     for folder in &found {
         let verdict = rejudge(folder)
+            .map(|again| again.verdict)
             .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
         let recorded = recorded(folder);
         let same = recorded
@@ -55,7 +55,8 @@ pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
     Ok(code)
 }
 
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+/// The folders of evidence below a folder.
+pub(super) fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     if folder.join("history.jsonl").is_file() {
         found.push(folder.to_owned());
         return Ok(());
@@ -67,22 +68,6 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn rejudge(folder: &Path) -> Result<Verdict, String> {
-    let read = |name: &str| {
-        fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"))
-    };
-    let text = read("scenario.yaml")?;
-    let scenario = load_text("scenario.yaml", &text).map_err(|errors| {
-        errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ")
-    })?;
-    let events = history::parse(&read("history.jsonl")?).map_err(|error| error.to_string())?;
-    Ok(judge_all(&scenario, events))
 }
 
 fn recorded(folder: &Path) -> Option<Verdict> {

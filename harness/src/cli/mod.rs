@@ -2,13 +2,17 @@
 //! 3 the harness' own error, 130 interrupted.
 
 mod check;
+mod diff;
 mod doctor;
 mod explain;
 mod list;
+mod merge;
 mod run;
 mod scenarios;
+mod sign;
 pub mod target;
 mod up;
+mod verify;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -17,7 +21,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::components::cli::ComponentsCommand;
 
-pub use scenarios::ScenarioOptions;
+pub use scenarios::{KnownOptions, ScenarioOptions};
 
 /// All as expected.
 pub const PASS: u8 = 0;
@@ -65,6 +69,12 @@ enum Command {
     Lint(scenarios::LintCommand),
     /// Judge recorded histories again: same verdicts, no cluster needed.
     Check(check::CheckCommand),
+    /// Compare two runs: what changed in behaviour between versions, distributions or machines.
+    Diff(diff::DiffCommand),
+    /// Merge the output folders of several runs into one report.
+    Merge(merge::MergeCommand),
+    /// Check a report: hashes, verdicts, signature; and say what it does not prove.
+    Verify(verify::VerifyCommand),
     /// Get, list, export and verify Kubernetes' executables.
     Components(ComponentsCommand),
     /// Look whether this machine can run clusters, and say what to do where it can't.
@@ -125,6 +135,9 @@ pub fn main() -> ExitCode {
         Command::List(command) => list::run(&command),
         Command::Lint(command) => scenarios::lint(&command),
         Command::Check(command) => check::run(&command),
+        Command::Diff(command) => diff::run(&command),
+        Command::Merge(command) => merge::run(&command),
+        Command::Verify(command) => verify::run(&command),
         Command::Components(command) => {
             crate::components::cli::run(&command, &mut std::io::stdout())
                 .map(|()| PASS)
