@@ -1,12 +1,15 @@
 //! The `tlsboot` command. Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
 //! 3 the harness' own error, 130 interrupted.
 
+mod approver;
 mod check;
 mod diff;
 mod doctor;
+mod existing;
 mod explain;
 mod list;
 mod merge;
+mod probe;
 mod run;
 mod scenarios;
 mod sign;
@@ -25,6 +28,8 @@ pub use scenarios::{KnownOptions, ScenarioOptions};
 
 /// All as expected.
 pub const PASS: u8 = 0;
+/// Something else happened than what should, or nothing did.
+pub const FAIL: u8 = 1;
 /// Wrong command line or scenario.
 pub const USAGE: u8 = 2;
 /// The harness' own error.
@@ -52,6 +57,8 @@ Examples:
   tlsboot up -- kubectl get csr --watch           a cluster to look at, with short certificates
   tlsboot check tlsboot-out                       judge the recorded histories again
   tlsboot lint my-scenarios/                      check scenario files without running anything
+  tlsboot doctor --kubeconfig F                   what would break at that cluster's next rotation?
+  tlsboot approver --kubeconfig F --allow-writes  which hostile CSRs does that cluster's approver approve?
 
 Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario, 3 harness error, 130 interrupted.";
 
@@ -77,19 +84,37 @@ enum Command {
     Verify(verify::VerifyCommand),
     /// Get, list, export and verify Kubernetes' executables.
     Components(ComponentsCommand),
-    /// Look whether this machine can run clusters, and say what to do where it can't.
+    /// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
     Doctor(doctor::DoctorCommand),
-    /// Remove what killed runs left behind.
-    Gc,
-    /// Print the JSON Schema of scenario files, for editors.
+    /// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
+    Probe(probe::ProbeCommand),
+    /// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.
+    Approver(approver::ApproverCommand),
+    /// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
+    Gc(existing::GcCommand),
+    /// Print the JSON Schema of scenario files or approver policies, for editors.
     #[command(after_help = "In a scenario file: # yaml-language-server: $schema=../schema.json")]
-    Schema,
+    Schema {
+        /// Of which files.
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
     /// Print a script that completes tlsboot's command line in a shell.
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// Files that have a schema.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum SchemaOf {
+    /// Scenario files.
+    #[default]
+    Scenario,
+    /// Policies of `tlsboot approver`.
+    Policy,
 }
 
 const COMPLETIONS_HELP: &str = "\
@@ -144,9 +169,14 @@ pub fn main() -> ExitCode {
                 .map_err(Failure::error)
         }
         Command::Doctor(command) => doctor::run(&command),
-        Command::Gc => gc(),
+        Command::Probe(command) => probe::run(&command),
+        Command::Approver(command) => approver::run(&command),
+        Command::Gc(command) => match &command.kubeconfig {
+            None => gc(),
+            Some(_) => existing::gc(&command),
+        },
         Command::Explain(command) => explain::run(&command),
-        Command::Schema => schema(),
+        Command::Schema { of } => schema(of),
         Command::Completions { shell } => completions(shell),
     };
     let code = done.unwrap_or_else(|failure| {
@@ -166,8 +196,11 @@ fn print(text: &str) -> Result<u8, Failure> {
     }
 }
 
-fn schema() -> Result<u8, Failure> {
-    let schema = crate::scenario::schema::schema();
+fn schema(of: SchemaOf) -> Result<u8, Failure> {
+    let schema = match of {
+        SchemaOf::Scenario => crate::scenario::schema::schema(),
+        SchemaOf::Policy => crate::approver::policy::schema(),
+    };
     let text = serde_json::to_string_pretty(&schema).map_err(Failure::error)?;
     print(&format!("{text}\n"))
 }

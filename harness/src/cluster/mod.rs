@@ -2,9 +2,11 @@
 
 pub mod client;
 mod dir;
+pub mod existing;
 pub mod kind;
 pub mod local;
 mod node;
+pub mod owned;
 mod settings;
 mod tokens;
 mod trust;
