@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod components;
 pub mod drive;
 pub mod history;
+pub mod mutants;
 pub mod node;
 pub mod observe;
 pub mod pki;

@@ -42,7 +42,7 @@ pub(super) struct RunCommand {
 }
 
 /// Two clusters a core: while one starts, the others wait for their kubelets.
-fn default_jobs() -> std::num::NonZero<usize> {
+pub(super) fn default_jobs() -> std::num::NonZero<usize> {
     let cores = std::thread::available_parallelism().unwrap_or(std::num::NonZero::<usize>::MIN);
     cores.saturating_mul(std::num::NonZero::new(2).unwrap_or(cores))
 }

@@ -82,6 +82,21 @@ impl TargetOptions {
         planned: &Planned,
         progress: Progress,
     ) -> Result<(Target, Vec<ComponentResult>), Failure> {
+        let (local, used) = self.local(planned, progress)?;
+        let target = Target {
+            provider: Box::new(local),
+            kubernetes: planned.kubernetes,
+            kubelet: planned.kubelet,
+        };
+        Ok((target, used))
+    }
+
+    /// The provider of a target, and which executables it uses.
+    pub(super) fn local(
+        &self,
+        planned: &Planned,
+        progress: Progress,
+    ) -> Result<(Local, Vec<ComponentResult>), Failure> {
         let resolver = self.resolver(progress)?;
         let components = resolver
             .resolve(&planned.control_plane_request)
@@ -98,15 +113,9 @@ impl TargetOptions {
             components,
             kubelet,
             kubelet_version: planned.kubelet,
+            defect: None,
         };
-        Ok((
-            Target {
-                provider: Box::new(local),
-                kubernetes: planned.kubernetes,
-                kubelet: planned.kubelet,
-            },
-            used,
-        ))
+        Ok((local, used))
     }
 
     fn resolver(&self, progress: Progress) -> Result<Resolver, Failure> {

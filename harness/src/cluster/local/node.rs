@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::Local;
+use super::defect::{self, Defect, Launch, Part};
 use super::ports::Port;
 use super::supervised::{Plan, Supervised};
 use super::trust::write_private;
@@ -29,6 +31,8 @@ pub(super) struct LocalNode {
     log: PathBuf,
     cluster_ca: PathBuf,
     administrator: Credential,
+    defect: Option<Arc<dyn Defect>>,
+    beside: Vec<Task>,
     link: observe::link::Link,
     process: Option<Supervised>,
     recorders: Vec<Task>,
@@ -68,6 +72,8 @@ impl LocalNode {
             log: logs.join(format!("kubelet-{}.log", node.name)),
             cluster_ca,
             administrator: administrator.clone(),
+            defect: local.defect.clone(),
+            beside: Vec::new(),
             link,
             process: None,
             recorders: Vec::new(),
@@ -85,6 +91,7 @@ impl LocalNode {
         &mut self,
         changes: &Changes,
         tokens: &BTreeMap<String, TokenValue>,
+        admin: &kube::Client,
         sink: &Sink,
     ) -> Result<String, ClusterError> {
         if self.process.as_ref().is_some_and(Supervised::is_running) {
@@ -97,11 +104,31 @@ impl LocalNode {
         self.write_files(tokens)?;
         sink.emit(What::Kubelet(self.facts()));
         self.start_recorders(sink)?;
+        let launch = Launch {
+            part: Part::Kubelet {
+                config: &self.config,
+                pid: self.pid.subscribe(),
+            },
+            executable: self.executable.clone(),
+            args: self.config.flags(),
+            pki: self.cluster_ca.parent().unwrap_or(Path::new("/")),
+            log: &self.log,
+            tokens,
+            admin,
+            beside: Vec::new(),
+        };
+        let Launch {
+            executable,
+            args,
+            beside,
+            ..
+        } = launch.with(self.defect.as_deref())?;
+        self.beside = defect::begin(beside);
         let plan = Plan {
             component: "kubelet",
             node: Some(&self.config.node),
-            executable: &self.executable,
-            args: self.config.flags(),
+            executable: &executable,
+            args,
             log: self.log.clone(),
             isolation: Isolation::Sandbox,
         };
@@ -191,6 +218,7 @@ impl LocalNode {
             ClusterError::Unknown(format!("running kubelet on {}", self.config.node))
         })?;
         let (pid, exit) = (process.pid(), process.end(ending).await);
+        self.beside.clear();
         self.pid.send_replace(0);
         Ok(format!("the kubelet, pid {pid}, is gone ({exit:?})"))
     }
