@@ -45,6 +45,9 @@ pub(super) struct MutantsCommand {
     /// Run a mutant's scenarios one after the other, quickest first, until one notices.
     #[arg(long, conflicts_with = "all_scenarios")]
     first: bool,
+    /// Go on with the run whose results are in the output folder: what was decided stays.
+    #[arg(long)]
+    resume: bool,
     /// Only scenarios of this profile and the smaller ones.
     #[arg(long, value_enum, default_value_t = Profile::Slow)]
     profile: Profile,
@@ -101,7 +104,12 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
         begun: AtomicUsize::new(0),
         total: 0,
     };
-    let (rows, interrupted) = runtime.block_on(all(&command, &mutants, &scenarios, lab))?;
+    let before = match command.resume {
+        true => read(&command.out, &planned.name())?,
+        false => Vec::new(),
+    };
+    let (rows, interrupted) =
+        runtime.block_on(all(&command, &mutants, &scenarios, &before, lab))?;
     let matrix = Matrix {
         format: matrix::FORMAT,
         tlsboot: env!("CARGO_PKG_VERSION").into(),
@@ -109,8 +117,8 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
         started,
         duration_ms: millis(clock),
         components,
+        complete: !command.first && rows.len() == table().len(),
         mutants: rows,
-        complete: command.mutants.is_empty() && !command.first,
     };
     write(&command.out, &matrix)?;
     print(&matrix.text())?;
@@ -119,6 +127,21 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     } else {
         matrix.exit_code()
     })
+}
+
+/// The rows of an earlier run on the same target.
+fn read(out: &Path, target: &str) -> Result<Vec<Row>, Failure> {
+    let path = out.join("mutants.json");
+    let wrong = |why: String| Failure::usage(format!("--resume: {}: {why}", path.display()));
+    let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+    let matrix: Matrix = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    if matrix.target != target {
+        return Err(wrong(format!(
+            "it is of {}, not of {target}",
+            matrix.target
+        )));
+    }
+    Ok(matrix.mutants)
 }
 
 fn list(mutants: &[Mutant]) -> Result<u8, Failure> {
@@ -163,31 +186,38 @@ struct Lab {
 
 /// One scenario on one mutant, or with `--first` several, one after the other.
 struct Trial {
-    row: usize,
     mutant: Mutant,
     scenarios: Vec<Scenario>,
 }
 
-/// Runs all trials, some at a time; those that may wait longest begin first.
+/// Runs all trials, some at a time; those that may wait longest begin first. What an earlier run decided stays.
 async fn all(
     command: &MutantsCommand,
     mutants: &[Mutant],
     scenarios: &[Scenario],
+    before: &[Row],
     mut lab: Lab,
 ) -> Result<(Vec<Row>, bool), Failure> {
     let interrupt = on_interrupt().map_err(Failure::error)?;
-    let mut rows: Vec<Row> = mutants.iter().map(Row::of).collect();
+    let mut rows = matrix::rows(&table(), mutants, before);
     let mut trials = Vec::new();
-    for (row, mutant) in mutants.iter().enumerate() {
+    for mutant in mutants {
         let minor = lab.planned.kubernetes.minor;
+        let Some(row) = rows.iter_mut().find(|row| row.id == mutant.id) else {
+            continue;
+        };
         if minor < mutant.from {
-            rows[row].unsupported = Some(format!(
+            row.unsupported = Some(format!(
                 "it needs Kubernetes 1.{}, and this is 1.{minor}",
                 mutant.from
             ));
             continue;
         }
-        trials.extend(trials_of(row, mutant, scenarios, command));
+        let open = |scenario: &&Scenario| {
+            let mut cells = row.cells.iter();
+            !cells.any(|cell| cell.scenario == scenario.id)
+        };
+        trials.extend(trials_of(mutant, scenarios.iter().filter(open), command));
     }
     trials.sort_by_key(|trial| Reverse(trial.scenarios.iter().map(Scenario::patience).max()));
     lab.total = trials.iter().map(|trial| trial.scenarios.len()).sum();
@@ -195,19 +225,21 @@ async fn all(
     let runs = trials.into_iter().map(|trial| {
         let (lab, interrupt) = (Arc::clone(&lab), interrupt.clone());
         async move {
-            let row = trial.row;
+            let id = trial.mutant.id;
             let cells = tokio::spawn(async move { lab.run(trial, interrupt).await });
-            (row, cells.await)
+            (id, cells.await)
         }
     });
     let done: Vec<_> = futures::stream::iter(runs)
         .buffer_unordered(command.jobs.get())
         .collect()
         .await;
-    for (row, cells) in done {
-        rows[row].cells.extend(
-            cells.map_err(|_| Failure::error("a scenario's task ended by a panic; see above"))?,
-        );
+    for (id, cells) in done {
+        let cells =
+            cells.map_err(|_| Failure::error("a scenario's task ended by a panic; see above"))?;
+        let row = rows.iter_mut().find(|row| row.id == id);
+        row.into_iter()
+            .for_each(|row| row.cells.extend(cells.clone()));
     }
     for row in &mut rows {
         row.cells.sort_by(|a, b| a.scenario.cmp(&b.scenario));
@@ -217,29 +249,25 @@ async fn all(
 }
 
 /// What is to be run on a mutant. A sound one is there for its own scenarios only.
-fn trials_of(
-    row: usize,
+fn trials_of<'a>(
     mutant: &Mutant,
-    scenarios: &[Scenario],
+    open: impl Iterator<Item = &'a Scenario>,
     command: &MutantsCommand,
 ) -> Vec<Trial> {
     let all = command.all_scenarios && !mutant.sound;
-    let mut chosen: Vec<Scenario> = scenarios
-        .iter()
+    let mut chosen: Vec<Scenario> = open
         .filter(|scenario| all || mutant.scenarios.contains(&scenario.id.as_str()))
         .cloned()
         .collect();
     let trial = |scenarios| Trial {
-        row,
         mutant: mutant.clone(),
         scenarios,
     };
     if command.first && !mutant.sound {
         chosen.sort_by_key(Scenario::patience);
-        return if chosen.is_empty() {
-            Vec::new()
-        } else {
-            vec![trial(chosen)]
+        return match chosen.is_empty() {
+            true => Vec::new(),
+            false => vec![trial(chosen)],
         };
     }
     chosen

@@ -29,13 +29,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::flags::{CLIENT_LINK, config_of, configure, dated, restore_link};
 use crate::cluster::ClusterError;
-use crate::cluster::local::{Defect, Launch, Part};
+use crate::cluster::local::{Defect, Launch, Part, write_private};
 use crate::history::facts::CertificateFacts;
 use crate::node::NodeDir;
 use crate::pki::{Authority, PrivateKey, RequestBuilder, Validity, node_subject, read};
@@ -77,6 +78,8 @@ pub(super) enum Beside {
     EndsAtRenewal,
     /// The first serving certificate is shown for ever.
     OldServing,
+    /// A proxy between kubelet and API server keeps connections that the kubelet has closed.
+    KeepsConnections,
 }
 
 impl Defect for Beside {
@@ -101,6 +104,11 @@ impl Defect for Beside {
             launch
                 .beside
                 .push(Box::pin(report(what, old_serving(node_of, address))));
+            return Ok(());
+        }
+        if what == Self::KeepsConnections {
+            let proxying = keeping_proxy(&node_of.dir)?;
+            launch.beside.push(Box::pin(report(what, proxying)));
             return Ok(());
         }
         launch.beside.push(match what {
@@ -503,6 +511,49 @@ impl ResolvesServerCert for FirstServing {
         }
         key.clone()
     }
+}
+
+// --- connections ---
+
+/// Puts a proxy before the API server that is in the bootstrap kubeconfig; the kubelet writes its own kubeconfig from
+/// that at its first start. What the kubelet closes stays open on the other side.
+fn keeping_proxy(
+    dir: &NodeDir,
+) -> Result<impl Future<Output = Result<(), ClusterError>> + use<>, ClusterError> {
+    let path = dir.bootstrap_kubeconfig();
+    let text = fs::read(&path).map_err(ClusterError::file(&path))?;
+    let mut config: Value = serde_json::from_slice(&text).map_err(io::Error::other)?;
+    let server = &mut config["clusters"][0]["cluster"]["server"];
+    let upstream = server
+        .as_str()
+        .unwrap_or_default()
+        .trim_start_matches("https://");
+    let upstream: SocketAddr = upstream.parse().map_err(io::Error::other)?;
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    *server = json!(format!("https://{}", listener.local_addr()?));
+    write_private(&path, &config.to_string())?;
+    Ok(async move {
+        let listener = TcpListener::from_std(listener)?;
+        let mut kept = JoinSet::new();
+        loop {
+            let (kubelet, _) = listener.accept().await?;
+            kept.spawn(async move {
+                if let Ok(server) = TcpStream::connect(upstream).await {
+                    keep(kubelet, server).await;
+                }
+            });
+        }
+    })
+}
+
+/// Passes all on, and the end of neither.
+async fn keep(kubelet: TcpStream, server: TcpStream) {
+    let ((mut from_kubelet, mut to_kubelet), (mut from_server, mut to_server)) =
+        (kubelet.into_split(), server.into_split());
+    let up = tokio::io::copy(&mut from_kubelet, &mut to_server);
+    let down = tokio::io::copy(&mut from_server, &mut to_kubelet);
+    let _ = tokio::join!(up, down);
 }
 
 #[cfg(test)]

@@ -92,6 +92,24 @@ impl Row {
     }
 }
 
+/// A row for each chosen mutant and for each of an earlier run, in the table's order. Of earlier cells those stay that
+/// were decided and still are expected as they were.
+pub fn rows(table: &[Mutant], chosen: &[Mutant], before: &[Row]) -> Vec<Row> {
+    let rows = table.iter().filter_map(|mutant| {
+        let earlier = before.iter().find(|row| row.id == mutant.id);
+        let is_chosen = chosen.iter().any(|chosen| chosen.id == mutant.id);
+        let mut row = (is_chosen || earlier.is_some()).then(|| Row::of(mutant))?;
+        let cells = earlier.iter().flat_map(|row| &row.cells);
+        let decided = cells.filter(|cell| {
+            let expected = mutant.scenarios.contains(&cell.scenario.as_str());
+            cell.outcome != Outcome::Error && cell.expected == expected
+        });
+        row.cells = decided.cloned().collect();
+        Some(row)
+    });
+    rows.collect()
+}
+
 impl Matrix {
     /// Mutants that scenarios were run on and none noticed.
     pub fn survivors(&self) -> Vec<&Row> {
@@ -331,7 +349,7 @@ fn cell_text(text: &str) -> String {
 /// What decided a verdict, in a line.
 pub fn why(verdict: &Verdict) -> String {
     if let Some(error) = &verdict.error {
-        return error.clone();
+        return cut(error, 4 * LONGEST);
     }
     let red = |expectation: &&ExpectationVerdict| {
         matches!(expectation.outcome, Some(Outcome::Fail | Outcome::Hang))
@@ -364,7 +382,11 @@ const DIFFERENCES: usize = 2;
 const LONGEST: usize = 60;
 
 fn short(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+    cut(text, LONGEST)
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -480,6 +502,28 @@ mod tests {
         assert_eq!(all.exit_code(), 1);
         all.complete = false;
         assert_eq!(all.exit_code(), 0);
+    }
+
+    #[test]
+    fn what_was_decided_stays_and_errors_are_run_again() {
+        let table = crate::mutants::table();
+        let mutant = table.iter().find(|mutant| !mutant.sound).unwrap();
+        let [first, ..] = mutant.scenarios else {
+            panic!("no scenario")
+        };
+        let before = [row(
+            mutant.id,
+            false,
+            vec![cell(first, Outcome::Fail), cell("gone", Outcome::Fail)],
+        )];
+        let kept = rows(&table, &table[..2], &before);
+        assert_eq!(
+            kept.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(),
+            [table[0].id, table[1].id, mutant.id]
+        );
+        assert_eq!(kept[2].cells, [cell(first, Outcome::Fail)]);
+        let before = [row(mutant.id, false, vec![cell(first, Outcome::Error)])];
+        assert!(rows(&table, &[], &before)[0].cells.is_empty());
     }
 
     #[test]

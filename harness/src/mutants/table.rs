@@ -921,6 +921,12 @@ fn beside_kubelets() -> Vec<Mutant> {
             EndsAtRenewal,
         ),
         mutant(
+            "kubelet.keeps-connections",
+            "Connections to the API server outlive the certificate that they were made with",
+            &["reload.client-certificate-without-restart"],
+            KeepsConnections,
+        ),
+        mutant(
             "kubelet.old-serving-certificate",
             "The port shows the first serving certificate for ever",
             &[
