@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
@@ -35,6 +36,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::flags::{CLIENT_LINK, config_of, configure, dated, restore_link};
+use super::follow::{Again, Controller};
 use crate::cluster::ClusterError;
 use crate::cluster::local::{Defect, Launch, Part, write_private};
 use crate::history::facts::CertificateFacts;
@@ -58,7 +60,7 @@ pub(super) enum Beside {
     DeletesOld,
     /// The kubeconfig holds the certificate itself.
     Embeds,
-    /// A link that was deleted, misled or replaced is put right at once.
+    /// A link that was deleted, misled or replaced is put right at once, and what it leads to.
     HealsTheLink,
     /// There is always a `kubelet.crt`.
     SelfSigned,
@@ -214,9 +216,29 @@ fn once(dir: &NodeDir, what: Beside) -> io::Result<()> {
             }
         }
         Beside::Embeds => embed(&dir.kubeconfig(), &link, &staging)?,
-        Beside::HealsTheLink => restore_link(&pki)?,
+        Beside::HealsTheLink => {
+            restore_link(&pki)?;
+            restore_content(&pki, &dir.path().join("healthy"))?;
+        }
         Beside::SelfSigned => self_signed(&pki)?,
         _ => {}
+    }
+    Ok(())
+}
+
+/// Keeps a copy of each client certificate, and puts it back where there is something else.
+fn restore_content(pki: &Path, copies: &Path) -> io::Result<()> {
+    fs::create_dir_all(copies)?;
+    for path in dated(pki) {
+        let text = fs::read(&path)?;
+        let copy = copies.join(path.file_name().unwrap_or_default());
+        let whole = text.ends_with(b"-----END EC PRIVATE KEY-----\n");
+        match (whole, copy.exists()) {
+            (true, false) => fs::write(copy, text)?,
+            (false, true) => fs::write(path, fs::read(copy)?)?,
+            // Being written, or well.
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -449,13 +471,25 @@ async fn late_renewal(node: Node) -> Result<(), ClusterError> {
 }
 
 async fn hangs_after_first(node: Node, admin: Client) -> Result<(), ClusterError> {
-    let api = Api::<CertificateSigningRequest>::all(admin);
-    loop {
-        let all = api.list(&Default::default()).await?;
-        if !all.items.is_empty() {
-            return node.signal(Signal::STOP);
+    super::follow::follow(admin, Stopper(node)).await;
+    Ok(())
+}
+
+/// Stops a kubelet when there is a CSR.
+struct Stopper(Node);
+
+#[async_trait]
+impl Controller for Stopper {
+    async fn take(
+        &self,
+        _: &Api<CertificateSigningRequest>,
+        _: &CertificateSigningRequest,
+    ) -> Again {
+        match self.0.signal(Signal::STOP) {
+            Ok(()) => Again::No,
+            // Its process id is not known yet.
+            Err(_) => Again::Later,
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -641,6 +675,15 @@ mod tests {
             fs::read_to_string(embedded.dir.kubeconfig())
                 .unwrap()
                 .contains("client-key-data")
+        );
+        let healed = files();
+        once(&healed.dir, Beside::HealsTheLink).unwrap();
+        fs::write(link(&healed), "garbage").unwrap();
+        once(&healed.dir, Beside::HealsTheLink).unwrap();
+        assert!(
+            fs::read_to_string(link(&healed))
+                .unwrap()
+                .contains("PRIVATE KEY")
         );
         let pair = look(Beside::SelfSigned);
         assert!(pair.dir.cert_dir().join("kubelet.crt").exists());

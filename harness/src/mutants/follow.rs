@@ -92,20 +92,14 @@ async fn look(
 
 /// Whether a CSR has a condition of this type.
 pub(super) fn has(csr: &CertificateSigningRequest, kind: &str) -> bool {
-    let conditions = csr
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    conditions
-        .into_iter()
-        .any(|condition| condition.type_ == kind)
+    let status = csr.status.iter();
+    let mut conditions = status.flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|condition| condition.type_ == kind)
 }
 
 /// Whether a CSR has a certificate.
 pub(super) fn is_issued(csr: &CertificateSigningRequest) -> bool {
-    let certificate = csr
-        .status
-        .as_ref()
-        .and_then(|status| status.certificate.as_ref());
+    let status = csr.status.as_ref();
+    let certificate = status.and_then(|status| status.certificate.as_ref());
     certificate.is_some_and(|certificate| !certificate.0.is_empty())
 }

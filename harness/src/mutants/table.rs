@@ -210,7 +210,10 @@ fn signers() -> Vec<Mutant> {
         signer(
             "signer.no-serving-names",
             "Serving certificates name no host",
-            &["issuance.serving-certificate"],
+            &[
+                "issuance.serving-certificate",
+                "rotation.serving-certificate",
+            ],
             NoServingNames,
         ),
         signer(
@@ -641,10 +644,10 @@ fn cluster_objects() -> Vec<Mutant> {
             "system:unauthenticated",
         ),
         group(
-            "rbac.bootstrappers-view",
-            "system:bootstrappers is bound to view",
+            "rbac.bootstrappers-are-nodes",
+            "system:bootstrappers is bound to system:node",
             &["rbac.bootstrapper-may-nothing-else"],
-            "view",
+            "system:node",
             "system:bootstrappers",
         ),
         group(
@@ -808,7 +811,7 @@ fn beside_kubelets() -> Vec<Mutant> {
         mutant(
             "files.plain-file",
             "The link is a plain file",
-            &["files.rotation-swaps-the-link"],
+            &["files.only-after-approval", "files.rotation-swaps-the-link"],
             PlainFile,
         ),
         mutant(
@@ -838,15 +841,16 @@ fn beside_kubelets() -> Vec<Mutant> {
         mutant(
             "files.embeds",
             "The kubeconfig holds the certificate instead of naming the link",
-            &["files.legacy-mode"],
+            &["files.only-after-approval"],
             Embeds,
         ),
         mutant(
             "files.heals-the-link",
-            "A damaged link is put right at once",
+            "A damaged link or certificate is put right at once",
             &[
                 "files.link-deleted-blocks-renewal",
                 "files.link-dangling-blocks-renewal",
+                "files.link-garbage-blocks-renewal",
                 "files.plain-file-in-place-of-the-link",
             ],
             HealsTheLink,

@@ -77,7 +77,7 @@ pub struct Launch<'a> {
     pub beside: Vec<BoxFuture<'static, ()>>,
 }
 
-impl<'a> Launch<'a> {
+impl Launch<'_> {
     /// The value of a flag `--NAME=VALUE`.
     pub fn flag(&self, name: &str) -> Option<String> {
         let prefix = format!("--{name}=");
