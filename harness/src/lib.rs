@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod drive;
 pub mod history;
 pub mod known;
+pub mod mutants;
 pub mod node;
 pub mod observe;
 pub mod pki;

@@ -139,6 +139,18 @@ fn lint_counts_what_is_right() {
 }
 
 #[test]
+fn mutants_are_listed_and_wrong_globs_are_not_nothing() {
+    let list = tlsboot(&["mutants", "--list", "signer.*"]).ok();
+    assert!(list.contains("signer.authority"), "{list}");
+    assert!(
+        list.contains("killed by issuance.client-certificate"),
+        "{list}"
+    );
+    assert!(!list.contains("approver."), "{list}");
+    tlsboot(&["mutants", "no-such.*"]).wrong(&["`no-such.*` selects no mutant", "--list"]);
+}
+
+#[test]
 fn list_shows_every_profile() {
     let folder = scenarios(&[("good.yaml", GOOD)]);
     let list = |args: &[&str]| tlsboot_in(folder.path(), args);

@@ -249,6 +249,7 @@ impl<'s> Judge<'s> {
             Phase::Begin => {
                 self.driving = true;
                 self.window = event.at;
+                self.refuse_what_is_there(event);
             }
             Phase::Done { .. } if self.driving => {
                 self.zero = event.mono;
@@ -266,6 +267,27 @@ impl<'s> Judge<'s> {
                 ));
             }
         }
+    }
+
+    /// What must never come fails at once where it has come before its time began.
+    fn refuse_what_is_there(&mut self, event: &Event) {
+        let moment = Moment {
+            event,
+            state: &self.state,
+            past: &self.past,
+        };
+        let there = self.group().find(|index| {
+            let judged = Judged::of(&self.scenario.steps[*index].value);
+            judged.is_some_and(|judged| {
+                judged.never.is_some() && judged.after.is_none() && judged.matcher.already(&moment)
+            })
+        });
+        let Some(verdict) = there.and_then(|index| self.verdicts.get_mut(&index)) else {
+            return;
+        };
+        verdict.events.push(event.seq);
+        verdict.outcome = Some(Outcome::Fail);
+        self.over = true;
     }
 
     /// The expectations that are judged now: those after the stimulus that runs or ran last.

@@ -9,6 +9,7 @@ mod existing;
 mod explain;
 mod list;
 mod merge;
+mod mutants;
 mod probe;
 mod run;
 mod scenarios;
@@ -66,6 +67,8 @@ Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
 enum Command {
     /// Run scenarios on real clusters and report.
     Run(run::RunCommand),
+    /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
+    Mutants(mutants::MutantsCommand),
     /// Start a cluster with short certificates to look at, and tell what happens in it.
     Up(up::UpCommand),
     /// List scenarios, or the behaviours that they show.
@@ -156,6 +159,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(command) => run::run(command),
+        Command::Mutants(command) => mutants::run(command),
         Command::Up(command) => up::run(&command),
         Command::List(command) => list::run(&command),
         Command::Lint(command) => scenarios::lint(&command),

@@ -135,8 +135,11 @@ impl TargetOptions {
         planned: &Planned,
         progress: Progress,
     ) -> Result<(Target, Vec<ComponentResult>), Failure> {
-        let (provider, used) = match planned.provider {
-            ProviderKind::Local => self.local(planned, progress)?,
+        let (provider, used): Resolved = match planned.provider {
+            ProviderKind::Local => {
+                let (local, used) = self.local(planned, progress)?;
+                (Box::new(local), used)
+            }
             ProviderKind::Kind => self.kind(planned)?,
         };
         let target = Target {
@@ -156,7 +159,12 @@ impl TargetOptions {
         Ok((Box::new(kind), used))
     }
 
-    fn local(&self, planned: &Planned, progress: Progress) -> Result<Resolved, Failure> {
+    /// The provider of plain processes, and which executables it uses.
+    pub(super) fn local(
+        &self,
+        planned: &Planned,
+        progress: Progress,
+    ) -> Result<(Local, Vec<ComponentResult>), Failure> {
         let resolver = self.resolver(progress)?;
         let components = resolver
             .resolve(&planned.control_plane_request)
@@ -173,8 +181,9 @@ impl TargetOptions {
             components,
             kubelet,
             kubelet_version: planned.kubelet,
+            defect: None,
         };
-        Ok((Box::new(local), used))
+        Ok((local, used))
     }
 
     fn resolver(&self, progress: Progress) -> Result<Resolver, Failure> {

@@ -2,6 +2,7 @@
 //! No root, no Docker, no container runtime.
 
 mod control_plane;
+mod defect;
 pub mod inotify;
 mod node;
 mod ports;
@@ -10,6 +11,7 @@ mod supervised;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +39,7 @@ use crate::scenario::Scenario;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::secret::Secret;
 use control_plane::Layout;
+pub use defect::{Defect, Launch, Part};
 use inotify::Instances;
 use node::LocalNode;
 use ports::Port;
@@ -52,6 +55,8 @@ pub struct Local {
     pub kubelet: Executable,
     /// The kubelets' version.
     pub kubelet_version: Version,
+    /// What is wrong with the clusters, for `tlsboot mutants`.
+    pub defect: Option<Arc<dyn Defect>>,
 }
 
 /// Its name.
@@ -92,6 +97,7 @@ impl Provider for Local {
 
 struct LocalCluster {
     components: ComponentSet,
+    defect: Option<Arc<dyn Defect>>,
     rules: Rules,
     logs: PathBuf,
     sink: Sink,
@@ -103,6 +109,7 @@ struct LocalCluster {
     trust: Mutex<Trust>,
     nodes: BTreeMap<String, Mutex<LocalNode>>,
     running: Mutex<HashMap<Component, Supervised>>,
+    beside: Mutex<HashMap<Component, Vec<Task>>>,
     // Fields are dropped in this order: recorders first, then processes, then ports, then the folder.
     recorders: Mutex<Vec<Task>>,
     etcd: Mutex<Option<Supervised>>,
@@ -181,6 +188,7 @@ impl LocalCluster {
         }
         let cluster = Self {
             components: local.components.clone(),
+            defect: local.defect.clone(),
             rules,
             logs,
             endpoint,
@@ -191,6 +199,7 @@ impl LocalCluster {
             trust: Mutex::new(trust),
             nodes,
             running: Mutex::default(),
+            beside: Mutex::default(),
             recorders: Mutex::default(),
             etcd: Mutex::default(),
             apiserver_port,
@@ -201,6 +210,9 @@ impl LocalCluster {
         cluster.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
         cluster.start_recorders(sources).await?;
+        if let Some(defect) = &cluster.defect {
+            defect.prepare(&cluster.admin).await?;
+        }
         tokens::create(&cluster.tokens, &cluster.admin).await?;
         Ok(cluster)
     }
@@ -298,22 +310,39 @@ impl LocalCluster {
     async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
         let settings = self.settings.lock().await.clone();
         let trust = self.trust.lock().await;
-        let (executable, args) = match component {
+        let (executable, args, part) = match component {
             Component::ApiServer => (
                 &self.components.kube_apiserver,
                 control_plane::apiserver(&self.layout(&trust), &settings),
+                Part::ApiServer,
             ),
             Component::ControllerManager => (
                 &self.components.kube_controller_manager,
                 control_plane::controller_manager(&self.layout(&trust), &settings),
+                Part::ControllerManager,
             ),
         };
+        let launch = Launch {
+            part,
+            executable: executable.path.clone(),
+            args,
+            pki: trust.dir(),
+            log: &self.logs.join(format!("{}.log", component.name())),
+            tokens: &self.tokens,
+            admin: &self.admin,
+            beside: Vec::new(),
+        };
+        let Launch {
+            executable,
+            args,
+            beside,
+            ..
+        } = launch.with(self.defect.as_deref())?;
         drop(trust);
-        let process = Supervised::start(
-            self.plan(component.name(), &executable.path, args),
-            &self.sink,
-        )
-        .await?;
+        let process =
+            Supervised::start(self.plan(component.name(), &executable, args), &self.sink).await?;
+        let beside = defect::begin(beside);
+        self.beside.lock().await.insert(component, beside);
         let pid = process.pid();
         self.running.lock().await.insert(component, process);
         Ok(pid)
@@ -409,7 +438,7 @@ impl Cluster for LocalCluster {
         self.node(node)?
             .lock()
             .await
-            .start(changes, &self.tokens, &self.sink)
+            .start(changes, &self.tokens, &self.admin, &self.sink)
             .await
     }
 
@@ -446,6 +475,7 @@ impl Cluster for LocalCluster {
         ending: Ending,
     ) -> Result<String, ClusterError> {
         let process = self.running.lock().await.remove(&component);
+        self.beside.lock().await.remove(&component);
         let process = process
             .ok_or_else(|| ClusterError::Unknown(format!("running {}", component.name())))?;
         let (pid, exit) = (process.pid(), process.end(ending).await);

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Local;
+use super::defect::{self, Defect, Launch, Part};
 use super::ports::Port;
 use super::supervised::{Plan, Supervised};
 use crate::cluster::node::Kubelet;
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::node::cri::CriServer;
 use crate::node::{KubeletConfig, NodeDir};
-use crate::observe::{self, Sink};
+use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, CutKind};
 use crate::scenario::{NO_TOKEN, Node};
@@ -20,6 +22,9 @@ use crate::scenario::{NO_TOKEN, Node};
 pub(super) struct LocalNode {
     kubelet: Kubelet,
     executable: PathBuf,
+    pki: PathBuf,
+    defect: Option<Arc<dyn Defect>>,
+    beside: Vec<Task>,
     link: observe::link::Link,
     process: Option<Supervised>,
     _cri: CriServer,
@@ -53,9 +58,13 @@ impl LocalNode {
             is_root: false,
         };
         let log = logs.join(format!("kubelet-{}.log", node.name));
+        let pki = cluster_ca.parent().unwrap_or(run).to_owned();
         Ok(Self {
             kubelet: Kubelet::new(config, node, log, cluster_ca, administrator),
             executable: local.kubelet.path.clone(),
+            pki,
+            defect: local.defect.clone(),
+            beside: Vec::new(),
             link,
             process: None,
             _cri: cri,
@@ -71,6 +80,7 @@ impl LocalNode {
         &mut self,
         changes: &Changes,
         tokens: &BTreeMap<String, TokenValue>,
+        admin: &kube::Client,
         sink: &Sink,
     ) -> Result<String, ClusterError> {
         if self.process.as_ref().is_some_and(Supervised::is_running) {
@@ -83,11 +93,31 @@ impl LocalNode {
         let address = self.kubelet.config.address;
         self.kubelet
             .prepare(changes, tokens, &server, address, sink)?;
+        let launch = Launch {
+            part: Part::Kubelet {
+                config: &self.kubelet.config,
+                pid: self.kubelet.pid.subscribe(),
+            },
+            executable: self.executable.clone(),
+            args: self.kubelet.config.flags(),
+            pki: &self.pki,
+            log: self.kubelet.log(),
+            tokens,
+            admin,
+            beside: Vec::new(),
+        };
+        let Launch {
+            executable,
+            args,
+            beside,
+            ..
+        } = launch.with(self.defect.as_deref())?;
+        self.beside = defect::begin(beside);
         let plan = Plan {
             component: "kubelet",
             node: Some(self.kubelet.name()),
-            executable: &self.executable,
-            args: self.kubelet.config.flags(),
+            executable: &executable,
+            args,
             log: self.kubelet.log().clone(),
             isolation: Isolation::Sandbox,
         };
@@ -103,6 +133,7 @@ impl LocalNode {
             ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name()))
         })?;
         let (pid, exit) = (process.pid(), process.end(ending).await);
+        self.beside.clear();
         self.kubelet.pid.send_replace(0);
         Ok(format!("the kubelet, pid {pid}, is gone ({exit:?})"))
     }
