@@ -30,6 +30,8 @@ pub enum Capability {
     Link,
     /// Give the signer another CA.
     ReplaceCa,
+    /// Run kubelets on a machine with cgroup v1.
+    CgroupV1,
 }
 
 /// Why a cluster did not do what was asked of it.
@@ -143,6 +145,24 @@ pub trait Cluster: Send + Sync {
         expired: bool,
     ) -> Result<Credential, ClusterError>;
 
+    /// A valid client certificate of the right CA with a uid in its subject.
+    async fn client_certificate_with_uid(
+        &self,
+        _user: &str,
+        _uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        Err(ClusterError::Unknown(
+            "CA to sign client certificates".into(),
+        ))
+    }
+
+    /// The pair for a node's `tlsCertFile`, of the cluster's CA.
+    async fn serving_pair(&self, _node: &str) -> Result<Credential, ClusterError> {
+        Err(ClusterError::Unknown(
+            "CA to sign serving certificates".into(),
+        ))
+    }
+
     /// Starts a node's kubelet; answers with what shows that it runs.
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError>;
 
@@ -155,6 +175,18 @@ pub trait Cluster: Send + Sync {
         component: Component,
         changes: &Changes,
     ) -> Result<String, ClusterError>;
+
+    /// Starts a component that can't start so, and waits until it has exited by itself.
+    async fn fail_component(
+        &self,
+        component: Component,
+        _changes: &Changes,
+    ) -> Result<String, ClusterError> {
+        Err(ClusterError::Unknown(format!(
+            "{} with flags of one's own",
+            component.name()
+        )))
+    }
 
     /// Ends a component.
     async fn end_component(

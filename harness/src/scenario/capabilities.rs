@@ -19,6 +19,8 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
         || cluster.authorization_mode != default.authorization_mode
         || cluster.controllers != default.controllers
         || cluster.signer_ca_valid.is_some()
+        || !cluster.anonymous_paths.is_empty()
+        || !cluster.flags.is_empty()
         || matches!(cluster.signing_duration, SigningDuration::Quick)
     {
         need(
@@ -28,6 +30,13 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
     }
     if !scenario.nodes.is_empty() {
         need(Capability::RunKubelets, "run kubelets");
+    }
+    if scenario
+        .nodes
+        .iter()
+        .any(|node| node.default_fail_cgroup_v1)
+    {
+        need(Capability::CgroupV1, "show a machine with cgroup v1");
     }
     for step in &scenario.steps {
         match &step.value {

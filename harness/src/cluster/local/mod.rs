@@ -32,7 +32,7 @@ use crate::history::event::{Recorder, Signing};
 use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
-use crate::scenario::{Scenario, SigningDuration};
+use crate::scenario::{Scenario, SigningDuration, Step};
 use crate::secret::Secret;
 use control_plane::{Layout, Settings};
 pub(crate) use dir::RunDir;
@@ -67,7 +67,7 @@ impl Provider for Local {
             AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
             RunKubelets,
         };
-        &[
+        const ALWAYS: &[Capability] = &[
             ConfigureControlPlane,
             RestartControlPlane,
             RunKubelets,
@@ -75,7 +75,22 @@ impl Provider for Local {
             AuditLog,
             Link,
             ReplaceCa,
-        ]
+        ];
+        const ON_CGROUP_V1: &[Capability] = &[
+            ConfigureControlPlane,
+            RestartControlPlane,
+            RunKubelets,
+            NodeFiles,
+            AuditLog,
+            Link,
+            ReplaceCa,
+            Capability::CgroupV1,
+        ];
+        if has_cgroup_v1() {
+            ON_CGROUP_V1
+        } else {
+            ALWAYS
+        }
     }
 
     async fn start(
@@ -160,15 +175,7 @@ impl LocalCluster {
             sources.insert(source, node.name.clone());
             let link =
                 observe::link::Link::open(node.name.clone(), upstream, source, sink.clone())?;
-            let local_node = LocalNode::create(
-                local,
-                node,
-                dir.path(),
-                &logs,
-                link,
-                trust.path("cluster-ca.crt"),
-                &administrator,
-            )?;
+            let local_node = LocalNode::create(local, node, dir.path(), &logs, link, &trust)?;
             nodes.insert(node.name.clone(), Mutex::new(local_node));
         }
         let cluster = Self {
@@ -193,6 +200,9 @@ impl LocalCluster {
         cluster.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
         cluster.start_recorders(sources).await?;
+        if asks_for_apiserver_metrics(scenario) {
+            cluster.scrape_apiserver().await?;
+        }
         cluster.create_tokens().await?;
         Ok(cluster)
     }
@@ -205,7 +215,8 @@ impl LocalCluster {
         let etcd = {
             let trust = self.trust.lock().await;
             let layout = self.layout(&trust);
-            control_plane::write_files(&layout, &self.endpoint, controller_manager)?;
+            let settings = self.settings.lock().await;
+            control_plane::write_files(&layout, &settings, &self.endpoint, controller_manager)?;
             control_plane::etcd(&layout)
         };
         let plan = self.plan("etcd", &self.components.etcd.path, etcd);
@@ -257,6 +268,25 @@ impl LocalCluster {
         Ok(())
     }
 
+    /// Its metrics are many, so they are read only for a scenario that asks for one.
+    async fn scrape_apiserver(&self) -> Result<(), ClusterError> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.apiserver_port.number));
+        let Credential { certificate, key } = self.administrator.clone();
+        let identity = observe::metrics::ClientIdentity {
+            certificate_pem: certificate,
+            key_pem: key,
+        };
+        let recorder = observe::metrics::scrape(
+            Component::ApiServer.name().to_owned(),
+            None,
+            address,
+            Some(&identity),
+            self.sink.clone(),
+        )?;
+        self.recorders.lock().await.push(recorder);
+        Ok(())
+    }
+
     async fn create_tokens(&self) -> Result<(), ClusterError> {
         let secrets: Api<SecretObject> = Api::namespaced(self.admin.clone(), "kube-system");
         for token in self.tokens.values() {
@@ -292,6 +322,7 @@ impl LocalCluster {
             args,
             log,
             isolation: Isolation::Plain,
+            env: const { &BTreeMap::new() },
         }
     }
 
@@ -357,6 +388,28 @@ impl LocalCluster {
         }
     }
 
+    /// What is different from now on.
+    async fn change(&self, component: Component, changes: &Changes) -> Result<(), ClusterError> {
+        if self.running.lock().await.contains_key(&component) {
+            return Err(ClusterError::Unknown(format!(
+                "stopped {}: it runs already",
+                component.name()
+            )));
+        }
+        let mut settings = self.settings.lock().await;
+        if let Some(duration) = changes.signing_duration {
+            settings.signing_duration = signing_duration(duration, self.rules);
+        }
+        settings.anonymous_auth = changes.anonymous_auth.unwrap_or(settings.anonymous_auth);
+        if let Some(controllers) = &changes.controllers {
+            settings.controllers.clone_from(controllers);
+        }
+        if let Some(flags) = &changes.flags {
+            settings.flags.insert(component, flags.clone());
+        }
+        Ok(())
+    }
+
     async fn announce_signing(&self) -> Result<(), ClusterError> {
         let duration_seconds = self.settings.lock().await.signing_duration.as_secs();
         let signers = self.trust.lock().await.signer_facts()?;
@@ -408,6 +461,18 @@ impl Cluster for LocalCluster {
             .odd_client(user, &["system:nodes"], trusted, expired)
     }
 
+    async fn client_certificate_with_uid(
+        &self,
+        user: &str,
+        uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.client_with_uid(user, uid)
+    }
+
+    async fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.serving_pair(node)
+    }
+
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
         self.node(node)?
             .lock()
@@ -425,22 +490,7 @@ impl Cluster for LocalCluster {
         component: Component,
         changes: &Changes,
     ) -> Result<String, ClusterError> {
-        {
-            let mut settings = self.settings.lock().await;
-            if let Some(duration) = changes.signing_duration {
-                settings.signing_duration = signing_duration(duration, self.rules);
-            }
-            settings.anonymous_auth = changes.anonymous_auth.unwrap_or(settings.anonymous_auth);
-            if let Some(controllers) = &changes.controllers {
-                settings.controllers.clone_from(controllers);
-            }
-        }
-        if self.running.lock().await.contains_key(&component) {
-            return Err(ClusterError::Unknown(format!(
-                "stopped {}: it runs already",
-                component.name()
-            )));
-        }
+        self.change(component, changes).await?;
         let pid = self.launch(component).await?;
         self.ready(component).await?;
         if component == Component::ControllerManager {
@@ -449,6 +499,33 @@ impl Cluster for LocalCluster {
         Ok(format!(
             "{} runs as pid {pid} and is ready",
             component.name()
+        ))
+    }
+
+    async fn fail_component(
+        &self,
+        component: Component,
+        changes: &Changes,
+    ) -> Result<String, ClusterError> {
+        self.change(component, changes).await?;
+        let pid = self.launch(component).await?;
+        let deadline = Instant::now() + READY;
+        while self.runs(component).await {
+            if Instant::now() > deadline {
+                return Err(ClusterError::Late {
+                    what: format!("the end of {}", component.name()),
+                    seconds: READY.as_secs(),
+                    last: "it runs".into(),
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.running.lock().await.remove(&component);
+        let log = self.logs.join(format!("{}.log", component.name()));
+        Ok(format!(
+            "{}, pid {pid}, has exited by itself; {}",
+            component.name(),
+            end_of(&log)
         ))
     }
 
@@ -525,6 +602,22 @@ fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
         SigningDuration::Quick => rules.quick(),
         SigningDuration::Length(length) => length,
     }
+}
+
+/// As the kubelet looks: whether the unified hierarchy is mounted at its place.
+fn has_cgroup_v1() -> bool {
+    const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|found| found.f_type != CGROUP2_SUPER_MAGIC)
+}
+
+fn asks_for_apiserver_metrics(scenario: &Scenario) -> bool {
+    let metric = |step: &Step| match step {
+        Step::Expect(expect) => expect.metric.clone(),
+        Step::Never(never) => never.metric.clone(),
+        _ => None,
+    };
+    let mut metrics = scenario.steps.iter().filter_map(|step| metric(&step.value));
+    metrics.any(|metric| metric.component.as_deref() == Some(Component::ApiServer.name()))
 }
 
 /// The end of a log, for a process that did not live.

@@ -10,14 +10,17 @@ use tokio::sync::watch;
 use super::Local;
 use super::ports::Port;
 use super::supervised::{Plan, Supervised};
-use super::trust::write_private;
+use super::trust::{Trust, write_private};
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::history::What;
 use crate::history::event::KubeletFacts;
 use crate::node::cri::CriServer;
-use crate::node::{KubeletConfig, NodeDir, bootstrap_kubeconfig};
+use crate::node::{
+    DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, embedding_kubeconfig,
+};
 use crate::observe::metrics::ClientIdentity;
 use crate::observe::{self, Sink, Task};
+use crate::pki::Validity;
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, CutKind};
 use crate::scenario::{NO_TOKEN, Node};
@@ -28,6 +31,7 @@ pub(super) struct LocalNode {
     token: String,
     log: PathBuf,
     cluster_ca: PathBuf,
+    env: BTreeMap<String, String>,
     administrator: Credential,
     link: observe::link::Link,
     process: Option<Supervised>,
@@ -44,9 +48,10 @@ impl LocalNode {
         run: &Path,
         logs: &Path,
         link: observe::link::Link,
-        cluster_ca: PathBuf,
-        administrator: &Credential,
+        trust: &Trust,
     ) -> Result<Self, ClusterError> {
+        let cluster_ca = trust.path("cluster-ca.crt");
+        let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
         let dir = NodeDir::new(run.join(&node.name));
         fs::create_dir(dir.path()).map_err(ClusterError::file(dir.path()))?;
         let port = Port::lease()?;
@@ -58,16 +63,39 @@ impl LocalNode {
             port: port.number,
             rotate_certificates: node.rotate_certificates,
             server_tls_bootstrap: node.server_tls_bootstrap,
-            client_ca: cluster_ca.clone(),
+            client_ca: trust.path("client-ca.crt"),
             bootstrap: node.bootstrap != NO_TOKEN,
+            default_cert_dir: node.default_cert_dir,
+            tls_cert_file: node.tls_cert_file,
+            external_cloud_provider: node.external_cloud_provider,
+            default_fail_cgroup_v1: node.default_fail_cgroup_v1,
         };
+        if let Some(embedded) = node.embedded_certificate {
+            let now = jiff::Timestamp::now();
+            let validity = Validity {
+                not_before: now + embedded.not_before,
+                not_after: now + embedded.not_after,
+            };
+            let Credential { certificate, key } = trust.node_client(&node.name, validity)?;
+            let server = format!("https://{}", link.address());
+            let kubeconfig = embedding_kubeconfig(&server, &cluster_ca, &certificate, &key);
+            write_private(&config.dir.kubeconfig(), kubeconfig.expose())?;
+        }
+        if node.tls_cert_file {
+            let cert_dir = config.dir.cert_dir();
+            fs::create_dir(&cert_dir).map_err(ClusterError::file(&cert_dir))?;
+            let Credential { certificate, key } = trust.serving_pair(&node.name)?;
+            write_private(&config.dir.named("tls.key"), key.expose())?;
+            write_private(&config.dir.named("tls.crt"), &certificate)?;
+        }
         Ok(Self {
             config,
             executable: local.kubelet.path.clone(),
             token: node.bootstrap.clone(),
             log: logs.join(format!("kubelet-{}.log", node.name)),
             cluster_ca,
-            administrator: administrator.clone(),
+            env: node.env.clone(),
+            administrator,
             link,
             process: None,
             recorders: Vec::new(),
@@ -104,6 +132,7 @@ impl LocalNode {
             args: self.config.flags(),
             log: self.log.clone(),
             isolation: Isolation::Sandbox,
+            env: &self.env,
         };
         let process = Supervised::start(plan, sink).await?;
         let pid = process.pid();
@@ -147,7 +176,11 @@ impl LocalNode {
         KubeletFacts {
             node: self.config.node.clone(),
             version: self.config.version,
-            cert_dir: self.config.dir.cert_dir().display().to_string(),
+            cert_dir: if self.config.default_cert_dir {
+                DEFAULT_CERT_DIR.into()
+            } else {
+                self.config.dir.cert_dir().display().to_string()
+            },
             kubeconfig: self.config.dir.kubeconfig().display().to_string(),
             rotate_certificates: self.config.rotate_certificates,
             server_tls_bootstrap: self.config.server_tls_bootstrap,
