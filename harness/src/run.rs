@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::check::rules::Rules;
 use crate::check::{Judge, Next, Outcome, Verdict};
-use crate::cluster::{Cluster, Provider};
+use crate::cluster::{Capability, Cluster, Provider};
 use crate::components::Version;
 use crate::drive::{self, Stage};
 use crate::history::event::{Begin, Deadline, FORMAT, Phase, Recorder, StepEvent};
@@ -95,7 +95,10 @@ pub async fn run(
     let mut result = blank(scenario, target, started);
     if let Some(reason) = scenario
         .unsupported(target.kubernetes, target.kubelet)
-        .or_else(|| lacking(scenario, target))
+        .or_else(|| {
+            let provider = &target.provider;
+            lacking(scenario, provider.name(), provider.capabilities())
+        })
     {
         result.verdict.outcome = Outcome::Unsupported;
         result.unsupported = Some(reason);
@@ -143,13 +146,12 @@ fn error(why: String) -> Verdict {
     }
 }
 
-/// What the scenario needs and the target can't do.
-pub fn lacking(scenario: &Scenario, target: &Target) -> Option<String> {
-    let has = target.provider.capabilities();
+/// What the scenario needs and clusters of a provider that `has` these capabilities can't do.
+pub fn lacking(scenario: &Scenario, provider: &str, has: &[Capability]) -> Option<String> {
     let missing = requirements_of(scenario)
         .into_iter()
         .find(|(capability, _)| !has.contains(capability));
-    missing.map(|(_, reason)| format!("{} clusters can't {reason}", target.provider.name()))
+    missing.map(|(_, reason)| format!("{provider} clusters can't {reason}"))
 }
 
 async fn attempt(

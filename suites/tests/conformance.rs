@@ -89,7 +89,7 @@ fn trial(
     environment: &Arc<Environment>,
 ) -> Trial {
     let name = format!("{}::{}", target.name(), scenario.id);
-    let unsupported = scenario.unsupported(target.kubernetes, target.kubelet);
+    let unsupported = target.unsupported(scenario);
     let ignored = unsupported.is_some() || scenario.profile > profile;
     let (scenario, environment) = (scenario.clone(), Arc::clone(environment));
     Trial::test(name, move || match unsupported {

@@ -11,6 +11,7 @@ use rustix::fs::statvfs;
 use super::target::TargetOptions;
 use super::{ERROR, Failure, PASS, print};
 use crate::cluster::local;
+use crate::cluster::local::inotify::Instances;
 use crate::components::{Location, Options, Package, Product, Progress, Resolver, Role, Version};
 use crate::process::try_sandbox;
 use crate::report::colours_wanted;
@@ -74,6 +75,7 @@ pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
     let mut findings = vec![
         namespaces(),
         cgroups(),
+        inotify(),
         ports(),
         temporary_folder(),
         space("space for clusters", &std::env::temp_dir(), CLUSTER),
@@ -152,6 +154,32 @@ fn cgroups() -> Finding {
             about,
             "version 1: kubelets from 1.35 on are told to take it (failCgroupV1: false)",
         )
+    }
+}
+
+/// As many nodes as `run` starts at a time by default.
+fn inotify() -> Finding {
+    let about = "inotify instances";
+    let Some(now) = Instances::now() else {
+        return Finding::new(
+            Grade::Warning,
+            about,
+            "/proc does not tell how many there are",
+        );
+    };
+    let wanted = 2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let found = format!(
+        "{} of {} in use, room for {} kubelets",
+        now.used,
+        now.limit,
+        now.nodes()
+    );
+    match now.nodes() {
+        0 => Finding::new(Grade::Problem, about, found).remedy(now.remedy(wanted)),
+        nodes if nodes < wanted => {
+            Finding::new(Grade::Warning, about, found).remedy(now.remedy(wanted))
+        }
+        _ => Finding::ok(about, found),
     }
 }
 

@@ -169,6 +169,11 @@ fn gc() -> Result<u8, Failure> {
     use crate::components::{Options, Store};
     use std::fmt::Write;
 
+    // Containers first: they have folders in use. Where there is no Docker there are none.
+    let clusters = crate::cluster::kind::sweep().unwrap_or_else(|error| {
+        tracing::info!(%error, "Docker can't be asked");
+        Vec::new()
+    });
     let mut removed = crate::cluster::local::sweep().map_err(Failure::error)?;
     let options = Options::from_env().map_err(Failure::usage)?;
     removed.extend(Store::new(&options.cache).remove_stale());
@@ -176,6 +181,9 @@ fn gc() -> Result<u8, Failure> {
     let mut text = String::new();
     for path in &removed {
         let _ = writeln!(text, "removed {}", path.display());
+    }
+    for cluster in clusters {
+        let _ = writeln!(text, "removed the containers and the network {cluster}");
     }
     if ports > 0 {
         let _ = writeln!(text, "removed {ports} lock files of ports");

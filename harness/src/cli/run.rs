@@ -1,5 +1,7 @@
 //! `tlsboot run`.
 
+use std::cmp::Reverse;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,6 +12,8 @@ use jiff::Timestamp;
 
 use super::target::{TargetOptions, environment};
 use super::{Failure, INTERRUPTED, ScenarioOptions};
+use crate::cluster::ProviderKind;
+use crate::cluster::local::inotify::Instances;
 use crate::components::Progress;
 use crate::report::{self, Format, RunResult, ScenarioResult};
 use crate::run::{Target, on_interrupt, run as run_scenario};
@@ -31,7 +35,7 @@ pub(super) struct RunCommand {
     target: TargetOptions,
     /// How many clusters at a time; most of a scenario is waiting.
     #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS", default_value_t = default_jobs())]
-    jobs: std::num::NonZero<usize>,
+    jobs: NonZero<usize>,
     /// Where evidence and reports go.
     #[arg(long, short, value_name = "DIR", default_value = "tlsboot-out")]
     out: PathBuf,
@@ -40,10 +44,12 @@ pub(super) struct RunCommand {
     format: Vec<Format>,
 }
 
-/// Two clusters a core: while one starts, the others wait for their kubelets.
-fn default_jobs() -> std::num::NonZero<usize> {
-    let cores = std::thread::available_parallelism().unwrap_or(std::num::NonZero::<usize>::MIN);
-    cores.saturating_mul(std::num::NonZero::new(2).unwrap_or(cores))
+/// Two clusters a core: while one starts, the others wait for their kubelets. But no more than the kernel has inotify
+/// instances for.
+fn default_jobs() -> NonZero<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let room = Instances::now().map_or(usize::MAX, Instances::nodes);
+    NonZero::new((2 * cores).min(room)).unwrap_or(NonZero::<usize>::MIN)
 }
 
 pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
@@ -62,6 +68,12 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     }
     std::fs::create_dir_all(&command.out)
         .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
+    // Containers first: they have folders in use.
+    if command.target.provider == ProviderKind::Kind
+        && let Err(error) = crate::cluster::kind::sweep()
+    {
+        tracing::warn!(%error, "what killed runs left in Docker could not be removed");
+    }
     if let Err(error) = crate::cluster::local::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
@@ -94,7 +106,8 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     })
 }
 
-/// Runs every scenario on every target, some at a time, in the order of the list.
+/// Runs every scenario on every target, some at a time. Those that may wait longest begin first, so that at the end
+/// nothing is waited for alone; the results are in the order of the list.
 async fn all(
     command: &RunCommand,
     scenarios: Vec<Scenario>,
@@ -108,29 +121,33 @@ async fn all(
             .cloned()
             .map(move |scenario| (Arc::clone(target), scenario))
     });
-    let runs = pairs.map(|(target, scenario)| {
+    let mut queue: Vec<_> = pairs.enumerate().collect();
+    queue.sort_by_key(|(_, (_, scenario))| Reverse(scenario.patience()));
+    let runs = queue.into_iter().map(|(place, (target, scenario))| {
         let (out, live, interrupt) = (command.out.clone(), Arc::clone(&live), interrupt.clone());
         async move {
             if *interrupt.borrow() {
-                return None;
+                return (place, None);
             }
             // Its own task: a core's worth of work a scenario, where there are cores.
             let task = tokio::spawn(async move {
                 run_scenario(&scenario, &target, &out, &live, interrupt).await
             });
-            task.await.ok()
+            (place, task.await.ok())
         }
     });
-    let results: Vec<Option<ScenarioResult>> = futures::stream::iter(runs)
-        .buffered(command.jobs.get())
+    let mut results: Vec<(usize, Option<ScenarioResult>)> = futures::stream::iter(runs)
+        .buffer_unordered(command.jobs.get())
         .collect()
         .await;
+    results.sort_by_key(|(place, _)| *place);
     let interrupted = *interrupt.borrow();
-    let missing = results.iter().any(Option::is_none);
+    let missing = results.iter().any(|(_, result)| result.is_none());
     if missing && !interrupted {
         return Err(Failure::error(
             "a scenario's task ended by a panic; see above",
         ));
     }
-    Ok((results.into_iter().flatten().collect(), interrupted))
+    let results = results.into_iter().filter_map(|(_, result)| result);
+    Ok((results.collect(), interrupted))
 }

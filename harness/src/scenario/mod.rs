@@ -10,6 +10,7 @@ pub mod schema;
 mod select;
 pub mod stimulus;
 
+use jiff::SignedDuration;
 use serde_saphyr::Spanned;
 
 pub use capabilities::requirements_of;
@@ -22,6 +23,7 @@ pub use model::{
 };
 pub use select::{SelectError, Selector, select};
 
+use crate::check::DEFAULT_WITHIN;
 use crate::components::{Version, Versions};
 
 /// A scenario that has been validated: ids are known, names refer to something, nothing is empty.
@@ -87,6 +89,16 @@ impl Scenario {
             Step::Expect(expect) => expect.name.as_deref() == Some(name),
             _ => false,
         })
+    }
+
+    /// The longest time that one of its expectations may wait.
+    pub fn patience(&self) -> SignedDuration {
+        let waits = self.steps.iter().filter_map(|step| match &step.value {
+            Step::Expect(expect) => Some(expect.within.unwrap_or(DEFAULT_WITHIN)),
+            Step::Never(never) => never.duration,
+            _ => None,
+        });
+        waits.max().unwrap_or(DEFAULT_WITHIN)
     }
 
     /// Whether a step has this stimulus, or expects something of this kind.

@@ -2,12 +2,10 @@
 //! No root, no Docker, no container runtime.
 
 mod control_plane;
-mod dir;
+pub mod inotify;
 mod node;
 mod ports;
 mod supervised;
-mod tokens;
-mod trust;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,35 +13,35 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::Secret as SecretObject;
-use kube::api::{Api, PostParams};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::client::{Credentials, client, kubeconfig};
+use super::client::{Credentials, client, kubeconfig, until_taken};
+pub(crate) use super::dir::RunDir;
+pub use super::dir::{abandoned, sweep};
+use super::settings::{Settings, signing_duration};
+use super::tokens;
+pub(crate) use super::tokens::secret as token_secret;
+use super::trust::Trust;
+pub(crate) use super::trust::write_private;
 use super::{
-    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue,
+    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue, end_of,
 };
 use crate::check::rules::Rules;
 use crate::components::{ComponentSet, Executable, Version};
 use crate::history::What;
-use crate::history::event::{Recorder, Signing};
+use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
-use crate::scenario::{Scenario, SigningDuration, Step};
+use crate::scenario::{Scenario, requirements_of};
 use crate::secret::Secret;
-use control_plane::{Layout, Settings};
-pub(crate) use dir::RunDir;
-pub use dir::{abandoned, sweep};
+use control_plane::Layout;
+use inotify::Instances;
 use node::LocalNode;
 use ports::Port;
 pub use ports::{sweep_ports, try_port};
 use supervised::{Plan, Supervised};
-pub(crate) use tokens::secret as token_secret;
-use trust::Trust;
-pub(crate) use trust::write_private;
 
 /// Starts clusters as plain processes.
 #[derive(Clone, Debug)]
@@ -56,41 +54,35 @@ pub struct Local {
     pub kubelet_version: Version,
 }
 
+/// Its name.
+pub(super) const NAME: &str = "local";
+/// What its clusters can do: everything that this machine lets them.
+pub(super) fn capabilities() -> &'static [Capability] {
+    const ALL: &[Capability] = &[
+        Capability::CgroupV1,
+        Capability::ConfigureControlPlane,
+        Capability::AnyFlag,
+        Capability::ChooseAuthorizers,
+        Capability::RestartControlPlane,
+        Capability::RunKubelets,
+        Capability::SetUpKubelets,
+        Capability::NodeFiles,
+        Capability::AuditLog,
+        Capability::ApiServerMetrics,
+        Capability::Link,
+        Capability::ReplaceCa,
+    ];
+    if has_cgroup_v1() { ALL } else { &ALL[1..] }
+}
+
 #[async_trait]
 impl Provider for Local {
     fn name(&self) -> &'static str {
-        "local"
+        NAME
     }
 
     fn capabilities(&self) -> &'static [Capability] {
-        use Capability::{
-            AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
-            RunKubelets,
-        };
-        const ALWAYS: &[Capability] = &[
-            ConfigureControlPlane,
-            RestartControlPlane,
-            RunKubelets,
-            NodeFiles,
-            AuditLog,
-            Link,
-            ReplaceCa,
-        ];
-        const ON_CGROUP_V1: &[Capability] = &[
-            ConfigureControlPlane,
-            RestartControlPlane,
-            RunKubelets,
-            NodeFiles,
-            AuditLog,
-            Link,
-            ReplaceCa,
-            Capability::CgroupV1,
-        ];
-        if has_cgroup_v1() {
-            ON_CGROUP_V1
-        } else {
-            ALWAYS
-        }
+        capabilities()
     }
 
     async fn start(
@@ -141,6 +133,7 @@ impl LocalCluster {
         logs: PathBuf,
     ) -> Result<Self, ClusterError> {
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
+        room_for(scenario.nodes.len())?;
         let dir = RunDir::create()?;
         let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
         let signer_valid = scenario
@@ -148,7 +141,9 @@ impl LocalCluster {
             .signer_ca_valid
             .and_then(|valid| valid.try_into().ok())
             .unwrap_or(YEAR);
-        let trust = Trust::create(dir.path().join("pki"), signer_valid, sink.vault().clone())?;
+        let pki = dir.path().join("pki");
+        let trust = Trust::create(pki, Some(signer_valid), sink.vault().clone())?;
+        trust.write_api_server()?;
         let endpoint = Endpoint {
             url: format!("https://127.0.0.1:{}", apiserver_port.number),
             ca: trust.cluster_ca().to_owned(),
@@ -173,9 +168,15 @@ impl LocalCluster {
             let [a, b, c] = NODE_SOURCES;
             let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
             sources.insert(source, node.name.clone());
-            let link =
-                observe::link::Link::open(node.name.clone(), upstream, source, sink.clone())?;
-            let local_node = LocalNode::create(local, node, dir.path(), &logs, link, &trust)?;
+            let link = observe::link::Link::open(
+                node.name.clone(),
+                Ipv4Addr::LOCALHOST.into(),
+                upstream,
+                source,
+                sink.clone(),
+            )?;
+            let local_node =
+                LocalNode::create(local, node, dir.path(), &logs, link, &trust, &administrator)?;
             nodes.insert(node.name.clone(), Mutex::new(local_node));
         }
         let cluster = Self {
@@ -200,10 +201,10 @@ impl LocalCluster {
         cluster.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
         cluster.start_recorders(sources).await?;
-        if asks_for_apiserver_metrics(scenario) {
+        if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
             cluster.scrape_apiserver().await?;
         }
-        cluster.create_tokens().await?;
+        tokens::create(&cluster.tokens, &cluster.admin).await?;
         Ok(cluster)
     }
 
@@ -284,17 +285,6 @@ impl LocalCluster {
             self.sink.clone(),
         )?;
         self.recorders.lock().await.push(recorder);
-        Ok(())
-    }
-
-    async fn create_tokens(&self) -> Result<(), ClusterError> {
-        let secrets: Api<SecretObject> = Api::namespaced(self.admin.clone(), "kube-system");
-        for token in self.tokens.values() {
-            if let Some(secret) = tokens::secret(token, jiff::Timestamp::now()) {
-                let secret = serde_json::from_value(secret).map_err(std::io::Error::other)?;
-                secrets.create(&PostParams::default(), &secret).await?;
-            }
-        }
         Ok(())
     }
 
@@ -397,13 +387,7 @@ impl LocalCluster {
             )));
         }
         let mut settings = self.settings.lock().await;
-        if let Some(duration) = changes.signing_duration {
-            settings.signing_duration = signing_duration(duration, self.rules);
-        }
-        settings.anonymous_auth = changes.anonymous_auth.unwrap_or(settings.anonymous_auth);
-        if let Some(controllers) = &changes.controllers {
-            settings.controllers.clone_from(controllers);
-        }
+        settings.apply(changes, self.rules);
         if let Some(flags) = &changes.flags {
             settings.flags.insert(component, flags.clone());
         }
@@ -411,12 +395,9 @@ impl LocalCluster {
     }
 
     async fn announce_signing(&self) -> Result<(), ClusterError> {
-        let duration_seconds = self.settings.lock().await.signing_duration.as_secs();
-        let signers = self.trust.lock().await.signer_facts()?;
-        self.sink.emit(What::Signing(Signing {
-            duration_seconds,
-            signers,
-        }));
+        let duration = self.settings.lock().await.signing_duration;
+        let signing = self.trust.lock().await.signing(duration)?;
+        self.sink.emit(What::Signing(signing));
         Ok(())
     }
 
@@ -559,27 +540,7 @@ impl Cluster for LocalCluster {
     async fn replace_ca(&self, valid: Duration) -> Result<String, ClusterError> {
         let credential = self.trust.lock().await.replace_signer(valid)?;
         self.announce_signing().await?;
-        // The API server takes a changed file up by itself; a client of the new CA shows when.
-        let probe = client(&self.endpoint, &Credentials::Certificate(credential)).await?;
-        let deadline = Instant::now() + READY;
-        loop {
-            let request = http::Request::get("/version")
-                .body(Vec::new())
-                .map_err(std::io::Error::other)?;
-            match probe.request_text(request).await {
-                Ok(_) => {
-                    return Ok("the API server takes a client certificate of the new CA".into());
-                }
-                Err(error) if Instant::now() > deadline => {
-                    return Err(ClusterError::Late {
-                        what: "the API server's trust in the new CA".into(),
-                        seconds: READY.as_secs(),
-                        last: error.to_string(),
-                    });
-                }
-                Err(_) => tokio::time::sleep(POLL).await,
-            }
-        }
+        until_taken(&self.endpoint, credential).await
     }
 
     async fn stop(&self) {
@@ -597,10 +558,20 @@ impl Cluster for LocalCluster {
     }
 }
 
-fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
-    match asked {
-        SigningDuration::Quick => rules.quick(),
-        SigningDuration::Length(length) => length,
+/// Before anything is started: a kubelet that the machine has no room for would seem to fail by itself.
+fn room_for(nodes: usize) -> Result<(), ClusterError> {
+    match Instances::now() {
+        Some(instances) if instances.nodes() < nodes => Err(ClusterError::Start {
+            name: "kubelet".into(),
+            reason: format!(
+                "it needs {} inotify instances, and of the {} that a user may have {} are in use: {}, or fewer --jobs",
+                inotify::PER_NODE,
+                instances.limit,
+                instances.used,
+                instances.remedy(nodes)
+            ),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -608,28 +579,4 @@ fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
 fn has_cgroup_v1() -> bool {
     const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
     rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|found| found.f_type != CGROUP2_SUPER_MAGIC)
-}
-
-fn asks_for_apiserver_metrics(scenario: &Scenario) -> bool {
-    let metric = |step: &Step| match step {
-        Step::Expect(expect) => expect.metric.clone(),
-        Step::Never(never) => never.metric.clone(),
-        _ => None,
-    };
-    let mut metrics = scenario.steps.iter().filter_map(|step| metric(&step.value));
-    metrics.any(|metric| metric.component.as_deref() == Some(Component::ApiServer.name()))
-}
-
-/// The end of a log, for a process that did not live.
-fn end_of(log: &Path) -> String {
-    const LINES: usize = 5;
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    format!(
-        "the end of its log says: {}",
-        lines[lines.len().saturating_sub(LINES)..].join(" | ")
-    )
 }
