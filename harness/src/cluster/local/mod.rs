@@ -226,11 +226,14 @@ impl LocalCluster {
         self.launch(Component::ControllerManager).await?;
         self.announce_signing().await?;
         self.ready(Component::ApiServer).await?;
-        // Under a heavy load the API server may take longer than a controller-manager waits for it.
-        if !self.runs(Component::ControllerManager).await {
-            self.launch(Component::ControllerManager).await?;
+        match self.ready(Component::ControllerManager).await {
+            // Under a heavy load the API server may take longer than a controller-manager waits for it.
+            Err(ClusterError::Start { .. }) => {
+                self.launch(Component::ControllerManager).await?;
+                self.ready(Component::ControllerManager).await
+            }
+            ready => ready,
         }
-        self.ready(Component::ControllerManager).await
     }
 
     async fn runs(&self, component: Component) -> bool {

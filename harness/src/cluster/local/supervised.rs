@@ -27,10 +27,10 @@ pub(super) struct Plan<'a> {
     pub(super) env: &'a BTreeMap<String, String>,
 }
 
-/// A process whose start and end are in the history.
+/// A process whose start and end are in the history. Dropping it kills it.
 #[derive(Debug)]
 pub(super) struct Supervised {
-    process: Arc<Process>,
+    process: Process,
     asked: Arc<AtomicBool>,
     watcher: JoinHandle<()>,
 }
@@ -52,7 +52,6 @@ impl Supervised {
             name: plan.component.to_owned(),
             reason: error.to_string(),
         })?;
-        let process = Arc::new(process);
         let asked = Arc::new(AtomicBool::new(false));
         let event = {
             let (component, node, pid) = (
@@ -71,9 +70,9 @@ impl Supervised {
         };
         sink.emit(event(ProcessState::Started));
         let watcher = tokio::spawn({
-            let (process, asked, sink) = (Arc::clone(&process), Arc::clone(&asked), sink.clone());
+            let (exited, asked, sink) = (process.exited(), Arc::clone(&asked), sink.clone());
             async move {
-                let Exit { code, signal } = process.exited().await;
+                let Exit { code, signal } = exited.await;
                 sink.emit(event(ProcessState::Exited {
                     code,
                     signal,
