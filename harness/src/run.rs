@@ -313,6 +313,7 @@ async fn drive_step(scenario: &Scenario, index: usize, stage: &Stage<'_>, sink: 
     let step = &scenario.steps[index].value;
     let name = match step {
         Step::Submit(submit) => Some(submit.name.clone()),
+        Step::PatchCsr(change) => Some(change.name.clone()),
         Step::Get(get) => Some(get.name.clone()),
         _ => None,
     };

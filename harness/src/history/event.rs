@@ -254,6 +254,9 @@ pub struct CsrEvent {
     pub resource_version: String,
     /// `metadata.creationTimestamp`, whole seconds.
     pub created: Timestamp,
+    /// `metadata.labels`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// `spec.signerName`.
     pub signer_name: String,
     /// `spec.username`.
@@ -295,6 +298,12 @@ pub struct CsrCondition {
     pub reason: String,
     /// For people.
     pub message: String,
+    /// `lastUpdateTime`, whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_update_time: Option<Timestamp>,
+    /// `lastTransitionTime`, whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<Timestamp>,
 }
 
 /// The user name that the kubelet's certificate gives: the node authorizer's prefix.
@@ -480,6 +489,9 @@ pub struct Presented {
     /// The TLS alert with which the kubelet refused, or why there was no handshake at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// The CAs that it tells clients to have certificates of, by their CN.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_cas: Vec<String>,
 }
 
 /// A process of the cluster.

@@ -395,9 +395,15 @@ async fn create(kind: &Kind, plan: &Plan<'_>, run: &Path, logs: &Path) -> Result
         "--kubeconfig".into(),
         run.join("kind.kubeconfig").into(),
     ]);
-    let process = Process::start(Path::new("env"), &args, &log, Isolation::Plain)
-        .await
-        .map_err(|error| failed(&error.to_string()))?;
+    let process = Process::start(
+        Path::new("env"),
+        &args,
+        &log,
+        Isolation::Plain,
+        &Default::default(),
+    )
+    .await
+    .map_err(|error| failed(&error.to_string()))?;
     match process.exited().await {
         Exit { code: Some(0), .. } => Ok(()),
         exit => {
@@ -470,6 +476,14 @@ impl Cluster for KindCluster {
             .lock()
             .await
             .odd_client(user, &["system:nodes"], trusted, expired)
+    }
+
+    async fn client_certificate_with_uid(
+        &self,
+        user: &str,
+        uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.client_with_uid(user, uid)
     }
 
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {

@@ -164,6 +164,10 @@ impl KindNode {
             client_ca: ca.clone(),
             bootstrap: node.bootstrap != NO_TOKEN,
             is_root: true,
+            default_cert_dir: false,
+            tls_cert_file: false,
+            external_cloud_provider: false,
+            default_fail_cgroup_v1: false,
         };
         let log = common.logs.join(format!("kubelet-{}.log", node.name));
         let journal =

@@ -35,8 +35,8 @@ use crate::history::What;
 use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
-use crate::scenario::Scenario;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
+use crate::scenario::{Scenario, requirements_of};
 use crate::secret::Secret;
 use control_plane::Layout;
 pub use defect::{Defect, Launch, Part};
@@ -61,17 +61,24 @@ pub struct Local {
 
 /// Its name.
 pub(super) const NAME: &str = "local";
-/// What its clusters can do: everything.
-pub(super) const CAPABILITIES: &[Capability] = &[
-    Capability::ConfigureControlPlane,
-    Capability::ChooseAuthorizers,
-    Capability::RestartControlPlane,
-    Capability::RunKubelets,
-    Capability::NodeFiles,
-    Capability::AuditLog,
-    Capability::Link,
-    Capability::ReplaceCa,
-];
+/// What its clusters can do: everything that this machine lets them.
+pub(super) fn capabilities() -> &'static [Capability] {
+    const ALL: &[Capability] = &[
+        Capability::CgroupV1,
+        Capability::ConfigureControlPlane,
+        Capability::AnyFlag,
+        Capability::ChooseAuthorizers,
+        Capability::RestartControlPlane,
+        Capability::RunKubelets,
+        Capability::SetUpKubelets,
+        Capability::NodeFiles,
+        Capability::AuditLog,
+        Capability::ApiServerMetrics,
+        Capability::Link,
+        Capability::ReplaceCa,
+    ];
+    if has_cgroup_v1() { ALL } else { &ALL[1..] }
+}
 
 #[async_trait]
 impl Provider for Local {
@@ -80,7 +87,7 @@ impl Provider for Local {
     }
 
     fn capabilities(&self) -> &'static [Capability] {
-        CAPABILITIES
+        capabilities()
     }
 
     async fn start(
@@ -175,15 +182,8 @@ impl LocalCluster {
                 source,
                 sink.clone(),
             )?;
-            let local_node = LocalNode::create(
-                local,
-                node,
-                dir.path(),
-                &logs,
-                link,
-                trust.path("cluster-ca.crt"),
-                &administrator,
-            )?;
+            let local_node =
+                LocalNode::create(local, node, dir.path(), &logs, link, &trust, &administrator)?;
             nodes.insert(node.name.clone(), Mutex::new(local_node));
         }
         let cluster = Self {
@@ -210,6 +210,9 @@ impl LocalCluster {
         cluster.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
         cluster.start_recorders(sources).await?;
+        if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
+            cluster.scrape_apiserver().await?;
+        }
         if let Some(defect) = &cluster.defect {
             defect.prepare(&cluster.admin).await?;
         }
@@ -225,7 +228,8 @@ impl LocalCluster {
         let etcd = {
             let trust = self.trust.lock().await;
             let layout = self.layout(&trust);
-            control_plane::write_files(&layout, &self.endpoint, controller_manager)?;
+            let settings = self.settings.lock().await;
+            control_plane::write_files(&layout, &settings, &self.endpoint, controller_manager)?;
             control_plane::etcd(&layout)
         };
         let plan = self.plan("etcd", &self.components.etcd.path, etcd);
@@ -280,6 +284,25 @@ impl LocalCluster {
         Ok(())
     }
 
+    /// Its metrics are many, so they are read only for a scenario that asks for one.
+    async fn scrape_apiserver(&self) -> Result<(), ClusterError> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.apiserver_port.number));
+        let Credential { certificate, key } = self.administrator.clone();
+        let identity = observe::metrics::ClientIdentity {
+            certificate_pem: certificate,
+            key_pem: key,
+        };
+        let recorder = observe::metrics::scrape(
+            Component::ApiServer.name().to_owned(),
+            None,
+            address,
+            Some(&identity),
+            self.sink.clone(),
+        )?;
+        self.recorders.lock().await.push(recorder);
+        Ok(())
+    }
+
     fn layout<'a>(&'a self, trust: &'a Trust) -> Layout<'a> {
         Layout {
             dir: self.dir.path(),
@@ -304,6 +327,7 @@ impl LocalCluster {
             args,
             log,
             isolation: Isolation::Plain,
+            env: const { &BTreeMap::new() },
         }
     }
 
@@ -386,6 +410,22 @@ impl LocalCluster {
         }
     }
 
+    /// What is different from now on.
+    async fn change(&self, component: Component, changes: &Changes) -> Result<(), ClusterError> {
+        if self.running.lock().await.contains_key(&component) {
+            return Err(ClusterError::Unknown(format!(
+                "stopped {}: it runs already",
+                component.name()
+            )));
+        }
+        let mut settings = self.settings.lock().await;
+        settings.apply(changes, self.rules);
+        if let Some(flags) = &changes.flags {
+            settings.flags.insert(component, flags.clone());
+        }
+        Ok(())
+    }
+
     async fn announce_signing(&self) -> Result<(), ClusterError> {
         let duration = self.settings.lock().await.signing_duration;
         let signing = self.trust.lock().await.signing(duration)?;
@@ -434,6 +474,18 @@ impl Cluster for LocalCluster {
             .odd_client(user, &["system:nodes"], trusted, expired)
     }
 
+    async fn client_certificate_with_uid(
+        &self,
+        user: &str,
+        uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.client_with_uid(user, uid)
+    }
+
+    async fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.serving_pair(node)
+    }
+
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
         self.node(node)?
             .lock()
@@ -451,13 +503,7 @@ impl Cluster for LocalCluster {
         component: Component,
         changes: &Changes,
     ) -> Result<String, ClusterError> {
-        self.settings.lock().await.apply(changes, self.rules);
-        if self.running.lock().await.contains_key(&component) {
-            return Err(ClusterError::Unknown(format!(
-                "stopped {}: it runs already",
-                component.name()
-            )));
-        }
+        self.change(component, changes).await?;
         let pid = self.launch(component).await?;
         self.ready(component).await?;
         if component == Component::ControllerManager {
@@ -466,6 +512,33 @@ impl Cluster for LocalCluster {
         Ok(format!(
             "{} runs as pid {pid} and is ready",
             component.name()
+        ))
+    }
+
+    async fn fail_component(
+        &self,
+        component: Component,
+        changes: &Changes,
+    ) -> Result<String, ClusterError> {
+        self.change(component, changes).await?;
+        let pid = self.launch(component).await?;
+        let deadline = Instant::now() + READY;
+        while self.runs(component).await {
+            if Instant::now() > deadline {
+                return Err(ClusterError::Late {
+                    what: format!("the end of {}", component.name()),
+                    seconds: READY.as_secs(),
+                    last: "it runs".into(),
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.running.lock().await.remove(&component);
+        let log = self.logs.join(format!("{}.log", component.name()));
+        Ok(format!(
+            "{}, pid {pid}, has exited by itself; {}",
+            component.name(),
+            end_of(&log)
         ))
     }
 
@@ -533,4 +606,10 @@ fn room_for(nodes: usize) -> Result<(), ClusterError> {
         }),
         _ => Ok(()),
     }
+}
+
+/// As the kubelet looks: whether the unified hierarchy is mounted at its place.
+fn has_cgroup_v1() -> bool {
+    const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|found| found.f_type != CGROUP2_SUPER_MAGIC)
 }

@@ -11,10 +11,12 @@ use super::defect::{self, Defect, Launch, Part};
 use super::ports::Port;
 use super::supervised::{Plan, Supervised};
 use crate::cluster::node::Kubelet;
+use crate::cluster::trust::{Trust, write_private};
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::node::cri::CriServer;
-use crate::node::{KubeletConfig, NodeDir};
+use crate::node::{KubeletConfig, NodeDir, embedding_kubeconfig};
 use crate::observe::{self, Sink, Task};
+use crate::pki::Validity;
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, CutKind};
 use crate::scenario::{NO_TOKEN, Node};
@@ -25,6 +27,7 @@ pub(super) struct LocalNode {
     pki: PathBuf,
     defect: Option<Arc<dyn Defect>>,
     beside: Vec<Task>,
+    env: BTreeMap<String, String>,
     link: observe::link::Link,
     process: Option<Supervised>,
     _cri: CriServer,
@@ -38,9 +41,10 @@ impl LocalNode {
         run: &Path,
         logs: &Path,
         link: observe::link::Link,
-        cluster_ca: PathBuf,
+        trust: &Trust,
         administrator: &Credential,
     ) -> Result<Self, ClusterError> {
+        let cluster_ca = trust.path("cluster-ca.crt");
         let dir = NodeDir::new(run.join(&node.name));
         fs::create_dir(dir.path()).map_err(ClusterError::file(dir.path()))?;
         let port = Port::lease()?;
@@ -53,10 +57,32 @@ impl LocalNode {
             dir,
             rotate_certificates: node.rotate_certificates,
             server_tls_bootstrap: node.server_tls_bootstrap,
-            client_ca: cluster_ca.clone(),
+            client_ca: trust.path("client-ca.crt"),
             bootstrap: node.bootstrap != NO_TOKEN,
             is_root: false,
+            default_cert_dir: node.default_cert_dir,
+            tls_cert_file: node.tls_cert_file,
+            external_cloud_provider: node.external_cloud_provider,
+            default_fail_cgroup_v1: node.default_fail_cgroup_v1,
         };
+        if let Some(embedded) = node.embedded_certificate {
+            let now = jiff::Timestamp::now();
+            let validity = Validity {
+                not_before: now + embedded.not_before,
+                not_after: now + embedded.not_after,
+            };
+            let Credential { certificate, key } = trust.node_client(&node.name, validity)?;
+            let server = format!("https://{}", link.address());
+            let kubeconfig = embedding_kubeconfig(&server, &cluster_ca, &certificate, &key);
+            write_private(&config.dir.kubeconfig(), kubeconfig.expose())?;
+        }
+        if node.tls_cert_file {
+            let cert_dir = config.dir.cert_dir();
+            fs::create_dir(&cert_dir).map_err(ClusterError::file(&cert_dir))?;
+            let Credential { certificate, key } = trust.serving_pair(&node.name)?;
+            write_private(&config.dir.named("tls.key"), key.expose())?;
+            write_private(&config.dir.named("tls.crt"), &certificate)?;
+        }
         let log = logs.join(format!("kubelet-{}.log", node.name));
         let pki = cluster_ca.parent().unwrap_or(run).to_owned();
         Ok(Self {
@@ -65,6 +91,7 @@ impl LocalNode {
             pki,
             defect: local.defect.clone(),
             beside: Vec::new(),
+            env: node.env.clone(),
             link,
             process: None,
             _cri: cri,
@@ -120,6 +147,7 @@ impl LocalNode {
             args,
             log: self.kubelet.log().clone(),
             isolation: Isolation::Sandbox,
+            env: &self.env,
         };
         let process = Supervised::start(plan, sink).await?;
         let pid = process.pid();
