@@ -17,6 +17,7 @@ pub use compare::{Match, Mismatch, Moment};
 pub use judge::{Closest, ExpectationVerdict, Judge, Next, Outcome, Verdict, judge_all};
 pub use state::State;
 
+use crate::history::Event;
 use crate::history::event::Recorder;
 
 /// The two certificates of a kubelet.
@@ -54,6 +55,12 @@ pub trait Matcher: std::fmt::Debug + Send + Sync {
 
     /// Judges one event, in the light of all that came before it.
     fn judge(&self, moment: &Moment<'_>) -> Match;
+
+    /// Whether an event can change the answer. A kind that looks at events of its own is concerned by those anyway; one
+    /// that looks at how things stand says here what changes that.
+    fn concerns(&self, _event: &Event) -> bool {
+        true
+    }
 
     /// The nodes that it names, to be checked against the scenario's.
     fn nodes(&self) -> Vec<&str> {

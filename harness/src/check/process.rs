@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::compare::{Compare, NONE};
 use super::{Match, Matcher, Moment};
 use crate::history::What;
-use crate::history::event::{ProcessState, Recorder};
+use crate::history::event::{Event, ProcessState, Recorder};
 
 /// A kubelet's process.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -34,6 +34,8 @@ pub enum Running {
     Exited,
 }
 
+const KUBELET: &str = "kubelet";
+
 impl Matcher for Process {
     fn recorders(&self) -> &'static [Recorder] {
         &[Recorder::Process]
@@ -43,7 +45,7 @@ impl Matcher for Process {
         if matches!(moment.event.what, What::Begin(_) | What::Step(_) | What::Recorder(_)) {
             return Match::Other;
         }
-        let key = ("kubelet".to_owned(), Some(self.node.clone()));
+        let key = (KUBELET.to_owned(), Some(self.node.clone()));
         let Some(now) = moment.state.processes.get(&key) else { return Match::Other };
         let mut compare = Compare::default();
         let (running, found) = match &now.ended {
@@ -68,6 +70,10 @@ impl Matcher for Process {
         // nothing.
         let over = exited && self.starts.is_none_or(|starts| now.starts >= starts);
         if over { compare.or_wrong() } else { compare.or_near() }
+    }
+
+    fn concerns(&self, event: &Event) -> bool {
+        matches!(&event.what, What::Process(process) if process.component == KUBELET && process.node.as_ref() == Some(&self.node))
     }
 
     fn nodes(&self) -> Vec<&str> {
