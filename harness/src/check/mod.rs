@@ -6,6 +6,7 @@
 
 mod compare;
 mod judge;
+pub mod mutate;
 pub mod rules;
 mod state;
 
