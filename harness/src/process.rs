@@ -109,19 +109,21 @@ impl Process {
         self.pid
     }
 
-    /// Waits for its end.
-    pub async fn exited(&self) -> Exit {
+    /// Its end, for whoever waits: holding on to this does not keep the process.
+    pub fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
         let mut stage = self.stage.clone();
-        let ended = stage
-            .wait_for(|stage| matches!(stage, Stage::Ended(_)))
-            .await;
-        match ended.as_deref() {
-            Ok(Stage::Ended(exit)) => *exit,
-            // The shim was killed, and the process with it.
-            _ => Exit {
-                code: None,
-                signal: Some(Signal::KILL.as_raw()),
-            },
+        async move {
+            let ended = stage
+                .wait_for(|stage| matches!(stage, Stage::Ended(_)))
+                .await;
+            match ended.as_deref() {
+                Ok(Stage::Ended(exit)) => *exit,
+                // The shim was killed, and the process with it.
+                _ => Exit {
+                    code: None,
+                    signal: Some(Signal::KILL.as_raw()),
+                },
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::check::rules::Rules;
 use crate::check::{Judge, Next, Outcome, Verdict};
-use crate::cluster::{Cluster, Provider};
+use crate::cluster::{Capability, Cluster, Provider};
 use crate::components::Version;
 use crate::drive::{self, Stage};
 use crate::history::event::{Begin, Deadline, FORMAT, FileOp, Phase, Recorder, StepEvent};
@@ -82,7 +82,7 @@ const STEP: Duration = Duration::from_secs(120);
 /// The exit code of a process that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// Runs a scenario. Always comes back with a result: what goes wrong in the harness is in it, as `error`.
+/// Runs a scenario; the caller says to `live` how it came out. Always comes back with a result: what goes wrong in the harness is in it, as `error`.
 /// `out` is the run's output folder; the evidence goes to a folder of its own in it.
 pub async fn run(
     scenario: &Scenario,
@@ -96,7 +96,10 @@ pub async fn run(
     let mut result = blank(scenario, target, started);
     if let Some(reason) = scenario
         .unsupported(target.kubernetes, target.kubelet)
-        .or_else(|| lacking(scenario, target))
+        .or_else(|| {
+            let provider = &target.provider;
+            lacking(scenario, provider.name(), provider.capabilities())
+        })
     {
         result.verdict.outcome = Outcome::Unsupported;
         result.unsupported = Some(reason);
@@ -115,7 +118,6 @@ pub async fn run(
         }
     }
     result.duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-    live.finished(&result);
     result
 }
 
@@ -131,6 +133,7 @@ fn blank(scenario: &Scenario, target: &Target, started: Timestamp) -> ScenarioRe
         duration_ms: 0,
         verdict: error("not run".into()),
         unsupported: None,
+        known: None,
         evidence: None,
         hashes: Default::default(),
     }
@@ -144,13 +147,12 @@ fn error(why: String) -> Verdict {
     }
 }
 
-/// What the scenario needs and the target can't do.
-pub fn lacking(scenario: &Scenario, target: &Target) -> Option<String> {
-    let has = target.provider.capabilities();
+/// What the scenario needs and clusters of a provider that `has` these capabilities can't do.
+pub fn lacking(scenario: &Scenario, provider: &str, has: &[Capability]) -> Option<String> {
     let missing = requirements_of(scenario)
         .into_iter()
         .find(|(capability, _)| !has.contains(capability));
-    missing.map(|(_, reason)| format!("{} clusters can't {reason}", target.provider.name()))
+    missing.map(|(_, reason)| format!("{provider} clusters can't {reason}"))
 }
 
 async fn attempt(

@@ -139,6 +139,18 @@ fn lint_counts_what_is_right() {
 }
 
 #[test]
+fn mutants_are_listed_and_wrong_globs_are_not_nothing() {
+    let list = tlsboot(&["mutants", "--list", "signer.*"]).ok();
+    assert!(list.contains("signer.authority"), "{list}");
+    assert!(
+        list.contains("killed by issuance.client-certificate"),
+        "{list}"
+    );
+    assert!(!list.contains("approver."), "{list}");
+    tlsboot(&["mutants", "no-such.*"]).wrong(&["`no-such.*` selects no mutant", "--list"]);
+}
+
+#[test]
 fn list_shows_every_profile() {
     let folder = scenarios(&[("good.yaml", GOOD)]);
     let list = |args: &[&str]| tlsboot_in(folder.path(), args);
@@ -211,6 +223,35 @@ fn what_cannot_be_explained_gets_a_list_of_what_can() {
 fn the_schema_is_json() {
     let schema: Value = serde_json::from_str(&tlsboot(&["schema"]).ok()).unwrap();
     assert_eq!(schema["title"], "tlsboot scenario");
+    let policy = tlsboot(&["schema", "policy"]).ok();
+    let policy: Value = serde_json::from_str(&policy).unwrap();
+    assert_eq!(policy["title"], "tlsboot approver policy");
+}
+
+#[test]
+fn the_hostile_csrs_are_listed_without_a_cluster() {
+    let list = tlsboot(&["approver", "--list"]).ok();
+    let wildcard = list
+        .lines()
+        .find(|line| line.starts_with("names.wildcard "));
+    assert!(wildcard.unwrap().contains(" pending "), "{list}");
+}
+
+#[test]
+fn a_policy_changes_what_is_expected_and_its_mistakes_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    let list = |text: &str| {
+        fs::write(&path, text).unwrap();
+        tlsboot(&["approver", "--list", "--policy", path.to_str().unwrap()])
+    };
+    let denies = list("expect: [{cases: 'names.*', decision: deny}]\n").ok();
+    let wildcard = denies
+        .lines()
+        .find(|line| line.starts_with("names.wildcard "));
+    assert!(wildcard.unwrap().contains(" deny "), "{denies}");
+    list("expect:\n  - {cases: 'nome.*', decision: deny}\n")
+        .wrong(&["policy.yaml:2:13", "no case is called `nome.*`"]);
 }
 
 #[rstest]
@@ -310,6 +351,11 @@ fn a_red_history_is_explained() {
 #[case(&["run", "--kubernetes", "latest"], &["--kubernetes", "latest"])]
 #[case(&["run", "--jobs", "0"], &["--jobs"])]
 #[case(&["explode"], &["unrecognized subcommand"])]
+#[case(&["doctor", "--kubeconfig", "/nowhere/kubeconfig"], &["/nowhere/kubeconfig", "No such file"])]
+#[case(&["doctor", "--format", "json"], &["--kubeconfig"])]
+#[case(&["probe"], &["--kubeconfig"])]
+#[case(&["approver"], &["--kubeconfig"])]
+#[case(&["gc", "--kubeconfig", "/nowhere/kubeconfig"], &["/nowhere/kubeconfig"])]
 fn a_wrong_command_line_says_what_is_wrong(#[case] args: &[&str], #[case] words: &[&str]) {
     tlsboot(args).wrong(words);
 }
@@ -320,6 +366,12 @@ fn a_wrong_command_line_says_what_is_wrong(#[case] args: &[&str], #[case] words:
 #[case(&["list", "--help"])]
 #[case(&["explain", "--help"])]
 #[case(&["up", "--help"])]
+#[case(&["diff", "--help"])]
+#[case(&["merge", "--help"])]
+#[case(&["verify", "--help"])]
+#[case(&["doctor", "--help"])]
+#[case(&["probe", "--help"])]
+#[case(&["approver", "--help"])]
 fn help_teaches_by_example(#[case] args: &[&str]) {
     let help = tlsboot(args).ok();
     assert!(help.contains("Examples:\n  tlsboot "), "{help}");

@@ -429,3 +429,63 @@ fn submitted_csr_is_judged_when_its_name_is_known() {
     });
     assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}");
 }
+
+/// What got into its state in the moment between two steps is seen by the `never` after them.
+#[rstest]
+#[case::approved_between_the_steps(true, Outcome::Fail)]
+#[case::not_approved(false, Outcome::Error)]
+fn what_must_never_come_may_not_be_there_already(#[case] approved: bool, #[case] outcome: Outcome) {
+    let scenario = "\
+id: approval.between
+title: A CSR that must never be approved
+requirements: [P-02]
+steps:
+  - submit: {as: bad, by: {token: staticToken}, role: client, node: n1}
+  - expect: {answer: {code: 201}}
+  - submit: {as: good, by: {token: staticToken}, role: client, node: n1}
+  - expect:
+      csr: {submitted: good, state: issued}
+      as: good
+  - never:
+      csr: {submitted: bad, state: approved}
+      control: good
+      for: 1s
+";
+    let scenario = load_text("scenarios/approval/between.yaml", scenario).unwrap();
+    let first = history().into_iter().next().unwrap();
+    let begin = serde_json::to_value(first).unwrap()["what"].clone();
+    let step = |index: usize, name: &str, phase: Value| json!({"step": {"index": index, "stimulus": "submit", "name": name, "phase": phase}});
+    let csr = |change: &str, conditions: Value| {
+        json!({"csr": {
+            "change": change, "name": "csr-bad", "uid": "u", "resourceVersion": "1", "created": "2026-01-01T00:00:00Z",
+            "signerName": "kubernetes.io/kube-apiserver-client-kubelet", "username": "kubelet-bootstrap",
+            "request": {"subject": {"commonName": "system:node:n1"}, "key": {"algorithm": "ECDSA", "parameters": "P-256", "spkiSha256": "00"}, "signatureValid": true},
+            "conditions": conditions,
+        }})
+    };
+    let answer = json!({"done": {"proof": "answered with 201", "answer": {"code": 201, "object": "csr-bad"}}});
+    let mut whats = vec![
+        begin,
+        step(0, "bad", json!("begin")),
+        csr("added", json!([])),
+        step(0, "bad", answer),
+    ];
+    if approved {
+        let approval = json!([{"type": "Approved", "status": "True", "reason": "AutoApproved", "message": ""}]);
+        whats.push(csr("modified", approval));
+    }
+    whats.push(step(2, "good", json!("begin")));
+    let lines: String = whats
+        .into_iter()
+        .enumerate()
+        .map(|(seq, what)| {
+            let at = format!("2026-01-01T00:00:{seq:02}Z");
+            format!(
+                "{}\n",
+                json!({"seq": seq, "at": at, "seen": at, "mono": seq * 1_000_000, "what": what})
+            )
+        })
+        .collect();
+    let verdict = judge_all(&scenario, parse(&lines).unwrap());
+    assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
+}

@@ -16,6 +16,8 @@ use crate::scenario::{Scenario, Step};
 pub enum Outcome {
     /// All as expected.
     Pass,
+    /// A failure that is listed as known, with its reason: only in reports, never from a judge.
+    Known,
     /// Something else happened than what was expected.
     Fail,
     /// Nothing happened by the deadline: the silent failure.
@@ -24,6 +26,20 @@ pub enum Outcome {
     Unsupported,
     /// Not decided, or the harness' own fault.
     Error,
+}
+
+impl Outcome {
+    /// Its word: `pass`, `fail`, …
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Known => "known",
+            Self::Fail => "fail",
+            Self::Hang => "hang",
+            Self::Unsupported => "unsupported",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// The verdict on a scenario.
@@ -258,6 +274,7 @@ impl<'s> Judge<'s> {
             Phase::Begin => {
                 self.driving = true;
                 self.window = event.at;
+                self.refuse_what_is_there(event);
             }
             Phase::Done { .. } if self.driving => {
                 self.zero = event.mono;
@@ -276,6 +293,30 @@ impl<'s> Judge<'s> {
                 ));
             }
         }
+    }
+
+    /// What must never come fails at once where it has come before its time began.
+    fn refuse_what_is_there(&mut self, event: &Event) {
+        let moment = Moment {
+            event,
+            state: &self.state,
+            past: &self.past,
+        };
+        let there = self.group().find(|index| {
+            let judged = Judged::of(&self.scenario.steps[*index].value);
+            judged.is_some_and(|judged| {
+                self.is_open(*index)
+                    && judged.never.is_some()
+                    && judged.after.is_none()
+                    && judged.matcher.already(&moment)
+            })
+        });
+        let Some(verdict) = there.and_then(|index| self.verdicts.get_mut(&index)) else {
+            return;
+        };
+        verdict.events.push(event.seq);
+        verdict.outcome = Some(Outcome::Fail);
+        self.over = true;
     }
 
     /// The expectations that are judged now: those after the stimulus that runs or ran last.

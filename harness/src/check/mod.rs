@@ -63,6 +63,12 @@ pub trait Matcher: std::fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether what must never come is there already when the time for it begins. An object that got into its state in
+    /// the moment between two steps would go unseen otherwise.
+    fn already(&self, _moment: &Moment<'_>) -> bool {
+        false
+    }
+
     /// The nodes that it names, to be checked against the scenario's.
     fn nodes(&self) -> Vec<&str> {
         Vec::new()

@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::{ERROR, Failure, PASS, mutate, print};
 use crate::check::{Outcome, Verdict, judge_all};
-use crate::history::{self, Event, What};
-use crate::report::{Evidence, ScenarioResult, failure};
-use crate::scenario::{Scenario, load_text};
+use crate::history::{Event, What};
+use crate::report::{Evidence, ScenarioResult, failure, verify};
+use crate::scenario::Scenario;
 
 /// Judge recorded histories again: same verdicts, no cluster needed.
 #[derive(Debug, Args)]
@@ -94,7 +94,8 @@ pub(super) fn histories(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+/// The folders of evidence below a folder.
+pub(super) fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     if folder.join("history.jsonl").is_file() {
         found.push(folder.to_owned());
         return Ok(());
@@ -110,17 +111,7 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
 
 /// A folder's scenario and its history.
 pub(super) fn load(folder: &Path) -> Result<(Scenario, Vec<Event>), Failure> {
-    let wrong = |error: String| Failure::usage(format!("{}: {error}", folder.display()));
-    let read = |name: &str| {
-        fs::read_to_string(folder.join(name)).map_err(|error| wrong(format!("{name}: {error}")))
-    };
-    let scenario = load_text("scenario.yaml", &read("scenario.yaml")?).map_err(|errors| {
-        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        wrong(errors.join("; "))
-    })?;
-    let events =
-        history::parse(&read("history.jsonl")?).map_err(|error| wrong(error.to_string()))?;
-    Ok((scenario, events))
+    verify::load(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))
 }
 
 /// What a history tells of its run.
@@ -160,6 +151,7 @@ impl Told {
             duration_ms: self.duration_ms,
             verdict,
             unsupported: None,
+            known: None,
             evidence: Some(folder.display().to_string()),
             hashes: BTreeMap::new(),
         }

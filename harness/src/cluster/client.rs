@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{ClusterError, Credential, Endpoint};
 use crate::secret::Secret;
@@ -81,4 +82,34 @@ pub fn blind(url: &str) -> Result<kube::Client, ClusterError> {
     config.accept_invalid_certs = true;
     config.default_retry = false;
     Ok(kube::Client::try_from(config)?)
+}
+
+/// A changed file is taken up within a minute at most.
+const TAKEN: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Waits until the API server takes a client certificate: it takes up a changed bundle of CAs by itself. Answers with
+/// the proof.
+pub(super) async fn until_taken(
+    endpoint: &Endpoint,
+    credential: Credential,
+) -> Result<String, ClusterError> {
+    let probe = client(endpoint, &Credentials::Certificate(credential)).await?;
+    let deadline = Instant::now() + TAKEN;
+    loop {
+        let request = http::Request::get("/version")
+            .body(Vec::new())
+            .map_err(std::io::Error::other)?;
+        match probe.request_text(request).await {
+            Ok(_) => return Ok("the API server takes a client certificate of the new CA".into()),
+            Err(error) if Instant::now() > deadline => {
+                return Err(ClusterError::Late {
+                    what: "the API server's trust in the new CA".into(),
+                    seconds: TAKEN.as_secs(),
+                    last: error.to_string(),
+                });
+            }
+            Err(_) => tokio::time::sleep(POLL).await,
+        }
+    }
 }

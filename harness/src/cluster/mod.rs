@@ -1,9 +1,17 @@
 //! Clusters: what a scenario can do to one, whatever runs it. A provider is one module behind [`Cluster`].
 
 pub mod client;
+mod dir;
+pub mod existing;
+pub mod kind;
 pub mod local;
+mod node;
+pub mod owned;
+mod settings;
+mod tokens;
+mod trust;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
@@ -18,6 +26,8 @@ use crate::secret::Secret;
 pub enum Capability {
     /// Choose flags of the control plane: the signing duration, anonymous authentication, controllers.
     ConfigureControlPlane,
+    /// Choose the API server's authorizers.
+    ChooseAuthorizers,
     /// Start and stop components of the control plane.
     RestartControlPlane,
     /// Start and stop kubelets, choose their configuration.
@@ -30,6 +40,42 @@ pub enum Capability {
     Link,
     /// Give the signer another CA.
     ReplaceCa,
+}
+
+/// The providers, by the name on the command line, which is the first part of a target's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProviderKind {
+    /// Plain processes on this machine
+    #[default]
+    Local,
+    /// Containers, made by the `kind` command
+    Kind,
+}
+
+impl ProviderKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => local::NAME,
+            Self::Kind => kind::NAME,
+        }
+    }
+
+    /// Words for its clusters in the reason why a scenario is unsupported.
+    pub fn clusters(self) -> &'static str {
+        match self {
+            Self::Kind if !rustix::process::geteuid().is_root() => "kind (used without root)",
+            other => other.name(),
+        }
+    }
+
+    /// What its clusters can do here, known without starting one.
+    pub fn capabilities(self) -> &'static [Capability] {
+        match self {
+            Self::Local => local::CAPABILITIES,
+            Self::Kind => kind::capabilities(),
+        }
+    }
 }
 
 /// Why a cluster did not do what was asked of it.
@@ -63,6 +109,14 @@ pub enum ClusterError {
         seconds: u64,
         /// What was seen last.
         last: String,
+    },
+    /// A command of the container tools failed.
+    #[error("`{command}` failed: {reason}")]
+    Command {
+        /// The command.
+        command: String,
+        /// Why, and what to do about it.
+        reason: String,
     },
     /// Keys or certificates could not be made.
     #[error(transparent)]
@@ -195,4 +249,18 @@ pub trait Provider: Send + Sync {
         sink: Sink,
         logs: PathBuf,
     ) -> Result<Box<dyn Cluster>, ClusterError>;
+}
+
+/// The end of a log, for a process that did not live.
+fn end_of(log: &Path) -> String {
+    const LINES: usize = 5;
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    format!(
+        "the end of its log says: {}",
+        lines[lines.len().saturating_sub(LINES)..].join(" | ")
+    )
 }

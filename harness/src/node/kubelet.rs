@@ -1,6 +1,7 @@
 //! A kubelet's files and flags, by version.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -72,8 +73,10 @@ pub struct KubeletConfig {
     pub node: String,
     /// Where its things are.
     pub dir: NodeDir,
-    /// Its port on 127.0.0.1.
-    pub port: u16,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The URL of its CRI endpoint.
+    pub runtime: String,
     /// `rotateCertificates`.
     pub rotate_certificates: bool,
     /// `serverTLSBootstrap`.
@@ -82,24 +85,25 @@ pub struct KubeletConfig {
     pub client_ca: PathBuf,
     /// Whether there is a bootstrap kubeconfig.
     pub bootstrap: bool,
+    /// Whether it runs as root, and not in a user namespace.
+    pub is_root: bool,
 }
 
 impl KubeletConfig {
-    /// The KubeletConfiguration. What a certificate suite has no use for is switched off, and no root is needed
-    /// (KubeletInUserNamespace); fields that a version does not know yet are left out, as it would refuse them.
+    /// The KubeletConfiguration. What a certificate suite has no use for is switched off, and where there is no root none
+    /// is needed (KubeletInUserNamespace); fields that a version does not know yet are left out, as it would refuse them.
     pub fn file(&self) -> Value {
         let mut config = json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
             "rotateCertificates": self.rotate_certificates,
             "serverTLSBootstrap": self.server_tls_bootstrap,
-            "address": "127.0.0.1",
-            "port": self.port,
+            "address": self.address.ip(),
+            "port": self.address.port(),
             "healthzPort": 0,
             "readOnlyPort": 0,
             "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": self.client_ca}},
             "authorization": {"mode": "AlwaysAllow"},
-            "featureGates": {"KubeletInUserNamespace": true},
             "cgroupsPerQOS": false,
             "enforceNodeAllocatable": [],
             "failSwapOn": false,
@@ -110,8 +114,11 @@ impl KubeletConfig {
             "imageGCHighThresholdPercent": 100,
             "logging": {"verbosity": 4},
         });
+        if !self.is_root {
+            config["featureGates"] = json!({"KubeletInUserNamespace": true});
+        }
         if self.version.minor >= 27 {
-            config["containerRuntimeEndpoint"] = json!(self.socket_url());
+            config["containerRuntimeEndpoint"] = json!(self.runtime);
         }
         if self.version.minor >= 31 {
             config["failCgroupV1"] = json!(false);
@@ -136,14 +143,10 @@ impl KubeletConfig {
         }
         flag("hostname-override", Path::new(&self.node));
         if self.version.minor < 27 {
-            flag("container-runtime-endpoint", Path::new(&self.socket_url()));
+            flag("container-runtime-endpoint", Path::new(&self.runtime));
             flag("container-runtime", Path::new("remote"));
         }
         flags
-    }
-
-    fn socket_url(&self) -> String {
-        format!("unix://{}", self.dir.cri().display())
     }
 }
 

@@ -39,7 +39,8 @@ impl Recorded for CertificateSigningRequest {
     }
 }
 
-fn csr_event(csr: &CertificateSigningRequest, change: Change) -> CsrEvent {
+/// A CSR as it is written into histories.
+pub(crate) fn csr_event(csr: &CertificateSigningRequest, change: Change) -> CsrEvent {
     let (meta, spec) = (csr.metadata.clone(), csr.spec.clone());
     CsrEvent {
         change,

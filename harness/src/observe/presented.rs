@@ -56,6 +56,14 @@ pub fn probe(
     }))
 }
 
+/// One look, beside any history.
+///
+/// # Errors
+/// When there can be no TLS client.
+pub(crate) async fn once(node: &str, address: SocketAddr) -> Result<Presented, PkiError> {
+    Ok(look(&tls::client(None)?, node, address).await)
+}
+
 async fn look(client: &TlsConnector, node: &str, address: SocketAddr) -> Presented {
     let seen = timeout(PATIENCE, tls::connect(client, address)).await;
     let (chain, refused) = match seen {

@@ -16,7 +16,6 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
     let default = super::Cluster::default();
     if cluster.signing_duration != default.signing_duration
         || cluster.anonymous_auth != default.anonymous_auth
-        || cluster.authorization_mode != default.authorization_mode
         || cluster.controllers != default.controllers
         || cluster.signer_ca_valid.is_some()
         || matches!(cluster.signing_duration, SigningDuration::Quick)
@@ -25,6 +24,9 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
             Capability::ConfigureControlPlane,
             "be given flags of the control plane",
         );
+    }
+    if cluster.authorization_mode != default.authorization_mode {
+        need(Capability::ChooseAuthorizers, "be given other authorizers");
     }
     if !scenario.nodes.is_empty() {
         need(Capability::RunKubelets, "run kubelets");

@@ -1,15 +1,19 @@
 //! Scenarios: the YAML model, the strict loader, the catalogue's requirements, and selection. No IO here but reading files.
 
 mod capabilities;
+pub mod coverage;
 mod describe;
 mod diagnostic;
 mod load;
 mod model;
+mod partition;
 pub mod requirements;
 pub mod schema;
 mod select;
 pub mod stimulus;
+pub mod uncovered;
 
+use jiff::SignedDuration;
 use serde_saphyr::Spanned;
 
 pub use capabilities::requirements_of;
@@ -20,8 +24,10 @@ pub use model::{
     BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, Level, NO_TOKEN, Node, Profile, RawScenario,
     STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
 };
+pub use partition::{Partition, PartitionError};
 pub use select::{SelectError, Selector, select};
 
+use crate::check::DEFAULT_WITHIN;
 use crate::components::{Version, Versions};
 
 /// A scenario that has been validated: ids are known, names refer to something, nothing is empty.
@@ -87,6 +93,16 @@ impl Scenario {
             Step::Expect(expect) => expect.name.as_deref() == Some(name),
             _ => false,
         })
+    }
+
+    /// The longest time that one of its expectations may wait.
+    pub fn patience(&self) -> SignedDuration {
+        let waits = self.steps.iter().filter_map(|step| match &step.value {
+            Step::Expect(expect) => Some(expect.within.unwrap_or(DEFAULT_WITHIN)),
+            Step::Never(never) => never.duration,
+            _ => None,
+        });
+        waits.max().unwrap_or(DEFAULT_WITHIN)
     }
 
     /// Whether a step has this stimulus, or expects something of this kind.

@@ -3,33 +3,10 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use jiff::SignedDuration;
-use serde_json::json;
-
-use super::trust::write_private;
 use crate::cluster::client::{Credentials, kubeconfig};
+use crate::cluster::settings::{Settings, audit_policy};
+use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Endpoint};
-use crate::scenario::Cluster;
-
-/// What can change while the cluster lives.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) anonymous_auth: bool,
-    pub(super) authorization_mode: Vec<String>,
-    pub(super) signing_duration: SignedDuration,
-    pub(super) controllers: Vec<String>,
-}
-
-impl Settings {
-    pub(super) fn new(cluster: &Cluster, signing_duration: SignedDuration) -> Self {
-        Self {
-            anonymous_auth: cluster.anonymous_auth,
-            authorization_mode: cluster.authorization_mode.clone(),
-            signing_duration,
-            controllers: cluster.controllers.clone(),
-        }
-    }
-}
 
 /// Where the control plane's files are, and its ports.
 pub(super) struct Layout<'a> {
@@ -142,18 +119,10 @@ pub(super) fn write_files(
         &layout.dir.join("controller-manager.kubeconfig"),
         kubeconfig(endpoint, &credentials).expose(),
     )?;
-    // Everything but the control plane's own housekeeping.
-    let policy = json!({
-        "apiVersion": "audit.k8s.io/v1",
-        "kind": "Policy",
-        "omitStages": ["RequestReceived"],
-        "rules": [
-            {"level": "None", "users": ["system:apiserver"]},
-            {"level": "None", "nonResourceURLs": ["/readyz*", "/livez*"]},
-            {"level": "Metadata"},
-        ],
-    });
-    write_private(&layout.dir.join("audit-policy.json"), &policy.to_string())
+    write_private(
+        &layout.dir.join("audit-policy.json"),
+        &audit_policy(&[]).to_string(),
+    )
 }
 
 fn flags(flags: &[(&str, String)]) -> Vec<OsString> {

@@ -2,48 +2,49 @@
 //! No root, no Docker, no container runtime.
 
 mod control_plane;
-mod dir;
+mod defect;
+pub mod inotify;
 mod node;
 mod ports;
 mod supervised;
-mod tokens;
-mod trust;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::Secret as SecretObject;
-use kube::api::{Api, PostParams};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::client::{Credentials, client, kubeconfig};
+use super::client::{Credentials, client, kubeconfig, until_taken};
+pub(crate) use super::dir::RunDir;
+pub use super::dir::{abandoned, sweep};
+use super::settings::{Settings, signing_duration};
+use super::tokens;
+pub(crate) use super::tokens::secret as token_secret;
+use super::trust::Trust;
+pub(crate) use super::trust::write_private;
 use super::{
-    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue,
+    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue, end_of,
 };
 use crate::check::rules::Rules;
 use crate::components::{ComponentSet, Executable, Version};
 use crate::history::What;
-use crate::history::event::{Recorder, Signing};
+use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
+use crate::scenario::Scenario;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
-use crate::scenario::{Scenario, SigningDuration};
 use crate::secret::Secret;
-use control_plane::{Layout, Settings};
-pub(crate) use dir::RunDir;
-pub use dir::{abandoned, sweep};
+use control_plane::Layout;
+pub use defect::{Defect, Launch, Part};
+use inotify::Instances;
 use node::LocalNode;
 use ports::Port;
 pub use ports::{sweep_ports, try_port};
 use supervised::{Plan, Supervised};
-pub(crate) use tokens::secret as token_secret;
-use trust::Trust;
-pub(crate) use trust::write_private;
 
 /// Starts clusters as plain processes.
 #[derive(Clone, Debug)]
@@ -54,28 +55,32 @@ pub struct Local {
     pub kubelet: Executable,
     /// The kubelets' version.
     pub kubelet_version: Version,
+    /// What is wrong with the clusters, for `tlsboot mutants`.
+    pub defect: Option<Arc<dyn Defect>>,
 }
+
+/// Its name.
+pub(super) const NAME: &str = "local";
+/// What its clusters can do: everything.
+pub(super) const CAPABILITIES: &[Capability] = &[
+    Capability::ConfigureControlPlane,
+    Capability::ChooseAuthorizers,
+    Capability::RestartControlPlane,
+    Capability::RunKubelets,
+    Capability::NodeFiles,
+    Capability::AuditLog,
+    Capability::Link,
+    Capability::ReplaceCa,
+];
 
 #[async_trait]
 impl Provider for Local {
     fn name(&self) -> &'static str {
-        "local"
+        NAME
     }
 
     fn capabilities(&self) -> &'static [Capability] {
-        use Capability::{
-            AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
-            RunKubelets,
-        };
-        &[
-            ConfigureControlPlane,
-            RestartControlPlane,
-            RunKubelets,
-            NodeFiles,
-            AuditLog,
-            Link,
-            ReplaceCa,
-        ]
+        CAPABILITIES
     }
 
     async fn start(
@@ -92,6 +97,7 @@ impl Provider for Local {
 
 struct LocalCluster {
     components: ComponentSet,
+    defect: Option<Arc<dyn Defect>>,
     rules: Rules,
     logs: PathBuf,
     sink: Sink,
@@ -103,6 +109,7 @@ struct LocalCluster {
     trust: Mutex<Trust>,
     nodes: BTreeMap<String, Mutex<LocalNode>>,
     running: Mutex<HashMap<Component, Supervised>>,
+    beside: Mutex<HashMap<Component, Vec<Task>>>,
     // Fields are dropped in this order: recorders first, then processes, then ports, then the folder.
     recorders: Mutex<Vec<Task>>,
     etcd: Mutex<Option<Supervised>>,
@@ -126,6 +133,7 @@ impl LocalCluster {
         logs: PathBuf,
     ) -> Result<Self, ClusterError> {
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
+        room_for(scenario.nodes.len())?;
         let dir = RunDir::create()?;
         let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
         let signer_valid = scenario
@@ -133,7 +141,9 @@ impl LocalCluster {
             .signer_ca_valid
             .and_then(|valid| valid.try_into().ok())
             .unwrap_or(YEAR);
-        let trust = Trust::create(dir.path().join("pki"), signer_valid, sink.vault().clone())?;
+        let pki = dir.path().join("pki");
+        let trust = Trust::create(pki, Some(signer_valid), sink.vault().clone())?;
+        trust.write_api_server()?;
         let endpoint = Endpoint {
             url: format!("https://127.0.0.1:{}", apiserver_port.number),
             ca: trust.cluster_ca().to_owned(),
@@ -158,8 +168,13 @@ impl LocalCluster {
             let [a, b, c] = NODE_SOURCES;
             let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
             sources.insert(source, node.name.clone());
-            let link =
-                observe::link::Link::open(node.name.clone(), upstream, source, sink.clone())?;
+            let link = observe::link::Link::open(
+                node.name.clone(),
+                Ipv4Addr::LOCALHOST.into(),
+                upstream,
+                source,
+                sink.clone(),
+            )?;
             let local_node = LocalNode::create(
                 local,
                 node,
@@ -173,6 +188,7 @@ impl LocalCluster {
         }
         let cluster = Self {
             components: local.components.clone(),
+            defect: local.defect.clone(),
             rules,
             logs,
             endpoint,
@@ -183,6 +199,7 @@ impl LocalCluster {
             trust: Mutex::new(trust),
             nodes,
             running: Mutex::default(),
+            beside: Mutex::default(),
             recorders: Mutex::default(),
             etcd: Mutex::default(),
             apiserver_port,
@@ -193,7 +210,10 @@ impl LocalCluster {
         cluster.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
         cluster.start_recorders(sources).await?;
-        cluster.create_tokens().await?;
+        if let Some(defect) = &cluster.defect {
+            defect.prepare(&cluster.admin).await?;
+        }
+        tokens::create(&cluster.tokens, &cluster.admin).await?;
         Ok(cluster)
     }
 
@@ -214,11 +234,14 @@ impl LocalCluster {
         self.launch(Component::ControllerManager).await?;
         self.announce_signing().await?;
         self.ready(Component::ApiServer).await?;
-        // Under a heavy load the API server may take longer than a controller-manager waits for it.
-        if !self.runs(Component::ControllerManager).await {
-            self.launch(Component::ControllerManager).await?;
+        match self.ready(Component::ControllerManager).await {
+            // Under a heavy load the API server may take longer than a controller-manager waits for it.
+            Err(ClusterError::Start { .. }) => {
+                self.launch(Component::ControllerManager).await?;
+                self.ready(Component::ControllerManager).await
+            }
+            ready => ready,
         }
-        self.ready(Component::ControllerManager).await
     }
 
     async fn runs(&self, component: Component) -> bool {
@@ -257,17 +280,6 @@ impl LocalCluster {
         Ok(())
     }
 
-    async fn create_tokens(&self) -> Result<(), ClusterError> {
-        let secrets: Api<SecretObject> = Api::namespaced(self.admin.clone(), "kube-system");
-        for token in self.tokens.values() {
-            if let Some(secret) = tokens::secret(token, jiff::Timestamp::now()) {
-                let secret = serde_json::from_value(secret).map_err(std::io::Error::other)?;
-                secrets.create(&PostParams::default(), &secret).await?;
-            }
-        }
-        Ok(())
-    }
-
     fn layout<'a>(&'a self, trust: &'a Trust) -> Layout<'a> {
         Layout {
             dir: self.dir.path(),
@@ -298,22 +310,39 @@ impl LocalCluster {
     async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
         let settings = self.settings.lock().await.clone();
         let trust = self.trust.lock().await;
-        let (executable, args) = match component {
+        let (executable, args, part) = match component {
             Component::ApiServer => (
                 &self.components.kube_apiserver,
                 control_plane::apiserver(&self.layout(&trust), &settings),
+                Part::ApiServer,
             ),
             Component::ControllerManager => (
                 &self.components.kube_controller_manager,
                 control_plane::controller_manager(&self.layout(&trust), &settings),
+                Part::ControllerManager,
             ),
         };
+        let launch = Launch {
+            part,
+            executable: executable.path.clone(),
+            args,
+            pki: trust.dir(),
+            log: &self.logs.join(format!("{}.log", component.name())),
+            tokens: &self.tokens,
+            admin: &self.admin,
+            beside: Vec::new(),
+        };
+        let Launch {
+            executable,
+            args,
+            beside,
+            ..
+        } = launch.with(self.defect.as_deref())?;
         drop(trust);
-        let process = Supervised::start(
-            self.plan(component.name(), &executable.path, args),
-            &self.sink,
-        )
-        .await?;
+        let process =
+            Supervised::start(self.plan(component.name(), &executable, args), &self.sink).await?;
+        let beside = defect::begin(beside);
+        self.beside.lock().await.insert(component, beside);
         let pid = process.pid();
         self.running.lock().await.insert(component, process);
         Ok(pid)
@@ -358,12 +387,9 @@ impl LocalCluster {
     }
 
     async fn announce_signing(&self) -> Result<(), ClusterError> {
-        let duration_seconds = self.settings.lock().await.signing_duration.as_secs();
-        let signers = self.trust.lock().await.signer_facts()?;
-        self.sink.emit(What::Signing(Signing {
-            duration_seconds,
-            signers,
-        }));
+        let duration = self.settings.lock().await.signing_duration;
+        let signing = self.trust.lock().await.signing(duration)?;
+        self.sink.emit(What::Signing(signing));
         Ok(())
     }
 
@@ -412,7 +438,7 @@ impl Cluster for LocalCluster {
         self.node(node)?
             .lock()
             .await
-            .start(changes, &self.tokens, &self.sink)
+            .start(changes, &self.tokens, &self.admin, &self.sink)
             .await
     }
 
@@ -425,16 +451,7 @@ impl Cluster for LocalCluster {
         component: Component,
         changes: &Changes,
     ) -> Result<String, ClusterError> {
-        {
-            let mut settings = self.settings.lock().await;
-            if let Some(duration) = changes.signing_duration {
-                settings.signing_duration = signing_duration(duration, self.rules);
-            }
-            settings.anonymous_auth = changes.anonymous_auth.unwrap_or(settings.anonymous_auth);
-            if let Some(controllers) = &changes.controllers {
-                settings.controllers.clone_from(controllers);
-            }
-        }
+        self.settings.lock().await.apply(changes, self.rules);
         if self.running.lock().await.contains_key(&component) {
             return Err(ClusterError::Unknown(format!(
                 "stopped {}: it runs already",
@@ -458,6 +475,7 @@ impl Cluster for LocalCluster {
         ending: Ending,
     ) -> Result<String, ClusterError> {
         let process = self.running.lock().await.remove(&component);
+        self.beside.lock().await.remove(&component);
         let process = process
             .ok_or_else(|| ClusterError::Unknown(format!("running {}", component.name())))?;
         let (pid, exit) = (process.pid(), process.end(ending).await);
@@ -482,27 +500,7 @@ impl Cluster for LocalCluster {
     async fn replace_ca(&self, valid: Duration) -> Result<String, ClusterError> {
         let credential = self.trust.lock().await.replace_signer(valid)?;
         self.announce_signing().await?;
-        // The API server takes a changed file up by itself; a client of the new CA shows when.
-        let probe = client(&self.endpoint, &Credentials::Certificate(credential)).await?;
-        let deadline = Instant::now() + READY;
-        loop {
-            let request = http::Request::get("/version")
-                .body(Vec::new())
-                .map_err(std::io::Error::other)?;
-            match probe.request_text(request).await {
-                Ok(_) => {
-                    return Ok("the API server takes a client certificate of the new CA".into());
-                }
-                Err(error) if Instant::now() > deadline => {
-                    return Err(ClusterError::Late {
-                        what: "the API server's trust in the new CA".into(),
-                        seconds: READY.as_secs(),
-                        last: error.to_string(),
-                    });
-                }
-                Err(_) => tokio::time::sleep(POLL).await,
-            }
-        }
+        until_taken(&self.endpoint, credential).await
     }
 
     async fn stop(&self) {
@@ -520,23 +518,19 @@ impl Cluster for LocalCluster {
     }
 }
 
-fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
-    match asked {
-        SigningDuration::Quick => rules.quick(),
-        SigningDuration::Length(length) => length,
+/// Before anything is started: a kubelet that the machine has no room for would seem to fail by itself.
+fn room_for(nodes: usize) -> Result<(), ClusterError> {
+    match Instances::now() {
+        Some(instances) if instances.nodes() < nodes => Err(ClusterError::Start {
+            name: "kubelet".into(),
+            reason: format!(
+                "it needs {} inotify instances, and of the {} that a user may have {} are in use: {}, or fewer --jobs",
+                inotify::PER_NODE,
+                instances.limit,
+                instances.used,
+                instances.remedy(nodes)
+            ),
+        }),
+        _ => Ok(()),
     }
-}
-
-/// The end of a log, for a process that did not live.
-fn end_of(log: &Path) -> String {
-    const LINES: usize = 5;
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    format!(
-        "the end of its log says: {}",
-        lines[lines.len().saturating_sub(LINES)..].join(" | ")
-    )
 }

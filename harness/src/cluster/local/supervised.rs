@@ -24,10 +24,10 @@ pub(super) struct Plan<'a> {
     pub(super) isolation: Isolation,
 }
 
-/// A process whose start and end are in the history.
+/// A process whose start and end are in the history. Dropping it kills it.
 #[derive(Debug)]
 pub(super) struct Supervised {
-    process: Arc<Process>,
+    process: Process,
     asked: Arc<AtomicBool>,
     watcher: JoinHandle<()>,
 }
@@ -43,7 +43,6 @@ impl Supervised {
                 name: plan.component.to_owned(),
                 reason: error.to_string(),
             })?;
-        let process = Arc::new(process);
         let asked = Arc::new(AtomicBool::new(false));
         let event = {
             let (component, node, pid) = (
@@ -62,9 +61,9 @@ impl Supervised {
         };
         sink.emit(event(ProcessState::Started));
         let watcher = tokio::spawn({
-            let (process, asked, sink) = (Arc::clone(&process), Arc::clone(&asked), sink.clone());
+            let (exited, asked, sink) = (process.exited(), Arc::clone(&asked), sink.clone());
             async move {
-                let Exit { code, signal } = process.exited().await;
+                let Exit { code, signal } = exited.await;
                 sink.emit(event(ProcessState::Exited {
                     code,
                     signal,
