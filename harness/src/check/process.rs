@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::compare::{Compare, NONE};
 use super::{Match, Matcher, Moment};
 use crate::history::What;
-use crate::history::event::{ProcessState, Recorder};
+use crate::history::event::{Event, ProcessState, Recorder};
 
 /// A process: a kubelet's, or a component's of the control plane.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -38,6 +38,14 @@ pub enum Running {
     Exited,
 }
 
+const KUBELET: &str = "kubelet";
+
+impl Process {
+    fn component(&self) -> &str {
+        self.component.as_deref().unwrap_or(KUBELET)
+    }
+}
+
 impl Matcher for Process {
     fn recorders(&self) -> &'static [Recorder] {
         &[Recorder::Process]
@@ -47,8 +55,7 @@ impl Matcher for Process {
         if matches!(moment.event.what, What::Begin(_) | What::Step(_) | What::Recorder(_)) {
             return Match::Other;
         }
-        let component = self.component.as_deref().unwrap_or("kubelet");
-        let key = (component.to_owned(), self.node.clone());
+        let key = (self.component().to_owned(), self.node.clone());
         let Some(now) = moment.state.processes.get(&key) else { return Match::Other };
         let mut compare = Compare::default();
         let (running, found) = match &now.ended {
@@ -73,6 +80,10 @@ impl Matcher for Process {
         // nothing.
         let over = exited && self.starts.is_none_or(|starts| now.starts >= starts);
         if over { compare.or_wrong() } else { compare.or_near() }
+    }
+
+    fn concerns(&self, event: &Event) -> bool {
+        matches!(&event.what, What::Process(process) if process.component == self.component() && process.node == self.node)
     }
 
     fn nodes(&self) -> Vec<&str> {

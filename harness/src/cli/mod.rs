@@ -10,6 +10,7 @@ mod explain;
 mod list;
 mod merge;
 mod mutants;
+mod mutate;
 mod probe;
 mod run;
 mod scenarios;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::components::ComponentError;
 use crate::components::cli::ComponentsCommand;
 
 pub use scenarios::{KnownOptions, ScenarioOptions};
@@ -149,6 +151,15 @@ impl Failure {
             message: message.to_string(),
         }
     }
+
+    /// Versions that are not to be had and folders that hold nothing were asked for on the command line.
+    fn of_components(error: ComponentError) -> Self {
+        use ComponentError::{Directory, Setting, UnknownMinor};
+        match error {
+            UnknownMinor(_) | Directory { .. } | Setting { .. } => Self::usage(error),
+            _ => Self::error(error),
+        }
+    }
 }
 
 /// The whole command. The first thing in `main`, after the shim.
@@ -170,7 +181,7 @@ pub fn main() -> ExitCode {
         Command::Components(command) => {
             crate::components::cli::run(&command, &mut std::io::stdout())
                 .map(|()| PASS)
-                .map_err(Failure::error)
+                .map_err(Failure::of_components)
         }
         Command::Doctor(command) => doctor::run(&command),
         Command::Probe(command) => probe::run(&command),

@@ -94,8 +94,10 @@ impl TargetOptions {
         let mut planned: Vec<Planned> = Vec::new();
         for request in requests {
             let kubelet_request = self.kubelet.unwrap_or(request);
-            let kubernetes = resolver.plan(&request).map_err(Failure::error)?;
-            let kubelet = resolver.plan(&kubelet_request).map_err(Failure::error)?;
+            let kubernetes = resolver.plan(&request).map_err(Failure::of_components)?;
+            let kubelet = resolver
+                .plan(&kubelet_request)
+                .map_err(Failure::of_components)?;
             let target = Planned {
                 provider: self.provider,
                 kubernetes,
@@ -168,13 +170,13 @@ impl TargetOptions {
         let resolver = self.resolver(progress)?;
         let components = resolver
             .resolve(&planned.control_plane_request)
-            .map_err(Failure::error)?;
+            .map_err(Failure::of_components)?;
         let kubelet = if planned.kubelet == planned.kubernetes {
             components.kubelet.clone()
         } else {
             resolver
                 .executable(Role::Kubelet, &planned.kubelet_request)
-                .map_err(Failure::error)?
+                .map_err(Failure::of_components)?
         };
         let used = used(&components, &kubelet);
         let local = Local {
@@ -188,7 +190,7 @@ impl TargetOptions {
 
     fn resolver(&self, progress: Progress) -> Result<Resolver, Failure> {
         Resolver::new(self.components.options().map_err(Failure::usage)?, progress)
-            .map_err(Failure::error)
+            .map_err(Failure::of_components)
     }
 }
 

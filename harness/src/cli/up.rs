@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::target::TargetOptions;
-use super::{Failure, INTERRUPTED, PASS};
+use super::{Failure, INTERRUPTED, PASS, print};
 use crate::check::rules::Rules;
 use crate::cluster::Cluster;
 use crate::cluster::local::{RunDir, sweep, write_private};
@@ -173,7 +173,7 @@ async fn use_until_end(
         () = signals.any() => return Ok(INTERRUPTED),
     }
     if command.command.is_empty() {
-        println!("export KUBECONFIG={}", kubeconfig.display());
+        print(&format!("export KUBECONFIG={}\n", kubeconfig.display()))?;
         eprintln!("Ctrl-C ends the cluster");
         signals.any().await;
         return Ok(PASS);

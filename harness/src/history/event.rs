@@ -68,6 +68,29 @@ pub enum What {
     Log(LogEvent),
 }
 
+impl What {
+    /// Which recorder sees such events; none for what tlsboot itself does.
+    pub fn recorder(&self) -> Option<Recorder> {
+        match self {
+            Self::Csr(_) => Some(Recorder::Csr),
+            Self::Request(_) => Some(Recorder::Audit),
+            Self::File(_) => Some(Recorder::Files),
+            Self::Presented(_) => Some(Recorder::Presented),
+            Self::Process(_) => Some(Recorder::Process),
+            Self::Connection(_) => Some(Recorder::Link),
+            Self::Metrics(_) => Some(Recorder::Metrics),
+            Self::Node(_) => Some(Recorder::Node),
+            Self::Log(_) => Some(Recorder::Log),
+            Self::Begin(_)
+            | Self::Step(_)
+            | Self::Deadline(_)
+            | Self::Recorder(_)
+            | Self::Signing(_)
+            | Self::Kubelet(_) => None,
+        }
+    }
+}
+
 /// The first event of every history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
