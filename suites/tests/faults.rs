@@ -653,10 +653,8 @@ impl Lab {
             ..Default::default()
         };
         let node = scenario::Node {
-            name: "n1".into(),
             bootstrap: STATIC_TOKEN.into(),
-            rotate_certificates: true,
-            server_tls_bootstrap: false,
+            ..scenario::Node::named("n1")
         };
         let scenario = Scenario::of_cluster("faults", settings, vec![node]);
         let cluster = target.provider.start(&scenario, sink, logs).await?;

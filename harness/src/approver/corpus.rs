@@ -914,6 +914,7 @@ mod tests {
                 name: "csr".into(),
                 uid: String::new(),
                 resource_version: String::new(),
+                labels: Default::default(),
                 created: jiff::Timestamp::UNIX_EPOCH,
                 signer_name: case.signer.into(),
                 username: String::new(),

@@ -3,24 +3,31 @@
 
 mod approver;
 mod check;
+mod diff;
 mod doctor;
 mod existing;
 mod explain;
 mod list;
+mod merge;
+mod mutants;
+mod mutate;
 mod probe;
 mod run;
 mod scenarios;
+mod sign;
 pub mod target;
 mod up;
+mod verify;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::components::ComponentError;
 use crate::components::cli::ComponentsCommand;
 
-pub use scenarios::ScenarioOptions;
+pub use scenarios::{KnownOptions, ScenarioOptions};
 
 /// All as expected.
 pub const PASS: u8 = 0;
@@ -62,6 +69,8 @@ Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
 enum Command {
     /// Run scenarios on real clusters and report.
     Run(run::RunCommand),
+    /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
+    Mutants(mutants::MutantsCommand),
     /// Start a cluster with short certificates to look at, and tell what happens in it.
     Up(up::UpCommand),
     /// List scenarios, or the behaviours that they show.
@@ -72,6 +81,12 @@ enum Command {
     Lint(scenarios::LintCommand),
     /// Judge recorded histories again: same verdicts, no cluster needed.
     Check(check::CheckCommand),
+    /// Compare two runs: what changed in behaviour between versions, distributions or machines.
+    Diff(diff::DiffCommand),
+    /// Merge the output folders of several runs into one report.
+    Merge(merge::MergeCommand),
+    /// Check a report: hashes, verdicts, signature; and say what it does not prove.
+    Verify(verify::VerifyCommand),
     /// Get, list, export and verify Kubernetes' executables.
     Components(ComponentsCommand),
     /// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
@@ -136,6 +151,15 @@ impl Failure {
             message: message.to_string(),
         }
     }
+
+    /// Versions that are not to be had and folders that hold nothing were asked for on the command line.
+    fn of_components(error: ComponentError) -> Self {
+        use ComponentError::{Directory, Setting, UnknownMinor};
+        match error {
+            UnknownMinor(_) | Directory { .. } | Setting { .. } => Self::usage(error),
+            _ => Self::error(error),
+        }
+    }
 }
 
 /// The whole command. The first thing in `main`, after the shim.
@@ -146,14 +170,18 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(command) => run::run(command),
+        Command::Mutants(command) => mutants::run(command),
         Command::Up(command) => up::run(&command),
         Command::List(command) => list::run(&command),
         Command::Lint(command) => scenarios::lint(&command),
         Command::Check(command) => check::run(&command),
+        Command::Diff(command) => diff::run(&command),
+        Command::Merge(command) => merge::run(&command),
+        Command::Verify(command) => verify::run(&command),
         Command::Components(command) => {
             crate::components::cli::run(&command, &mut std::io::stdout())
                 .map(|()| PASS)
-                .map_err(Failure::error)
+                .map_err(Failure::of_components)
         }
         Command::Doctor(command) => doctor::run(&command),
         Command::Probe(command) => probe::run(&command),

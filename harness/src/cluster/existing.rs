@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
-use serde_json::json;
 
 use super::client::{Credentials, USER_AGENT};
 
@@ -136,15 +133,8 @@ impl Connection {
     /// # Errors
     /// Credentials that can't be used.
     pub fn with(&self, credentials: &Credentials) -> Result<kube::Client, kube::Error> {
-        let auth = match credentials {
-            Credentials::None => json!({}),
-            Credentials::Token(token) => json!({"token": token.expose()}),
-            Credentials::Certificate(pair) => json!({
-                "client-certificate-data": STANDARD.encode(&pair.certificate),
-                "client-key-data": STANDARD.encode(pair.key.expose()),
-            }),
-        };
-        let auth_info: AuthInfo = serde_json::from_value(auth).map_err(kube::Error::SerdeError)?;
+        let auth_info: AuthInfo =
+            serde_json::from_value(credentials.auth_info()).map_err(kube::Error::SerdeError)?;
         let mut config = self.config.clone();
         config.auth_info = auth_info;
         kube::Client::try_from(config)

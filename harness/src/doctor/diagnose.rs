@@ -1322,6 +1322,8 @@ mod tests {
             status: "True".into(),
             reason: reason.into(),
             message: "said so".into(),
+            last_update_time: None,
+            last_transition_time: None,
         }
     }
 
@@ -1333,6 +1335,7 @@ mod tests {
             name: "csr-a".into(),
             uid: "u".into(),
             resource_version: "1".into(),
+            labels: Default::default(),
             created: Timestamp::now() - SignedDuration::from_mins(1),
             signer_name: role.signer_name().into(),
             username: user.into(),

@@ -4,4 +4,6 @@ pub mod bootstrap;
 pub mod cri;
 mod kubelet;
 
-pub use kubelet::{KubeletConfig, NodeDir, bootstrap_kubeconfig};
+pub use kubelet::{
+    DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, embedding_kubeconfig,
+};
