@@ -1456,10 +1456,7 @@ mod tests {
         }
     }
 
-    fn abilities<'a>(
-        snapshot: &'a mut Snapshot,
-        who: fn(&Who) -> bool,
-    ) -> Vec<&'a mut BTreeSet<Ability>> {
+    fn abilities(snapshot: &mut Snapshot, who: fn(&Who) -> bool) -> Vec<&mut BTreeSet<Ability>> {
         let reviews = list(&mut snapshot.reviews).iter_mut();
         reviews
             .filter(|review| who(&review.who))
