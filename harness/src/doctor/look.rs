@@ -47,14 +47,13 @@ const PAGE: u32 = 500;
 /// When the API server does not answer, or does not know who asks. What it refuses is in the snapshot.
 pub async fn look(connection: &Connection) -> Result<Snapshot, Unreachable> {
     let looking = Looking { connection };
-    timeout(ANSWERS + PROBES, looking.all())
-        .await
-        .unwrap_or_else(|_| {
-            Err(Unreachable::Server {
-                server: connection.server(),
-                reason: format!("not all was answered within {} s", ANSWERS.as_secs()),
-            })
+    let within = ANSWERS + PROBES;
+    timeout(within, looking.all()).await.unwrap_or_else(|_| {
+        Err(Unreachable::Server {
+            server: connection.server(),
+            reason: format!("not all was answered within {} s", within.as_secs()),
         })
+    })
 }
 
 /// The groups `system:bootstrappers:…` whose first client CSRs are approved, as far as they can be seen.
