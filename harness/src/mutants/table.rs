@@ -846,7 +846,7 @@ fn beside_kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "files.heals-the-link",
-            "A damaged link or certificate is put right at once",
+            "A damaged link or certificate is put right after a second",
             &[
                 "files.link-deleted-blocks-renewal",
                 "files.link-dangling-blocks-renewal",
