@@ -35,6 +35,23 @@ fn main() -> ExitCode {
             ended.gc()?;
             ended.leaves_no_folder()
         }),
+        Trial::test("a_cluster_that_can_not_start_is_ended_at_once", || {
+            let run = Run::start_beside(Some(BROKEN))?;
+            let servers = processes_of(run.folder.path())?;
+            let servers = servers
+                .iter()
+                .filter(|line| line.contains("--etcd-servers="));
+            match servers
+                .filter(|line| !line.starts_with("/proc/self/exe "))
+                .count()
+            {
+                1 => run
+                    .end(Signal::INT, Some(130))?
+                    .leaves_no_process()?
+                    .leaves_no_folder(),
+                count => Err(format!("{count} API servers run, and one cluster").into()),
+            }
+        }),
         Trial::test("a_command_of_up_has_a_cluster_and_its_own_exit_code", up),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -55,6 +72,21 @@ steps:
       within: 10m
 ";
 
+/// Its controller-manager ends at once. It is run first: it may wait longer.
+const BROKEN: &str = "\
+id: recovery.broken
+title: A cluster that can't start
+requirements: [P-05]
+cluster:
+  controllers: [there-is-no-such-controller]
+nodes: [{name: n1}]
+steps:
+  - start: {node: n1}
+  - expect:
+      csr: {node: n1, role: client, state: issued}
+      within: 11m
+";
+
 struct Run {
     child: Child,
     folder: tempfile::TempDir,
@@ -70,13 +102,22 @@ const POLL: Duration = Duration::from_millis(20);
 impl Run {
     /// Starts a run and waits until its kubelet runs.
     fn start() -> Result<Self, Failed> {
+        Self::start_beside(None)
+    }
+
+    /// The same, after another scenario in the same run.
+    fn start_beside(other: Option<&str>) -> Result<Self, Failed> {
         let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
-        let scenario = folder.path().join("waits.yaml");
-        fs::write(&scenario, SCENARIO)?;
+        let scenarios = folder.path().join("scenarios");
+        fs::create_dir(&scenarios)?;
+        fs::write(scenarios.join("waits.yaml"), SCENARIO)?;
+        if let Some(other) = other {
+            fs::write(scenarios.join("other.yaml"), other)?;
+        }
         let out = folder.path().join("out");
         let child = tlsboot(folder.path())
-            .arg("run")
-            .arg(scenario)
+            .args(["run", "--jobs", "1"])
+            .arg(scenarios)
             .arg("--out")
             .arg(&out)
             .spawn()?;

@@ -1,6 +1,6 @@
 //! One test for each scenario and target, listed at run time: `local::1.37.2::rbac.missing-bootstrapper-binding`.
 //!
-//! TLSBOOT_KUBERNETES, TLSBOOT_KUBELET, TLSBOOT_PROFILE, TLSBOOT_SCENARIOS and the component variables choose what is
+//! TLSBOOT_KUBERNETES, TLSBOOT_KUBELET, TLSBOOT_PROFILE, TLSBOOT_SCENARIOS, TLSBOOT_KNOWN and the component variables choose what is
 //! listed, as the options of the same names do for `tlsboot run`. TLSBOOT_OUT is where evidence goes.
 
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use clap::Parser;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tlsboot::check::Outcome;
-use tlsboot::cli::ScenarioOptions;
 use tlsboot::cli::target::{Planned, TargetOptions};
+use tlsboot::cli::{KnownOptions, ScenarioOptions};
 use tlsboot::components::Progress;
 use tlsboot::report::{Evidence, LiveProgress, failure};
 use tlsboot::scenario::{Library, Profile, Scenario};
@@ -23,6 +23,8 @@ struct Environment {
     scenarios: ScenarioOptions,
     #[command(flatten)]
     target: TargetOptions,
+    #[command(flatten)]
+    known: KnownOptions,
     /// Where evidence goes.
     #[arg(long, env = "TLSBOOT_OUT", default_value = "target/tlsboot")]
     out: PathBuf,
@@ -89,7 +91,7 @@ fn trial(
     environment: &Arc<Environment>,
 ) -> Trial {
     let name = format!("{}::{}", target.name(), scenario.id);
-    let unsupported = scenario.unsupported(target.kubernetes, target.kubelet);
+    let unsupported = target.unsupported(scenario);
     let ignored = unsupported.is_some() || scenario.profile > profile;
     let (scenario, environment) = (scenario.clone(), Arc::clone(environment));
     Trial::test(name, move || match unsupported {
@@ -104,6 +106,10 @@ fn failing(name: &str, message: String) -> Trial {
 }
 
 fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Result<(), Failed> {
+    let known = environment
+        .known
+        .load(&environment.scenarios)
+        .map_err(|error| error.message)?;
     let (target, _) = environment
         .target
         .resolve(target, Progress::on_stderr())
@@ -112,7 +118,7 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
         .enable_all()
         .build()?;
     std::fs::create_dir_all(&environment.out)?;
-    let result = runtime.block_on(async {
+    let mut result = runtime.block_on(async {
         let interrupt = tlsboot::run::on_interrupt()?;
         Ok::<_, std::io::Error>(
             tlsboot::run::run(
@@ -125,7 +131,10 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
             .await,
         )
     })?;
-    if result.verdict.outcome == Outcome::Pass {
+    if let Some(stale) = known.apply(&mut result, target.kubernetes, target.kubelet) {
+        return Err(Failed::from(format!("stale known failure: {stale}")));
+    }
+    if matches!(result.verdict.outcome, Outcome::Pass | Outcome::Known) {
         return Ok(());
     }
     let text = failure::text(&result, &Evidence::read(&environment.out, &result), false);

@@ -37,6 +37,8 @@ pub struct Behaviour<T: 'static> {
     pub who: Who,
     /// Rows in ascending order.
     pub rows: &'static [Row<T>],
+    /// Ids of scenarios whose runs show the difference.
+    pub shown_by: &'static [&'static str],
 }
 
 impl<T: Copy> Behaviour<T> {
@@ -75,6 +77,7 @@ pub const NOT_AFTER: Behaviour<NotAfterRule> = Behaviour {
             source: "catalogue S-05; kubernetes#99412",
         },
     ],
+    shown_by: &["issuance.signing-duration"],
 };
 
 /// Whether kubelets ask for `key encipherment` with an ECDSA key.
@@ -93,6 +96,7 @@ pub const KEY_ENCIPHERMENT: Behaviour<bool> = Behaviour {
             source: "catalogue C-03; kubernetes#111660",
         },
     ],
+    shown_by: &["rotation.short-signing-duration"],
 };
 
 /// Whether the API server records credential ids of certificates.
@@ -110,6 +114,10 @@ pub const CREDENTIAL_IDS: Behaviour<bool> = Behaviour {
             value: true,
             source: "catalogue C-07, T-14; kubernetes#125634",
         },
+    ],
+    shown_by: &[
+        "rotation.short-signing-duration",
+        "reload.client-certificate-without-restart",
     ],
 };
 
@@ -129,7 +137,56 @@ pub const QUICK: Behaviour<i64> = Behaviour {
             source: "catalogue 0.1: T > 2m09s",
         },
     ],
+    shown_by: &["rotation.short-signing-duration"],
 };
+
+/// One line of the table in words: a behaviour, for a range of versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The behaviour.
+    pub behaviour: &'static str,
+    /// Whose version decides.
+    pub who: Who,
+    /// First minor version that behaves so, but for the oldest.
+    pub from: Option<u32>,
+    /// First minor version that behaves so no more, but for the newest.
+    pub until: Option<u32>,
+    /// How it behaves.
+    pub value: String,
+    /// Where that stands.
+    pub source: &'static str,
+    /// Ids of scenarios whose runs show it.
+    pub shown_by: &'static [&'static str],
+}
+
+/// The whole table, for people.
+pub fn table() -> Vec<Line> {
+    fn lines<T: Copy>(behaviour: &Behaviour<T>, words: fn(T) -> String) -> Vec<Line> {
+        let rows = behaviour.rows;
+        let line = |(index, row): (usize, &Row<T>)| Line {
+            behaviour: behaviour.name,
+            who: behaviour.who,
+            from: Some(row.from).filter(|_| index > 0),
+            until: rows.get(index + 1).map(|next| next.from),
+            value: words(row.value),
+            source: row.source,
+            shown_by: behaviour.shown_by,
+        };
+        rows.iter().enumerate().map(line).collect()
+    }
+    let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+    let not_after = |rule| match rule {
+        NotAfterRule::LosesBackdate => "signing + T − 5 min".to_owned(),
+        NotAfterRule::Full => "signing + T".to_owned(),
+    };
+    [
+        lines(&NOT_AFTER, not_after),
+        lines(&KEY_ENCIPHERMENT, yes),
+        lines(&CREDENTIAL_IDS, yes),
+        lines(&QUICK, |seconds| seconds.to_string()),
+    ]
+    .concat()
+}
 
 /// How long before the signing NotBefore lies, in all versions (catalogue S-05).
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
@@ -269,6 +326,30 @@ mod tests {
     #[case(32, true)]
     fn credential_ids_go_by_the_control_plane(#[case] control_plane: u32, #[case] recorded: bool) {
         assert_eq!(rules(control_plane, 24).credential_ids(), recorded);
+    }
+
+    #[test]
+    fn the_table_for_people_is_whole_and_without_gaps() {
+        let behaviours = include_str!("rules.rs")
+            .lines()
+            .filter(|line| line.starts_with("pub const") && line.contains(": Behaviour<"))
+            .count();
+        let table = table();
+        let mut names: Vec<&str> = table.iter().map(|line| line.behaviour).collect();
+        names.dedup();
+        assert_eq!(names.len(), behaviours, "a behaviour is not in `table`");
+        for pair in table
+            .windows(2)
+            .filter(|pair| pair[0].behaviour == pair[1].behaviour)
+        {
+            assert_eq!(pair[0].until, pair[1].from);
+            assert!(pair[0].value != pair[1].value, "{}", pair[0].behaviour);
+        }
+        assert!(
+            table
+                .iter()
+                .all(|line| !line.source.is_empty() && !line.shown_by.is_empty())
+        );
     }
 
     proptest! {

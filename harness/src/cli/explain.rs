@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::list::showing;
 use super::{Failure, ScenarioOptions, print};
 use crate::report::colours_wanted;
+use crate::scenario::coverage::{reason, showing};
 use crate::scenario::requirements::{self, Requirement};
 use crate::scenario::schema::{Word, words};
 use crate::scenario::{Profile, Scenario, describe};
@@ -175,10 +175,10 @@ fn behaviour(requirement: &Requirement, scenarios: &[Scenario]) -> String {
     } = requirement;
     let versions = if versions.is_empty() { "all" } else { versions };
     let showing = showing(scenarios, id);
-    let scenarios = if showing.is_empty() {
-        "not covered".to_owned()
-    } else {
-        showing.join("\n            ")
+    let scenarios = match (showing.as_slice(), reason(id)) {
+        ([], Some(reason)) => format!("no scenario: {reason}"),
+        ([], None) => "not covered".to_owned(),
+        (some, _) => some.join("\n            "),
     };
     format!(
         "{}\n{statement}\n\n  level     {}\n  versions  {versions}\n  source    {source}\n  shown by  {scenarios}\n",

@@ -1,6 +1,8 @@
 //! `tlsboot run`.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,13 +10,20 @@ use std::time::Instant;
 use clap::Args;
 use futures::StreamExt;
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
-use super::target::{TargetOptions, environment};
+use super::scenarios::KnownOptions;
+use super::sign::SignOptions;
+use super::target::{Planned, TargetOptions, environment};
 use super::{Failure, INTERRUPTED, ScenarioOptions};
+use crate::cluster::ProviderKind;
+use crate::cluster::local::inotify::Instances;
 use crate::components::Progress;
-use crate::report::{self, Format, RunResult, ScenarioResult};
+use crate::known::KnownFailures;
+use crate::report::result::StaleEntry;
+use crate::report::{self, Format, RunResult, ScenarioResult, Shard};
 use crate::run::{Target, on_interrupt, run as run_scenario};
-use crate::scenario::Scenario;
+use crate::scenario::{Partition, Scenario};
 
 /// Run scenarios on real clusters and report.
 #[derive(Debug, Args)]
@@ -24,37 +33,61 @@ Examples:
   tlsboot run 'rotation.*' --kubernetes 1.37,1.33   a chapter, on two versions
   tlsboot run --kubernetes 1.37 --kubelet 1.35      kubelets older than their control plane
   tlsboot run --components ./my-distribution        executables of your own
-  tlsboot run my-scenarios/ --profile full          scenarios of your own")]
+  tlsboot run my-scenarios/ --profile full          scenarios of your own
+  tlsboot run --partition 2/5 --out shard-2         the second of five parts; `tlsboot merge` joins them
+  tlsboot run --known known.yaml                    failures that are no surprise, listed with reason and link
+  tlsboot run --sign key.pem                        sign result.json; `tlsboot verify --key` checks it")]
 pub(super) struct RunCommand {
     #[command(flatten)]
     scenarios: ScenarioOptions,
     #[command(flatten)]
     target: TargetOptions,
+    /// Only this part of the scenarios on all targets: K of N equal parts, for machines that share the work.
+    #[arg(long, value_name = "K/N", env = "TLSBOOT_PARTITION")]
+    partition: Option<Partition>,
+    #[command(flatten)]
+    known: KnownOptions,
     /// How many clusters at a time; most of a scenario is waiting.
     #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS", default_value_t = default_jobs())]
-    jobs: std::num::NonZero<usize>,
+    jobs: NonZero<usize>,
     /// Where evidence and reports go.
     #[arg(long, short, value_name = "DIR", default_value = "tlsboot-out")]
     out: PathBuf,
     /// Reports to write; several with commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
     format: Vec<Format>,
+    #[command(flatten)]
+    sign: SignOptions,
 }
 
-/// Two clusters a core: while one starts, the others wait for their kubelets.
-pub(super) fn default_jobs() -> std::num::NonZero<usize> {
-    let cores = std::thread::available_parallelism().unwrap_or(std::num::NonZero::<usize>::MIN);
-    cores.saturating_mul(std::num::NonZero::new(2).unwrap_or(cores))
+/// A scenario on one of the planned targets.
+type Pair = (usize, Scenario);
+
+/// Two clusters a core: while one starts, the others wait for their kubelets. But no more than the kernel has inotify
+/// instances for.
+pub(super) fn default_jobs() -> NonZero<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let room = Instances::now().map_or(usize::MAX, Instances::nodes);
+    NonZero::new((2 * cores).min(room)).unwrap_or(NonZero::<usize>::MIN)
 }
 
 pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     let scenarios = command.scenarios.load()?;
+    let known = command.known.load(&command.scenarios)?;
+    let key = command.sign.load(&command.format)?;
     let planned = command.target.plan()?;
-    let mut targets = Vec::new();
+    let pairs: Vec<Pair> = (0..planned.len())
+        .flat_map(|target| scenarios.iter().cloned().map(move |one| (target, one)))
+        .collect();
+    let (pairs, shards) = share(pairs, &planned, command.partition)?;
+    let mut targets = BTreeMap::new();
     let mut components = Vec::new();
-    for plan in &planned {
+    for (index, plan) in planned.iter().enumerate() {
+        if !pairs.iter().any(|(target, _)| *target == index) {
+            continue;
+        }
         let (target, used) = command.target.resolve(plan, Progress::on_stderr())?;
-        targets.push(Arc::new(target));
+        targets.insert(index, Arc::new(target));
         for component in used {
             if !components.contains(&component) {
                 components.push(component);
@@ -63,6 +96,12 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     }
     std::fs::create_dir_all(&command.out)
         .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
+    // Containers first: they have folders in use.
+    if command.target.provider == ProviderKind::Kind
+        && let Err(error) = crate::cluster::kind::sweep()
+    {
+        tracing::warn!(%error, "what killed runs left in Docker could not be removed");
+    }
     if let Err(error) = crate::cluster::local::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
@@ -71,7 +110,12 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
         .build()
         .map_err(Failure::error)?;
     let (started, clock) = (Timestamp::now(), Instant::now());
-    let (results, interrupted) = runtime.block_on(all(&command, scenarios, targets))?;
+    let pairs = pairs
+        .into_iter()
+        .map(|(target, scenario)| (Arc::clone(&targets[&target]), scenario))
+        .collect();
+    let (ran, interrupted) = runtime.block_on(all(&command, Arc::new(known), pairs))?;
+    let (results, stale): (Vec<_>, Vec<_>) = ran.into_iter().unzip();
     let result = RunResult {
         format: report::result::FORMAT,
         tlsboot: env!("CARGO_PKG_VERSION").into(),
@@ -86,8 +130,11 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
         components,
         scenarios: results,
         interrupted,
+        stale: stale.into_iter().flatten().collect(),
+        shards,
     };
     report::write_all(&command.out, &result, &command.format).map_err(Failure::error)?;
+    report::sign(&command.out, key.as_ref()).map_err(Failure::error)?;
     Ok(if interrupted {
         INTERRUPTED
     } else {
@@ -95,37 +142,63 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     })
 }
 
-/// Runs every scenario on every target, some at a time. Those that may wait longest begin first, so that at the end
+/// This run's part of the whole, and what it says of itself in the report.
+fn share(
+    pairs: Vec<Pair>,
+    planned: &[Planned],
+    partition: Option<Partition>,
+) -> Result<(Vec<Pair>, Vec<Shard>), Failure> {
+    let Some(partition) = partition else {
+        return Ok((pairs, Vec::new()));
+    };
+    let mut whole = Sha256::new();
+    for (target, scenario) in &pairs {
+        for text in [&planned[*target].name(), &scenario.id, &scenario.text] {
+            whole.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+            whole.update(text);
+        }
+    }
+    let shard = Shard {
+        whole: hex::encode(whole.finalize()),
+        part: partition.part(),
+        of: partition.of(),
+    };
+    let part = partition.take(pairs).map_err(Failure::usage)?;
+    Ok((part, vec![shard]))
+}
+
+/// How a scenario came out, and whether that makes an entry of the known failures stale.
+type Ran = (ScenarioResult, Option<StaleEntry>);
+
+/// Runs scenarios on targets, some at a time. Those that may wait longest begin first, so that at the end
 /// nothing is waited for alone; the results are in the order of the list.
 async fn all(
     command: &RunCommand,
-    scenarios: Vec<Scenario>,
-    targets: Vec<Arc<Target>>,
-) -> Result<(Vec<ScenarioResult>, bool), Failure> {
+    known: Arc<KnownFailures>,
+    pairs: Vec<(Arc<Target>, Scenario)>,
+) -> Result<(Vec<Ran>, bool), Failure> {
     let live = Arc::new(report::LiveProgress::on_stderr());
     let interrupt = on_interrupt().map_err(Failure::error)?;
-    let pairs = targets.iter().flat_map(|target| {
-        scenarios
-            .iter()
-            .cloned()
-            .map(move |scenario| (Arc::clone(target), scenario))
-    });
-    let mut queue: Vec<_> = pairs.enumerate().collect();
+    let mut queue: Vec<_> = pairs.into_iter().enumerate().collect();
     queue.sort_by_key(|(_, (_, scenario))| Reverse(scenario.patience()));
     let runs = queue.into_iter().map(|(place, (target, scenario))| {
-        let (out, live, interrupt) = (command.out.clone(), Arc::clone(&live), interrupt.clone());
+        let (out, live, known) = (command.out.clone(), Arc::clone(&live), Arc::clone(&known));
+        let interrupt = interrupt.clone();
         async move {
             if *interrupt.borrow() {
                 return (place, None);
             }
             // Its own task: a core's worth of work a scenario, where there are cores.
             let task = tokio::spawn(async move {
-                run_scenario(&scenario, &target, &out, &live, interrupt).await
+                let mut result = run_scenario(&scenario, &target, &out, &live, interrupt).await;
+                let stale = known.apply(&mut result, target.kubernetes, target.kubelet);
+                live.finished(&result);
+                (result, stale)
             });
             (place, task.await.ok())
         }
     });
-    let mut results: Vec<(usize, Option<ScenarioResult>)> = futures::stream::iter(runs)
+    let mut results: Vec<(usize, Option<Ran>)> = futures::stream::iter(runs)
         .buffer_unordered(command.jobs.get())
         .collect()
         .await;

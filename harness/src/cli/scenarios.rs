@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Failure, USAGE, colours};
+use crate::known::KnownFailures;
 use crate::scenario::{Diagnostic, Library, Profile, Scenario, Selector, select};
 
 /// Which scenarios.
@@ -46,6 +47,33 @@ impl ScenarioOptions {
             .into_iter()
             .chain(chosen.into_iter().cloned())
             .collect())
+    }
+}
+
+/// The list of failures that are no surprise.
+#[derive(Clone, Debug, Default, Args)]
+pub struct KnownOptions {
+    /// A list of known failures in YAML, each `{scenario, kubernetes, kubelet, reason, link}` with ranges of versions:
+    /// their outcome is `known`. An entry whose scenario passes makes the run fail.
+    #[arg(long, value_name = "FILE", env = "TLSBOOT_KNOWN")]
+    pub known: Option<PathBuf>,
+}
+
+impl KnownOptions {
+    /// The list, checked against the scenarios that there are.
+    pub fn load(&self, scenarios: &ScenarioOptions) -> Result<KnownFailures, Failure> {
+        let Some(path) = &self.known else {
+            return Ok(KnownFailures::default());
+        };
+        let selected = scenarios.selectors.iter().filter(|one| is_path(one));
+        let mut paths: Vec<PathBuf> = selected.map(PathBuf::from).collect();
+        if scenarios.scenarios.is_dir() {
+            paths.push(scenarios.scenarios.clone());
+        }
+        // Their errors are said where they are loaded to be run.
+        let all = Library::load(&paths).scenarios;
+        let ids: Vec<String> = all.into_iter().map(|scenario| scenario.id).collect();
+        KnownFailures::read(path, &ids).map_err(Failure::usage)
     }
 }
 

@@ -5,17 +5,26 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::Failure;
+use crate::cluster::kind::{Kind, NodeImage};
 use crate::cluster::local::Local;
+use crate::cluster::{Provider, ProviderKind};
 use crate::components::cli::ComponentOptions;
 use crate::components::{
     ComponentSet, Executable, Progress, Resolver, Role, Version, VersionRequest,
 };
 use crate::report::ComponentResult;
-use crate::run::{Target, target_name};
+use crate::run::{Target, lacking, target_name};
+use crate::scenario::Scenario;
 
 /// On what scenarios run.
 #[derive(Clone, Debug, Args)]
 pub struct TargetOptions {
+    /// What runs the clusters.
+    #[arg(long, value_enum, env = "TLSBOOT_PROVIDER", default_value_t)]
+    pub provider: ProviderKind,
+    /// The node image of `kind`, as kindest/node:v1.37.2@sha256:…; what `ci/node-image` builds of the version by default.
+    #[arg(long, value_name = "IMAGE", env = "TLSBOOT_NODE_IMAGE")]
+    pub node_image: Option<NodeImage>,
     /// Versions of the control plane: 1.37 or 1.37.2, several with commas. The newest known by default.
     #[arg(
         long,
@@ -32,9 +41,17 @@ pub struct TargetOptions {
     pub components: ComponentOptions,
 }
 
+/// A provider, and what takes part in its clusters.
+type Resolved = (Box<dyn Provider>, Vec<ComponentResult>);
+
+const SKEW: &str =
+    "a node image is one version, of control plane and kubelets: run kind once for each image";
+
 /// A target by its versions, before anything is fetched or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planned {
+    /// What runs its clusters.
+    pub provider: ProviderKind,
     /// The control plane's version.
     pub kubernetes: Version,
     /// The kubelets' version.
@@ -46,7 +63,20 @@ pub struct Planned {
 impl Planned {
     /// The target's name.
     pub fn name(&self) -> String {
-        target_name("local", self.kubernetes, self.kubelet)
+        target_name(self.provider.name(), self.kubernetes, self.kubelet)
+    }
+
+    /// Why a scenario can't be run on it, known without starting anything.
+    pub fn unsupported(&self, scenario: &Scenario) -> Option<String> {
+        scenario
+            .unsupported(self.kubernetes, self.kubelet)
+            .or_else(|| {
+                lacking(
+                    scenario,
+                    self.provider.clusters(),
+                    self.provider.capabilities(),
+                )
+            })
     }
 }
 
@@ -54,16 +84,22 @@ impl TargetOptions {
     /// The targets, without fetching anything: fast enough for listing tests.
     pub fn plan(&self) -> Result<Vec<Planned>, Failure> {
         let resolver = self.resolver(Progress::hidden())?;
-        let requests = match self.kubernetes.as_slice() {
-            [] => vec![resolver.default_request().map_err(Failure::error)?],
-            requests => requests.to_vec(),
+        self.check()?;
+        let tagged = self.node_image.as_ref().and_then(NodeImage::version);
+        let requests = match (self.kubernetes.as_slice(), tagged) {
+            ([], Some(version)) => vec![version.into()],
+            ([], None) => vec![resolver.default_request().map_err(Failure::error)?],
+            (requests, _) => requests.to_vec(),
         };
         let mut planned: Vec<Planned> = Vec::new();
         for request in requests {
             let kubelet_request = self.kubelet.unwrap_or(request);
-            let kubernetes = resolver.plan(&request).map_err(Failure::error)?;
-            let kubelet = resolver.plan(&kubelet_request).map_err(Failure::error)?;
+            let kubernetes = resolver.plan(&request).map_err(Failure::of_components)?;
+            let kubelet = resolver
+                .plan(&kubelet_request)
+                .map_err(Failure::of_components)?;
             let target = Planned {
+                provider: self.provider,
                 kubernetes,
                 kubelet,
                 control_plane_request: request,
@@ -76,22 +112,56 @@ impl TargetOptions {
         Ok(planned)
     }
 
+    /// Options that go together.
+    fn check(&self) -> Result<(), Failure> {
+        let wrong = match (self.provider, &self.node_image) {
+            (ProviderKind::Local, Some(_)) => "--node-image is for --provider kind",
+            (ProviderKind::Kind, _) if self.kubelet.is_some() => SKEW,
+            (ProviderKind::Kind, Some(_)) if self.kubernetes.len() > 1 => SKEW,
+            (ProviderKind::Kind, Some(image))
+                if image.version().is_none() && self.kubernetes.is_empty() =>
+            {
+                "the tag of --node-image is no version: say by --kubernetes which one is in it, as 1.37.2"
+            }
+            (ProviderKind::Kind, _) if self.components.components.is_some() => {
+                "--components is for --provider local: kind's executables are those of the node image"
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::usage(wrong))
+    }
+
     /// Makes a target ready to start clusters; fetches what is missing. Blocks.
     pub fn resolve(
         &self,
         planned: &Planned,
         progress: Progress,
     ) -> Result<(Target, Vec<ComponentResult>), Failure> {
-        let (local, used) = self.local(planned, progress)?;
+        let (provider, used): Resolved = match planned.provider {
+            ProviderKind::Local => {
+                let (local, used) = self.local(planned, progress)?;
+                (Box::new(local), used)
+            }
+            ProviderKind::Kind => self.kind(planned)?,
+        };
         let target = Target {
-            provider: Box::new(local),
+            provider,
             kubernetes: planned.kubernetes,
             kubelet: planned.kubelet,
         };
         Ok((target, used))
     }
 
-    /// The provider of a target, and which executables it uses.
+    fn kind(&self, planned: &Planned) -> Result<Resolved, Failure> {
+        let version = planned.kubernetes;
+        let image = self.node_image.clone();
+        let image = image.unwrap_or_else(|| NodeImage::built(version));
+        let kind = Kind::find(&image, version).map_err(Failure::error)?;
+        let used = vec![kind.component()];
+        Ok((Box::new(kind), used))
+    }
+
+    /// The provider of plain processes, and which executables it uses.
     pub(super) fn local(
         &self,
         planned: &Planned,
@@ -100,13 +170,13 @@ impl TargetOptions {
         let resolver = self.resolver(progress)?;
         let components = resolver
             .resolve(&planned.control_plane_request)
-            .map_err(Failure::error)?;
+            .map_err(Failure::of_components)?;
         let kubelet = if planned.kubelet == planned.kubernetes {
             components.kubelet.clone()
         } else {
             resolver
                 .executable(Role::Kubelet, &planned.kubelet_request)
-                .map_err(Failure::error)?
+                .map_err(Failure::of_components)?
         };
         let used = used(&components, &kubelet);
         let local = Local {
@@ -120,7 +190,7 @@ impl TargetOptions {
 
     fn resolver(&self, progress: Progress) -> Result<Resolver, Failure> {
         Resolver::new(self.components.options().map_err(Failure::usage)?, progress)
-            .map_err(Failure::error)
+            .map_err(Failure::of_components)
     }
 }
 

@@ -1,9 +1,17 @@
 //! Clusters: what a scenario can do to one, whatever runs it. A provider is one module behind [`Cluster`].
 
 pub mod client;
+mod dir;
+pub mod existing;
+pub mod kind;
 pub mod local;
+mod node;
+pub mod owned;
+mod settings;
+mod tokens;
+mod trust;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
@@ -18,18 +26,64 @@ use crate::secret::Secret;
 pub enum Capability {
     /// Choose flags of the control plane: the signing duration, anonymous authentication, controllers.
     ConfigureControlPlane,
+    /// Give any flag to the control plane, also those with which it does not start.
+    AnyFlag,
+    /// Choose the API server's authorizers.
+    ChooseAuthorizers,
     /// Start and stop components of the control plane.
     RestartControlPlane,
     /// Start and stop kubelets, choose their configuration.
     RunKubelets,
+    /// Set kubelets up in other ways than by their configuration: their flags, environment, and first files.
+    SetUpKubelets,
     /// See and change the kubelets' files.
     NodeFiles,
     /// Read the audit log.
     AuditLog,
+    /// Read the API server's metrics.
+    ApiServerMetrics,
     /// Cut the connection between a kubelet and the API server.
     Link,
     /// Give the signer another CA.
     ReplaceCa,
+    /// Run kubelets on a machine with cgroup v1.
+    CgroupV1,
+}
+
+/// The providers, by the name on the command line, which is the first part of a target's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProviderKind {
+    /// Plain processes on this machine
+    #[default]
+    Local,
+    /// Containers, made by the `kind` command
+    Kind,
+}
+
+impl ProviderKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => local::NAME,
+            Self::Kind => kind::NAME,
+        }
+    }
+
+    /// Words for its clusters in the reason why a scenario is unsupported.
+    pub fn clusters(self) -> &'static str {
+        match self {
+            Self::Kind if !rustix::process::geteuid().is_root() => "kind (used without root)",
+            other => other.name(),
+        }
+    }
+
+    /// What its clusters can do here, known without starting one.
+    pub fn capabilities(self) -> &'static [Capability] {
+        match self {
+            Self::Local => local::capabilities(),
+            Self::Kind => kind::capabilities(),
+        }
+    }
 }
 
 /// Why a cluster did not do what was asked of it.
@@ -63,6 +117,14 @@ pub enum ClusterError {
         seconds: u64,
         /// What was seen last.
         last: String,
+    },
+    /// A command of the container tools failed.
+    #[error("`{command}` failed: {reason}")]
+    Command {
+        /// The command.
+        command: String,
+        /// Why, and what to do about it.
+        reason: String,
     },
     /// Keys or certificates could not be made.
     #[error(transparent)]
@@ -143,6 +205,24 @@ pub trait Cluster: Send + Sync {
         expired: bool,
     ) -> Result<Credential, ClusterError>;
 
+    /// A valid client certificate of the right CA with a uid in its subject.
+    async fn client_certificate_with_uid(
+        &self,
+        _user: &str,
+        _uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        Err(ClusterError::Unknown(
+            "CA to sign client certificates".into(),
+        ))
+    }
+
+    /// The pair for a node's `tlsCertFile`, of the cluster's CA.
+    async fn serving_pair(&self, _node: &str) -> Result<Credential, ClusterError> {
+        Err(ClusterError::Unknown(
+            "CA to sign serving certificates".into(),
+        ))
+    }
+
     /// Starts a node's kubelet; answers with what shows that it runs.
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError>;
 
@@ -155,6 +235,18 @@ pub trait Cluster: Send + Sync {
         component: Component,
         changes: &Changes,
     ) -> Result<String, ClusterError>;
+
+    /// Starts a component that can't start so, and waits until it has exited by itself.
+    async fn fail_component(
+        &self,
+        component: Component,
+        _changes: &Changes,
+    ) -> Result<String, ClusterError> {
+        Err(ClusterError::Unknown(format!(
+            "{} with flags of one's own",
+            component.name()
+        )))
+    }
 
     /// Ends a component.
     async fn end_component(
@@ -195,4 +287,18 @@ pub trait Provider: Send + Sync {
         sink: Sink,
         logs: PathBuf,
     ) -> Result<Box<dyn Cluster>, ClusterError>;
+}
+
+/// The end of a log, for a process that did not live.
+fn end_of(log: &Path) -> String {
+    const LINES: usize = 5;
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    format!(
+        "the end of its log says: {}",
+        lines[lines.len().saturating_sub(LINES)..].join(" | ")
+    )
 }

@@ -102,7 +102,7 @@ impl Defect for Beside {
         if what == Self::OldServing {
             // The port that is announced is not the kubelet's any more.
             configure(launch, "address", json!(BEHIND))?;
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.port));
+            let address = config.address;
             launch
                 .beside
                 .push(Box::pin(report(what, old_serving(node_of, address))));

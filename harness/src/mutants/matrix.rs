@@ -321,6 +321,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Pass => "pass",
         Outcome::Fail => "fail",
         Outcome::Hang => "hang",
+        Outcome::Known => "known",
         Outcome::Unsupported => "n/a",
         Outcome::Error => "error",
     }

@@ -1,8 +1,11 @@
 //! A kubelet's files and flags, by version.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::components::Version;
@@ -72,8 +75,10 @@ pub struct KubeletConfig {
     pub node: String,
     /// Where its things are.
     pub dir: NodeDir,
-    /// Its port on 127.0.0.1.
-    pub port: u16,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The URL of its CRI endpoint.
+    pub runtime: String,
     /// `rotateCertificates`.
     pub rotate_certificates: bool,
     /// `serverTLSBootstrap`.
@@ -82,24 +87,33 @@ pub struct KubeletConfig {
     pub client_ca: PathBuf,
     /// Whether there is a bootstrap kubeconfig.
     pub bootstrap: bool,
+    /// Whether `--cert-dir` is left out.
+    pub default_cert_dir: bool,
+    /// Whether `tlsCertFile` and `tlsPrivateKeyFile` name `tls.crt` and `tls.key` in the certificate directory.
+    pub tls_cert_file: bool,
+    /// Whether a cloud controller gives the Node its addresses.
+    pub external_cloud_provider: bool,
+    /// Whether `failCgroupV1` is left out.
+    pub default_fail_cgroup_v1: bool,
+    /// Whether it runs as root, and not in a user namespace.
+    pub is_root: bool,
 }
 
 impl KubeletConfig {
-    /// The KubeletConfiguration. What a certificate suite has no use for is switched off, and no root is needed
-    /// (KubeletInUserNamespace); fields that a version does not know yet are left out, as it would refuse them.
+    /// The KubeletConfiguration. What a certificate suite has no use for is switched off, and where there is no root none
+    /// is needed (KubeletInUserNamespace); fields that a version does not know yet are left out, as it would refuse them.
     pub fn file(&self) -> Value {
         let mut config = json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
             "rotateCertificates": self.rotate_certificates,
             "serverTLSBootstrap": self.server_tls_bootstrap,
-            "address": "127.0.0.1",
-            "port": self.port,
+            "address": self.address.ip(),
+            "port": self.address.port(),
             "healthzPort": 0,
             "readOnlyPort": 0,
             "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": self.client_ca}},
             "authorization": {"mode": "AlwaysAllow"},
-            "featureGates": {"KubeletInUserNamespace": true},
             "cgroupsPerQOS": false,
             "enforceNodeAllocatable": [],
             "failSwapOn": false,
@@ -110,10 +124,17 @@ impl KubeletConfig {
             "imageGCHighThresholdPercent": 100,
             "logging": {"verbosity": 4},
         });
-        if self.version.minor >= 27 {
-            config["containerRuntimeEndpoint"] = json!(self.socket_url());
+        if !self.is_root {
+            config["featureGates"] = json!({"KubeletInUserNamespace": true});
         }
-        if self.version.minor >= 31 {
+        if self.version.minor >= 27 {
+            config["containerRuntimeEndpoint"] = json!(self.runtime);
+        }
+        if self.tls_cert_file {
+            config["tlsCertFile"] = json!(self.dir.named("tls.crt"));
+            config["tlsPrivateKeyFile"] = json!(self.dir.named("tls.key"));
+        }
+        if self.version.minor >= 31 && !self.default_fail_cgroup_v1 {
             config["failCgroupV1"] = json!(false);
         }
         config
@@ -129,22 +150,47 @@ impl KubeletConfig {
         };
         flag("config", &self.dir.config());
         flag("root-dir", &self.dir.root());
-        flag("cert-dir", &self.dir.cert_dir());
+        if !self.default_cert_dir {
+            flag("cert-dir", &self.dir.cert_dir());
+        }
         flag("kubeconfig", &self.dir.kubeconfig());
         if self.bootstrap {
             flag("bootstrap-kubeconfig", &self.dir.bootstrap_kubeconfig());
         }
         flag("hostname-override", Path::new(&self.node));
+        if self.external_cloud_provider {
+            flag("cloud-provider", Path::new("external"));
+        }
         if self.version.minor < 27 {
-            flag("container-runtime-endpoint", Path::new(&self.socket_url()));
+            flag("container-runtime-endpoint", Path::new(&self.runtime));
             flag("container-runtime", Path::new("remote"));
         }
         flags
     }
+}
 
-    fn socket_url(&self) -> String {
-        format!("unix://{}", self.dir.cri().display())
-    }
+/// The certificate directory of a kubelet without `--cert-dir` (`cmd/kubelet/app/options`, catalogue K-21).
+pub const DEFAULT_CERT_DIR: &str = "/var/lib/kubelet/pki";
+
+/// A kubeconfig with a client certificate in it, as `kubeadm init` used to write it.
+pub fn embedding_kubeconfig(
+    server: &str,
+    ca_file: &Path,
+    certificate: &str,
+    key: &Secret<String>,
+) -> Secret<String> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "kubernetes", "cluster": {"server": server, "certificate-authority": ca_file}}],
+        "users": [{"name": "node", "user": {
+            "client-certificate-data": STANDARD.encode(certificate),
+            "client-key-data": STANDARD.encode(key.expose()),
+        }}],
+        "contexts": [{"name": "node", "context": {"cluster": "kubernetes", "user": "node"}}],
+        "current-context": "node",
+    });
+    Secret::new(config.to_string())
 }
 
 /// A bootstrap kubeconfig, as administrators write it.

@@ -1,6 +1,6 @@
 //! The link between a node and the API server: every connection of the node's kubelet goes through it.
 //!
-//! It works on TCP, so TLS stays between the two. It dials the API server from a loopback address of the node's own;
+//! It works on TCP, so TLS stays between the two. It dials the API server from an address of the node's own;
 //! so the audit log's `sourceIPs` tell the node even of requests that carry no identity.
 
 use std::io;
@@ -48,18 +48,19 @@ struct Order {
 }
 
 impl Link {
-    /// Opens a node's link on a free port of 127.0.0.1, and records what happens on it. Its connections to `upstream`
-    /// come from the loopback address `source`, any port. Needs a tokio runtime.
+    /// Opens a node's link on a free port of `listen`, and records what happens on it. Its connections to `upstream`
+    /// come from `source`, any port. Both are addresses of this machine. Needs a tokio runtime.
     ///
     /// # Errors
     /// When there is no port to listen on.
     pub fn open(
         node: String,
+        listen: IpAddr,
         upstream: SocketAddr,
         source: IpAddr,
         sink: Sink,
     ) -> io::Result<Self> {
-        let keeper = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let keeper = bind(SocketAddr::new(listen, 0))?;
         let address = keeper.local_addr()?;
         let listener = bind(address)?.listen(BACKLOG)?;
         let open = Arc::new(AtomicUsize::new(0));
@@ -392,7 +393,7 @@ mod tests {
             }
         });
         let source = [127, 0, 1, 9].into();
-        let link = Link::open("n1".into(), upstream, source, sink).unwrap();
+        let link = Link::open("n1".into(), [127, 0, 0, 1].into(), upstream, source, sink).unwrap();
         Lab {
             link,
             events,
@@ -511,7 +512,14 @@ mod tests {
         let (sink, mut events) = Sink::create(&dir.path().join("history"), Vault::new()).unwrap();
         let upstream = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let source = [127, 0, 1, 9].into();
-        let link = Link::open("n1".into(), upstream.local_addr().unwrap(), source, sink).unwrap();
+        let link = Link::open(
+            "n1".into(),
+            [127, 0, 0, 1].into(),
+            upstream.local_addr().unwrap(),
+            source,
+            sink,
+        )
+        .unwrap();
         let mut stream = TcpStream::connect(link.address()).await.unwrap();
         assert!(stream.read(&mut [0]).await.is_err());
         events.recv().await.unwrap();

@@ -199,8 +199,17 @@ impl Authority {
                 .collect(),
             ..common_name_only(common_name)
         };
+        self.issue_client_named(&subject, validity)
+    }
+
+    /// A client certificate with a new key, for any subject.
+    pub fn issue_client_named(
+        &self,
+        subject: &Name,
+        validity: Validity,
+    ) -> Result<Issued, PkiError> {
         self.issue(
-            &subject,
+            subject,
             &words(&["digital signature", "key encipherment", "client auth"]),
             &[],
             validity,

@@ -4,6 +4,8 @@ mod recording;
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use super::{ComponentResult, Evidence, RunResult, ScenarioResult};
 use crate::check::{Outcome, Role, Verdict, judge_all};
 use crate::history::event::{
@@ -136,7 +138,7 @@ pub(super) fn rotating() -> (ScenarioResult, Evidence) {
 }
 
 /// The binding was not absent: the request that should be refused was answered with 201.
-pub(super) fn failing() -> (ScenarioResult, Evidence) {
+pub(crate) fn failing() -> (ScenarioResult, Evidence) {
     let mut recording = Recording::new("rbac.missing-bootstrapper-binding");
     recording.step(3900, 4200, 0, "start");
     recording.process(3950, "kubelet", Some("n1"), 4711, ProcessState::Started);
@@ -223,9 +225,12 @@ fn unsupported() -> ScenarioResult {
     result
 }
 
-fn case(text: &str, file: &str, recording: Recording) -> (ScenarioResult, Evidence) {
+fn case(text: &str, file: &str, mut recording: Recording) -> (ScenarioResult, Evidence) {
     let scenario: Scenario =
         load_text(file, text).unwrap_or_else(|errors| panic!("{}", errors[0].render(false)));
+    if let What::Begin(begin) = &mut recording.events[0].what {
+        begin.scenario_sha256 = hex::encode(Sha256::digest(text.as_bytes()));
+    }
     let verdict = judge_all(&scenario, recording.events.clone());
     let last = recording.events.last().unwrap();
     let result = ScenarioResult {
@@ -239,6 +244,7 @@ fn case(text: &str, file: &str, recording: Recording) -> (ScenarioResult, Eviden
         duration_ms: last.mono / 1000 + 500,
         verdict,
         unsupported: None,
+        known: None,
         evidence: Some(format!("{TARGET}/{}", scenario.id)),
         hashes: BTreeMap::from([("history.jsonl".into(), fingerprint(9))]),
     };
@@ -258,7 +264,7 @@ fn cases() -> Vec<(ScenarioResult, Evidence)> {
 }
 
 /// A run with every outcome.
-pub(super) fn run() -> RunResult {
+pub(crate) fn run() -> RunResult {
     let mut scenarios: Vec<ScenarioResult> =
         cases().into_iter().map(|(result, _)| result).collect();
     scenarios.push(unsupported());
@@ -280,6 +286,8 @@ pub(super) fn run() -> RunResult {
         }],
         scenarios,
         interrupted: false,
+        stale: Vec::new(),
+        shards: Vec::new(),
     }
 }
 
@@ -298,4 +306,19 @@ pub(super) fn folder() -> tempfile::TempDir {
         std::fs::write(place.join("scenario.yaml"), evidence.scenario.unwrap().text).unwrap();
     }
     folder
+}
+
+/// The run, with its verdicts written into the folder and the hashes of what is there.
+pub(super) fn verifiable(folder: &std::path::Path) -> RunResult {
+    let mut run = run();
+    for result in &mut run.scenarios {
+        let Some(evidence) = &result.evidence else {
+            continue;
+        };
+        let place = folder.join(evidence);
+        let verdict = serde_json::to_vec_pretty(&result.verdict).unwrap();
+        std::fs::write(place.join("verdict.json"), verdict).unwrap();
+        result.hashes = crate::run::hashes(&place).unwrap();
+    }
+    run
 }

@@ -11,7 +11,16 @@ pub(super) fn annotations(out: &Path, run: &RunResult) -> String {
         .scenarios
         .iter()
         .filter(|result| words::is_red(result.verdict.outcome));
+    let stale = run.stale.iter().map(|entry| {
+        let title = format!("stale known failure {} on {}", entry.id, entry.target);
+        format!(
+            "::error title={}::{}\n",
+            property(&title),
+            data(&entry.to_string())
+        )
+    });
     red.flat_map(|result| of_one(result, &Evidence::read(out, result)))
+        .chain(stale)
         .collect()
 }
 

@@ -8,7 +8,7 @@ use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use super::failure::Failed;
-use super::overview::{headline, ids, targets, unsupported};
+use super::overview::{headline, ids, known, targets, unsupported};
 use super::{Evidence, ReportError, RunResult, ScenarioResult, timeline, words};
 use crate::check::{ExpectationVerdict, Mismatch, Outcome};
 use crate::history::What;
@@ -50,6 +50,7 @@ struct Page<'a> {
     targets: Vec<&'a str>,
     chapters: Vec<Chapter<'a>>,
     reasons: Vec<String>,
+    known: Vec<String>,
     scenarios: Vec<Section<'a>>,
 }
 
@@ -165,6 +166,7 @@ impl<'a> Page<'a> {
                 .into_iter()
                 .map(|(reason, _)| reason)
                 .collect(),
+            known: known(run),
             scenarios: ids(run)
                 .into_iter()
                 .map(|id| Section::of(out, run, id))

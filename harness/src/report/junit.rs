@@ -17,6 +17,9 @@ pub(super) fn text(out: &Path, run: &RunResult) -> Result<String, ReportError> {
     for target in targets(run) {
         report.add_test_suite(suite(out, run, target));
     }
+    if !run.stale.is_empty() {
+        report.add_test_suite(stale(run));
+    }
     report.to_string().map_err(|error| ReportError::Draw {
         name: "junit.xml",
         reason: error.to_string(),
@@ -38,6 +41,19 @@ fn suite(out: &Path, run: &RunResult, target: &str) -> TestSuite {
     suite.add_property(Property::new("tlsboot", run.tlsboot.as_str()));
     suite.add_property(Property::new("run", run.run.as_str()));
     suite.add_property(Property::new("started", run.started.to_string()));
+    suite
+}
+
+/// Entries of the list of known failures that hold no more.
+fn stale(run: &RunResult) -> TestSuite {
+    let mut suite = TestSuite::new("known failures");
+    for entry in &run.stale {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status.set_type("stale").set_message(entry.to_string());
+        let mut case = TestCase::new(entry.id.as_str(), status);
+        case.set_classname(entry.target.as_str());
+        suite.add_test_case(case);
+    }
     suite
 }
 
@@ -64,6 +80,14 @@ fn status(out: &Path, result: &ScenarioResult) -> TestCaseStatus {
             let mut status = TestCaseStatus::skipped();
             let reason = result.unsupported.as_deref().unwrap_or("unsupported");
             status.set_type("unsupported").set_message(reason);
+            return status;
+        }
+        Outcome::Known => {
+            let mut status = TestCaseStatus::skipped();
+            let known = result.known.as_ref().map(ToString::to_string);
+            status
+                .set_type("known")
+                .set_message(known.unwrap_or_else(|| "known".into()));
             return status;
         }
         Outcome::Fail | Outcome::Hang => TestCaseStatus::non_success(NonSuccessKind::Failure),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::overview::{headline, ids, targets, unsupported};
+use super::overview::{headline, ids, known, targets, unsupported};
 use super::{Evidence, RunResult, failure, words};
 use crate::check::Outcome;
 
@@ -11,6 +11,7 @@ pub(super) fn summary(out: &Path, run: &RunResult) -> String {
     let mut text = format!("# tlsboot: {}\n\n{}\n\n", headline(run), facts(run));
     text.push_str(&matrix(run));
     text.push_str(&reasons(run));
+    text.push_str(&known_failures(run));
     let red = run
         .scenarios
         .iter()
@@ -66,6 +67,7 @@ fn matrix(run: &RunResult) -> String {
             let word = result.map_or(String::new(), |result| match result.verdict.outcome {
                 Outcome::Pass => format!("✅ pass {}", words::duration(result.duration_ms)),
                 Outcome::Unsupported => "➖ unsupported".into(),
+                Outcome::Known => "⚠️ known".into(),
                 red => format!(
                     "❌ **{}** {}",
                     words::outcome(red),
@@ -93,6 +95,18 @@ fn reasons(run: &RunResult) -> String {
         ));
     }
     text
+}
+
+fn known_failures(run: &RunResult) -> String {
+    let known = known(run);
+    if known.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = known
+        .iter()
+        .map(|line| format!("- {}\n", cell(line)))
+        .collect();
+    format!("\nKnown failures:\n\n{}", lines.concat())
 }
 
 /// A text that can't leave its table cell or become markup.

@@ -12,15 +12,18 @@ pub mod json;
 mod junit;
 mod live;
 mod markdown;
+pub mod merge;
 mod overview;
 mod paint;
 pub mod result;
+pub mod signature;
 mod terminal;
 mod timeline;
+pub mod verify;
 mod words;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,7 +35,7 @@ pub use evidence::Evidence;
 pub use follow::Follow;
 pub use live::LiveProgress;
 pub use paint::colours_wanted;
-pub use result::{ComponentResult, RunResult, ScenarioResult};
+pub use result::{ComponentResult, RunResult, ScenarioResult, Shard};
 
 /// A form of report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
@@ -150,13 +153,35 @@ pub fn write_all(
         match format.file_name() {
             Some(name) => {
                 let path = out.join(name);
-                write_file(&path, &text)?;
+                write_file(&path, text.as_bytes())?;
                 files.push(path);
             }
             None => write_stdout(&text)?,
         }
     }
     Ok(files)
+}
+
+/// Signs the `result.json` that was just written, if there is a key. Without one, no older signature stays beside it.
+///
+/// # Errors
+/// When it can't be read, or the signature can't be written.
+pub fn sign(out: &Path, key: Option<&signature::SigningKey>) -> Result<(), ReportError> {
+    let place = out.join(signature::FILE);
+    let Some(key) = key else {
+        return match std::fs::remove_file(&place) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(ReportError::Write {
+                    path: place,
+                    source,
+                })
+            }
+            _ => Ok(()),
+        };
+    };
+    let path = out.join("result.json");
+    let bytes = std::fs::read(&path).map_err(|source| ReportError::Read { path, source })?;
+    write_file(&place, &key.sign(&bytes))
 }
 
 fn write_stdout(text: &str) -> Result<(), ReportError> {
@@ -167,7 +192,7 @@ fn write_stdout(text: &str) -> Result<(), ReportError> {
         .map_err(ReportError::Stdout)
 }
 
-fn write_file(path: &Path, text: &str) -> Result<(), ReportError> {
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let write = || {
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
@@ -175,7 +200,7 @@ fn write_file(path: &Path, text: &str) -> Result<(), ReportError> {
             .prefix(".tlsboot-report-")
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };

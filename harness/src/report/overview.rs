@@ -15,11 +15,33 @@ pub(super) fn headline(run: &RunResult) -> String {
             (count > 0).then(|| format!("{count} {}", words::outcome(*outcome)))
         })
         .collect();
+    let stale = match run.stale.len() {
+        0 => String::new(),
+        many => format!(", {}", words::count(many, "stale known failure")),
+    };
     let interrupted = if run.interrupted { ", interrupted" } else { "" };
     if counts.is_empty() {
         return format!("nothing was run{interrupted}");
     }
-    format!("{}{interrupted}", counts.join(", "))
+    format!("{}{stale}{interrupted}", counts.join(", "))
+}
+
+/// Failures that were expected, and entries of the list of known failures that hold no more, a line each.
+pub(super) fn known(run: &RunResult) -> Vec<String> {
+    let known = run.scenarios.iter().filter_map(|result| {
+        let known = result.known.as_ref()?;
+        Some(format!(
+            "known: {} on {}: {known}",
+            result.id, result.target
+        ))
+    });
+    let stale = run.stale.iter().map(|entry| {
+        format!(
+            "stale known failure: {} on {}: {entry}",
+            entry.id, entry.target
+        )
+    });
+    known.chain(stale).collect()
 }
 
 /// The targets, in the order of their first scenario.

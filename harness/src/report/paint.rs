@@ -27,6 +27,7 @@ impl Paint {
     pub(super) fn outcome(self, outcome: Outcome, text: &str) -> String {
         let code = match outcome {
             Outcome::Pass => "32",
+            Outcome::Known => "33",
             Outcome::Fail => "1;31",
             Outcome::Hang => "1;35",
             Outcome::Unsupported => "2",

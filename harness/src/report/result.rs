@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::{Outcome, Verdict};
 
 /// The version of `result.json`'s format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,8 +28,68 @@ pub struct RunResult {
     pub components: Vec<ComponentResult>,
     /// One entry for each scenario on each target, in the order they were listed.
     pub scenarios: Vec<ScenarioResult>,
-    /// Whether the run was interrupted before its end.
+    /// Whether the run was interrupted before its end, or shards of it are missing.
     pub interrupted: bool,
+    /// Entries of the list of known failures that hold no more: they make the run fail.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<StaleEntry>,
+    /// The parts of a partitioned run that this is made of; none where it was run in one piece.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<Shard>,
+}
+
+/// A failure that is no surprise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KnownFailure {
+    /// Why it fails.
+    pub reason: String,
+    /// Where that is dealt with.
+    pub link: String,
+    /// What was judged: `fail` or `hang`.
+    pub judged: Outcome,
+}
+
+impl std::fmt::Display for KnownFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.reason, self.link)
+    }
+}
+
+/// An entry of the list of known failures for a scenario that passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StaleEntry {
+    /// The scenario.
+    pub id: String,
+    /// The target on which it passed.
+    pub target: String,
+    /// The reason that was given.
+    pub reason: String,
+    /// The link that was given.
+    pub link: String,
+}
+
+impl std::fmt::Display for StaleEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "it passes, so take its entry away or narrow its versions ({}; {})",
+            self.reason, self.link
+        )
+    }
+}
+
+/// One part of a partitioned run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Shard {
+    /// SHA-256 over everything that was shared out, so that parts of different runs are told apart.
+    pub whole: String,
+    /// Which part, from 1.
+    pub part: u32,
+    /// Of how many.
+    pub of: u32,
 }
 
 /// An executable that took part.
@@ -71,6 +131,9 @@ pub struct ScenarioResult {
     /// Why it is unsupported here, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported: Option<String>,
+    /// Why its failure is no surprise, where it is listed as known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownFailure>,
     /// Folder of its evidence, relative to the run's output folder; none where nothing was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
@@ -79,7 +142,7 @@ pub struct ScenarioResult {
 }
 
 impl RunResult {
-    /// The process' exit code: 0 all as expected, 1 fail or hang, 3 the harness' own error, 130 interrupted.
+    /// The process' exit code: 0 all as expected, 1 fail, hang or a stale known failure, 3 the harness' own error, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         let has = |wanted: &[Outcome]| {
             self.scenarios
@@ -89,7 +152,7 @@ impl RunResult {
         match () {
             () if self.interrupted => 130,
             () if has(&[Outcome::Error]) || self.scenarios.is_empty() => 3,
-            () if has(&[Outcome::Fail, Outcome::Hang]) => 1,
+            () if has(&[Outcome::Fail, Outcome::Hang]) || !self.stale.is_empty() => 1,
             () => 0,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::overview::{headline, unsupported};
+use super::overview::{headline, known, unsupported};
 use super::paint::Paint;
 use super::{Evidence, RunResult, ScenarioResult, failure, words};
 use crate::check::Outcome;
@@ -88,7 +88,10 @@ fn reasons(run: &RunResult) -> String {
         };
         format!("unsupported: {}: {names}\n", words::clean(reason))
     };
-    unsupported(run).iter().map(of).collect()
+    let known = known(run)
+        .into_iter()
+        .map(|line| words::clean(&line) + "\n");
+    unsupported(run).iter().map(of).chain(known).collect()
 }
 
 /// Worth a line only where there is something to choose from.
@@ -120,10 +123,11 @@ fn worst(run: &RunResult) -> Outcome {
         .map(|result| result.verdict.outcome)
         .filter(|outcome| *outcome != Outcome::Unsupported)
         .max();
-    if run.interrupted {
-        Outcome::Error
-    } else {
-        red.unwrap_or(Outcome::Error)
+    match red {
+        _ if run.interrupted => Outcome::Error,
+        Some(outcome) if run.stale.is_empty() => outcome,
+        Some(outcome) => outcome.max(Outcome::Fail),
+        None => Outcome::Error,
     }
 }
 

@@ -12,20 +12,15 @@ use crate::history::facts::CertificateFacts;
 
 /// An outcome's word.
 pub(super) fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Pass => "pass",
-        Outcome::Fail => "fail",
-        Outcome::Hang => "hang",
-        Outcome::Unsupported => "unsupported",
-        Outcome::Error => "error",
-    }
+    outcome.word()
 }
 
 /// Outcomes, worst first.
-pub(super) const OUTCOMES: [Outcome; 5] = [
+pub(super) const OUTCOMES: [Outcome; 6] = [
     Outcome::Error,
     Outcome::Hang,
     Outcome::Fail,
+    Outcome::Known,
     Outcome::Unsupported,
     Outcome::Pass,
 ];

@@ -1,14 +1,17 @@
 //! Scenarios: the YAML model, the strict loader, the catalogue's requirements, and selection. No IO here but reading files.
 
 mod capabilities;
+pub mod coverage;
 mod describe;
 mod diagnostic;
 mod load;
 mod model;
+mod partition;
 pub mod requirements;
 pub mod schema;
 mod select;
 pub mod stimulus;
+pub mod uncovered;
 
 use jiff::SignedDuration;
 use serde_saphyr::Spanned;
@@ -18,9 +21,10 @@ pub use describe::{StepWords, describe, differing_settings};
 pub use diagnostic::Diagnostic;
 pub use load::{Library, load_text};
 pub use model::{
-    BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, Level, NO_TOKEN, Node, Profile, RawScenario,
-    STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
+    BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, EmbeddedCertificate, Flags, Level, NO_TOKEN, Node,
+    Profile, RawScenario, STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
 };
+pub use partition::{Partition, PartitionError};
 pub use select::{SelectError, Selector, select};
 
 use crate::check::DEFAULT_WITHIN;

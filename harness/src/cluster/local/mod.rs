@@ -3,12 +3,10 @@
 
 mod control_plane;
 mod defect;
-mod dir;
+pub mod inotify;
 mod node;
 mod ports;
 mod supervised;
-mod tokens;
-mod trust;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,36 +15,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::Secret as SecretObject;
-use kube::api::{Api, PostParams};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::client::{Credentials, client, kubeconfig};
+use super::client::{Credentials, client, kubeconfig, until_taken};
+pub(crate) use super::dir::RunDir;
+pub use super::dir::{abandoned, sweep};
+use super::settings::{Settings, signing_duration};
+use super::tokens;
+pub(crate) use super::tokens::secret as token_secret;
+use super::trust::Trust;
+pub(crate) use super::trust::write_private;
 use super::{
-    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue,
+    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue, end_of,
 };
 use crate::check::rules::Rules;
 use crate::components::{ComponentSet, Executable, Version};
 use crate::history::What;
-use crate::history::event::{Recorder, Signing};
+use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
-use crate::scenario::{Scenario, SigningDuration};
+use crate::scenario::{Scenario, requirements_of};
 use crate::secret::Secret;
-use control_plane::{Layout, Settings};
+use control_plane::Layout;
 pub use defect::{Defect, Launch, Part};
-pub(crate) use dir::RunDir;
-pub use dir::{abandoned, sweep};
+use inotify::Instances;
 use node::LocalNode;
 use ports::Port;
 pub use ports::{sweep_ports, try_port};
 use supervised::{Plan, Supervised};
-pub(crate) use tokens::secret as token_secret;
-use trust::Trust;
-pub(crate) use trust::write_private;
 
 /// Starts clusters as plain processes.
 #[derive(Clone, Debug)]
@@ -61,26 +59,35 @@ pub struct Local {
     pub defect: Option<Arc<dyn Defect>>,
 }
 
+/// Its name.
+pub(super) const NAME: &str = "local";
+/// What its clusters can do: everything that this machine lets them.
+pub(super) fn capabilities() -> &'static [Capability] {
+    const ALL: &[Capability] = &[
+        Capability::CgroupV1,
+        Capability::ConfigureControlPlane,
+        Capability::AnyFlag,
+        Capability::ChooseAuthorizers,
+        Capability::RestartControlPlane,
+        Capability::RunKubelets,
+        Capability::SetUpKubelets,
+        Capability::NodeFiles,
+        Capability::AuditLog,
+        Capability::ApiServerMetrics,
+        Capability::Link,
+        Capability::ReplaceCa,
+    ];
+    if has_cgroup_v1() { ALL } else { &ALL[1..] }
+}
+
 #[async_trait]
 impl Provider for Local {
     fn name(&self) -> &'static str {
-        "local"
+        NAME
     }
 
     fn capabilities(&self) -> &'static [Capability] {
-        use Capability::{
-            AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
-            RunKubelets,
-        };
-        &[
-            ConfigureControlPlane,
-            RestartControlPlane,
-            RunKubelets,
-            NodeFiles,
-            AuditLog,
-            Link,
-            ReplaceCa,
-        ]
+        capabilities()
     }
 
     async fn start(
@@ -133,6 +140,7 @@ impl LocalCluster {
         logs: PathBuf,
     ) -> Result<Self, ClusterError> {
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
+        room_for(scenario.nodes.len())?;
         let dir = RunDir::create()?;
         let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
         let signer_valid = scenario
@@ -140,7 +148,9 @@ impl LocalCluster {
             .signer_ca_valid
             .and_then(|valid| valid.try_into().ok())
             .unwrap_or(YEAR);
-        let trust = Trust::create(dir.path().join("pki"), signer_valid, sink.vault().clone())?;
+        let pki = dir.path().join("pki");
+        let trust = Trust::create(pki, Some(signer_valid), sink.vault().clone())?;
+        trust.write_api_server()?;
         let endpoint = Endpoint {
             url: format!("https://127.0.0.1:{}", apiserver_port.number),
             ca: trust.cluster_ca().to_owned(),
@@ -165,17 +175,15 @@ impl LocalCluster {
             let [a, b, c] = NODE_SOURCES;
             let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
             sources.insert(source, node.name.clone());
-            let link =
-                observe::link::Link::open(node.name.clone(), upstream, source, sink.clone())?;
-            let local_node = LocalNode::create(
-                local,
-                node,
-                dir.path(),
-                &logs,
-                link,
-                trust.path("cluster-ca.crt"),
-                &administrator,
+            let link = observe::link::Link::open(
+                node.name.clone(),
+                Ipv4Addr::LOCALHOST.into(),
+                upstream,
+                source,
+                sink.clone(),
             )?;
+            let local_node =
+                LocalNode::create(local, node, dir.path(), &logs, link, &trust, &administrator)?;
             nodes.insert(node.name.clone(), Mutex::new(local_node));
         }
         let cluster = Self {
@@ -202,10 +210,13 @@ impl LocalCluster {
         cluster.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
         cluster.start_recorders(sources).await?;
+        if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
+            cluster.scrape_apiserver().await?;
+        }
         if let Some(defect) = &cluster.defect {
             defect.prepare(&cluster.admin).await?;
         }
-        cluster.create_tokens().await?;
+        tokens::create(&cluster.tokens, &cluster.admin).await?;
         Ok(cluster)
     }
 
@@ -217,7 +228,8 @@ impl LocalCluster {
         let etcd = {
             let trust = self.trust.lock().await;
             let layout = self.layout(&trust);
-            control_plane::write_files(&layout, &self.endpoint, controller_manager)?;
+            let settings = self.settings.lock().await;
+            control_plane::write_files(&layout, &settings, &self.endpoint, controller_manager)?;
             control_plane::etcd(&layout)
         };
         let plan = self.plan("etcd", &self.components.etcd.path, etcd);
@@ -226,11 +238,14 @@ impl LocalCluster {
         self.launch(Component::ControllerManager).await?;
         self.announce_signing().await?;
         self.ready(Component::ApiServer).await?;
-        // Under a heavy load the API server may take longer than a controller-manager waits for it.
-        if !self.runs(Component::ControllerManager).await {
-            self.launch(Component::ControllerManager).await?;
+        match self.ready(Component::ControllerManager).await {
+            // Under a heavy load the API server may take longer than a controller-manager waits for it.
+            Err(ClusterError::Start { .. }) => {
+                self.launch(Component::ControllerManager).await?;
+                self.ready(Component::ControllerManager).await
+            }
+            ready => ready,
         }
-        self.ready(Component::ControllerManager).await
     }
 
     async fn runs(&self, component: Component) -> bool {
@@ -269,14 +284,22 @@ impl LocalCluster {
         Ok(())
     }
 
-    async fn create_tokens(&self) -> Result<(), ClusterError> {
-        let secrets: Api<SecretObject> = Api::namespaced(self.admin.clone(), "kube-system");
-        for token in self.tokens.values() {
-            if let Some(secret) = tokens::secret(token, jiff::Timestamp::now()) {
-                let secret = serde_json::from_value(secret).map_err(std::io::Error::other)?;
-                secrets.create(&PostParams::default(), &secret).await?;
-            }
-        }
+    /// Its metrics are many, so they are read only for a scenario that asks for one.
+    async fn scrape_apiserver(&self) -> Result<(), ClusterError> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.apiserver_port.number));
+        let Credential { certificate, key } = self.administrator.clone();
+        let identity = observe::metrics::ClientIdentity {
+            certificate_pem: certificate,
+            key_pem: key,
+        };
+        let recorder = observe::metrics::scrape(
+            Component::ApiServer.name().to_owned(),
+            None,
+            address,
+            Some(&identity),
+            self.sink.clone(),
+        )?;
+        self.recorders.lock().await.push(recorder);
         Ok(())
     }
 
@@ -304,6 +327,7 @@ impl LocalCluster {
             args,
             log,
             isolation: Isolation::Plain,
+            env: const { &BTreeMap::new() },
         }
     }
 
@@ -386,13 +410,26 @@ impl LocalCluster {
         }
     }
 
+    /// What is different from now on.
+    async fn change(&self, component: Component, changes: &Changes) -> Result<(), ClusterError> {
+        if self.running.lock().await.contains_key(&component) {
+            return Err(ClusterError::Unknown(format!(
+                "stopped {}: it runs already",
+                component.name()
+            )));
+        }
+        let mut settings = self.settings.lock().await;
+        settings.apply(changes, self.rules);
+        if let Some(flags) = &changes.flags {
+            settings.flags.insert(component, flags.clone());
+        }
+        Ok(())
+    }
+
     async fn announce_signing(&self) -> Result<(), ClusterError> {
-        let duration_seconds = self.settings.lock().await.signing_duration.as_secs();
-        let signers = self.trust.lock().await.signer_facts()?;
-        self.sink.emit(What::Signing(Signing {
-            duration_seconds,
-            signers,
-        }));
+        let duration = self.settings.lock().await.signing_duration;
+        let signing = self.trust.lock().await.signing(duration)?;
+        self.sink.emit(What::Signing(signing));
         Ok(())
     }
 
@@ -437,6 +474,18 @@ impl Cluster for LocalCluster {
             .odd_client(user, &["system:nodes"], trusted, expired)
     }
 
+    async fn client_certificate_with_uid(
+        &self,
+        user: &str,
+        uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.client_with_uid(user, uid)
+    }
+
+    async fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.serving_pair(node)
+    }
+
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
         self.node(node)?
             .lock()
@@ -454,22 +503,7 @@ impl Cluster for LocalCluster {
         component: Component,
         changes: &Changes,
     ) -> Result<String, ClusterError> {
-        {
-            let mut settings = self.settings.lock().await;
-            if let Some(duration) = changes.signing_duration {
-                settings.signing_duration = signing_duration(duration, self.rules);
-            }
-            settings.anonymous_auth = changes.anonymous_auth.unwrap_or(settings.anonymous_auth);
-            if let Some(controllers) = &changes.controllers {
-                settings.controllers.clone_from(controllers);
-            }
-        }
-        if self.running.lock().await.contains_key(&component) {
-            return Err(ClusterError::Unknown(format!(
-                "stopped {}: it runs already",
-                component.name()
-            )));
-        }
+        self.change(component, changes).await?;
         let pid = self.launch(component).await?;
         self.ready(component).await?;
         if component == Component::ControllerManager {
@@ -478,6 +512,33 @@ impl Cluster for LocalCluster {
         Ok(format!(
             "{} runs as pid {pid} and is ready",
             component.name()
+        ))
+    }
+
+    async fn fail_component(
+        &self,
+        component: Component,
+        changes: &Changes,
+    ) -> Result<String, ClusterError> {
+        self.change(component, changes).await?;
+        let pid = self.launch(component).await?;
+        let deadline = Instant::now() + READY;
+        while self.runs(component).await {
+            if Instant::now() > deadline {
+                return Err(ClusterError::Late {
+                    what: format!("the end of {}", component.name()),
+                    seconds: READY.as_secs(),
+                    last: "it runs".into(),
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.running.lock().await.remove(&component);
+        let log = self.logs.join(format!("{}.log", component.name()));
+        Ok(format!(
+            "{}, pid {pid}, has exited by itself; {}",
+            component.name(),
+            end_of(&log)
         ))
     }
 
@@ -512,27 +573,7 @@ impl Cluster for LocalCluster {
     async fn replace_ca(&self, valid: Duration) -> Result<String, ClusterError> {
         let credential = self.trust.lock().await.replace_signer(valid)?;
         self.announce_signing().await?;
-        // The API server takes a changed file up by itself; a client of the new CA shows when.
-        let probe = client(&self.endpoint, &Credentials::Certificate(credential)).await?;
-        let deadline = Instant::now() + READY;
-        loop {
-            let request = http::Request::get("/version")
-                .body(Vec::new())
-                .map_err(std::io::Error::other)?;
-            match probe.request_text(request).await {
-                Ok(_) => {
-                    return Ok("the API server takes a client certificate of the new CA".into());
-                }
-                Err(error) if Instant::now() > deadline => {
-                    return Err(ClusterError::Late {
-                        what: "the API server's trust in the new CA".into(),
-                        seconds: READY.as_secs(),
-                        last: error.to_string(),
-                    });
-                }
-                Err(_) => tokio::time::sleep(POLL).await,
-            }
-        }
+        until_taken(&self.endpoint, credential).await
     }
 
     async fn stop(&self) {
@@ -550,23 +591,25 @@ impl Cluster for LocalCluster {
     }
 }
 
-fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
-    match asked {
-        SigningDuration::Quick => rules.quick(),
-        SigningDuration::Length(length) => length,
+/// Before anything is started: a kubelet that the machine has no room for would seem to fail by itself.
+fn room_for(nodes: usize) -> Result<(), ClusterError> {
+    match Instances::now() {
+        Some(instances) if instances.nodes() < nodes => Err(ClusterError::Start {
+            name: "kubelet".into(),
+            reason: format!(
+                "it needs {} inotify instances, and of the {} that a user may have {} are in use: {}, or fewer --jobs",
+                inotify::PER_NODE,
+                instances.limit,
+                instances.used,
+                instances.remedy(nodes)
+            ),
+        }),
+        _ => Ok(()),
     }
 }
 
-/// The end of a log, for a process that did not live.
-fn end_of(log: &Path) -> String {
-    const LINES: usize = 5;
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    format!(
-        "the end of its log says: {}",
-        lines[lines.len().saturating_sub(LINES)..].join(" | ")
-    )
+/// As the kubelet looks: whether the unified hierarchy is mounted at its place.
+fn has_cgroup_v1() -> bool {
+    const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|found| found.f_type != CGROUP2_SUPER_MAGIC)
 }

@@ -1,5 +1,6 @@
 //! A process whose start and end are in the history.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,12 +23,14 @@ pub(super) struct Plan<'a> {
     pub(super) args: Vec<OsString>,
     pub(super) log: PathBuf,
     pub(super) isolation: Isolation,
+    /// Variables of its environment, beside the run's own.
+    pub(super) env: &'a BTreeMap<String, String>,
 }
 
-/// A process whose start and end are in the history.
+/// A process whose start and end are in the history. Dropping it kills it.
 #[derive(Debug)]
 pub(super) struct Supervised {
-    process: Arc<Process>,
+    process: Process,
     asked: Arc<AtomicBool>,
     watcher: JoinHandle<()>,
 }
@@ -37,13 +40,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Supervised {
     pub(super) async fn start(plan: Plan<'_>, sink: &Sink) -> Result<Self, ClusterError> {
-        let process = Process::start(plan.executable, &plan.args, &plan.log, plan.isolation)
-            .await
-            .map_err(|error| ClusterError::Start {
-                name: plan.component.to_owned(),
-                reason: error.to_string(),
-            })?;
-        let process = Arc::new(process);
+        let process = Process::start(
+            plan.executable,
+            &plan.args,
+            &plan.log,
+            plan.isolation,
+            plan.env,
+        )
+        .await
+        .map_err(|error| ClusterError::Start {
+            name: plan.component.to_owned(),
+            reason: error.to_string(),
+        })?;
         let asked = Arc::new(AtomicBool::new(false));
         let event = {
             let (component, node, pid) = (
@@ -62,9 +70,9 @@ impl Supervised {
         };
         sink.emit(event(ProcessState::Started));
         let watcher = tokio::spawn({
-            let (process, asked, sink) = (Arc::clone(&process), Arc::clone(&asked), sink.clone());
+            let (exited, asked, sink) = (process.exited(), Arc::clone(&asked), sink.clone());
             async move {
-                let Exit { code, signal } = process.exited().await;
+                let Exit { code, signal } = exited.await;
                 sink.emit(event(ProcessState::Exited {
                     code,
                     signal,

@@ -77,6 +77,19 @@ pub fn abandoned() -> io::Result<Vec<PathBuf>> {
     Ok(left)
 }
 
+/// The folders of runs of this user that live.
+pub(super) fn living() -> io::Result<Vec<PathBuf>> {
+    let mut living = Vec::new();
+    for entry in fs::read_dir(std::env::temp_dir())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(PREFIX) && !is_abandoned(&path) {
+            living.push(path);
+        }
+    }
+    Ok(living)
+}
+
 /// Whether it can't be a folder that is just being made, which has no lock yet.
 fn is_old(path: &Path) -> bool {
     let modified = path.metadata().and_then(|metadata| metadata.modified());

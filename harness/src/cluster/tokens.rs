@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use p256::elliptic_curve::Generate;
+use k8s_openapi::api::core::v1::Secret as SecretObject;
+use kube::Client;
+use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 
-use crate::cluster::TokenValue;
+use crate::cluster::owned::random_hex;
+use crate::cluster::{ClusterError, TokenValue};
 use crate::scenario::{Token, TokenDefect, TokenKind};
 use crate::secret::{Secret, Vault};
 
@@ -58,6 +61,21 @@ pub(super) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) 
         .collect()
 }
 
+/// Makes the Secrets of the bootstrap tokens.
+pub(super) async fn create(
+    tokens: &BTreeMap<String, TokenValue>,
+    admin: &Client,
+) -> Result<(), ClusterError> {
+    let secrets: Api<SecretObject> = Api::namespaced(admin.clone(), "kube-system");
+    for token in tokens.values() {
+        if let Some(secret) = secret(token, Timestamp::now()) {
+            let secret = serde_json::from_value(secret).map_err(std::io::Error::other)?;
+            secrets.create(&PostParams::default(), &secret).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The Secret of a bootstrap token (catalogue A-07), with its defect; none for a token that nobody knows.
 pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
     let TokenValue { token, id, value } = token;
@@ -105,9 +123,4 @@ pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
         "type": kind,
         "stringData": data,
     }))
-}
-
-/// 64 random hex digits, from the same source as keys.
-fn random_hex() -> String {
-    hex::encode(p256::SecretKey::generate().to_bytes())
 }

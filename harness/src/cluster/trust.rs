@@ -1,4 +1,5 @@
-//! The keys of a local cluster: one CA for the control plane, one that the controller-manager signs with.
+//! The keys of a cluster that we start: one CA for the control plane, and where it is wanted another that the
+//! controller-manager signs with.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,10 +7,17 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::cluster::{ClusterError, Credential};
+use crate::history::event::NODE_USER_PREFIX;
+use crate::history::event::Signing;
+use crate::history::facts::Name;
 use crate::pki::{AltName, Authority, Issued, PrivateKey, Validity, read};
 use crate::secret::Vault;
 
+/// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
+const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The cluster's keys, and where they lie.
@@ -21,37 +29,54 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// Makes all keys and writes them below `dir`.
+    /// Makes the CAs and writes them below `dir`. With `signer_valid` the signer has a CA of its own, valid for so long;
+    /// without, the control plane's signs.
     pub(super) fn create(
         dir: PathBuf,
-        signer_valid: Duration,
+        signer_valid: Option<Duration>,
         vault: Vault,
     ) -> Result<Self, ClusterError> {
         fs::create_dir_all(&dir).map_err(ClusterError::file(&dir))?;
         let cluster = Authority::new("tlsboot-cluster-ca", Validity::for_next(YEAR))?;
-        let signer = Authority::new("tlsboot-signer-ca-1", Validity::for_next(signer_valid))?;
+        let signer = signer_valid
+            .map(|valid| Authority::new("tlsboot-signer-ca-1", Validity::for_next(valid)))
+            .transpose()?;
         let trust = Self {
             dir,
             cluster,
-            signers: vec![signer],
+            signers: signer.into_iter().collect(),
             vault,
         };
+        trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
+        trust.write_signer()?;
+        Ok(trust)
+    }
+
+    /// Writes what an API server needs that nobody else makes keys for.
+    pub(super) fn write_api_server(&self) -> Result<(), ClusterError> {
         let names = [
             AltName::Ip([127, 0, 0, 1].into()),
             AltName::Dns("localhost".into()),
             AltName::Dns("kubernetes".into()),
         ];
-        trust.write_pair(
+        self.write_pair(
             "apiserver",
-            &trust
+            &self
                 .cluster
                 .issue_server("kube-apiserver", &names, Validity::for_next(YEAR))?,
         )?;
         let accounts = PrivateKey::generate()?;
-        trust.write("sa.key", accounts.pem().expose())?;
-        trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
-        trust.write_signer()?;
-        Ok(trust)
+        self.write("sa.key", accounts.pem().expose())
+    }
+
+    /// Writes the control plane's CA with its key, for somebody who makes the rest by it.
+    pub(super) fn write_authority(&self) -> Result<(), ClusterError> {
+        self.write("cluster-ca.key", self.cluster.key_pem().expose())
+    }
+
+    /// Whether the signer has a CA of its own.
+    pub(super) fn has_own_signer(&self) -> bool {
+        !self.signers.is_empty()
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -92,6 +117,50 @@ impl Trust {
         )
     }
 
+    /// A client certificate with a uid in its subject.
+    pub(super) fn client_with_uid(
+        &self,
+        user: &str,
+        uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        let subject = Name {
+            common_name: Some(user.to_owned()),
+            organizations: Vec::new(),
+            other: vec![format!("{UID_ATTRIBUTE}={uid}")],
+        };
+        let issued = self
+            .cluster
+            .issue_client_named(&subject, Validity::for_next(YEAR))?;
+        Ok(self.kept(issued))
+    }
+
+    /// A client certificate of the signer's CA for a node, as its kubelet would get it.
+    pub(super) fn node_client(
+        &self,
+        node: &str,
+        validity: Validity,
+    ) -> Result<Credential, ClusterError> {
+        let user = format!("{NODE_USER_PREFIX}{node}");
+        self.issue(self.signer(), &user, &["system:nodes"], validity)
+    }
+
+    /// A serving certificate of the cluster's CA for a node.
+    pub(super) fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+        let names = [AltName::Dns(node.to_owned())];
+        let issued = self
+            .cluster
+            .issue_server(node, &names, Validity::for_next(YEAR))?;
+        Ok(self.kept(issued))
+    }
+
+    fn kept(&self, issued: Issued) -> Credential {
+        self.vault.register(issued.key_pem.expose());
+        Credential {
+            certificate: issued.certificate_pem,
+            key: issued.key_pem,
+        }
+    }
+
     fn issue(
         &self,
         authority: &Authority,
@@ -99,15 +168,7 @@ impl Trust {
         groups: &[&str],
         validity: Validity,
     ) -> Result<Credential, ClusterError> {
-        let Issued {
-            certificate_pem,
-            key_pem,
-        } = authority.issue_client(user, groups, validity)?;
-        self.vault.register(key_pem.expose());
-        Ok(Credential {
-            certificate: certificate_pem,
-            key: key_pem,
-        })
+        Ok(self.kept(authority.issue_client(user, groups, validity)?))
     }
 
     /// Signs with another CA from now on; the API server is to trust all of them.
@@ -130,12 +191,19 @@ impl Trust {
     }
 
     fn signer(&self) -> &Authority {
-        // `create` makes the first.
-        &self.signers[self.signers.len() - 1]
+        self.signers.last().unwrap_or(&self.cluster)
     }
 
-    /// The signing CA by signerName, DER in base64, for the history.
-    pub(super) fn signer_facts(&self) -> Result<BTreeMap<String, String>, ClusterError> {
+    /// What the signer does from now on, for the history.
+    pub(super) fn signing(&self, duration: SignedDuration) -> Result<Signing, ClusterError> {
+        Ok(Signing {
+            duration_seconds: duration.as_secs(),
+            signers: self.signer_facts()?,
+        })
+    }
+
+    /// The signing CA by signerName, DER in base64.
+    fn signer_facts(&self) -> Result<BTreeMap<String, String>, ClusterError> {
         let facts = read::certificates_from_pem(self.signer().certificate_pem().as_bytes())?;
         let der = facts
             .into_iter()

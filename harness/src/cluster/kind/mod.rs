@@ -1,0 +1,579 @@
+//! Clusters in containers: a control plane by the real `kind` command and kubeadm, nodes of the same image beside it.
+//!
+//! kind makes the control plane and nothing else: a worker of kind's would have been joined by kubeadm, with a token,
+//! bindings and certificates that no scenario knows of. The nodes are containers as kind makes them, whose kubelets
+//! begin with nothing but the scenario's token. One cluster for each scenario; nothing is shared but the image.
+
+mod config;
+mod docker;
+mod follow;
+mod image;
+mod network;
+mod node;
+mod resources;
+mod static_pod;
+mod unit;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::api::{Api, DeleteParams};
+use tokio::sync::Mutex;
+
+use super::client::{Credentials, client, kubeconfig, until_taken};
+use super::dir::RunDir;
+use super::settings::{Settings, audit_policy, signing_duration};
+use super::tokens;
+use super::trust::{Trust, write_private};
+use super::{
+    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue,
+};
+use crate::check::rules::Rules;
+use crate::components::Version;
+use crate::history::What;
+use crate::history::event::Recorder;
+use crate::observe::{self, Sink, Task, link::Link};
+use crate::process::{Exit, Isolation, Process};
+use crate::report::ComponentResult;
+use crate::scenario::stimulus::{Changes, Component, CutKind};
+use crate::scenario::{Scenario, Step, requirements_of};
+use crate::secret::Secret;
+use config::Plan;
+use follow::Follower;
+use image::Found;
+pub use image::NodeImage;
+use network::Network;
+use node::{Common, Container, KindNode};
+use resources::{Name, Resources};
+pub use resources::{abandoned, sweep};
+use static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
+
+/// Starts clusters in containers.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    image: Found,
+    version: Version,
+    /// The `kind` command.
+    command: PathBuf,
+}
+
+impl Kind {
+    /// Clusters of an image, which is pulled where it is missing. Blocks.
+    ///
+    /// # Errors
+    /// When Docker, the `kind` command or the image is not to be had, with what to do about it.
+    pub fn find(image: &NodeImage, version: Version) -> Result<Self, ClusterError> {
+        let command = command().ok_or_else(|| failed(
+            "there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`",
+        ))?;
+        Ok(Self {
+            image: image.find(version)?,
+            version,
+            command,
+        })
+    }
+
+    /// For the report: the image, by its id.
+    pub fn component(&self) -> ComponentResult {
+        self.image.component()
+    }
+}
+
+/// Its name.
+pub(super) const NAME: &str = "kind";
+
+/// What its clusters can do here. The API server's authorizers are not to be chosen: the control plane's own kubelet needs
+/// the Node authorizer before anything could be bound to it. An ordinary user can neither see root's files in a node nor
+/// give the bridge an address for each node's link.
+pub(super) fn capabilities() -> &'static [Capability] {
+    capabilities_of(rustix::process::geteuid().is_root())
+}
+
+fn capabilities_of(is_root: bool) -> &'static [Capability] {
+    use Capability::{
+        AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
+        RunKubelets,
+    };
+    const FOR_ALL: &[Capability] = &[
+        ConfigureControlPlane,
+        RestartControlPlane,
+        AuditLog,
+        ReplaceCa,
+    ];
+    const FOR_ROOT: &[Capability] = &[
+        ConfigureControlPlane,
+        RestartControlPlane,
+        AuditLog,
+        ReplaceCa,
+        RunKubelets,
+        NodeFiles,
+        Link,
+    ];
+    if is_root { FOR_ROOT } else { FOR_ALL }
+}
+
+#[async_trait]
+impl Provider for Kind {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> &'static [Capability] {
+        capabilities()
+    }
+
+    async fn start(
+        &self,
+        scenario: &Scenario,
+        sink: Sink,
+        logs: PathBuf,
+    ) -> Result<Box<dyn Cluster>, ClusterError> {
+        tokio::task::spawn_blocking(sweep)
+            .await
+            .map_err(std::io::Error::other)??;
+        Ok(Box::new(
+            KindCluster::start(self, scenario, sink, logs).await?,
+        ))
+    }
+}
+
+struct KindCluster {
+    /// The control plane's.
+    address: Ipv4Addr,
+    endpoint: Endpoint,
+    admin: kube::Client,
+    administrator: Credential,
+    tokens: BTreeMap<String, TokenValue>,
+    rules: Rules,
+    settings: Mutex<Settings>,
+    trust: Mutex<Trust>,
+    sink: Sink,
+    // Fields are dropped in this order: recorders first, then what they look at, then the folder.
+    recorders: Mutex<Vec<Task>>,
+    audit_log: Mutex<Option<Follower>>,
+    components: HashMap<Component, Mutex<StaticPod>>,
+    nodes: BTreeMap<String, Mutex<KindNode>>,
+    resources: Mutex<Option<Resources>>,
+    _dir: RunDir,
+}
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+const API_SERVER_PORT: u16 = 6443;
+/// What kubeadm binds; a scenario says itself who is bound.
+const KUBEADM_BINDINGS: [&str; 3] = [
+    "kubeadm:kubelet-bootstrap",
+    "kubeadm:node-autoapprove-bootstrap",
+    "kubeadm:node-autoapprove-certificate-rotation",
+];
+
+impl KindCluster {
+    async fn start(
+        kind: &Kind,
+        scenario: &Scenario,
+        sink: Sink,
+        logs: PathBuf,
+    ) -> Result<Self, ClusterError> {
+        let rules = Rules::new(kind.version, kind.version);
+        let dir = RunDir::create()?;
+        let name = Name::of(dir.path());
+        let trust = Trust::create(
+            dir.path().join("pki"),
+            own_signer(scenario),
+            sink.vault().clone(),
+        )?;
+        trust.write_authority()?;
+        let tokens = tokens::values(&scenario.tokens, sink.vault());
+        let duration = signing_duration(scenario.cluster.signing_duration, rules);
+        let settings = Settings::new(&scenario.cluster, duration);
+        write_files(&trust, scenario, &name, dir.path(), &tokens)?;
+
+        let resources = Resources::create(name.clone()).await?;
+        let network = Network::inspect(name.as_str()).await?;
+        let links = network.add_addresses(scenario.nodes.len()).await?;
+        let plan = Plan {
+            cluster: name.as_str(),
+            image: &kind.image.id,
+            version: kind.version,
+            settings: &settings,
+            pki: trust.dir(),
+            patches: &dir.path().join("patches"),
+            links: &links,
+            own_signer: trust.has_own_signer(),
+        };
+        sink.started(Recorder::Process);
+        let boot = scenario
+            .nodes
+            .iter()
+            .map(|node| Container::boot(&name, &node.name, &kind.image.id, dir.path()));
+        let ((), containers) = tokio::try_join!(
+            create(kind, &plan, dir.path(), &logs),
+            futures::future::try_join_all(boot),
+        )?;
+
+        let control_plane = name.control_plane();
+        let address = network.address_of(&control_plane).await?;
+        let endpoint = Endpoint {
+            url: format!("https://{address}:{API_SERVER_PORT}"),
+            ca: trust.cluster_ca().to_owned(),
+        };
+        let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
+        let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
+        let common = Common {
+            version: kind.version,
+            logs: &logs,
+            ca: trust.cluster_ca(),
+            administrator: &administrator,
+            sink: &sink,
+        };
+        let upstream = SocketAddr::from((address, API_SERVER_PORT));
+        let mut nodes = BTreeMap::new();
+        let mut sources = BTreeMap::new();
+        for ((node, container), source) in scenario.nodes.iter().zip(containers).zip(&links) {
+            let source = IpAddr::V4(*source);
+            sources.insert(source, node.name.clone());
+            let link = Link::open(node.name.clone(), source, upstream, source, sink.clone())?;
+            let node_of_kind = KindNode::new(container, node, link, &common).await?;
+            nodes.insert(node.name.clone(), Mutex::new(node_of_kind));
+        }
+        let mut components = HashMap::new();
+        for component in [Component::ApiServer, Component::ControllerManager] {
+            let pod = StaticPod::attach(&control_plane, component, &logs, &sink).await?;
+            components.insert(component, Mutex::new(pod));
+        }
+        let cluster = Self {
+            address,
+            endpoint,
+            admin,
+            administrator,
+            tokens,
+            rules,
+            settings: Mutex::new(settings),
+            trust: Mutex::new(trust),
+            sink,
+            recorders: Mutex::default(),
+            audit_log: Mutex::default(),
+            components,
+            nodes,
+            resources: Mutex::new(Some(resources)),
+            _dir: dir,
+        };
+        cluster.announce_signing().await?;
+        cluster
+            .start_recorders(&control_plane, sources, &logs)
+            .await?;
+        cluster.unbind().await?;
+        tokens::create(&cluster.tokens, &cluster.admin).await?;
+        Ok(cluster)
+    }
+
+    async fn announce_signing(&self) -> Result<(), ClusterError> {
+        let duration = self.settings.lock().await.signing_duration;
+        let signing = self.trust.lock().await.signing(duration)?;
+        self.sink.emit(What::Signing(signing));
+        Ok(())
+    }
+
+    async fn start_recorders(
+        &self,
+        control_plane: &str,
+        sources: BTreeMap<IpAddr, String>,
+        logs: &Path,
+    ) -> Result<(), ClusterError> {
+        let sink = || self.sink.clone();
+        let mut recorders = self.recorders.lock().await;
+        let audit = logs.join("audit.log");
+        let tail = format!(
+            "exec tail --lines=+1 --follow=name --retry {} 2>/dev/null",
+            config::AUDIT_LOG
+        );
+        let follower = Follower::start(control_plane, &tail, &audit, Recorder::Audit, &self.sink);
+        *self.audit_log.lock().await = Some(follower.await?);
+        recorders.push(observe::audit::tail(audit, sources, sink()));
+        for (component, pod) in &self.components {
+            let log = pod.lock().await.log().to_owned();
+            let component = component.name().to_owned();
+            recorders.push(observe::log::tail(log, component, None, sink()));
+        }
+        recorders.push(observe::csr::watch(self.admin.clone(), sink()));
+        recorders.push(observe::node::watch(self.admin.clone(), sink()));
+        recorders.push(observe::metrics::scrape(
+            Component::ControllerManager.name().to_owned(),
+            None,
+            SocketAddr::from((self.address, CONTROLLER_MANAGER_PORT)),
+            None,
+            sink(),
+        )?);
+        Ok(())
+    }
+
+    async fn unbind(&self) -> Result<(), ClusterError> {
+        let bindings = Api::<ClusterRoleBinding>::all(self.admin.clone());
+        for name in KUBEADM_BINDINGS {
+            bindings.delete(name, &DeleteParams::default()).await?;
+        }
+        Ok(())
+    }
+
+    fn component(&self, component: Component) -> Result<&Mutex<StaticPod>, ClusterError> {
+        self.components
+            .get(&component)
+            .ok_or_else(|| ClusterError::Unknown(component.name().to_owned()))
+    }
+
+    fn node(&self, name: &str) -> Result<&Mutex<KindNode>, ClusterError> {
+        self.nodes
+            .get(name)
+            .ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
+    }
+}
+
+/// How long a CA of the signer's own is valid, where the scenario needs one: by default kubeadm's CA signs, as it does
+/// in the world.
+fn own_signer(scenario: &Scenario) -> Option<Duration> {
+    let valid = scenario
+        .cluster
+        .signer_ca_valid
+        .and_then(|valid| valid.try_into().ok());
+    let replaced = requirements_of(scenario).contains_key(&Capability::ReplaceCa);
+    valid.or(replaced.then_some(YEAR))
+}
+
+/// The files that the control plane is given.
+fn write_files(
+    trust: &Trust,
+    scenario: &Scenario,
+    name: &Name,
+    run: &Path,
+    tokens: &BTreeMap<String, TokenValue>,
+) -> Result<(), ClusterError> {
+    write_private(
+        &trust.path("tokens.csv"),
+        &tokens::static_file(tokens.values()),
+    )?;
+    // kubeadm's own requests, and those of the control plane's kubelet.
+    let housekeepers = [
+        "kubernetes-admin".to_owned(),
+        "kubernetes-super-admin".to_owned(),
+        format!("system:node:{}", name.control_plane()),
+    ];
+    write_private(
+        &trust.path("audit-policy.json"),
+        &audit_policy(&housekeepers).to_string(),
+    )?;
+    let patches = run.join("patches");
+    fs::create_dir(&patches).map_err(ClusterError::file(&patches))?;
+    let refuses = |step: &Step| matches!(step, Step::Start(with) | Step::Restart(with) if with.with.anonymous_auth == Some(false));
+    let anonymous_throughout =
+        scenario.cluster.anonymous_auth && !scenario.steps.iter().any(|step| refuses(&step.value));
+    match config::api_server_patch(anonymous_throughout) {
+        Some((file, patch)) => write_private(&patches.join(file), &patch.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// Runs `kind create cluster`. Its words are in the logs.
+async fn create(kind: &Kind, plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterError> {
+    let config = run.join("kind.json");
+    write_private(&config, &plan.kind_config())?;
+    let log = logs.join("kind.log");
+    let network = format!("KIND_EXPERIMENTAL_DOCKER_NETWORK={}", plan.cluster);
+    let mut args: Vec<OsString> = vec![
+        network.into(),
+        "KIND_EXPERIMENTAL_PROVIDER=docker".into(),
+        kind.command.clone().into(),
+    ];
+    // Retained, a failed cluster can tell why it failed; we remove it all the same.
+    args.extend(["create", "cluster", "--retain", "--wait=0s", "--config"].map(OsString::from));
+    args.extend([
+        config.into(),
+        "--kubeconfig".into(),
+        run.join("kind.kubeconfig").into(),
+    ]);
+    let process = Process::start(
+        Path::new("env"),
+        &args,
+        &log,
+        Isolation::Plain,
+        &Default::default(),
+    )
+    .await
+    .map_err(|error| failed(&error.to_string()))?;
+    match process.exited().await {
+        Exit { code: Some(0), .. } => Ok(()),
+        exit => {
+            let journal = format!("{}-control-plane", plan.cluster);
+            let journal = docker::exec(
+                &journal,
+                &[
+                    "journalctl",
+                    "--no-pager",
+                    "--output",
+                    "cat",
+                    "--unit",
+                    "kubelet",
+                ],
+            )
+            .await;
+            let _ = fs::write(
+                logs.join("control-plane-kubelet.log"),
+                journal.unwrap_or_default(),
+            );
+            Err(failed(&format!("{exit:?}; {}", super::end_of(&log))))
+        }
+    }
+}
+
+fn failed(reason: &str) -> ClusterError {
+    ClusterError::Command {
+        command: "kind create cluster".into(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The `kind` command: on PATH, or where Go puts it.
+fn command() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let go = std::env::var_os("HOME").map(|home| PathBuf::from(home).join("go/bin"));
+    let mut folders = std::env::split_paths(&path).chain(go);
+    folders.find_map(|folder| Some(folder.join("kind")).filter(|file| file.is_file()))
+}
+
+#[async_trait]
+impl Cluster for KindCluster {
+    fn admin(&self) -> kube::Client {
+        self.admin.clone()
+    }
+
+    fn admin_kubeconfig(&self) -> Secret<String> {
+        let administrator = Credentials::Certificate(self.administrator.clone());
+        kubeconfig(&self.endpoint, &administrator)
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+
+    fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
+        self.tokens
+            .get(name)
+            .cloned()
+            .ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
+    }
+
+    async fn client_certificate(
+        &self,
+        user: &str,
+        trusted: bool,
+        expired: bool,
+    ) -> Result<Credential, ClusterError> {
+        self.trust
+            .lock()
+            .await
+            .odd_client(user, &["system:nodes"], trusted, expired)
+    }
+
+    async fn client_certificate_with_uid(
+        &self,
+        user: &str,
+        uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.client_with_uid(user, uid)
+    }
+
+    async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
+        let mut node = self.node(node)?.lock().await;
+        node.start(changes, &self.tokens, &self.sink).await
+    }
+
+    async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.end(ending).await
+    }
+
+    async fn start_component(
+        &self,
+        component: Component,
+        changes: &Changes,
+    ) -> Result<String, ClusterError> {
+        self.settings.lock().await.apply(changes, self.rules);
+        let settings = self.settings.lock().await.clone();
+        let mut pod = self.component(component)?.lock().await;
+        let proof = pod
+            .start(&settings, &self.admin, self.address, &self.sink)
+            .await?;
+        if component == Component::ControllerManager {
+            self.announce_signing().await?;
+        }
+        Ok(proof)
+    }
+
+    async fn end_component(
+        &self,
+        component: Component,
+        ending: Ending,
+    ) -> Result<String, ClusterError> {
+        match ending {
+            Ending::Stop => self.component(component)?.lock().await.stop().await,
+            // Its kubelet would start it again at once.
+            Ending::Kill => Err(ClusterError::Unknown(format!(
+                "way to kill {}, a static pod, so that it stays away",
+                component.name()
+            ))),
+        }
+    }
+
+    async fn node_dir(&self, node: &str) -> Result<crate::node::NodeDir, ClusterError> {
+        Ok(self.node(node)?.lock().await.dir().clone())
+    }
+
+    async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.cut(how).await
+    }
+
+    async fn mend(&self, node: &str) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.mend().await
+    }
+
+    async fn replace_ca(&self, valid: Duration) -> Result<String, ClusterError> {
+        let credential = self.trust.lock().await.replace_signer(valid)?;
+        self.announce_signing().await?;
+        until_taken(&self.endpoint, credential).await
+    }
+
+    async fn stop(&self) {
+        for node in self.nodes.values() {
+            node.lock().await.close().await;
+        }
+        for pod in self.components.values() {
+            pod.lock().await.close();
+        }
+        self.recorders.lock().await.clear();
+        self.audit_log.lock().await.take();
+        let resources = self.resources.lock().await.take();
+        let _ = tokio::task::spawn_blocking(move || drop(resources)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordinary_user_can_do_less() {
+        let (root, user) = (capabilities_of(true), capabilities_of(false));
+        assert!(user.iter().all(|capability| root.contains(capability)));
+        for needs_root in [
+            Capability::RunKubelets,
+            Capability::NodeFiles,
+            Capability::Link,
+        ] {
+            assert!(root.contains(&needs_root) && !user.contains(&needs_root));
+        }
+        assert!(!root.contains(&Capability::ChooseAuthorizers));
+    }
+}

@@ -1,0 +1,120 @@
+//! The cluster's network, and addresses of this machine on it.
+
+use std::net::Ipv4Addr;
+use std::process::Stdio;
+
+use super::docker::docker;
+use crate::cluster::ClusterError;
+
+/// A bridge with an IPv4 subnet.
+pub(super) struct Network {
+    name: String,
+    interface: String,
+    subnet: Subnet,
+}
+
+/// `172.18.0.0/16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Subnet {
+    base: Ipv4Addr,
+    prefix: u8,
+}
+
+impl Network {
+    pub(super) async fn inspect(name: &str) -> Result<Self, ClusterError> {
+        let format = "{{.Id}}{{range .IPAM.Config}} {{.Subnet}}{{end}}";
+        let answer = docker(&["network", "inspect", "--format", format, name]).await?;
+        let mut words = answer.split_whitespace();
+        let id = words.next().unwrap_or_default();
+        let subnet = words
+            .find_map(Subnet::parse)
+            .ok_or_else(|| ClusterError::Start {
+                name: format!("the network {name}"),
+                reason: format!("it has no IPv4 subnet: {answer}"),
+            })?;
+        Ok(Self {
+            name: name.to_owned(),
+            // As Docker names the bridge.
+            interface: format!("br-{}", id.get(..12).unwrap_or(id)),
+            subnet,
+        })
+    }
+
+    /// Gives this machine so many addresses on the bridge, one for each node: the audit log tells nodes apart by them.
+    /// They go with the bridge.
+    pub(super) async fn add_addresses(&self, count: usize) -> Result<Vec<Ipv4Addr>, ClusterError> {
+        let addresses: Vec<Ipv4Addr> = self.subnet.from_the_top().take(count).collect();
+        for address in &addresses {
+            let address = format!("{address}/32");
+            let args = ["address", "add", &address, "dev", &self.interface];
+            let failed = |reason: String| ClusterError::Command {
+                command: format!("ip {}", args.join(" ")),
+                reason: format!(
+                    "{reason} (it needs root, iproute2, and Docker on this machine itself, not in a virtual one)"
+                ),
+            };
+            let output = tokio::process::Command::new("ip")
+                .args(args)
+                .stdin(Stdio::null())
+                .output();
+            let output = output.await.map_err(|error| failed(error.to_string()))?;
+            if !output.status.success() {
+                return Err(failed(
+                    String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+                ));
+            }
+        }
+        Ok(addresses)
+    }
+
+    pub(super) async fn address_of(&self, container: &str) -> Result<Ipv4Addr, ClusterError> {
+        let format = format!(
+            "{{{{(index .NetworkSettings.Networks \"{}\").IPAddress}}}}",
+            self.name
+        );
+        let address = docker(&["inspect", "--format", &format, container]).await?;
+        Ok(address.parse().map_err(std::io::Error::other)?)
+    }
+}
+
+impl Subnet {
+    fn parse(text: &str) -> Option<Self> {
+        let (base, prefix) = text.split_once('/')?;
+        let prefix = prefix.parse().ok().filter(|prefix| *prefix <= 30)?;
+        Some(Self {
+            base: base.parse().ok()?,
+            prefix,
+        })
+    }
+
+    /// Its hosts from the last one down; Docker gives addresses from the first one up.
+    fn from_the_top(self) -> impl Iterator<Item = Ipv4Addr> {
+        let base = u32::from(self.base);
+        let broadcast = base | (u32::MAX >> self.prefix);
+        (base + 2..broadcast).rev().map(Ipv4Addr::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("172.18.0.0/16", "172.18.255.254")]
+    #[case("192.168.16.0/20", "192.168.31.254")]
+    #[case("10.0.0.0/29", "10.0.0.6")]
+    fn addresses_come_from_the_top(#[case] subnet: &str, #[case] first: Ipv4Addr) {
+        let subnet = Subnet::parse(subnet).unwrap();
+        assert_eq!(subnet.from_the_top().next(), Some(first));
+    }
+
+    #[rstest]
+    #[case("fd00::/64")]
+    #[case("172.18.0.0/31")]
+    #[case("172.18.0.0")]
+    fn others_are_none(#[case] text: &str) {
+        assert_eq!(Subnet::parse(text), None);
+    }
+}

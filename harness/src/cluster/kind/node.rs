@@ -1,0 +1,241 @@
+//! A node of a kind cluster: a container of the node image that kubeadm has not joined. Its kubelet is ours to start,
+//! with the scenario's token; its files lie in the run's folder, under the same path here and there, so that links mean
+//! the same on both sides.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::config::cni;
+use super::docker::{docker, exec};
+use super::follow::Follower;
+use super::resources::Name;
+use super::unit::{UNIT, Unit};
+use crate::cluster::node::Kubelet;
+use crate::cluster::trust::write_private;
+use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
+use crate::components::Version;
+use crate::history::event::Recorder;
+use crate::node::{KubeletConfig, NodeDir};
+use crate::observe::Sink;
+use crate::observe::link::Link;
+use crate::scenario::stimulus::{Changes, CutKind};
+use crate::scenario::{NO_TOKEN, Node};
+
+const PORT: u16 = 10250;
+/// In every node image.
+const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
+/// A node boots in two seconds on a quiet machine.
+const BOOT: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(100);
+
+/// A container that has booted.
+pub(super) struct Container {
+    name: String,
+    address: IpAddr,
+    dir: NodeDir,
+}
+
+impl Container {
+    /// Makes and boots one, as kind does it.
+    pub(super) async fn boot(
+        cluster: &Name,
+        node: &str,
+        image: &str,
+        run: &Path,
+    ) -> Result<Self, ClusterError> {
+        let (name, label) = (cluster.node(node), cluster.label());
+        let dir = NodeDir::new(run.join(node));
+        fs::create_dir(dir.path()).map_err(ClusterError::file(dir.path()))?;
+        let folder = format!("{0}:{0}", dir.path().display());
+        let options = [
+            "run",
+            "--detach",
+            "--tty",
+            "--init=false",
+            "--privileged",
+            "--cgroupns=private",
+            "--security-opt=seccomp=unconfined",
+            "--security-opt=apparmor=unconfined",
+            "--tmpfs=/tmp",
+            "--tmpfs=/run",
+            "--volume=/var",
+            "--volume=/lib/modules:/lib/modules:ro",
+            "--env=KIND_EXPERIMENTAL_CONTAINERD_SNAPSHOTTER",
+        ];
+        let own = [
+            "--name",
+            &name,
+            "--hostname",
+            node,
+            "--network",
+            cluster.as_str(),
+            "--label",
+            &label,
+            "--volume",
+            &folder,
+            image,
+        ];
+        let args: Vec<&str> = options.into_iter().chain(own).collect();
+        docker(&args).await?;
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let address = docker(&["inspect", "--format", format, &name]).await?;
+        let address = address.parse().map_err(std::io::Error::other)?;
+        booted(&name).await?;
+        let cni = cni().to_string();
+        let write =
+            "mkdir -p /etc/cni/net.d && printf %s \"$0\" >/etc/cni/net.d/10-tlsboot.conflist";
+        exec(&name, &["sh", "-c", write, &cni]).await?;
+        Ok(Self { name, address, dir })
+    }
+}
+
+/// Waits for the container runtime.
+async fn booted(container: &str) -> Result<(), ClusterError> {
+    let deadline = Instant::now() + BOOT;
+    loop {
+        let is_active = exec(container, &["systemctl", "is-active", "containerd"]).await;
+        let last = match is_active {
+            Ok(_) => return Ok(()),
+            Err(error) => error.to_string(),
+        };
+        let running = docker(&["inspect", "--format", "{{.State.Running}}", container]).await?;
+        if running != "true" || Instant::now() > deadline {
+            let log = docker(&["logs", "--tail", "8", container])
+                .await
+                .unwrap_or_default();
+            let advice = if log.contains("Too many open files") {
+                "; too few inotify instances: `sysctl fs.inotify.max_user_instances=1024`"
+            } else {
+                ""
+            };
+            return Err(ClusterError::Start {
+                name: format!("the node {container}"),
+                reason: format!(
+                    "{last}; the end of its log says: {}{advice}",
+                    log.replace(['\r', '\n'], " ")
+                ),
+            });
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// A node with its kubelet.
+pub(super) struct KindNode {
+    kubelet: Kubelet,
+    container: String,
+    link: Link,
+    unit: Option<Unit>,
+    journal: Option<Follower>,
+}
+
+/// What all nodes of a cluster have in common.
+pub(super) struct Common<'a> {
+    pub(super) version: Version,
+    pub(super) logs: &'a Path,
+    pub(super) ca: &'a str,
+    pub(super) administrator: &'a Credential,
+    pub(super) sink: &'a Sink,
+}
+
+impl KindNode {
+    pub(super) async fn new(
+        container: Container,
+        node: &Node,
+        link: Link,
+        common: &Common<'_>,
+    ) -> Result<Self, ClusterError> {
+        let Container { name, address, dir } = container;
+        let ca = dir.path().join("ca.crt");
+        write_private(&ca, common.ca)?;
+        let config = KubeletConfig {
+            version: common.version,
+            node: node.name.clone(),
+            address: SocketAddr::new(address, PORT),
+            runtime: RUNTIME.into(),
+            dir,
+            rotate_certificates: node.rotate_certificates,
+            server_tls_bootstrap: node.server_tls_bootstrap,
+            client_ca: ca.clone(),
+            bootstrap: node.bootstrap != NO_TOKEN,
+            is_root: true,
+            default_cert_dir: false,
+            tls_cert_file: false,
+            external_cloud_provider: false,
+            default_fail_cgroup_v1: false,
+        };
+        let log = common.logs.join(format!("kubelet-{}.log", node.name));
+        let journal =
+            format!("exec journalctl --unit {UNIT} --output cat --no-tail --follow 2>/dev/null");
+        let follower = Follower::start(&name, &journal, &log, Recorder::Log, common.sink).await?;
+        Ok(Self {
+            kubelet: Kubelet::new(config, node, log, ca, common.administrator),
+            container: name,
+            link,
+            unit: None,
+            journal: Some(follower),
+        })
+    }
+
+    pub(super) fn dir(&self) -> &NodeDir {
+        self.kubelet.dir()
+    }
+
+    pub(super) async fn start(
+        &mut self,
+        changes: &Changes,
+        tokens: &BTreeMap<String, TokenValue>,
+        sink: &Sink,
+    ) -> Result<String, ClusterError> {
+        if self.unit.as_ref().is_some_and(Unit::is_running) {
+            return Err(ClusterError::Unknown(format!(
+                "stopped kubelet on {}: it runs already",
+                self.kubelet.name()
+            )));
+        }
+        let server = format!("https://{}", self.link.address());
+        let address = self.kubelet.config.address;
+        self.kubelet
+            .prepare(changes, tokens, &server, address, sink)?;
+        let args = self.kubelet.config.flags();
+        let unit = Unit::start(&self.container, self.kubelet.name(), &args, sink).await?;
+        let pid = unit.pid();
+        self.kubelet.pid.send_replace(pid);
+        self.unit = Some(unit);
+        Ok(format!("the kubelet runs as pid {pid}"))
+    }
+
+    pub(super) async fn end(&mut self, ending: Ending) -> Result<String, ClusterError> {
+        let unit = self.unit.take().ok_or_else(|| {
+            ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name()))
+        })?;
+        let pid = unit.pid();
+        unit.end(ending).await?;
+        self.kubelet.pid.send_replace(0);
+        Ok(format!("the kubelet, pid {pid}, is gone"))
+    }
+
+    /// Ends its kubelet, if it runs, and reads its log no more.
+    pub(super) async fn close(&mut self) {
+        let _ = self.end(Ending::Kill).await;
+        self.journal = None;
+    }
+
+    pub(super) async fn cut(&self, how: CutKind) -> Result<String, ClusterError> {
+        self.link.cut(how).await?;
+        Ok(format!(
+            "{} connections are open through the link",
+            self.link.open_connections()
+        ))
+    }
+
+    pub(super) async fn mend(&self) -> Result<String, ClusterError> {
+        self.link.mend().await?;
+        Ok("the link lets connections through".into())
+    }
+}

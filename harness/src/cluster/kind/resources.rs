@@ -1,0 +1,182 @@
+//! What a run has in Docker: containers with their volumes, and a network. All of it carries the cluster's name, which
+//! tells whose it is and which run's; so what a killed run left can be told from what another one uses.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::docker::{docker, docker_blocking};
+use crate::cluster::{ClusterError, dir};
+
+/// The label of all that we make ourselves.
+const LABEL: &str = "tlsboot.cluster";
+/// kind's own label of its nodes.
+const KIND_LABEL: &str = "io.x-k8s.kind.cluster";
+
+/// A cluster's name: `tlsboot-OWNER-RUN`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name(String);
+
+impl Name {
+    /// By the run's folder.
+    pub(super) fn of(run: &Path) -> Self {
+        Self(format!("{}{}", owner(), short(&run.to_string_lossy())))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn control_plane(&self) -> String {
+        format!("{}-control-plane", self.0)
+    }
+
+    pub(super) fn node(&self, node: &str) -> String {
+        format!("{}-{node}", self.0)
+    }
+
+    pub(super) fn label(&self) -> String {
+        format!("{LABEL}={}", self.0)
+    }
+}
+
+/// The first part of this user's clusters' names on this machine: others may use the same daemon.
+fn owner() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let user = rustix::process::geteuid().as_raw();
+    let folder = std::env::temp_dir();
+    format!(
+        "tlsboot-{}-",
+        short(&format!("{host}{user}{}", folder.display()))
+    )
+}
+
+/// Kubernetes' names are short and have no capitals.
+fn short(text: &str) -> String {
+    hex::encode(&Sha256::digest(text.as_bytes())[..4])
+}
+
+/// A cluster's network; dropping it removes everything of the cluster.
+#[derive(Debug)]
+pub(super) struct Resources {
+    name: Name,
+}
+
+impl Resources {
+    pub(super) async fn create(name: Name) -> Result<Self, ClusterError> {
+        // First what removes it.
+        let resources = Self { name };
+        let (name, label) = (resources.name.as_str(), resources.name.label());
+        docker(&["network", "create", "--label", &label, name]).await?;
+        Ok(resources)
+    }
+}
+
+impl Drop for Resources {
+    /// Blocks for a second or two; whoever drops a cluster has nothing else to wait for.
+    fn drop(&mut self) {
+        if let Err(error) = remove(self.name.as_str()) {
+            tracing::warn!(cluster = self.name.as_str(), %error, "containers stay; `tlsboot gc` removes them");
+        }
+    }
+}
+
+/// Removes all of a cluster. A container that is just being made when its maker is killed comes a moment later: then
+/// the network can't be removed, and all begins again.
+fn remove(cluster: &str) -> Result<(), ClusterError> {
+    const TRIES: usize = 5;
+    let mut last = Ok(());
+    for _ in 0..TRIES {
+        let mut containers = BTreeSet::new();
+        for label in [LABEL, KIND_LABEL] {
+            let filter = format!("label={label}={cluster}");
+            let ids = docker_blocking(&["ps", "--all", "--quiet", "--filter", &filter])?;
+            containers.extend(ids.lines().map(str::to_owned));
+        }
+        if !containers.is_empty() {
+            let remove = ["rm", "--force", "--volumes"];
+            let args: Vec<&str> = remove
+                .into_iter()
+                .chain(containers.iter().map(String::as_str))
+                .collect();
+            last = docker_blocking(&args).map(drop);
+        }
+        match docker_blocking(&["network", "rm", cluster]) {
+            Err(ClusterError::Command { reason, .. }) if reason.contains("not found") => {
+                return last;
+            }
+            Err(error) => last = Err(error),
+            Ok(_) => return last,
+        }
+    }
+    last
+}
+
+/// What killed runs of this user left in Docker: the names of clusters.
+///
+/// # Errors
+/// When Docker can't be asked.
+pub fn abandoned() -> Result<Vec<String>, ClusterError> {
+    // First what there is, then who lives: a run's folder is there before anything in Docker.
+    let mut clusters = BTreeSet::new();
+    for label in [LABEL, KIND_LABEL] {
+        let (filter, format) = (
+            format!("label={label}"),
+            format!("{{{{.Label \"{label}\"}}}}"),
+        );
+        for objects in [["ps", "--all"].as_slice(), &["network", "ls"]] {
+            let options = ["--filter", filter.as_str(), "--format", format.as_str()];
+            let args: Vec<&str> = objects.iter().copied().chain(options).collect();
+            clusters.extend(docker_blocking(&args)?.lines().map(str::to_owned));
+        }
+    }
+    let living: Vec<Name> = dir::living()?.iter().map(|run| Name::of(run)).collect();
+    Ok(of_the_dead(clusters, &owner(), &living))
+}
+
+fn of_the_dead(clusters: BTreeSet<String>, owner: &str, living: &[Name]) -> Vec<String> {
+    let is_alive = |cluster: &String| living.iter().any(|name| name.as_str() == cluster);
+    clusters
+        .into_iter()
+        .filter(|cluster| cluster.starts_with(owner) && !is_alive(cluster))
+        .collect()
+}
+
+/// Removes what killed runs of this user left in Docker. Answers with the names of clusters.
+///
+/// # Errors
+/// When Docker can't be asked, or does not remove something.
+pub fn sweep() -> Result<Vec<String>, ClusterError> {
+    let abandoned = abandoned()?;
+    abandoned.iter().try_for_each(|cluster| remove(cluster))?;
+    Ok(abandoned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_suit_kubernetes_and_tell_the_run() {
+        let name = Name::of(Path::new("/tmp/tlsboot-run-AbC"));
+        assert!(
+            name.as_str()
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        );
+        // 63 is the longest hostname.
+        assert!(name.control_plane().len() < 50);
+        assert_ne!(name, Name::of(Path::new("/tmp/tlsboot-run-abc")));
+    }
+
+    #[test]
+    fn only_the_dead_of_this_owner_are_swept() {
+        let living = Name::of(Path::new("/tmp/tlsboot-run-1"));
+        let dead = Name::of(Path::new("/tmp/tlsboot-run-2"));
+        let names = [living.as_str(), dead.as_str(), "tlsboot-other-1", "kind"];
+        let clusters = names.map(str::to_owned).into();
+        let swept = of_the_dead(clusters, &owner(), std::slice::from_ref(&living));
+        assert_eq!(swept, [dead.as_str()]);
+    }
+}

@@ -1,0 +1,68 @@
+//! What a control plane that we start is told, whatever starts it.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::check::rules::Rules;
+use crate::scenario::stimulus::{Changes, Component};
+use crate::scenario::{Cluster, Flags, SigningDuration};
+
+/// What can change while the cluster lives.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) anonymous_auth: bool,
+    pub(super) authorization_mode: Vec<String>,
+    pub(super) signing_duration: SignedDuration,
+    pub(super) controllers: Vec<String>,
+    pub(super) anonymous_paths: Vec<String>,
+    pub(super) flags: BTreeMap<Component, Flags>,
+}
+
+impl Settings {
+    pub(super) fn new(cluster: &Cluster, signing_duration: SignedDuration) -> Self {
+        Self {
+            anonymous_auth: cluster.anonymous_auth,
+            authorization_mode: cluster.authorization_mode.clone(),
+            signing_duration,
+            controllers: cluster.controllers.clone(),
+            anonymous_paths: cluster.anonymous_paths.clone(),
+            flags: cluster.flags.clone(),
+        }
+    }
+
+    /// Takes over what a start changes.
+    pub(super) fn apply(&mut self, changes: &Changes, rules: Rules) {
+        if let Some(duration) = changes.signing_duration {
+            self.signing_duration = signing_duration(duration, rules);
+        }
+        self.anonymous_auth = changes.anonymous_auth.unwrap_or(self.anonymous_auth);
+        if let Some(controllers) = &changes.controllers {
+            self.controllers.clone_from(controllers);
+        }
+    }
+}
+
+pub(super) fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
+    match asked {
+        SigningDuration::Quick => rules.quick(),
+        SigningDuration::Length(length) => length,
+    }
+}
+
+/// The audit policy: everything but the control plane's own housekeeping, and that of these users.
+pub(super) fn audit_policy(housekeepers: &[String]) -> Value {
+    let mut quiet = vec!["system:apiserver".to_owned()];
+    quiet.extend_from_slice(housekeepers);
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "None", "users": quiet},
+            {"level": "None", "nonResourceURLs": ["/readyz*", "/livez*"]},
+            {"level": "Metadata"},
+        ],
+    })
+}

@@ -1,0 +1,241 @@
+//! Known failures: a list of scenarios that fail on some versions, each with its reason and a link. Their outcome is
+//! `known`; an entry whose scenario passes is stale and makes the run fail, so that the list can only shrink.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::check::Outcome;
+use crate::components::{Version, Versions};
+use crate::report::ScenarioResult;
+use crate::report::result::{KnownFailure, StaleEntry};
+
+/// Why a list of known failures can't be used.
+#[derive(Debug, Error)]
+pub enum KnownError {
+    /// The file can't be read.
+    #[error("can't read the known failures {path}: {source}")]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is not such a list.
+    #[error(
+        "{path}: {reason}\n  an entry is `{{scenario: ID, kubernetes: \">=1.24, <1.28\", reason: WHY, link: URL}}`"
+    )]
+    Malformed {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong, with its place.
+        reason: String,
+    },
+}
+
+/// An entry of the list.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Entry {
+    /// The scenario's id.
+    scenario: String,
+    /// Control-plane versions on which it fails.
+    kubernetes: Versions,
+    /// Kubelet versions on which it fails; all by default.
+    #[serde(default)]
+    kubelet: Option<Versions>,
+    /// Why it fails.
+    reason: String,
+    /// Where that is dealt with.
+    link: String,
+}
+
+/// The list.
+#[derive(Clone, Debug, Default)]
+pub struct KnownFailures(Vec<Entry>);
+
+impl KnownFailures {
+    /// Reads a list. `ids` are all scenarios that there are.
+    ///
+    /// # Errors
+    /// There is none, it is none, or an entry names a scenario that does not exist.
+    pub fn read(path: &Path, ids: &[String]) -> Result<Self, KnownError> {
+        let text = std::fs::read_to_string(path).map_err(|source| KnownError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, ids).map_err(|reason| KnownError::Malformed {
+            path: path.to_owned(),
+            reason,
+        })
+    }
+
+    fn parse(text: &str, ids: &[String]) -> Result<Self, String> {
+        let entries: Vec<Entry> = serde_saphyr::from_str_with_options(
+            text,
+            serde_saphyr::options! { with_snippet: false, strict_booleans: true },
+        )
+        .map_err(|error| error.to_string())?;
+        for (index, entry) in entries.iter().enumerate() {
+            let id = &entry.scenario;
+            if !ids.contains(id) {
+                return Err(format!(
+                    "entry {}: there is no scenario `{id}`; `tlsboot list` shows all",
+                    index + 1
+                ));
+            }
+            if entry.reason.trim().is_empty() {
+                return Err(format!("entry {}: `{id}` has no reason", index + 1));
+            }
+            if !["https://", "http://"]
+                .iter()
+                .any(|scheme| entry.link.starts_with(scheme))
+            {
+                return Err(format!("entry {}: the link of `{id}` is no URL", index + 1));
+            }
+            if entries[..index].contains(entry) {
+                return Err(format!("entry {}: `{id}` stands there twice", index + 1));
+            }
+        }
+        Ok(Self(entries))
+    }
+
+    /// Takes what is known of a result into it. Says so where the scenario passed though its failure is known.
+    pub fn apply(
+        &self,
+        result: &mut ScenarioResult,
+        kubernetes: Version,
+        kubelet: Version,
+    ) -> Option<StaleEntry> {
+        let entry = self.0.iter().find(|entry| {
+            entry.scenario == result.id
+                && entry.kubernetes.contains(kubernetes)
+                && entry
+                    .kubelet
+                    .as_ref()
+                    .is_none_or(|range| range.contains(kubelet))
+        })?;
+        let judged = result.verdict.outcome;
+        match judged {
+            Outcome::Fail | Outcome::Hang => {
+                result.verdict.outcome = Outcome::Known;
+                result.known = Some(KnownFailure {
+                    reason: entry.reason.clone(),
+                    link: entry.link.clone(),
+                    judged,
+                });
+                None
+            }
+            Outcome::Pass => Some(StaleEntry {
+                id: result.id.clone(),
+                target: result.target.clone(),
+                reason: entry.reason.clone(),
+                link: entry.link.clone(),
+            }),
+            // Nothing was shown about the cluster.
+            Outcome::Known | Outcome::Unsupported | Outcome::Error => None,
+        }
+    }
+}
+
+/// What was judged of a scenario, whether or not its failure is known.
+pub fn judged(result: &ScenarioResult) -> Outcome {
+    match &result.known {
+        Some(known) if result.verdict.outcome == Outcome::Known => known.judged,
+        _ => result.verdict.outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::report::fixture;
+
+    const LIST: &str = "\
+- scenario: rbac.missing-bootstrapper-binding
+  kubernetes: '>=1.30, <1.38'
+  reason: our API server grants it to everybody
+  link: https://example.org/1
+";
+
+    fn ids() -> Vec<String> {
+        vec!["rbac.missing-bootstrapper-binding".into()]
+    }
+
+    fn list() -> KnownFailures {
+        KnownFailures::parse(LIST, &ids()).unwrap()
+    }
+
+    const V137: Version = Version::new(1, 37, 2);
+
+    #[test]
+    fn a_listed_failure_is_known_and_no_surprise() {
+        let (mut result, _) = fixture::failing();
+        assert_eq!(list().apply(&mut result, V137, V137), None);
+        assert_eq!(result.verdict.outcome, Outcome::Known);
+        assert_eq!(judged(&result), Outcome::Fail);
+        let known = result.known.as_ref().unwrap();
+        assert_eq!(known.link, "https://example.org/1");
+        let mut run = fixture::run();
+        run.scenarios = vec![result];
+        assert_eq!(run.exit_code(), 0);
+    }
+
+    #[test]
+    fn outside_of_its_versions_it_is_a_failure() {
+        let (mut result, _) = fixture::failing();
+        let old = Version::new(1, 29, 0);
+        assert_eq!(list().apply(&mut result, old, V137), None);
+        assert_eq!(result.verdict.outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn an_entry_that_no_longer_fails_makes_the_run_fail() {
+        let (mut result, _) = fixture::failing();
+        result.verdict.outcome = Outcome::Pass;
+        let stale = list().apply(&mut result, V137, V137).unwrap();
+        assert_eq!(result.verdict.outcome, Outcome::Pass);
+        let mut run = fixture::run();
+        run.scenarios = vec![result];
+        assert_eq!(run.exit_code(), 0);
+        run.stale = vec![stale];
+        assert_eq!(run.exit_code(), 1);
+    }
+
+    #[rstest]
+    #[case::error(Outcome::Error)]
+    #[case::unsupported(Outcome::Unsupported)]
+    fn what_says_nothing_about_the_cluster_stays_what_it_is(#[case] outcome: Outcome) {
+        let (mut result, _) = fixture::failing();
+        result.verdict.outcome = outcome;
+        assert_eq!(list().apply(&mut result, V137, V137), None);
+        assert_eq!(result.verdict.outcome, outcome);
+    }
+
+    #[rstest]
+    #[case::unknown_scenario(
+        "rbac.missing-bootstrapper-binding",
+        "rbac.no",
+        "no scenario `rbac.no`"
+    )]
+    #[case::no_reason("our API server grants it to everybody", "''", "has no reason")]
+    #[case::no_link("https://example.org/1", "see the tracker", "no URL")]
+    #[case::no_range("  kubernetes: '>=1.30, <1.38'\n", "", "kubernetes")]
+    #[case::bad_range(">=1.30, <1.38", "new", "range of versions")]
+    #[case::unknown_key("  reason:", "  because: x\n  reason:", "because")]
+    fn a_list_is_strict(#[case] right: &str, #[case] wrong: &str, #[case] says: &str) {
+        let text = LIST.replacen(right, wrong, 1);
+        assert_ne!(text, LIST);
+        let error = KnownFailures::parse(&text, &ids()).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn an_entry_that_stands_there_twice_is_an_error() {
+        let error = KnownFailures::parse(&LIST.repeat(2), &ids()).unwrap_err();
+        assert!(error.contains("entry 2"), "{error}");
+    }
+}
