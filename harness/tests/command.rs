@@ -335,7 +335,7 @@ fn a_red_history_is_explained() {
         "fail ",
         "not the one that was run",
         "299",
-        "scenario.yaml:8",
+        "scenario.yaml:9",
     ] {
         assert!(ran.out.contains(words), "no `{words}` in {}", ran.out);
     }

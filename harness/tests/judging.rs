@@ -458,7 +458,7 @@ steps:
     let csr = |change: &str, conditions: Value| {
         json!({"csr": {
             "change": change, "name": "csr-bad", "uid": "u", "resourceVersion": "1", "created": "2026-01-01T00:00:00Z",
-            "signerName": "kubernetes.io/kube-apiserver-client-kubelet", "username": "kubelet-bootstrap",
+            "signerName": "kubernetes.io/kube-apiserver-client-kubelet", "username": "kubelet-bootstrap", "usages": ["digital signature", "client auth"],
             "request": {"subject": {"commonName": "system:node:n1"}, "key": {"algorithm": "ECDSA", "parameters": "P-256", "spkiSha256": "00"}, "signatureValid": true},
             "conditions": conditions,
         }})

@@ -230,12 +230,11 @@ impl Reader {
                 }
             },
             What::Connection(connection) => {
-                if let ConnectionState::Closed { by } = connection.state {
-                    if by == ClosedBy::Kubelet
-                        && let Some(linked) = self.relinked.remove(&connection.node)
-                    {
-                        self.sample(Interval::LinkToClose, linked, at);
-                    }
+                if let ConnectionState::Closed { by } = connection.state
+                    && by == ClosedBy::Kubelet
+                    && let Some(linked) = self.relinked.remove(&connection.node)
+                {
+                    self.sample(Interval::LinkToClose, linked, at);
                 }
             }
             What::Metrics(metrics) => {

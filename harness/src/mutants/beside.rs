@@ -60,7 +60,7 @@ pub(super) enum Beside {
     DeletesOld,
     /// The kubeconfig holds the certificate itself.
     Embeds,
-    /// A link that was deleted, misled or replaced is put right at once, and what it leads to.
+    /// A link that was deleted, misled or replaced is put right a second later, and what it leads to.
     HealsTheLink,
     /// There is always a `kubelet.crt`.
     SelfSigned,
@@ -156,6 +156,10 @@ async fn meddle(dir: NodeDir, what: Beside) -> Result<(), ClusterError> {
             tracing::debug!(?what, %error, "a meddler came too late");
         }
         changes.next().await?;
+        if what == Beside::HealsTheLink {
+            // Whoever does the damage wants to see it.
+            tokio::time::sleep(OFTEN).await;
+        }
     }
 }
 
@@ -176,12 +180,11 @@ fn once(dir: &NodeDir, what: Beside) -> io::Result<()> {
                 }
             }
         }
-        Beside::PlainFile => {
-            if target.is_some() {
-                fs::copy(&link, &staging)?;
-                fs::rename(&staging, &link)?;
-            }
+        Beside::PlainFile if target.is_some() => {
+            fs::copy(&link, &staging)?;
+            fs::rename(&staging, &link)?;
         }
+        Beside::PlainFile => {}
         Beside::RelativeLink => {
             if let Some(target) = target.filter(|target| target.is_absolute()) {
                 let _ = fs::remove_file(&staging);

@@ -65,7 +65,7 @@ pub fn merge(mut runs: Vec<RunResult>) -> Result<Merged, MergeError> {
     for run in &runs[1..] {
         if run.tlsboot != whole.tlsboot {
             return contradiction(format!(
-                "run {} is of tlsboot {}, run {} of {}: they need not judge alike, so run both with one",
+                "run {} is of tlsboot {}, run {} of tlsboot {}: they need not judge alike, so run both with one",
                 whole.run, whole.tlsboot, run.run, run.tlsboot
             ));
         }
