@@ -27,8 +27,9 @@ use crate::report::colours_wanted;
 pub(super) struct DoctorCommand {
     #[command(flatten)]
     target: TargetOptions,
-    /// Look at the cluster of this kubeconfig, instead of this machine. Read-only.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubernetes", "kubelet"])]
+    /// Look at the cluster of this kubeconfig, instead of this machine. Read-only. It has its own versions, so
+    /// `--kubernetes` and `--kubelet`, which may come from the environment, mean nothing then.
+    #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Another context of the kubeconfig than the current one.
     #[arg(long, value_name = "NAME", requires = "kubeconfig")]
