@@ -74,7 +74,7 @@ fn usages_changed_from_1_24_to_1_28() {
         let change = find(&diff, subject, "usages");
         assert_eq!(
             change.before,
-            ["key encipherment, digital signature, client auth"]
+            ["digital signature, key encipherment, client auth"]
         );
         assert_eq!(change.after, ["digital signature, client auth"]);
         assert_eq!(change.scenarios, [ROTATION]);
@@ -271,6 +271,7 @@ proptest! {
         let renamed = text_of
             .replace("\"n1\"", &format!("\"{node}\""))
             .replace("system:node:n1", &format!("system:node:{node}"))
+            .replace("\"n1@", &format!("\"{node}@"))
             .replace("csr-88b4p", &format!("csr-{suffix}"))
             .replace("kubelet-client-2026-", "kubelet-client-2031-");
         let mut events = parse(&renamed).unwrap();
