@@ -272,6 +272,7 @@ proptest! {
             .replace("\"n1\"", &format!("\"{node}\""))
             .replace("\"n1@", &format!("\"{node}@"))
             .replace("system:node:n1", &format!("system:node:{node}"))
+            .replace("\"n1@", &format!("\"{node}@"))
             .replace("csr-88b4p", &format!("csr-{suffix}"))
             .replace("kubelet-client-2026-", "kubelet-client-2031-");
         let mut events = parse(&renamed).unwrap();

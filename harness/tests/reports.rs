@@ -41,21 +41,25 @@ fn fixture(name: &str) -> PathBuf {
 /// A run's output folder with the recorded scenario, under another target's name each, as one of some parts.
 fn shard(folder: &Path, part: u32, of: u32, outcome: &str) {
     let target = format!("local::1.37.{part}");
-    let evidence = format!("local-1.37.{part}/lab.all");
+    let evidence = format!("local-1.37.{part}/lab.all-kinds");
     let place = folder.join(&evidence);
     fs::create_dir_all(&place).unwrap();
-    // The recording is older than the last change of its scenario's file.
-    let scenario = fs::read_to_string(fixture("scenario.yaml")).unwrap();
-    let scenario = scenario.replacen("id: lab.all-kinds", "id: lab.all", 1);
-    let mut history = fs::read_to_string(fixture("history.jsonl")).unwrap();
-    let head: Value = serde_json::from_str(history.lines().next().unwrap()).unwrap();
-    let recorded = head["what"]["begin"]["scenarioSha256"].as_str().unwrap();
-    let current = hex::encode(Sha256::digest(&scenario));
-    history = history
-        .replacen(recorded, &current, 1)
-        .replacen("local::1.37.2", &target, 1);
+    // The recording is older than the name that its scenario has now.
+    let scenario = fs::read(fixture("scenario.yaml")).unwrap();
+    let mut lines: Vec<String> = fs::read_to_string(fixture("history.jsonl"))
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let mut begin: Value = serde_json::from_str(&lines[0]).unwrap();
+    let head = &mut begin["what"]["begin"];
+    head["scenario"] = json!("lab.all-kinds");
+    head["scenarioSha256"] = json!(hex::encode(Sha256::digest(&scenario)));
+    head["target"] = json!(target);
+    lines[0] = begin.to_string();
+    let history = lines.join("\n") + "\n";
     fs::write(place.join("history.jsonl"), history).unwrap();
-    fs::write(place.join("scenario.yaml"), &scenario).unwrap();
+    fs::copy(fixture("scenario.yaml"), place.join("scenario.yaml")).unwrap();
     let checked = tlsboot(folder, &["check", place.to_str().unwrap()]);
     assert_eq!(checked.code, Some(0), "{}{}", checked.out, checked.err);
     let verdict = rejudged(&place, outcome);
@@ -71,6 +75,7 @@ fn shard(folder: &Path, part: u32, of: u32, outcome: &str) {
             )
         })
         .collect();
+    let scenario = fs::read_to_string(fixture("scenario.yaml")).unwrap();
     let scenario = tlsboot::scenario::load_text("scenario.yaml", &scenario).unwrap();
     let result = json!({
         "format": 2, "tlsboot": env!("CARGO_PKG_VERSION"), "run": format!("run-{part}"),
@@ -78,7 +83,7 @@ fn shard(folder: &Path, part: u32, of: u32, outcome: &str) {
         "components": [], "interrupted": false,
         "shards": [{"whole": "ab".repeat(32), "part": part, "of": of}],
         "scenarios": [{
-            "id": "lab.all", "title": scenario.title, "requirements": scenario.requirements, "level": scenario.level,
+            "id": "lab.all-kinds", "title": scenario.title, "requirements": scenario.requirements, "level": scenario.level,
             "target": target, "file": "scenarios/lab/all.yaml", "started": "2026-11-24T04:22:00Z", "durationMs": 90_000,
             "verdict": verdict, "evidence": evidence, "hashes": hashes,
         }],
@@ -153,13 +158,13 @@ fn what_contradicts_or_is_damaged_is_not_merged() {
     );
     assert_eq!(refused.code, Some(2));
     assert!(
-        refused.err.contains("lab.all on local::1.37.1"),
+        refused.err.contains("lab.all-kinds on local::1.37.1"),
         "{}",
         refused.err
     );
     let history = folder
         .path()
-        .join("shard-2/local-1.37.2/lab.all/history.jsonl");
+        .join("shard-2/local-1.37.2/lab.all-kinds/history.jsonl");
     let mut bytes = fs::read(&history).unwrap();
     bytes[1000] ^= 1;
     fs::write(&history, bytes).unwrap();
@@ -220,7 +225,7 @@ fn a_signed_report_shows_every_change() {
         fs::write(path(name), bytes).unwrap();
     }
     assert_eq!(verify().code, Some(0));
-    let history = path("all/local-1.37.2/lab.all/history.jsonl");
+    let history = path("all/local-1.37.2/lab.all-kinds/history.jsonl");
     let bytes = fs::read(&history).unwrap();
     for at in (0..bytes.len()).step_by(bytes.len() / 5) {
         let mut wrong = bytes.clone();
@@ -306,7 +311,7 @@ fn a_regression_has_an_exit_code_of_its_own() {
     let found = tlsboot(folder.path(), &["diff", "shard-1", "bad"]);
     assert_eq!(found.code, Some(1));
     assert!(
-        found.out.contains("lab.all: pass → fail  REGRESSION"),
+        found.out.contains("lab.all-kinds: pass → fail  REGRESSION"),
         "{}",
         found.out
     );
@@ -329,13 +334,16 @@ fn the_catalogue_shows_a_runs_verdicts() {
     assert!(listed.out.contains("(not run)"));
     let scenarios = folder.path().join("scenarios");
     fs::create_dir(&scenarios).unwrap();
-    let ran = out.join("local-1.37.1/lab.all/scenario.yaml");
-    fs::copy(ran, scenarios.join("all.yaml")).unwrap();
+    fs::copy(fixture("scenario.yaml"), scenarios.join("all.yaml")).unwrap();
     let listed = tlsboot(
         folder.path(),
         &["list", "--requirements", "--out", "shard-1"],
     );
-    assert!(listed.out.contains("lab.all (pass)"), "{}", listed.out);
+    assert!(
+        listed.out.contains("lab.all-kinds (pass)"),
+        "{}",
+        listed.out
+    );
 }
 
 #[test]

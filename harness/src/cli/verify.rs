@@ -14,12 +14,13 @@ use crate::report::verify::{Verification, verify};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tlsboot verify tlsboot-out                          hashes and verdicts
-  tlsboot verify tlsboot-out --key pub.pem            its signature, too, as a third person does
+  tlsboot verify tlsboot-out                      hashes and verdicts only
+  tlsboot verify tlsboot-out --key pub.pem        the signature too: what a third person does
+
+Keys and signed reports:
   openssl genpkey -algorithm ed25519 -out key.pem     a key to sign with, once
   openssl pkey -in key.pem -pubout -out pub.pem       the key to check with, for everybody
   tlsboot run --sign key.pem                          a signed report
-  openssl pkeyutl -verify -pubin -inkey pub.pem -rawin -in result.json -sigfile result.json.sig
 
 Exit codes: 0 all fits, 1 something was changed or damaged, 2 no report or no key.")]
 pub(super) struct VerifyCommand {
