@@ -327,7 +327,7 @@ mod tests {
         assert!(refused(vec![run.clone(), again]).contains("of different runs"));
         let mut foreign = run.clone();
         foreign.tlsboot = "9.9.9".into();
-        assert!(refused(vec![run.clone(), foreign]).contains("of 9.9.9"));
+        assert!(refused(vec![run.clone(), foreign]).contains("tlsboot 9.9.9"));
         let mut overlapping = parts();
         overlapping[0].shards[0].of = 9;
         assert!(refused(overlapping).contains("they overlap"));
