@@ -230,12 +230,13 @@ impl Reader {
                 }
             },
             What::Connection(connection) => {
-                if let ConnectionState::Closed { by } = connection.state {
-                    if by == ClosedBy::Kubelet
-                        && let Some(linked) = self.relinked.remove(&connection.node)
-                    {
-                        self.sample(Interval::LinkToClose, linked, at);
-                    }
+                let by_kubelet = ConnectionState::Closed {
+                    by: ClosedBy::Kubelet,
+                };
+                if connection.state == by_kubelet
+                    && let Some(linked) = self.relinked.remove(&connection.node)
+                {
+                    self.sample(Interval::LinkToClose, linked, at);
                 }
             }
             What::Metrics(metrics) => {
