@@ -3,17 +3,21 @@
 //! Three planes over a history: [`drive`] does things to a real cluster, [`observe`] records what happens,
 //! [`check`] judges the record. [`run`] joins them for one scenario on one target.
 
+pub mod approver;
 pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod components;
 pub mod diff;
+pub mod doctor;
 pub mod drive;
 pub mod history;
 pub mod known;
+pub mod mutants;
 pub mod node;
 pub mod observe;
 pub mod pki;
+pub mod probe;
 pub mod process;
 pub mod report;
 pub mod run;

@@ -1,5 +1,6 @@
 //! Processes that a run starts, and ends. Each is kept by a [`crate::shim`], so none outlives the run.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -57,7 +58,7 @@ pub enum Isolation {
 }
 
 impl Process {
-    /// Starts a program. Its output goes to the end of `log`.
+    /// Starts a program, with variables beside those of this process. Its output goes to the end of `log`.
     ///
     /// # Errors
     /// When it can't be started, with the reason.
@@ -66,6 +67,7 @@ impl Process {
         args: &[OsString],
         log: &Path,
         isolation: Isolation,
+        env: &BTreeMap<String, String>,
     ) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
         let mode = match isolation {
@@ -77,6 +79,7 @@ impl Process {
             .args([shim::SHIM, mode, &std::process::id().to_string()])
             .arg(program)
             .args(args)
+            .envs(env)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -17,10 +17,11 @@ use crate::check::{Judge, Next, Outcome, Verdict};
 use crate::cluster::{Capability, Cluster, Provider};
 use crate::components::Version;
 use crate::drive::{self, Stage};
-use crate::history::event::{Begin, Deadline, FORMAT, Phase, Recorder, StepEvent};
+use crate::history::event::{Begin, Deadline, FORMAT, FileOp, Phase, Recorder, StepEvent};
 use crate::history::{Event, What};
 use crate::observe::Sink;
 use crate::report::{LiveProgress, ScenarioResult};
+use crate::scenario::stimulus::{FileAction, FileChange};
 use crate::scenario::{Scenario, Step, requirements_of};
 use crate::secret::Vault;
 
@@ -240,12 +241,16 @@ async fn play(
             Next::Done => return Ok(judge.verdict()),
             Next::Drive(index) => {
                 say(index, STEP);
-                let stage = Stage {
+                drive_step(
+                    scenario,
+                    index,
                     cluster,
-                    state: judge.state(),
                     rules,
-                };
-                drive_step(scenario, index, &stage, sink).await;
+                    sink,
+                    &mut judge,
+                    &mut events,
+                )
+                .await;
             }
             Next::Wait { step, mono } => {
                 let left = Duration::from_micros(mono.saturating_sub(sink.mono()));
@@ -309,10 +314,19 @@ async fn settle(
     }
 }
 
-async fn drive_step(scenario: &Scenario, index: usize, stage: &Stage<'_>, sink: &Sink) {
+async fn drive_step(
+    scenario: &Scenario,
+    index: usize,
+    cluster: &dyn Cluster,
+    rules: Rules,
+    sink: &Sink,
+    judge: &mut Judge<'_>,
+    events: &mut mpsc::UnboundedReceiver<Event>,
+) {
     let step = &scenario.steps[index].value;
     let name = match step {
         Step::Submit(submit) => Some(submit.name.clone()),
+        Step::PatchCsr(change) => Some(change.name.clone()),
         Step::Get(get) => Some(get.name.clone()),
         _ => None,
     };
@@ -325,15 +339,62 @@ async fn drive_step(scenario: &Scenario, index: usize, stage: &Stage<'_>, sink: 
         }))
     };
     say(Phase::Begin);
-    say(match drive::perform(step, stage).await {
+    let stage = Stage {
+        cluster,
+        state: judge.state(),
+        rules,
+    };
+    let mut done = drive::perform(step, &stage)
+        .await
+        .map_err(|error| error.to_string());
+    if let (Ok(_), Step::File(change)) = (&done, step)
+        && let Err(why) = recorded(change, judge, events).await
+    {
+        done = Err(why);
+    }
+    say(match done {
         Ok(done) => Phase::Done {
             proof: done.proof,
             answer: done.answer,
         },
         Err(error) => Phase::Failed {
-            error: sink.vault().scrub(&error.to_string()),
+            error: sink.vault().scrub(&error),
         },
     });
+}
+
+/// Waits until the change of a file is in the history: what follows is judged by how the history says that things stand.
+async fn recorded(
+    change: &FileChange,
+    judge: &mut Judge<'_>,
+    events: &mut mpsc::UnboundedReceiver<Event>,
+) -> Result<(), String> {
+    let goes = change.action == FileAction::Delete;
+    let is_it = |event: &Event| match &event.what {
+        What::File(file) if file.node == change.node && file.name == change.name => {
+            goes == (file.op == FileOp::Deleted || file.facts.is_none())
+        }
+        _ => false,
+    };
+    let seen = async {
+        while let Some(event) = events.recv().await {
+            let seen = is_it(&event);
+            judge.feed(event);
+            if seen {
+                return Ok(());
+            }
+        }
+        Err("the history was closed".to_owned())
+    };
+    tokio::time::timeout(CATCH_UP, seen)
+        .await
+        .unwrap_or_else(|_| {
+            Err(format!(
+                "{} was changed, but the recorder of files has not seen it within {} s",
+                change.name,
+                CATCH_UP.as_secs()
+            ))
+        })
 }
 
 fn describe(scenario: &Scenario, index: usize) -> String {

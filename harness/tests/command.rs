@@ -139,6 +139,18 @@ fn lint_counts_what_is_right() {
 }
 
 #[test]
+fn mutants_are_listed_and_wrong_globs_are_not_nothing() {
+    let list = tlsboot(&["mutants", "--list", "signer.*"]).ok();
+    assert!(list.contains("signer.authority"), "{list}");
+    assert!(
+        list.contains("killed by issuance.client-certificate"),
+        "{list}"
+    );
+    assert!(!list.contains("approver."), "{list}");
+    tlsboot(&["mutants", "no-such.*"]).wrong(&["`no-such.*` selects no mutant", "--list"]);
+}
+
+#[test]
 fn list_shows_every_profile() {
     let folder = scenarios(&[("good.yaml", GOOD)]);
     let list = |args: &[&str]| tlsboot_in(folder.path(), args);
@@ -211,6 +223,35 @@ fn what_cannot_be_explained_gets_a_list_of_what_can() {
 fn the_schema_is_json() {
     let schema: Value = serde_json::from_str(&tlsboot(&["schema"]).ok()).unwrap();
     assert_eq!(schema["title"], "tlsboot scenario");
+    let policy = tlsboot(&["schema", "policy"]).ok();
+    let policy: Value = serde_json::from_str(&policy).unwrap();
+    assert_eq!(policy["title"], "tlsboot approver policy");
+}
+
+#[test]
+fn the_hostile_csrs_are_listed_without_a_cluster() {
+    let list = tlsboot(&["approver", "--list"]).ok();
+    let wildcard = list
+        .lines()
+        .find(|line| line.starts_with("names.wildcard "));
+    assert!(wildcard.unwrap().contains(" pending "), "{list}");
+}
+
+#[test]
+fn a_policy_changes_what_is_expected_and_its_mistakes_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    let list = |text: &str| {
+        fs::write(&path, text).unwrap();
+        tlsboot(&["approver", "--list", "--policy", path.to_str().unwrap()])
+    };
+    let denies = list("expect: [{cases: 'names.*', decision: deny}]\n").ok();
+    let wildcard = denies
+        .lines()
+        .find(|line| line.starts_with("names.wildcard "));
+    assert!(wildcard.unwrap().contains(" deny "), "{denies}");
+    list("expect:\n  - {cases: 'nome.*', decision: deny}\n")
+        .wrong(&["policy.yaml:2:13", "no case is called `nome.*`"]);
 }
 
 #[rstest]
@@ -257,12 +298,64 @@ fn a_history_without_its_evidence_does_not_pass() {
     tlsboot(&["check", path]).wrong(&["the history does not start with a `begin` event"]);
 }
 
+#[test]
+fn every_expectation_of_a_history_can_be_turned_red() {
+    let out = tlsboot(&["check", "--mutate", fixture().to_str().unwrap()]).ok();
+    assert!(
+        out.contains("23 of 23 expectations of 1 histories can fail"),
+        "{out}"
+    );
+}
+
+/// Judging again says why, as a run does, and that a scenario was changed after its run.
+#[test]
+fn a_red_history_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str| fs::read_to_string(fixture().join(name)).unwrap();
+    let scenario =
+        read("scenario.yaml").replacen("code: 201}, as: asked", "code: 299}, as: asked", 1);
+    fs::write(folder.path().join("scenario.yaml"), scenario).unwrap();
+    let history = read("history.jsonl");
+    let end = history
+        .lines()
+        .position(|line| line.contains("\"approve\""));
+    let mut history: Vec<String> = history
+        .lines()
+        .take(end.unwrap())
+        .map(String::from)
+        .collect();
+    let mut deadline: Value = serde_json::from_str(&history[history.len() - 1]).unwrap();
+    deadline["seq"] = history.len().into();
+    deadline["what"] = serde_json::json!({"deadline": {"step": 1}});
+    history.push(format!("{deadline}\n"));
+    fs::write(folder.path().join("history.jsonl"), history.join("\n")).unwrap();
+    let ran = tlsboot(&["check", folder.path().to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    for words in [
+        "fail ",
+        "not the one that was run",
+        "299",
+        "scenario.yaml:9",
+    ] {
+        assert!(ran.out.contains(words), "no `{words}` in {}", ran.out);
+    }
+}
+
 #[rstest]
+#[case(&["run", "--kubernetes", "9.99"], &["no patch release of Kubernetes 9.99"])]
+#[case(&["run", "--components", "/nonexistent"], &["/nonexistent", "--components"])]
+#[case(&["check", "--mutate", "/nonexistent"], &["/nonexistent"])]
+#[case(&["check", "--json", "."], &["--mutate"])]
 #[case(&["up", "--kubernetes", "1.37,1.33"], &["one version"])]
 #[case(&["up", "--signing-duration", "soon"], &["neither `quick` nor a duration like `3m`"])]
 #[case(&["run", "--kubernetes", "latest"], &["--kubernetes", "latest"])]
 #[case(&["run", "--jobs", "0"], &["--jobs"])]
 #[case(&["explode"], &["unrecognized subcommand"])]
+#[case(&["doctor", "--kubeconfig", "/nowhere/kubeconfig"], &["/nowhere/kubeconfig", "No such file"])]
+#[case(&["doctor", "--format", "json"], &["--kubeconfig"])]
+#[case(&["probe"], &["--kubeconfig"])]
+#[case(&["approver"], &["--kubeconfig"])]
+#[case(&["gc", "--kubeconfig", "/nowhere/kubeconfig"], &["/nowhere/kubeconfig"])]
 fn a_wrong_command_line_says_what_is_wrong(#[case] args: &[&str], #[case] words: &[&str]) {
     tlsboot(args).wrong(words);
 }
@@ -276,15 +369,20 @@ fn a_wrong_command_line_says_what_is_wrong(#[case] args: &[&str], #[case] words:
 #[case(&["diff", "--help"])]
 #[case(&["merge", "--help"])]
 #[case(&["verify", "--help"])]
+#[case(&["doctor", "--help"])]
+#[case(&["probe", "--help"])]
+#[case(&["approver", "--help"])]
 fn help_teaches_by_example(#[case] args: &[&str]) {
     let help = tlsboot(args).ok();
     assert!(help.contains("Examples:\n  tlsboot "), "{help}");
 }
 
-#[test]
-fn a_reader_that_has_enough_is_no_error() {
+#[rstest]
+#[case(&["list", "--requirements"])]
+#[case(&["check", "harness/tests/fixtures"])]
+fn a_reader_that_has_enough_is_no_error(#[case] args: &[&str]) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tlsboot"))
-        .args(["list", "--requirements"])
+        .args(args)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -270,6 +270,7 @@ proptest! {
         let text_of = std::fs::read_to_string(path("1.33.13", ROTATION)).unwrap();
         let renamed = text_of
             .replace("\"n1\"", &format!("\"{node}\""))
+            .replace("\"n1@", &format!("\"{node}@"))
             .replace("system:node:n1", &format!("system:node:{node}"))
             .replace("\"n1@", &format!("\"{node}@"))
             .replace("csr-88b4p", &format!("csr-{suffix}"))

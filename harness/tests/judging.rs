@@ -429,3 +429,149 @@ fn submitted_csr_is_judged_when_its_name_is_known() {
     });
     assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}");
 }
+
+/// What got into its state in the moment between two steps is seen by the `never` after them.
+#[rstest]
+#[case::approved_between_the_steps(true, Outcome::Fail)]
+#[case::not_approved(false, Outcome::Error)]
+fn what_must_never_come_may_not_be_there_already(#[case] approved: bool, #[case] outcome: Outcome) {
+    let scenario = "\
+id: approval.between
+title: A CSR that must never be approved
+requirements: [P-02]
+steps:
+  - submit: {as: bad, by: {token: staticToken}, role: client, node: n1}
+  - expect: {answer: {code: 201}}
+  - submit: {as: good, by: {token: staticToken}, role: client, node: n1}
+  - expect:
+      csr: {submitted: good, state: issued}
+      as: good
+  - never:
+      csr: {submitted: bad, state: approved}
+      control: good
+      for: 1s
+";
+    let scenario = load_text("scenarios/approval/between.yaml", scenario).unwrap();
+    let first = history().into_iter().next().unwrap();
+    let begin = serde_json::to_value(first).unwrap()["what"].clone();
+    let step = |index: usize, name: &str, phase: Value| json!({"step": {"index": index, "stimulus": "submit", "name": name, "phase": phase}});
+    let csr = |change: &str, conditions: Value| {
+        json!({"csr": {
+            "change": change, "name": "csr-bad", "uid": "u", "resourceVersion": "1", "created": "2026-01-01T00:00:00Z",
+            "signerName": "kubernetes.io/kube-apiserver-client-kubelet", "username": "kubelet-bootstrap", "usages": ["digital signature", "client auth"],
+            "request": {"subject": {"commonName": "system:node:n1"}, "key": {"algorithm": "ECDSA", "parameters": "P-256", "spkiSha256": "00"}, "signatureValid": true},
+            "conditions": conditions,
+        }})
+    };
+    let answer = json!({"done": {"proof": "answered with 201", "answer": {"code": 201, "object": "csr-bad"}}});
+    let mut whats = vec![
+        begin,
+        step(0, "bad", json!("begin")),
+        csr("added", json!([])),
+        step(0, "bad", answer),
+    ];
+    if approved {
+        let approval = json!([{"type": "Approved", "status": "True", "reason": "AutoApproved", "message": ""}]);
+        whats.push(csr("modified", approval));
+    }
+    whats.push(step(2, "good", json!("begin")));
+    let lines: String = whats
+        .into_iter()
+        .enumerate()
+        .map(|(seq, what)| {
+            let at = format!("2026-01-01T00:00:{seq:02}Z");
+            format!(
+                "{}\n",
+                json!({"seq": seq, "at": at, "seen": at, "mono": seq * 1_000_000, "what": what})
+            )
+        })
+        .collect();
+    let verdict = judge_all(&scenario, parse(&lines).unwrap());
+    assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
+}
+
+/// Judges one expectation on a history made for it: what happened, in order, after `start: {node: n1}`.
+fn judge_made(expectation: &str, happened: &[Value]) -> Option<Outcome> {
+    let text = format!(
+        "id: lab.made\ntitle: Made\nrequirements: [T-01]\nnodes: [{{name: n1}}]\nsteps:\n  - start: {{node: n1}}\n  - expect: {{{expectation}}}\n"
+    );
+    let scenario = load_text("made.yaml", &text).unwrap();
+    let recorded = read("history.jsonl");
+    let recorded = recorded
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let (begin, recorders): (Vec<Value>, Vec<Value>) = recorded
+        .map(|event| event["what"].clone())
+        .filter(|what| what.get("begin").is_some() || what.get("recorder").is_some())
+        .partition(|what| what.get("begin").is_some());
+    let step = |phase: Value| json!({"step": {"index": 0, "stimulus": "start", "phase": phase}});
+    let started = [step(json!("begin")), step(json!({"done": {"proof": ""}}))];
+    let over = [json!({"deadline": {"step": 1}})];
+    let all = begin
+        .iter()
+        .chain(&recorders)
+        .chain(&started)
+        .chain(happened)
+        .chain(&over);
+    let text: String = all
+        .enumerate()
+        .map(|(seq, what)| {
+            let at = "2026-11-24T05:00:00Z";
+            format!(
+                "{}\n",
+                json!({"seq": seq, "at": at, "seen": at, "mono": seq, "what": what})
+            )
+        })
+        .collect();
+    judge_all(&scenario, parse(&text).unwrap()).expectations[0].outcome
+}
+
+#[test]
+fn a_component_that_exited_by_itself_is_told_from_others() {
+    let process = |component: &str, state: Value| json!({"process": {"component": component, "pid": 7, "state": state}});
+    let exited = |component, code| {
+        [
+            process(component, json!("started")),
+            process(component, json!({"exited": {"code": code, "asked": false}})),
+        ]
+    };
+    let expectation =
+        "process: {component: kube-controller-manager, is: exited, code: 1}, within: 1s";
+    let judge = |happened: &[Value]| judge_made(expectation, happened);
+    let manager = "kube-controller-manager";
+    assert_eq!(judge(&exited(manager, 1)), Some(Outcome::Pass));
+    assert_eq!(judge(&exited(manager, 2)), Some(Outcome::Fail));
+    assert_ne!(judge(&exited("kube-apiserver", 1)), Some(Outcome::Pass));
+    assert_ne!(
+        judge(&[process(manager, json!("started"))]),
+        Some(Outcome::Pass)
+    );
+}
+
+#[test]
+fn what_is_presented_is_compared_with_a_file_and_with_ca_names() {
+    let recorded = history();
+    let presented = recorded
+        .iter()
+        .map(|event| serde_json::to_value(&event.what).unwrap())
+        .find(|what| what.pointer("/presented/chain/0").is_some())
+        .unwrap();
+    let leaf = &presented["presented"]["chain"][0];
+    let mut other = leaf.clone();
+    other["sha256"] = json!("00");
+    let file = |certificate: &Value| json!({"file": {"node": "n1", "name": "tls.crt", "op": "present", "facts": {"kind": "file", "mode": "0600", "uid": 0, "size": 1, "pem": [{"label": "CERTIFICATE", "certificate": certificate}]}}});
+    let shows = |word: &str| format!("presented: {{node: n1, shows: {{{word}}}}}, within: 1s");
+    let judge = |what: &[Value]| judge_made(&shows("file: tls.crt"), what);
+    assert_eq!(judge(&[file(leaf), presented.clone()]), Some(Outcome::Pass));
+    assert_eq!(
+        judge(&[file(&other), presented.clone()]),
+        Some(Outcome::Fail)
+    );
+    assert_eq!(judge(std::slice::from_ref(&presented)), Some(Outcome::Fail));
+
+    let mut asking = presented.clone();
+    asking["presented"]["clientCas"] = json!(["old", "new"]);
+    let judge = |what: &[Value]| judge_made(&shows("clientCa: new"), what);
+    assert_eq!(judge(&[asking]), Some(Outcome::Pass));
+    assert_eq!(judge(&[presented]), Some(Outcome::Fail));
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tlsboot::approver::policy::Policy;
 use tlsboot::check::KINDS;
 use tlsboot::scenario::{RawScenario, load_text};
 
@@ -23,6 +24,18 @@ fn the_scenario_in_it_loads() {
         &readme[start..start + length],
     );
     scenario.unwrap_or_else(|errors| panic!("{}", errors[0].render(false)));
+}
+
+#[test]
+fn the_policy_in_it_can_be_read() {
+    let readme = readme();
+    let start = readme
+        .find("```yaml\nserving: ")
+        .expect("there is no policy")
+        + "```yaml\n".len();
+    let length = readme[start..].find("```").unwrap();
+    let policy = Policy::read("policy.yaml", &readme[start..start + length]);
+    policy.unwrap_or_else(|errors| panic!("{}", errors[0].render(false)));
 }
 
 #[test]
@@ -57,9 +70,15 @@ fn its_links_lead_somewhere() {
         .split("](")
         .skip(1)
         .filter_map(|rest| rest.split(')').next());
+    // As GitHub makes them of headings.
+    let anchors: Vec<String> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(|heading| format!("#{}", heading.to_lowercase().replace(' ', "-")))
+        .collect();
     for target in targets.filter(|target| !target.contains("://")) {
         assert!(
-            root().join(target).exists(),
+            root().join(target).exists() || anchors.iter().any(|anchor| anchor == target),
             "README.md links to {target}, which is not there"
         );
     }

@@ -87,8 +87,19 @@ steps:
       within: 11m
 ";
 
+/// The command that is tested; a test that fails on the way does not leave it behind.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 struct Run {
-    child: Child,
+    child: Guarded,
     folder: tempfile::TempDir,
     mounts: Vec<String>,
 }
@@ -122,16 +133,16 @@ impl Run {
             .arg(&out)
             .spawn()?;
         let mut run = Self {
-            child,
+            child: Guarded(child),
             folder,
             mounts: mounts()?,
         };
         until(START, "the kubelet did not start", || {
-            if let Some(status) = run.child.try_wait()? {
+            if let Some(status) = run.child.0.try_wait()? {
                 return Err(format!("the run ended too early: {status}").into());
             }
-            let history =
-                find(&out, "history.jsonl").and_then(|path| fs::read_to_string(path).ok());
+            let history = find(&out, "recovery.waits")
+                .and_then(|evidence| fs::read_to_string(evidence.join("history.jsonl")).ok());
             Ok(history.is_some_and(|history| {
                 let mut lines = history.lines();
                 lines.any(|line| {
@@ -147,11 +158,13 @@ impl Run {
         if processes_of(self.folder.path())?.len() < 4 {
             return Err("etcd, API server, controller-manager and kubelet should run".into());
         }
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = i32::try_from(self.child.0.id())
+            .ok()
+            .and_then(Pid::from_raw);
         kill_process(pid.ok_or("no pid")?, signal)?;
         let mut status = None;
         until(Duration::from_secs(30), "the run did not end", || {
-            status = self.child.try_wait()?;
+            status = self.child.0.try_wait()?;
             Ok(status.is_some())
         })?;
         let ended = status.and_then(|status| status.code());
@@ -270,17 +283,17 @@ fn run_folder(temporary: &Path) -> Result<Option<PathBuf>, Failed> {
     Ok(runs.next())
 }
 
-/// A file of this name below a folder.
+/// A folder of this name below another.
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path());
-    entries.into_iter().find_map(|path| {
-        if path.is_dir() {
-            find(&path, name)
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let mut folders = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+    folders.find_map(|path| {
+        if path.ends_with(name) {
+            Some(path)
         } else {
-            path.ends_with(name).then_some(path)
+            find(&path, name)
         }
     })
 }

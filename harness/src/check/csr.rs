@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::compare::{Compare, NONE, list};
 use super::{Match, Matcher, Moment, Role, State};
 use crate::history::What;
-use crate::history::event::{Change, CsrEvent, Recorder};
+use crate::history::event::{Change, CsrEvent, Phase, Recorder, StepEvent};
 
 /// A CSR. What is left out does not matter.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -208,6 +208,21 @@ impl Matcher for Csr {
             compare.holds("key", before.is_some() && same == (key == KeyIs::Same), format!("{key:?}").to_lowercase(), found);
         }
         compare.or_near()
+    }
+
+    /// Only of a CSR that a step submitted: any other may have been in this state for good reason.
+    fn already(&self, moment: &Moment<'_>) -> bool {
+        if self.submitted.is_none() || self.state.is_none() {
+            return false;
+        }
+        let mut event = moment.event.clone();
+        event.what = What::Step(StepEvent {
+            index: 0,
+            stimulus: String::new(),
+            name: self.submitted.clone(),
+            phase: Phase::Begin,
+        });
+        self.judge(&Moment { event: &event, ..*moment }) == Match::Yes
     }
 
     fn nodes(&self) -> Vec<&str> {

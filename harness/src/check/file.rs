@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::compare::{Compare, NONE, list};
 use super::{Match, Matcher, Moment, Role};
-use crate::history::event::{FileFacts, FileKind, Recorder, What};
+use crate::history::event::{Event, FileFacts, FileKind, Recorder, What};
 use crate::history::facts::PemBlock;
 
 /// What stands under a name. It is looked at after every event, and fulfilled when all of it is true at once.
@@ -80,6 +80,16 @@ impl Matcher for File {
             self.one(&mut compare, name, facts, moment);
         }
         compare.or_near()
+    }
+
+    fn concerns(&self, event: &Event) -> bool {
+        match &event.what {
+            What::File(file) => file.node == self.node && (self.self_signed.is_some() || glob_match::glob_match(&self.name, &file.name)),
+            // Which certificate was issued, or signed by whom, may be recorded later than the file that holds it.
+            What::Csr(_) => self.holds.is_some() || self.self_signed.is_some(),
+            What::Kubelet(kubelet) => kubelet.node == self.node && (self.points_to.is_some() || self.refers_to_link.is_some()),
+            _ => false,
+        }
     }
 
     fn nodes(&self) -> Vec<&str> {

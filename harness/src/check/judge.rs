@@ -1,13 +1,13 @@
 //! From events to verdict, one event at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{DEFAULT_WITHIN, Expectation, Match, Matcher, Mismatch, Moment, Never, State};
-use crate::history::event::{Event, Phase, What};
+use crate::history::event::{Deadline, Event, Phase, What};
 use crate::scenario::{Scenario, Step};
 
 /// How a scenario, or one expectation of it, came out.
@@ -118,6 +118,8 @@ pub struct Judge<'s> {
     driving: bool,
     broken: Option<String>,
     over: bool,
+    /// The only steps that are judged; all where there is none.
+    only: Option<BTreeSet<usize>>,
 }
 
 const KEPT_CLOSEST: usize = 3;
@@ -137,6 +139,7 @@ impl<'s> Judge<'s> {
             driving: false,
             broken: None,
             over: false,
+            only: None,
         };
         for (index, step) in scenario.steps.iter().enumerate() {
             if let Some(judged) = Judged::of(&step.value) {
@@ -154,6 +157,28 @@ impl<'s> Judge<'s> {
                 );
             }
         }
+        judge
+    }
+
+    /// A judge of one expectation alone: how the others come out does not end the scenario. Those that it can't be judged
+    /// without are kept: what it comes after, and for a `never` without a time of its own those beside it.
+    pub fn of_one(scenario: &'s Scenario, index: usize) -> Self {
+        let mut judge = Self::new(scenario);
+        let mut only = BTreeSet::new();
+        let mut needed = vec![index];
+        while let Some(index) = needed.pop() {
+            let Some(judged) = Judged::of(&scenario.steps[index].value) else {
+                continue;
+            };
+            if !only.insert(index) {
+                continue;
+            }
+            needed.extend(judged.after.and_then(|name| scenario.step_named(name)));
+            if judged.never.is_some_and(|never| never.duration.is_none()) {
+                needed.extend(companions(scenario, index));
+            }
+        }
+        judge.only = Some(only);
         judge
     }
 
@@ -249,12 +274,14 @@ impl<'s> Judge<'s> {
             Phase::Begin => {
                 self.driving = true;
                 self.window = event.at;
+                self.refuse_what_is_there(event);
             }
             Phase::Done { .. } if self.driving => {
                 self.zero = event.mono;
                 self.zero_at = event.at;
                 self.cursor += 1;
                 self.driving = false;
+                self.judge_what_stands(event);
             }
             Phase::Done { .. } => self.give_up(format!("step {index} ended without a beginning")),
             Phase::Failed { error } => {
@@ -266,6 +293,30 @@ impl<'s> Judge<'s> {
                 ));
             }
         }
+    }
+
+    /// What must never come fails at once where it has come before its time began.
+    fn refuse_what_is_there(&mut self, event: &Event) {
+        let moment = Moment {
+            event,
+            state: &self.state,
+            past: &self.past,
+        };
+        let there = self.group().find(|index| {
+            let judged = Judged::of(&self.scenario.steps[*index].value);
+            judged.is_some_and(|judged| {
+                self.is_open(*index)
+                    && judged.never.is_some()
+                    && judged.after.is_none()
+                    && judged.matcher.already(&moment)
+            })
+        });
+        let Some(verdict) = there.and_then(|index| self.verdicts.get_mut(&index)) else {
+            return;
+        };
+        verdict.events.push(event.seq);
+        verdict.outcome = Some(Outcome::Fail);
+        self.over = true;
     }
 
     /// The expectations that are judged now: those after the stimulus that runs or ran last.
@@ -289,7 +340,7 @@ impl<'s> Judge<'s> {
             if self.over {
                 return;
             }
-            if self.is_open(index) && self.counts(index, event) {
+            if self.is_open(index) && self.counts(index, event) && self.is_news(index, event) {
                 self.judge_one(index, event);
             }
         }
@@ -318,20 +369,49 @@ impl<'s> Judge<'s> {
                 .deadline_of(index)
                 .is_none_or(|mono| event.mono <= mono),
         };
-        let after = match judged.after {
-            None => true,
-            Some(name) => self
-                .scenario
-                .step_named(name)
-                .and_then(|step| self.verdicts.get(&step))
-                .filter(|verdict| verdict.outcome == Some(Outcome::Pass))
-                .and_then(|verdict| verdict.events.last())
-                .is_some_and(|seq| {
-                    self.past[*seq as usize].at < event.at
-                        || *seq < event.seq && self.past[*seq as usize].at == event.at
-                }),
+        in_time && self.comes_after(judged.after, event) && event.at >= self.window
+    }
+
+    /// Whether the event comes after the one that fulfilled the expectation of this name.
+    fn comes_after(&self, name: Option<&str>, event: &Event) -> bool {
+        let Some(name) = name else {
+            return true;
         };
-        in_time && after && event.at >= self.window
+        self.scenario
+            .step_named(name)
+            .and_then(|step| self.verdicts.get(&step))
+            .filter(|verdict| verdict.outcome == Some(Outcome::Pass))
+            .and_then(|verdict| verdict.events.last())
+            .is_some_and(|seq| {
+                self.past[*seq as usize].at < event.at
+                    || *seq < event.seq && self.past[*seq as usize].at == event.at
+            })
+    }
+
+    /// What must never be is judged where it can come true: once when the stimulus is done, for what stands already, and
+    /// then at the events that concern it. An event about something else says nothing new about it, and must not show
+    /// what the stimulus has ended and a recorder has not reported yet.
+    fn is_news(&self, index: usize, event: &Event) -> bool {
+        Judged::of(&self.scenario.steps[index].value)
+            .is_some_and(|judged| judged.never.is_none() || judged.matcher.concerns(event))
+    }
+
+    /// What stands when the stimulus is done, and must never be.
+    fn judge_what_stands(&mut self, done: &Event) {
+        for index in self.group() {
+            let now = Event {
+                what: What::Deadline(Deadline { step: index }),
+                ..done.clone()
+            };
+            let stands = Judged::of(&self.scenario.steps[index].value).is_some_and(|judged| {
+                judged.never.is_some()
+                    && !judged.matcher.concerns(&now)
+                    && self.comes_after(judged.after, &now)
+            });
+            if stands && self.is_open(index) {
+                self.judge_one(index, &now);
+            }
+        }
     }
 
     fn judge_one(&mut self, index: usize, event: &Event) {
@@ -442,15 +522,26 @@ impl<'s> Judge<'s> {
         };
         let (kubernetes, kubelet) = (begin.kubernetes, begin.kubelet);
         let scenario = self.scenario;
+        let only = &self.only;
         self.verdicts.retain(|index, _| {
             scenario.applies(&scenario.steps[*index].value, kubernetes, kubelet)
+                && only.as_ref().is_none_or(|only| only.contains(index))
         });
     }
 
-    /// A recorder that was not there or missed events proves nothing.
+    /// A recorder that was not there or missed events proves nothing, nor does a `never` whose positive control, or whose
+    /// beginning, is for other versions.
     fn unproven(&self) -> Option<String> {
-        self.verdicts.keys().find_map(|index| {
+        self.verdicts.iter().find_map(|(index, verdict)| {
             let judged = Judged::of(&self.scenario.steps[*index].value)?;
+            let left_out = |name: &&str| {
+                let step = self.scenario.step_named(name);
+                step.is_none_or(|step| !self.verdicts.contains_key(&step))
+            };
+            let control = judged.never.map(|never| never.control.as_str()).filter(|_| self.only.is_none());
+            if let Some(name) = control.into_iter().chain(judged.after).find(left_out) {
+                return Some(format!("line {}: `{name}` is for other versions, so nothing is proven here", verdict.line));
+            }
             judged.matcher.recorders().iter().find_map(|recorder| {
                 if let Some(why) = self.state.gaps.get(recorder) {
                     return Some(format!("the recorder `{recorder:?}` may have missed events ({why}), so nothing is proven"));
@@ -507,6 +598,16 @@ impl<'a> Judged<'a> {
             _ => None,
         }
     }
+}
+
+/// The expectations beside a step.
+fn companions(scenario: &Scenario, index: usize) -> impl Iterator<Item = usize> {
+    let judged = |index: &usize| scenario.steps[*index].value.is_judged();
+    let before = (0..index).rev().take_while(judged);
+    let behind = (index + 1..scenario.steps.len()).take_while(judged);
+    before
+        .chain(behind)
+        .filter(|index| matches!(scenario.steps[*index].value, Step::Expect(_)))
 }
 
 fn note_closest(closest: &mut Vec<Closest>, seq: u64, mismatches: Vec<Mismatch>) {

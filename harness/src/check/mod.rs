@@ -6,6 +6,7 @@
 
 mod compare;
 mod judge;
+pub mod mutate;
 pub mod rules;
 mod state;
 
@@ -17,6 +18,7 @@ pub use compare::{Match, Mismatch, Moment};
 pub use judge::{Closest, ExpectationVerdict, Judge, Next, Outcome, Verdict, judge_all};
 pub use state::State;
 
+use crate::history::Event;
 use crate::history::event::Recorder;
 
 /// The two certificates of a kubelet.
@@ -54,6 +56,18 @@ pub trait Matcher: std::fmt::Debug + Send + Sync {
 
     /// Judges one event, in the light of all that came before it.
     fn judge(&self, moment: &Moment<'_>) -> Match;
+
+    /// Whether an event can change the answer. A kind that looks at events of its own is concerned by those anyway; one
+    /// that looks at how things stand says here what changes that.
+    fn concerns(&self, _event: &Event) -> bool {
+        true
+    }
+
+    /// Whether what must never come is there already when the time for it begins. An object that got into its state in
+    /// the moment between two steps would go unseen otherwise.
+    fn already(&self, _moment: &Moment<'_>) -> bool {
+        false
+    }
 
     /// The nodes that it names, to be checked against the scenario's.
     fn nodes(&self) -> Vec<&str> {

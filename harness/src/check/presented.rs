@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::compare::{Compare, NONE};
+use super::compare::{Compare, NONE, list};
 use super::{Match, Matcher, Moment, Role};
 use crate::history::What;
 use crate::history::event::Recorder;
+use crate::history::facts::CertificateFacts;
 
 /// What a TLS client sees.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -24,10 +25,30 @@ pub struct PresentedIs {
 pub enum Shows {
     /// The serving certificate issued under this number, from 1.
     Certificate(usize),
+    /// The certificate that stands in this file of the certificate directory now.
+    File(String),
     /// The certificate in `kubelet.crt`, which the kubelet signed itself.
     SelfSigned,
+    /// Clients are asked for a certificate of the CA with this CN, among others (catalogue N-12).
+    ClientCa(String),
     /// The handshake is refused with a TLS alert: there is no certificate.
     Alert,
+}
+
+impl PresentedIs {
+    fn is_in_file(
+        &self,
+        compare: &mut Compare,
+        name: &str,
+        leaf: Option<&CertificateFacts>,
+        found: &str,
+        moment: &Moment<'_>,
+    ) {
+        let file = moment.state.file(&self.node, name);
+        let own = file.and_then(|facts| facts.pem.first()?.certificate.as_ref());
+        let same = own.is_some() && leaf == own;
+        compare.holds("certificate", same, format!("the one in {name}"), found);
+    }
 }
 
 impl Matcher for PresentedIs {
@@ -50,11 +71,11 @@ impl Matcher for PresentedIs {
                 let same = expected.is_some() && leaf.map(|leaf| leaf.sha256.as_str()) == expected;
                 compare.holds("certificate", same, format!("serving certificate {number}"), found);
             }
-            Shows::SelfSigned => {
-                let file = moment.state.file(&self.node, "kubelet.crt");
-                let own = file.and_then(|facts| facts.pem.first()?.certificate.as_ref());
-                let same = own.is_some() && leaf == own;
-                compare.holds("certificate", same, "the one in kubelet.crt", found);
+            Shows::File(name) => self.is_in_file(&mut compare, name, leaf, found, moment),
+            Shows::SelfSigned => self.is_in_file(&mut compare, "kubelet.crt", leaf, found, moment),
+            Shows::ClientCa(name) => {
+                let asked = presented.client_cas.contains(name);
+                compare.holds("clientCas", asked, name, list(&presented.client_cas));
             }
             Shows::Alert => {
                 let alert = presented.refused.as_deref().is_some_and(|refused| refused.contains("alert"));

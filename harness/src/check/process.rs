@@ -6,14 +6,18 @@ use serde::Deserialize;
 use super::compare::{Compare, NONE};
 use super::{Match, Matcher, Moment};
 use crate::history::What;
-use crate::history::event::{ProcessState, Recorder};
+use crate::history::event::{Event, ProcessState, Recorder};
 
-/// A kubelet's process.
+/// A process: a kubelet's, or a component's of the control plane.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Process {
-    /// The node.
-    pub node: String,
+    /// The node, for its kubelet.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// The component, for another's: `kube-apiserver`, `kube-controller-manager`.
+    #[serde(default)]
+    pub component: Option<String>,
     /// How it is.
     pub is: Running,
     /// The exit code, of a process that exited by itself.
@@ -34,6 +38,14 @@ pub enum Running {
     Exited,
 }
 
+const KUBELET: &str = "kubelet";
+
+impl Process {
+    fn component(&self) -> &str {
+        self.component.as_deref().unwrap_or(KUBELET)
+    }
+}
+
 impl Matcher for Process {
     fn recorders(&self) -> &'static [Recorder] {
         &[Recorder::Process]
@@ -43,7 +55,7 @@ impl Matcher for Process {
         if matches!(moment.event.what, What::Begin(_) | What::Step(_) | What::Recorder(_)) {
             return Match::Other;
         }
-        let key = ("kubelet".to_owned(), Some(self.node.clone()));
+        let key = (self.component().to_owned(), self.node.clone());
         let Some(now) = moment.state.processes.get(&key) else { return Match::Other };
         let mut compare = Compare::default();
         let (running, found) = match &now.ended {
@@ -70,11 +82,18 @@ impl Matcher for Process {
         if over { compare.or_wrong() } else { compare.or_near() }
     }
 
+    fn concerns(&self, event: &Event) -> bool {
+        matches!(&event.what, What::Process(process) if process.component == self.component() && process.node == self.node)
+    }
+
     fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
+        self.node.as_deref().into_iter().collect()
     }
 
     fn lint(&self) -> Option<String> {
+        if self.node.is_some() == self.component.is_some() {
+            return Some("name either a `node` or a `component`".into());
+        }
         (self.code.is_some() && self.is == Running::Running).then(|| "a running process has no exit `code`".into())
     }
 }

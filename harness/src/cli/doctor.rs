@@ -1,4 +1,4 @@
-//! `tlsboot doctor`: what this machine can do.
+//! `tlsboot doctor`: what this machine can do, or how a cluster is.
 
 use std::fs;
 use std::io::stdout;
@@ -8,6 +8,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 use rustix::fs::statvfs;
 
+use super::existing::{self, ExistingCluster, OutputFormat};
 use super::target::TargetOptions;
 use super::{ERROR, Failure, PASS, print};
 use crate::cluster::local;
@@ -16,15 +17,47 @@ use crate::components::{Location, Options, Package, Product, Progress, Resolver,
 use crate::process::try_sandbox;
 use crate::report::colours_wanted;
 
-/// Look whether this machine can run clusters, and say what to do where it can't.
+/// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
+///
+/// Of a cluster it tells, without changing anything: who is bound to the roles of bootstrapping, and too widely; who
+/// approves and signs CSRs, and for how long; which bootstrap tokens there are and when they expire (never their
+/// values); when each node's certificates end and are renewed; what would break, and the command that mends it.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 clusters can run here (warnings included), 3 something that they need is missing."
-)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct DoctorCommand {
     #[command(flatten)]
     target: TargetOptions,
+    /// Look at the cluster of this kubeconfig, instead of this machine. Read-only. It has its own versions, so
+    /// `--kubernetes` and `--kubelet`, which may come from the environment, mean nothing then.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Another context of the kubeconfig than the current one.
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    context: Option<String>,
+    /// How to write what was found out about a cluster.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        requires = "kubeconfig",
+        default_value_t
+    )]
+    format: OutputFormat,
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  tlsboot doctor                                    can clusters run on this machine?
+  tlsboot doctor --kubeconfig ~/.kube/config        what would break at the next rotation?
+  tlsboot doctor --kubeconfig F --format json | jq '.findings[] | select(.grade == \"broken\")'
+
+It needs the rights of ClusterRole cluster-admin, or these: list clusterroles, clusterrolebindings, nodes and
+certificatesigningrequests; create subjectaccessreviews (they are never stored); in kube-system list secrets and get
+configmaps. What it may not look at, it says, with the command that grants the right.
+
+Exit codes of a machine: 0 clusters can run here (warnings included), 3 something that they need is missing.
+Exit codes of a cluster: 0 healthy (warnings included), 1 something is or would be broken, or a hole is open, 2 a wrong
+command line or kubeconfig, 3 not reachable, or rights are missing and nothing wrong was seen.";
 
 /// What was found out about one thing.
 #[derive(Debug)]
@@ -67,6 +100,19 @@ impl Finding {
 }
 
 pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
+    match &command.kubeconfig {
+        None => machine(command),
+        Some(kubeconfig) => {
+            let cluster = ExistingCluster {
+                kubeconfig: kubeconfig.clone(),
+                context: command.context.clone(),
+            };
+            existing::doctor(&cluster, command.format)
+        }
+    }
+}
+
+fn machine(command: &DoctorCommand) -> Result<u8, Failure> {
     let options = command
         .target
         .components

@@ -1,12 +1,17 @@
 //! The `tlsboot` command. Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
 //! 3 the harness' own error, 130 interrupted.
 
+mod approver;
 mod check;
 mod diff;
 mod doctor;
+mod existing;
 mod explain;
 mod list;
 mod merge;
+mod mutants;
+mod mutate;
+mod probe;
 mod run;
 mod scenarios;
 mod sign;
@@ -19,12 +24,15 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::components::ComponentError;
 use crate::components::cli::ComponentsCommand;
 
 pub use scenarios::{KnownOptions, ScenarioOptions};
 
 /// All as expected.
 pub const PASS: u8 = 0;
+/// Something else happened than what should, or nothing did.
+pub const FAIL: u8 = 1;
 /// Wrong command line or scenario.
 pub const USAGE: u8 = 2;
 /// The harness' own error.
@@ -52,6 +60,8 @@ Examples:
   tlsboot up -- kubectl get csr --watch           a cluster to look at, with short certificates
   tlsboot check tlsboot-out                       judge the recorded histories again
   tlsboot lint my-scenarios/                      check scenario files without running anything
+  tlsboot doctor --kubeconfig F                   what would break at that cluster's next rotation?
+  tlsboot approver --kubeconfig F --allow-writes  which hostile CSRs does that cluster's approver approve?
 
 Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario, 3 harness error, 130 interrupted.";
 
@@ -59,6 +69,8 @@ Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
 enum Command {
     /// Run scenarios on real clusters and report.
     Run(run::RunCommand),
+    /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
+    Mutants(mutants::MutantsCommand),
     /// Start a cluster with short certificates to look at, and tell what happens in it.
     Up(up::UpCommand),
     /// List scenarios, or the behaviours that they show.
@@ -77,19 +89,37 @@ enum Command {
     Verify(verify::VerifyCommand),
     /// Get, list, export and verify Kubernetes' executables.
     Components(ComponentsCommand),
-    /// Look whether this machine can run clusters, and say what to do where it can't.
+    /// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
     Doctor(doctor::DoctorCommand),
-    /// Remove what killed runs left behind.
-    Gc,
-    /// Print the JSON Schema of scenario files, for editors.
+    /// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
+    Probe(probe::ProbeCommand),
+    /// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.
+    Approver(approver::ApproverCommand),
+    /// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
+    Gc(existing::GcCommand),
+    /// Print the JSON Schema of scenario files or approver policies, for editors.
     #[command(after_help = "In a scenario file: # yaml-language-server: $schema=../schema.json")]
-    Schema,
+    Schema {
+        /// Of which files.
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
     /// Print a script that completes tlsboot's command line in a shell.
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// Files that have a schema.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum SchemaOf {
+    /// Scenario files.
+    #[default]
+    Scenario,
+    /// Policies of `tlsboot approver`.
+    Policy,
 }
 
 const COMPLETIONS_HELP: &str = "\
@@ -121,6 +151,15 @@ impl Failure {
             message: message.to_string(),
         }
     }
+
+    /// Versions that are not to be had and folders that hold nothing were asked for on the command line.
+    fn of_components(error: ComponentError) -> Self {
+        use ComponentError::{Directory, Setting, UnknownMinor};
+        match error {
+            UnknownMinor(_) | Directory { .. } | Setting { .. } => Self::usage(error),
+            _ => Self::error(error),
+        }
+    }
 }
 
 /// The whole command. The first thing in `main`, after the shim.
@@ -131,6 +170,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(command) => run::run(command),
+        Command::Mutants(command) => mutants::run(command),
         Command::Up(command) => up::run(&command),
         Command::List(command) => list::run(&command),
         Command::Lint(command) => scenarios::lint(&command),
@@ -141,12 +181,17 @@ pub fn main() -> ExitCode {
         Command::Components(command) => {
             crate::components::cli::run(&command, &mut std::io::stdout())
                 .map(|()| PASS)
-                .map_err(Failure::error)
+                .map_err(Failure::of_components)
         }
         Command::Doctor(command) => doctor::run(&command),
-        Command::Gc => gc(),
+        Command::Probe(command) => probe::run(&command),
+        Command::Approver(command) => approver::run(&command),
+        Command::Gc(command) => match &command.kubeconfig {
+            None => gc(),
+            Some(_) => existing::gc(&command),
+        },
         Command::Explain(command) => explain::run(&command),
-        Command::Schema => schema(),
+        Command::Schema { of } => schema(of),
         Command::Completions { shell } => completions(shell),
     };
     let code = done.unwrap_or_else(|failure| {
@@ -166,8 +211,11 @@ fn print(text: &str) -> Result<u8, Failure> {
     }
 }
 
-fn schema() -> Result<u8, Failure> {
-    let schema = crate::scenario::schema::schema();
+fn schema(of: SchemaOf) -> Result<u8, Failure> {
+    let schema = match of {
+        SchemaOf::Scenario => crate::scenario::schema::schema(),
+        SchemaOf::Policy => crate::approver::policy::schema(),
+    };
     let text = serde_json::to_string_pretty(&schema).map_err(Failure::error)?;
     print(&format!("{text}\n"))
 }

@@ -65,7 +65,7 @@ type Pair = (usize, Scenario);
 
 /// Two clusters a core: while one starts, the others wait for their kubelets. But no more than the kernel has inotify
 /// instances for.
-fn default_jobs() -> NonZero<usize> {
+pub(super) fn default_jobs() -> NonZero<usize> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let room = Instances::now().map_or(usize::MAX, Instances::nodes);
     NonZero::new((2 * cores).min(room)).unwrap_or(NonZero::<usize>::MIN)

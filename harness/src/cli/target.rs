@@ -94,8 +94,10 @@ impl TargetOptions {
         let mut planned: Vec<Planned> = Vec::new();
         for request in requests {
             let kubelet_request = self.kubelet.unwrap_or(request);
-            let kubernetes = resolver.plan(&request).map_err(Failure::error)?;
-            let kubelet = resolver.plan(&kubelet_request).map_err(Failure::error)?;
+            let kubernetes = resolver.plan(&request).map_err(Failure::of_components)?;
+            let kubelet = resolver
+                .plan(&kubelet_request)
+                .map_err(Failure::of_components)?;
             let target = Planned {
                 provider: self.provider,
                 kubernetes,
@@ -135,8 +137,11 @@ impl TargetOptions {
         planned: &Planned,
         progress: Progress,
     ) -> Result<(Target, Vec<ComponentResult>), Failure> {
-        let (provider, used) = match planned.provider {
-            ProviderKind::Local => self.local(planned, progress)?,
+        let (provider, used): Resolved = match planned.provider {
+            ProviderKind::Local => {
+                let (local, used) = self.local(planned, progress)?;
+                (Box::new(local), used)
+            }
             ProviderKind::Kind => self.kind(planned)?,
         };
         let target = Target {
@@ -151,35 +156,41 @@ impl TargetOptions {
         let version = planned.kubernetes;
         let image = self.node_image.clone();
         let image = image.unwrap_or_else(|| NodeImage::built(version));
-        let image = image.find(version).map_err(Failure::error)?;
-        let used = vec![image.component()];
-        Ok((Box::new(Kind { image, version }), used))
+        let kind = Kind::find(&image, version).map_err(Failure::error)?;
+        let used = vec![kind.component()];
+        Ok((Box::new(kind), used))
     }
 
-    fn local(&self, planned: &Planned, progress: Progress) -> Result<Resolved, Failure> {
+    /// The provider of plain processes, and which executables it uses.
+    pub(super) fn local(
+        &self,
+        planned: &Planned,
+        progress: Progress,
+    ) -> Result<(Local, Vec<ComponentResult>), Failure> {
         let resolver = self.resolver(progress)?;
         let components = resolver
             .resolve(&planned.control_plane_request)
-            .map_err(Failure::error)?;
+            .map_err(Failure::of_components)?;
         let kubelet = if planned.kubelet == planned.kubernetes {
             components.kubelet.clone()
         } else {
             resolver
                 .executable(Role::Kubelet, &planned.kubelet_request)
-                .map_err(Failure::error)?
+                .map_err(Failure::of_components)?
         };
         let used = used(&components, &kubelet);
         let local = Local {
             components,
             kubelet,
             kubelet_version: planned.kubelet,
+            defect: None,
         };
-        Ok((Box::new(local), used))
+        Ok((local, used))
     }
 
     fn resolver(&self, progress: Progress) -> Result<Resolver, Failure> {
         Resolver::new(self.components.options().map_err(Failure::usage)?, progress)
-            .map_err(Failure::error)
+            .map_err(Failure::of_components)
     }
 }
 

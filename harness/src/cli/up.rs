@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::target::TargetOptions;
-use super::{Failure, INTERRUPTED, PASS};
+use super::{Failure, INTERRUPTED, PASS, print};
 use crate::check::rules::Rules;
 use crate::cluster::Cluster;
 use crate::cluster::local::{RunDir, sweep, write_private};
@@ -23,7 +23,7 @@ use crate::observe::Sink;
 use crate::report::Follow;
 use crate::run::Target;
 use crate::scenario::stimulus::Changes;
-use crate::scenario::{self, Node, STATIC_TOKEN, Scenario, SigningDuration};
+use crate::scenario::{self, Node, Scenario, SigningDuration};
 use crate::secret::Vault;
 
 /// Start a cluster with short certificates to look at, and tell what happens in it.
@@ -126,10 +126,8 @@ fn history(out: &Path) -> Result<(Sink, mpsc::UnboundedReceiver<Event>), Failure
 
 fn scenario(command: &UpCommand) -> Scenario {
     let node = |number| Node {
-        name: format!("n{number}"),
-        bootstrap: STATIC_TOKEN.into(),
-        rotate_certificates: true,
         server_tls_bootstrap: command.server_tls_bootstrap,
+        ..Node::named(format!("n{number}"))
     };
     let cluster = scenario::Cluster {
         signing_duration: command.signing_duration,
@@ -175,7 +173,7 @@ async fn use_until_end(
         () = signals.any() => return Ok(INTERRUPTED),
     }
     if command.command.is_empty() {
-        println!("export KUBECONFIG={}", kubeconfig.display());
+        print(&format!("export KUBECONFIG={}\n", kubeconfig.display()))?;
         eprintln!("Ctrl-C ends the cluster");
         signals.any().await;
         return Ok(PASS);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{ClusterError, Credential, Endpoint};
@@ -20,6 +20,30 @@ pub enum Credentials {
     Token(Secret<String>),
     /// A client certificate.
     Certificate(Credential),
+    /// A client certificate and a bearer token.
+    CertificateAndToken(Credential, Secret<String>),
+}
+
+impl Credentials {
+    /// As they stand under `user` in a kubeconfig: the secrets are in it, so it must not be shown.
+    pub(super) fn auth_info(&self) -> Value {
+        let pair = |pair: &Credential| {
+            json!({
+                "client-certificate-data": STANDARD.encode(&pair.certificate),
+                "client-key-data": STANDARD.encode(pair.key.expose()),
+            })
+        };
+        match self {
+            Self::None => json!({}),
+            Self::Token(token) => json!({"token": token.expose()}),
+            Self::Certificate(credential) => pair(credential),
+            Self::CertificateAndToken(credential, token) => {
+                let mut user = pair(credential);
+                user["token"] = json!(token.expose());
+                user
+            }
+        }
+    }
 }
 
 /// As tlsboot's own requests are marked in the audit log.
@@ -30,19 +54,11 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// A kubeconfig with everything in it, as JSON, which is YAML too.
 pub fn kubeconfig(endpoint: &Endpoint, credentials: &Credentials) -> Secret<String> {
-    let user = match credentials {
-        Credentials::None => json!({}),
-        Credentials::Token(token) => json!({"token": token.expose()}),
-        Credentials::Certificate(pair) => json!({
-            "client-certificate-data": STANDARD.encode(&pair.certificate),
-            "client-key-data": STANDARD.encode(pair.key.expose()),
-        }),
-    };
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "tlsboot", "cluster": {"server": endpoint.url, "certificate-authority-data": STANDARD.encode(&endpoint.ca)}}],
-        "users": [{"name": "tlsboot", "user": user}],
+        "users": [{"name": "tlsboot", "user": credentials.auth_info()}],
         "contexts": [{"name": "tlsboot", "context": {"cluster": "tlsboot", "user": "tlsboot"}}],
         "current-context": "tlsboot",
     });
@@ -58,8 +74,27 @@ pub async fn client(
     credentials: &Credentials,
 ) -> Result<kube::Client, ClusterError> {
     let kubeconfig = kubeconfig(endpoint, credentials);
-    let kubeconfig: Kubeconfig =
-        serde_json::from_str(kubeconfig.expose()).map_err(std::io::Error::other)?;
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig.expose()).map_err(std::io::Error::other)?;
+    client_of(kubeconfig).await
+}
+
+/// The same, of somebody whom the kubeconfig's own user impersonates.
+///
+/// # Errors
+/// A kubeconfig that can't be read.
+pub async fn impersonating(
+    kubeconfig: &Secret<String>,
+    whom: &str,
+) -> Result<kube::Client, ClusterError> {
+    let mut kubeconfig =
+        Kubeconfig::from_yaml(kubeconfig.expose()).map_err(std::io::Error::other)?;
+    for user in &mut kubeconfig.auth_infos {
+        user.auth_info.get_or_insert_default().impersonate = Some(whom.to_owned());
+    }
+    client_of(kubeconfig).await
+}
+
+async fn client_of(kubeconfig: Kubeconfig) -> Result<kube::Client, ClusterError> {
     let mut config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await

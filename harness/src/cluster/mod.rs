@@ -2,9 +2,11 @@
 
 pub mod client;
 mod dir;
+pub mod existing;
 pub mod kind;
 pub mod local;
 mod node;
+pub mod owned;
 mod settings;
 mod tokens;
 mod trust;
@@ -24,20 +26,28 @@ use crate::secret::Secret;
 pub enum Capability {
     /// Choose flags of the control plane: the signing duration, anonymous authentication, controllers.
     ConfigureControlPlane,
+    /// Give any flag to the control plane, also those with which it does not start.
+    AnyFlag,
     /// Choose the API server's authorizers.
     ChooseAuthorizers,
     /// Start and stop components of the control plane.
     RestartControlPlane,
     /// Start and stop kubelets, choose their configuration.
     RunKubelets,
+    /// Set kubelets up in other ways than by their configuration: their flags, environment, and first files.
+    SetUpKubelets,
     /// See and change the kubelets' files.
     NodeFiles,
     /// Read the audit log.
     AuditLog,
+    /// Read the API server's metrics.
+    ApiServerMetrics,
     /// Cut the connection between a kubelet and the API server.
     Link,
     /// Give the signer another CA.
     ReplaceCa,
+    /// Run kubelets on a machine with cgroup v1.
+    CgroupV1,
 }
 
 /// The providers, by the name on the command line, which is the first part of a target's.
@@ -70,7 +80,7 @@ impl ProviderKind {
     /// What its clusters can do here, known without starting one.
     pub fn capabilities(self) -> &'static [Capability] {
         match self {
-            Self::Local => local::CAPABILITIES,
+            Self::Local => local::capabilities(),
             Self::Kind => kind::capabilities(),
         }
     }
@@ -195,6 +205,24 @@ pub trait Cluster: Send + Sync {
         expired: bool,
     ) -> Result<Credential, ClusterError>;
 
+    /// A valid client certificate of the right CA with a uid in its subject.
+    async fn client_certificate_with_uid(
+        &self,
+        _user: &str,
+        _uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        Err(ClusterError::Unknown(
+            "CA to sign client certificates".into(),
+        ))
+    }
+
+    /// The pair for a node's `tlsCertFile`, of the cluster's CA.
+    async fn serving_pair(&self, _node: &str) -> Result<Credential, ClusterError> {
+        Err(ClusterError::Unknown(
+            "CA to sign serving certificates".into(),
+        ))
+    }
+
     /// Starts a node's kubelet; answers with what shows that it runs.
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError>;
 
@@ -207,6 +235,18 @@ pub trait Cluster: Send + Sync {
         component: Component,
         changes: &Changes,
     ) -> Result<String, ClusterError>;
+
+    /// Starts a component that can't start so, and waits until it has exited by itself.
+    async fn fail_component(
+        &self,
+        component: Component,
+        _changes: &Changes,
+    ) -> Result<String, ClusterError> {
+        Err(ClusterError::Unknown(format!(
+            "{} with flags of one's own",
+            component.name()
+        )))
+    }
 
     /// Ends a component.
     async fn end_component(

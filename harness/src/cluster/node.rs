@@ -11,7 +11,7 @@ use super::trust::write_private;
 use super::{ClusterError, Credential, TokenValue};
 use crate::history::What;
 use crate::history::event::KubeletFacts;
-use crate::node::{KubeletConfig, NodeDir, bootstrap_kubeconfig};
+use crate::node::{DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig};
 use crate::observe::metrics::ClientIdentity;
 use crate::observe::{self, Sink, Task};
 use crate::scenario::Node;
@@ -116,7 +116,11 @@ impl Kubelet {
         KubeletFacts {
             node: self.config.node.clone(),
             version: self.config.version,
-            cert_dir: self.config.dir.cert_dir().display().to_string(),
+            cert_dir: if self.config.default_cert_dir {
+                DEFAULT_CERT_DIR.into()
+            } else {
+                self.config.dir.cert_dir().display().to_string()
+            },
             kubeconfig: self.config.dir.kubeconfig().display().to_string(),
             rotate_certificates: self.config.rotate_certificates,
             server_tls_bootstrap: self.config.server_tls_bootstrap,

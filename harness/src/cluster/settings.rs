@@ -1,11 +1,13 @@
 //! What a control plane that we start is told, whatever starts it.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::check::rules::Rules;
-use crate::scenario::stimulus::Changes;
-use crate::scenario::{Cluster, SigningDuration};
+use crate::scenario::stimulus::{Changes, Component};
+use crate::scenario::{Cluster, Flags, SigningDuration};
 
 /// What can change while the cluster lives.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub(super) struct Settings {
     pub(super) authorization_mode: Vec<String>,
     pub(super) signing_duration: SignedDuration,
     pub(super) controllers: Vec<String>,
+    pub(super) anonymous_paths: Vec<String>,
+    pub(super) flags: BTreeMap<Component, Flags>,
 }
 
 impl Settings {
@@ -23,6 +27,8 @@ impl Settings {
             authorization_mode: cluster.authorization_mode.clone(),
             signing_duration,
             controllers: cluster.controllers.clone(),
+            anonymous_paths: cluster.anonymous_paths.clone(),
+            flags: cluster.flags.clone(),
         }
     }
 

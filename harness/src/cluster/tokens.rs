@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube::Client;
 use kube::api::{Api, PostParams};
-use p256::elliptic_curve::Generate;
 use serde_json::{Value, json};
 
+use crate::cluster::owned::random_hex;
 use crate::cluster::{ClusterError, TokenValue};
 use crate::scenario::{Token, TokenDefect, TokenKind};
 use crate::secret::{Secret, Vault};
@@ -123,9 +123,4 @@ pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
         "type": kind,
         "stringData": data,
     }))
-}
-
-/// 64 random hex digits, from the same source as keys.
-fn random_hex() -> String {
-    hex::encode(p256::SecretKey::generate().to_bytes())
 }

@@ -10,10 +10,14 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use crate::cluster::{ClusterError, Credential};
+use crate::history::event::NODE_USER_PREFIX;
 use crate::history::event::Signing;
+use crate::history::facts::Name;
 use crate::pki::{AltName, Authority, Issued, PrivateKey, Validity, read};
 use crate::secret::Vault;
 
+/// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
+const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The cluster's keys, and where they lie.
@@ -113,6 +117,50 @@ impl Trust {
         )
     }
 
+    /// A client certificate with a uid in its subject.
+    pub(super) fn client_with_uid(
+        &self,
+        user: &str,
+        uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        let subject = Name {
+            common_name: Some(user.to_owned()),
+            organizations: Vec::new(),
+            other: vec![format!("{UID_ATTRIBUTE}={uid}")],
+        };
+        let issued = self
+            .cluster
+            .issue_client_named(&subject, Validity::for_next(YEAR))?;
+        Ok(self.kept(issued))
+    }
+
+    /// A client certificate of the signer's CA for a node, as its kubelet would get it.
+    pub(super) fn node_client(
+        &self,
+        node: &str,
+        validity: Validity,
+    ) -> Result<Credential, ClusterError> {
+        let user = format!("{NODE_USER_PREFIX}{node}");
+        self.issue(self.signer(), &user, &["system:nodes"], validity)
+    }
+
+    /// A serving certificate of the cluster's CA for a node.
+    pub(super) fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+        let names = [AltName::Dns(node.to_owned())];
+        let issued = self
+            .cluster
+            .issue_server(node, &names, Validity::for_next(YEAR))?;
+        Ok(self.kept(issued))
+    }
+
+    fn kept(&self, issued: Issued) -> Credential {
+        self.vault.register(issued.key_pem.expose());
+        Credential {
+            certificate: issued.certificate_pem,
+            key: issued.key_pem,
+        }
+    }
+
     fn issue(
         &self,
         authority: &Authority,
@@ -120,15 +168,7 @@ impl Trust {
         groups: &[&str],
         validity: Validity,
     ) -> Result<Credential, ClusterError> {
-        let Issued {
-            certificate_pem,
-            key_pem,
-        } = authority.issue_client(user, groups, validity)?;
-        self.vault.register(key_pem.expose());
-        Ok(Credential {
-            certificate: certificate_pem,
-            key: key_pem,
-        })
+        Ok(self.kept(authority.issue_client(user, groups, validity)?))
     }
 
     /// Signs with another CA from now on; the API server is to trust all of them.

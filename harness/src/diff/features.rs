@@ -230,10 +230,8 @@ impl Reader {
                 }
             },
             What::Connection(connection) => {
-                let by_kubelet = ConnectionState::Closed {
-                    by: ClosedBy::Kubelet,
-                };
-                if connection.state == by_kubelet
+                if let ConnectionState::Closed { by } = connection.state
+                    && by == ClosedBy::Kubelet
                     && let Some(linked) = self.relinked.remove(&connection.node)
                 {
                     self.sample(Interval::LinkToClose, linked, at);

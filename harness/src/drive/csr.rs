@@ -100,7 +100,7 @@ fn is_pending(csr: &CertificateSigningRequest) -> bool {
 }
 
 /// The newest CSR that is meant. It may be about to come.
-async fn find(
+pub(super) async fn find(
     pick: &CsrPick,
     api: &Api<CertificateSigningRequest>,
     stage: &Stage<'_>,

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::{Done, DriveError, Stage};
 use crate::cluster::ClusterError;
+use crate::cluster::local::write_private;
 use crate::pki::PrivateKey;
 use crate::scenario::stimulus::{FileAction, FileChange};
 
@@ -73,6 +74,13 @@ pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Don
                 format!("{}{}", &content[..key_begins], foreign.pem().expose()),
             )
             .map_err(file())?;
+            sized(&path)?
+        }
+        FileAction::NewPair => {
+            let pair = stage.cluster.serving_pair(&change.node).await?;
+            // The kubelet takes up a pair only when both fit, and looks again when either changes.
+            write_private(&path.with_extension("key"), pair.key.expose())?;
+            write_private(&path, &pair.certificate)?;
             sized(&path)?
         }
     };

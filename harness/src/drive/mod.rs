@@ -1,11 +1,13 @@
 //! Doing things to a cluster: one module a stimulus. Each answers with proof that it took effect; what has no effect
 //! to be seen is an error of the harness, never silently nothing.
 
+mod addresses;
 mod ca;
 mod csr;
 mod expiry;
 mod file;
 mod link;
+mod patch;
 mod process;
 mod rbac;
 mod request;
@@ -98,6 +100,8 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::DeleteToken(name) => token::delete(&name.token, stage).await,
         Step::ExpireToken(name) => token::expire(&name.token, stage).await,
         Step::Submit(submit) => request::submit(submit, stage).await,
+        Step::PatchCsr(change) => patch::patch(change, stage).await,
+        Step::SetAddresses(change) => addresses::set(change, stage).await,
         Step::Get(get) => request::get(get, stage).await,
         Step::File(change) => file::change(change, stage).await,
         Step::Cut(cut) => link::cut(cut, stage).await,

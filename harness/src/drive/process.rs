@@ -7,6 +7,12 @@ use crate::scenario::stimulus::Process;
 pub(super) async fn start(process: &Process, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let proof = match (&process.node, process.component) {
         (Some(node), _) => stage.cluster.start_node(node, &process.with).await?,
+        (None, Some(component)) if process.exits => {
+            stage
+                .cluster
+                .fail_component(component, &process.with)
+                .await?
+        }
         (None, Some(component)) => {
             stage
                 .cluster

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Done, DriveError, POLL, Stage};
 use crate::check::Role;
 use crate::cluster::Credential;
-use crate::cluster::client::{Credentials, client};
+use crate::cluster::client::{Credentials, client, impersonating};
 use crate::history::event::{Answer, NODE_USER_PREFIX};
 use crate::history::facts::Name;
 use crate::pki::{AltName, RequestBuilder};
@@ -145,6 +145,24 @@ pub(super) async fn as_identity(
         }
         Identity::ForeignCertificate(user) => {
             Credentials::Certificate(stage.cluster.client_certificate(user, false, false).await?)
+        }
+        Identity::ExpiredCertificateAndToken(both) => Credentials::CertificateAndToken(
+            stage
+                .cluster
+                .client_certificate(&both.user, true, true)
+                .await?,
+            stage.cluster.token(&both.token)?.value,
+        ),
+        Identity::CertificateWithUid(both) => {
+            let cluster = stage.cluster;
+            Credentials::Certificate(
+                cluster
+                    .client_certificate_with_uid(&both.user, &both.uid)
+                    .await?,
+            )
+        }
+        Identity::Impersonated(user) => {
+            return Ok(impersonating(&stage.cluster.admin_kubeconfig(), user).await?);
         }
     };
     Ok(client(&stage.cluster.endpoint(), &credentials).await?)

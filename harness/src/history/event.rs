@@ -68,6 +68,29 @@ pub enum What {
     Log(LogEvent),
 }
 
+impl What {
+    /// Which recorder sees such events; none for what tlsboot itself does.
+    pub fn recorder(&self) -> Option<Recorder> {
+        match self {
+            Self::Csr(_) => Some(Recorder::Csr),
+            Self::Request(_) => Some(Recorder::Audit),
+            Self::File(_) => Some(Recorder::Files),
+            Self::Presented(_) => Some(Recorder::Presented),
+            Self::Process(_) => Some(Recorder::Process),
+            Self::Connection(_) => Some(Recorder::Link),
+            Self::Metrics(_) => Some(Recorder::Metrics),
+            Self::Node(_) => Some(Recorder::Node),
+            Self::Log(_) => Some(Recorder::Log),
+            Self::Begin(_)
+            | Self::Step(_)
+            | Self::Deadline(_)
+            | Self::Recorder(_)
+            | Self::Signing(_)
+            | Self::Kubelet(_) => None,
+        }
+    }
+}
+
 /// The first event of every history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -254,6 +277,9 @@ pub struct CsrEvent {
     pub resource_version: String,
     /// `metadata.creationTimestamp`, whole seconds.
     pub created: Timestamp,
+    /// `metadata.labels`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// `spec.signerName`.
     pub signer_name: String,
     /// `spec.username`.
@@ -295,6 +321,12 @@ pub struct CsrCondition {
     pub reason: String,
     /// For people.
     pub message: String,
+    /// `lastUpdateTime`, whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_update_time: Option<Timestamp>,
+    /// `lastTransitionTime`, whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<Timestamp>,
 }
 
 /// The user name that the kubelet's certificate gives: the node authorizer's prefix.
@@ -480,6 +512,9 @@ pub struct Presented {
     /// The TLS alert with which the kubelet refused, or why there was no handshake at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// The CAs that it tells clients to have certificates of, by their CN.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_cas: Vec<String>,
 }
 
 /// A process of the cluster.

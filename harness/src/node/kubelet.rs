@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::components::Version;
@@ -85,6 +87,14 @@ pub struct KubeletConfig {
     pub client_ca: PathBuf,
     /// Whether there is a bootstrap kubeconfig.
     pub bootstrap: bool,
+    /// Whether `--cert-dir` is left out.
+    pub default_cert_dir: bool,
+    /// Whether `tlsCertFile` and `tlsPrivateKeyFile` name `tls.crt` and `tls.key` in the certificate directory.
+    pub tls_cert_file: bool,
+    /// Whether a cloud controller gives the Node its addresses.
+    pub external_cloud_provider: bool,
+    /// Whether `failCgroupV1` is left out.
+    pub default_fail_cgroup_v1: bool,
     /// Whether it runs as root, and not in a user namespace.
     pub is_root: bool,
 }
@@ -120,7 +130,11 @@ impl KubeletConfig {
         if self.version.minor >= 27 {
             config["containerRuntimeEndpoint"] = json!(self.runtime);
         }
-        if self.version.minor >= 31 {
+        if self.tls_cert_file {
+            config["tlsCertFile"] = json!(self.dir.named("tls.crt"));
+            config["tlsPrivateKeyFile"] = json!(self.dir.named("tls.key"));
+        }
+        if self.version.minor >= 31 && !self.default_fail_cgroup_v1 {
             config["failCgroupV1"] = json!(false);
         }
         config
@@ -136,18 +150,47 @@ impl KubeletConfig {
         };
         flag("config", &self.dir.config());
         flag("root-dir", &self.dir.root());
-        flag("cert-dir", &self.dir.cert_dir());
+        if !self.default_cert_dir {
+            flag("cert-dir", &self.dir.cert_dir());
+        }
         flag("kubeconfig", &self.dir.kubeconfig());
         if self.bootstrap {
             flag("bootstrap-kubeconfig", &self.dir.bootstrap_kubeconfig());
         }
         flag("hostname-override", Path::new(&self.node));
+        if self.external_cloud_provider {
+            flag("cloud-provider", Path::new("external"));
+        }
         if self.version.minor < 27 {
             flag("container-runtime-endpoint", Path::new(&self.runtime));
             flag("container-runtime", Path::new("remote"));
         }
         flags
     }
+}
+
+/// The certificate directory of a kubelet without `--cert-dir` (`cmd/kubelet/app/options`, catalogue K-21).
+pub const DEFAULT_CERT_DIR: &str = "/var/lib/kubelet/pki";
+
+/// A kubeconfig with a client certificate in it, as `kubeadm init` used to write it.
+pub fn embedding_kubeconfig(
+    server: &str,
+    ca_file: &Path,
+    certificate: &str,
+    key: &Secret<String>,
+) -> Secret<String> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "kubernetes", "cluster": {"server": server, "certificate-authority": ca_file}}],
+        "users": [{"name": "node", "user": {
+            "client-certificate-data": STANDARD.encode(certificate),
+            "client-key-data": STANDARD.encode(key.expose()),
+        }}],
+        "contexts": [{"name": "node", "context": {"cluster": "kubernetes", "user": "node"}}],
+        "current-context": "node",
+    });
+    Secret::new(config.to_string())
 }
 
 /// A bootstrap kubeconfig, as administrators write it.

@@ -1,6 +1,9 @@
-//! A kubelet: its files, its flags and its CRI endpoint.
+//! A kubelet: its files, its flags and its CRI endpoint; and a client that bootstraps without one.
 
+pub mod bootstrap;
 pub mod cri;
 mod kubelet;
 
-pub use kubelet::{KubeletConfig, NodeDir, bootstrap_kubeconfig};
+pub use kubelet::{
+    DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, embedding_kubeconfig,
+};

@@ -39,7 +39,8 @@ impl Recorded for CertificateSigningRequest {
     }
 }
 
-fn csr_event(csr: &CertificateSigningRequest, change: Change) -> CsrEvent {
+/// A CSR as it is written into histories.
+pub(crate) fn csr_event(csr: &CertificateSigningRequest, change: Change) -> CsrEvent {
     let (meta, spec) = (csr.metadata.clone(), csr.spec.clone());
     CsrEvent {
         change,
@@ -49,6 +50,7 @@ fn csr_event(csr: &CertificateSigningRequest, change: Change) -> CsrEvent {
         created: meta
             .creation_timestamp
             .map_or(Timestamp::MIN, |time| time.0),
+        labels: meta.labels.unwrap_or_default(),
         signer_name: spec.signer_name,
         username: spec.username.unwrap_or_default(),
         user_uid: spec.uid.unwrap_or_default(),
@@ -86,6 +88,8 @@ fn condition(condition: &CertificateSigningRequestCondition) -> CsrCondition {
         status: condition.status.clone(),
         reason: condition.reason.clone().unwrap_or_default(),
         message: condition.message.clone().unwrap_or_default(),
+        last_update_time: condition.last_update_time.as_ref().map(|time| time.0),
+        last_transition_time: condition.last_transition_time.as_ref().map(|time| time.0),
     }
 }
 

@@ -51,7 +51,7 @@ pub const NOISE: &[&str] = &[
     "event occurred",
     "exiting watch because",
     "feature gate",
-    "flag: --",
+    "] flag: --",
     "listing and watching",
     "requestheader",
     "round_trippers.go",
@@ -179,6 +179,10 @@ mod tests {
         true
     )]
     #[case(r#"E0101 00:00:00.000000       1 run.go:72] "command failed" err="failed to run Kubelet: …""#, true)]
+    #[case(
+        "Error: unknown flag: --insecure-experimental-approve-all-kubelet-csrs-for-group",
+        true
+    )]
     #[case("\trotateCertificates: true", false)]
     #[case(
         r#"I0101 00:00:00.000000       1 flags.go:64] FLAG: --cert-dir="/pki""#,

@@ -21,9 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Names that begin so are recorded. The controller-manager of 1.37 has none of them: what it counts of CSRs is the work
 /// queues of its controllers.
 const PREFIXES: &[&str] = &[
+    "apiserver_certificates_registry_csr_",
     "certificate_manager_",
     "kubelet_certificate_manager_",
     "kubelet_server_expiration_renew_errors",
+    "kubernetes_feature_enabled{name=\"RotateKubeletServerCertificate\"",
 ];
 /// These count down each second. They are recorded when they go up by more than this (a new certificate) or turn to or
 /// from `+Inf` (none); counting down is no change.

@@ -29,14 +29,14 @@ pub fn probe(
     sink: Sink,
     mut process: watch::Receiver<u32>,
 ) -> Result<Task, PkiError> {
-    let client = tls::client(None)?;
+    let (client, hints) = tls::curious_client()?;
     sink.started(Recorder::Presented);
     Ok(Task::spawn(async move {
         let mut last = None;
         loop {
             let pid = *process.borrow_and_update();
             if pid != 0 {
-                let seen = (pid, look(&client, &node, address).await);
+                let seen = (pid, look(&client, &hints, &node, address).await);
                 // What a process shows that ends meanwhile belongs to no one.
                 let is_current = *process.borrow() == pid;
                 if is_current && last.as_ref() != Some(&seen) {
@@ -56,7 +56,21 @@ pub fn probe(
     }))
 }
 
-async fn look(client: &TlsConnector, node: &str, address: SocketAddr) -> Presented {
+/// One look, beside any history.
+///
+/// # Errors
+/// When there can be no TLS client.
+pub(crate) async fn once(node: &str, address: SocketAddr) -> Result<Presented, PkiError> {
+    let (client, hints) = tls::curious_client()?;
+    Ok(look(&client, &hints, node, address).await)
+}
+
+async fn look(
+    client: &TlsConnector,
+    hints: &tls::Hints,
+    node: &str,
+    address: SocketAddr,
+) -> Presented {
     let seen = timeout(PATIENCE, tls::connect(client, address)).await;
     let (chain, refused) = match seen {
         Ok(Ok(stream)) => {
@@ -74,11 +88,18 @@ async fn look(client: &TlsConnector, node: &str, address: SocketAddr) -> Present
             Some("no handshake: no answer within 2 s".into()),
         ),
     };
+    let client_cas = hints.take().iter().map(|der| ca_name(der)).collect();
     Presented {
         node: node.to_owned(),
         chain,
         refused,
+        client_cas,
     }
+}
+
+fn ca_name(der: &[u8]) -> String {
+    let name = read::name(der).ok().and_then(|name| name.common_name);
+    name.unwrap_or_else(|| "unreadable".into())
 }
 
 /// Why there was no handshake, without ports and other numbers that differ each time.

@@ -1,13 +1,14 @@
 //! A TLS client that looks at certificates and trusts anyone, for probes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -48,6 +49,43 @@ pub(super) fn client(identity: Option<&ClientIdentity>) -> Result<TlsConnector, 
     };
     config.resumption = Resumption::disabled();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The same without a client certificate, for one handshake: what the server says of the CAs whose certificates it
+/// would take, DER, is in [`Hints`] after it.
+pub(super) fn curious_client() -> Result<(TlsConnector, Arc<Hints>), PkiError> {
+    let (hints, client) = (Arc::new(Hints::default()), client(None)?);
+    let mut config = ClientConfig::clone(client.config());
+    config.client_auth_cert_resolver = hints.clone();
+    Ok((TlsConnector::from(Arc::new(config)), hints))
+}
+
+/// Has no certificate, and keeps which CAs the server names.
+#[derive(Debug, Default)]
+pub(super) struct Hints(Mutex<Vec<Vec<u8>>>);
+
+impl Hints {
+    /// What was kept, and nothing is any more.
+    pub(super) fn take(&self) -> Vec<Vec<u8>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *kept)
+    }
+}
+
+impl ResolvesClientCert for Hints {
+    fn resolve(
+        &self,
+        root_hint_subjects: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = root_hint_subjects.iter().map(|der| der.to_vec()).collect();
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 pub(super) async fn connect(

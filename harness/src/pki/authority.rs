@@ -71,6 +71,8 @@ pub struct SignOptions {
     pub alt_names: Option<Vec<AltName>>,
     /// Certify a key that nobody holds instead of the requested one.
     pub foreign_key: bool,
+    /// This serial number instead of a random one.
+    pub serial: Option<[u8; SERIAL]>,
 }
 
 impl SignOptions {
@@ -83,9 +85,13 @@ impl SignOptions {
             subject: None,
             alt_names: None,
             foreign_key: false,
+            serial: None,
         }
     }
 }
+
+/// Octets of a serial number.
+const SERIAL: usize = 16;
 
 /// A certificate authority: a CA certificate and its key.
 #[derive(Clone, Debug)]
@@ -109,7 +115,12 @@ impl Authority {
             subject: subject.clone(),
             extensions: extensions(&usages, Some(&key_id), Some(&key_id), &[])?,
         };
-        let certificate_pem = plan.certificate(&public_key_info(key.spki())?, validity, &key)?;
+        let certificate_pem = plan.certificate(
+            &public_key_info(key.spki())?,
+            validity,
+            &key,
+            random_serial()?,
+        )?;
         Ok(Self {
             certificate_pem,
             subject,
@@ -188,8 +199,17 @@ impl Authority {
                 .collect(),
             ..common_name_only(common_name)
         };
+        self.issue_client_named(&subject, validity)
+    }
+
+    /// A client certificate with a new key, for any subject.
+    pub fn issue_client_named(
+        &self,
+        subject: &Name,
+        validity: Validity,
+    ) -> Result<Issued, PkiError> {
         self.issue(
-            &subject,
+            subject,
             &words(&["digital signature", "key encipherment", "client auth"]),
             &[],
             validity,
@@ -209,8 +229,12 @@ impl Authority {
             subject: name::write(subject)?,
             extensions: extensions(usages, None, self.key_id.as_ref(), alt_names)?,
         };
-        let certificate_pem =
-            plan.certificate(&public_key_info(key.spki())?, validity, &self.key)?;
+        let certificate_pem = plan.certificate(
+            &public_key_info(key.spki())?,
+            validity,
+            &self.key,
+            random_serial()?,
+        )?;
         Ok(Issued {
             certificate_pem,
             key_pem: key.pem().clone(),
@@ -248,7 +272,11 @@ impl Authority {
                 &alt_names,
             )?,
         };
-        plan.certificate(&spki, options.validity, &self.key)
+        let serial = match options.serial {
+            Some(octets) => serial(octets)?,
+            None => random_serial()?,
+        };
+        plan.certificate(&spki, options.validity, &self.key, serial)
     }
 }
 
@@ -313,12 +341,13 @@ impl Plan {
         spki: &SubjectPublicKeyInfoOwned,
         validity: Validity,
         signer: &PrivateKey,
+        serial: SerialNumber,
     ) -> Result<String, PkiError> {
         let refuse = |e: x509_cert::builder::Error| PkiError::encode("certificate", e);
         let validity =
             x509_cert::time::Validity::new(time(validity.not_before)?, time(validity.not_after)?);
-        let mut builder = CertificateBuilder::new(self, random_serial()?, validity, spki.clone())
-            .map_err(refuse)?;
+        let mut builder =
+            CertificateBuilder::new(self, serial, validity, spki.clone()).map_err(refuse)?;
         let message = builder
             .finalize(&CertificateSigner(signer))
             .map_err(refuse)?;
@@ -355,8 +384,12 @@ impl BuilderProfile for Plan {
 
 /// 126 random bits, always 16 octets: positive and below 2^128 as Kubernetes' signer has it (S-07).
 fn random_serial() -> Result<SerialNumber, PkiError> {
-    let mut octets = <[u8; 16]>::try_generate()
+    let octets = <[u8; SERIAL]>::try_generate()
         .map_err(|e| key_error(format!("no randomness from the system: {e}")))?;
+    serial(octets)
+}
+
+fn serial(mut octets: [u8; SERIAL]) -> Result<SerialNumber, PkiError> {
     octets[0] = octets[0] & 0x7f | 0x40;
     SerialNumber::new(&octets).map_err(|e| PkiError::encode("serial number", e))
 }
@@ -507,7 +540,9 @@ mod tests {
         ]);
         options.ca = true;
         options.foreign_key = true;
+        options.serial = Some([0x41; SERIAL]);
         let rogue = facts(&ca.sign_request(&request, &options).unwrap());
+        assert_eq!(rogue.serial, "41".repeat(SERIAL));
         let key = PrivateKey::from_pem(key.expose()).unwrap().facts().unwrap();
         assert_eq!(rogue.subject, node_subject("n2"));
         assert_eq!(

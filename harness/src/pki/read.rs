@@ -11,11 +11,18 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::ParsedCriAttribute;
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use super::{Block, PkiError, blocks, key, name, usage};
-use crate::history::facts::{CertificateFacts, KeyFacts, PemBlock, PemFacts, RequestFacts};
+use crate::history::facts::{CertificateFacts, KeyFacts, Name, PemBlock, PemFacts, RequestFacts};
 use crate::secret::Vault;
+
+/// Reads one DER name.
+pub fn name(der: &[u8]) -> Result<Name, PkiError> {
+    let (_, name) = X509Name::from_der(der)
+        .map_err(|e| PkiError::Certificate(format!("bad DER of a name: {e}")))?;
+    Ok(name::read(&name))
+}
 
 /// Reads one DER certificate.
 pub fn certificate(der: &[u8]) -> Result<CertificateFacts, PkiError> {

@@ -65,7 +65,7 @@ pub fn merge(mut runs: Vec<RunResult>) -> Result<Merged, MergeError> {
     for run in &runs[1..] {
         if run.tlsboot != whole.tlsboot {
             return contradiction(format!(
-                "run {} is of tlsboot {}, run {} of {}: they need not judge alike, so run both with one",
+                "run {} is of tlsboot {}, run {} of tlsboot {}: they need not judge alike, so run both with one",
                 whole.run, whole.tlsboot, run.run, run.tlsboot
             ));
         }
@@ -327,7 +327,7 @@ mod tests {
         assert!(refused(vec![run.clone(), again]).contains("of different runs"));
         let mut foreign = run.clone();
         foreign.tlsboot = "9.9.9".into();
-        assert!(refused(vec![run.clone(), foreign]).contains("of 9.9.9"));
+        assert!(refused(vec![run.clone(), foreign]).contains("tlsboot 9.9.9"));
         let mut overlapping = parts();
         overlapping[0].shards[0].of = 9;
         assert!(refused(overlapping).contains("they overlap"));

@@ -10,7 +10,7 @@ use super::signature::{self, PublicKey};
 use super::{ReportError, RunResult, ScenarioResult, json};
 use crate::check::{Outcome, Verdict, judge_all};
 use crate::history::event::Begin;
-use crate::history::{self, What};
+use crate::history::{self, Event, What};
 use crate::known::judged;
 use crate::run::hashes;
 use crate::scenario::{Scenario, load_text};
@@ -37,11 +37,11 @@ pub struct Rejudged {
     pub verdict: Verdict,
 }
 
-/// Judges the history of an evidence folder again.
+/// The scenario and the history of an evidence folder.
 ///
 /// # Errors
 /// What is missing or can't be read, in words.
-pub fn rejudge(folder: &Path) -> Result<Rejudged, String> {
+pub fn load(folder: &Path) -> Result<(Scenario, Vec<Event>), String> {
     let read = |name: &str| {
         std::fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"))
     };
@@ -51,6 +51,15 @@ pub fn rejudge(folder: &Path) -> Result<Rejudged, String> {
         errors.join("; ")
     })?;
     let events = history::parse(&read("history.jsonl")?).map_err(|error| error.to_string())?;
+    Ok((scenario, events))
+}
+
+/// Judges the history of an evidence folder again.
+///
+/// # Errors
+/// What is missing or can't be read, in words.
+pub fn rejudge(folder: &Path) -> Result<Rejudged, String> {
+    let (scenario, events) = load(folder)?;
     let begin = events.first().and_then(|event| match &event.what {
         What::Begin(begin) => Some((**begin).clone()),
         _ => None,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::stimulus::Component;
 use super::{Scenario, SigningDuration, Step};
+use crate::check::presented::Shows;
 use crate::cluster::Capability;
 
 /// The capabilities that a scenario needs, each with words for what can't be done without it.
@@ -31,6 +33,28 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
     if !scenario.nodes.is_empty() {
         need(Capability::RunKubelets, "run kubelets");
     }
+    if !cluster.anonymous_paths.is_empty() || !cluster.flags.is_empty() {
+        need(
+            Capability::AnyFlag,
+            "be given any flag of the control plane",
+        );
+    }
+    for node in &scenario.nodes {
+        if node.default_fail_cgroup_v1 {
+            need(Capability::CgroupV1, "show a machine with cgroup v1");
+        }
+        if node.embedded_certificate.is_some()
+            || node.default_cert_dir
+            || node.tls_cert_file
+            || node.external_cloud_provider
+            || !node.env.is_empty()
+        {
+            need(
+                Capability::SetUpKubelets,
+                "set up kubelets in other ways than by their configuration",
+            );
+        }
+    }
     for step in &scenario.steps {
         match &step.value {
             Step::Start(process)
@@ -40,6 +64,12 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
                 if process.component.is_some() =>
             {
                 need(Capability::RestartControlPlane, "restart the control plane");
+                if process.exits || process.with.flags.is_some() {
+                    need(
+                        Capability::AnyFlag,
+                        "be given any flag of the control plane",
+                    );
+                }
             }
             Step::WaitExpiry(_) => need(Capability::NodeFiles, "show a kubelet's files"),
             Step::File(_) => need(Capability::NodeFiles, "change a kubelet's files"),
@@ -54,6 +84,21 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
                 }
                 if expect.connections.is_some() {
                     need(Capability::Link, "show connections");
+                }
+                let presented = expect.presented.as_ref();
+                if presented.is_some_and(|is| matches!(is.shows, Shows::ClientCa(_))) {
+                    need(
+                        Capability::SetUpKubelets,
+                        "give kubelets the signer's CA as clientCAFile",
+                    );
+                }
+                let metric = expect.metric.as_ref();
+                let component = metric.and_then(|metric| metric.component.as_deref());
+                if component == Some(Component::ApiServer.name()) {
+                    need(
+                        Capability::ApiServerMetrics,
+                        "show the API server's metrics",
+                    );
                 }
             }
             _ => {}

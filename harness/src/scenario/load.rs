@@ -390,6 +390,13 @@ impl Lint<'_> {
                 if let Some(token) = &process.with.bootstrap {
                     self.token(token, at);
                 }
+                if process.exits && process.component.is_none() {
+                    self.error(
+                        at.0,
+                        at.1,
+                        "`exits` is for a `component`: a kubelet is not waited for",
+                    );
+                }
             }
             Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick) => {
                 if let Some(identity) = &pick.by {
@@ -415,10 +422,28 @@ impl Lint<'_> {
                 }
             }
             Step::Submit(submit) => self.identity(&submit.by, at),
+            Step::PatchCsr(change) => {
+                self.identity(&change.by, at);
+                if change.node.is_none() && change.submitted.is_none() {
+                    self.error(
+                        at.0,
+                        at.1,
+                        "`patchCsr` which CSR? Name a `node`, or a `submitted` one",
+                    );
+                }
+            }
+            Step::SetAddresses(change) => self.node(&change.node, at),
             Step::Get(get) => self.identity(&get.by, at),
             Step::File(change) => {
                 self.node(&change.node, at);
                 let link = change.name.ends_with("-current.pem");
+                if change.action == FileAction::NewPair && change.name != "tls.crt" {
+                    self.error(
+                        at.0,
+                        at.1,
+                        "`newPair` is for the pair of `tlsCertFile`: name `tls.crt`",
+                    );
+                }
                 if matches!(change.action, FileAction::Plain | FileAction::Dangle) && !link {
                     self.error(at.0, at.1, format!("`{}` is no link: this can be done to `kubelet-client-current.pem` and `kubelet-server-current.pem`", change.name));
                 }
@@ -433,6 +458,7 @@ impl Lint<'_> {
     fn identity(&mut self, identity: &Identity, at: (u64, u64)) {
         match identity {
             Identity::Token(token) => self.token(token, at),
+            Identity::ExpiredCertificateAndToken(both) => self.token(&both.token, at),
             Identity::Node(node) => self.node(node, at),
             _ => {}
         }

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::stimulus::{
-    Bind, ClusterRole, CsrPick, Cut, Expiry, FileChange, Get, NodeName, Process, ReplaceCa, Submit,
-    TokenName, Unbind,
+    Bind, ClusterRole, Component, CsrPick, Cut, Expiry, FileChange, Get, NodeName, PatchCsr,
+    Process, ReplaceCa, SetAddresses, Submit, TokenName, Unbind,
 };
 use crate::check::{Expectation, Never};
 use crate::components::Versions;
@@ -119,7 +119,17 @@ pub struct Cluster {
     pub signer_ca_valid: Option<SignedDuration>,
     /// The controllers of kube-controller-manager that run.
     pub controllers: Vec<String>,
+    /// The only paths that may be asked for anonymously, by an AuthenticationConfiguration (catalogue A-14); needs
+    /// Kubernetes 1.32 and `anonymousAuth` as it is.
+    pub anonymous_paths: Vec<String>,
+    /// Further flags by component, without the dashes. An empty value takes tlsboot's own flag of that name away, `{pki}`
+    /// is the folder of the cluster's keys (`signer.crt`, `signer.key`, `client-ca.crt`, …).
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, String>>")]
+    pub flags: BTreeMap<Component, Flags>,
 }
+
+/// Flags by name, without the dashes.
+pub type Flags = BTreeMap<String, String>;
 
 impl Default for Cluster {
     fn default() -> Self {
@@ -132,6 +142,8 @@ impl Default for Cluster {
             controllers: ["csrsigning", "csrapproving", "csrcleaner", "tokencleaner"]
                 .map(String::from)
                 .to_vec(),
+            anonymous_paths: Vec::new(),
+            flags: BTreeMap::new(),
         }
     }
 }
@@ -269,6 +281,56 @@ pub struct Node {
     /// `serverTLSBootstrap`.
     #[serde(default, rename = "serverTLSBootstrap")]
     pub server_tls_bootstrap: bool,
+    /// A kubeconfig that is there before the first start and embeds a client certificate of the node, as `kubeadm init`
+    /// used to write it (catalogue K-20).
+    #[serde(default)]
+    pub embedded_certificate: Option<EmbeddedCertificate>,
+    /// Leave `--cert-dir` out: certificates go to `/var/lib/kubelet/pki`, which here is gone with each process (catalogue K-21).
+    #[serde(default)]
+    pub default_cert_dir: bool,
+    /// `tlsCertFile` and `tlsPrivateKeyFile`: a pair of the cluster's CA, `tls.crt` and `tls.key` in the certificate
+    /// directory (catalogue N-01).
+    #[serde(default)]
+    pub tls_cert_file: bool,
+    /// `--cloud-provider=external`: the Node's addresses come from outside, by `setAddresses` (catalogue T-12).
+    #[serde(default)]
+    pub external_cloud_provider: bool,
+    /// Leave `failCgroupV1` out, as Kubernetes has it (catalogue N-11).
+    #[serde(default, rename = "defaultFailCgroupV1")]
+    pub default_fail_cgroup_v1: bool,
+    /// Variables of the kubelet's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+impl Node {
+    /// A node with everything else as it is by default.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            bootstrap: default_bootstrap(),
+            rotate_certificates: yes(),
+            server_tls_bootstrap: false,
+            embedded_certificate: None,
+            default_cert_dir: false,
+            tls_cert_file: false,
+            external_cloud_provider: false,
+            default_fail_cgroup_v1: false,
+            env: BTreeMap::new(),
+        }
+    }
+}
+
+/// The validity of an embedded certificate, from the start of the cluster.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EmbeddedCertificate {
+    /// When it begins; negative for the past.
+    #[schemars(with = "String")]
+    pub not_before: SignedDuration,
+    /// When it ends.
+    #[schemars(with = "String")]
+    pub not_after: SignedDuration,
 }
 
 fn default_bootstrap() -> String {
@@ -321,6 +383,10 @@ pub enum Step {
     ExpireToken(TokenName),
     /// Create a CSR as somebody.
     Submit(Box<Submit>),
+    /// Change a CSR as somebody, by a merge patch.
+    PatchCsr(Box<PatchCsr>),
+    /// Set a Node's addresses, as a cloud controller does.
+    SetAddresses(SetAddresses),
     /// Send a GET request to the API server as somebody.
     Get(Get),
     /// Change a file of a kubelet that is its own business.
@@ -357,6 +423,8 @@ impl Step {
             Self::DeleteToken(_) => "deleteToken",
             Self::ExpireToken(_) => "expireToken",
             Self::Submit(_) => "submit",
+            Self::PatchCsr(_) => "patchCsr",
+            Self::SetAddresses(_) => "setAddresses",
             Self::Get(_) => "get",
             Self::File(_) => "file",
             Self::Cut(_) => "cut",

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::model::{Binding, SigningDuration};
+use super::model::{Binding, Flags, SigningDuration};
 use crate::check::Role;
 
 /// A node's kubelet or a component of the control plane.
@@ -22,10 +22,13 @@ pub struct Process {
     /// What is different from now on; for `start` and `restart`.
     #[serde(default)]
     pub with: Changes,
+    /// A component that can't start so: it is waited for until it has exited by itself, not until it is ready.
+    #[serde(default)]
+    pub exits: bool,
 }
 
 /// A component of the control plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 pub enum Component {
     /// The API server.
     #[serde(rename = "kube-apiserver")]
@@ -62,6 +65,8 @@ pub struct Changes {
     pub anonymous_auth: Option<bool>,
     /// The controllers of the controller-manager that run.
     pub controllers: Option<Vec<String>>,
+    /// The component's further flags, in place of those before.
+    pub flags: Option<Flags>,
 }
 
 /// A binding to make.
@@ -150,6 +155,32 @@ pub enum Identity {
     ExpiredCertificate(String),
     /// A certificate of a CA that the API server does not know, for this user.
     ForeignCertificate(String),
+    /// An expired certificate of the right CA and a good token, both in the same request.
+    ExpiredCertificateAndToken(UserAndToken),
+    /// A valid certificate with a uid in its subject (catalogue N-07).
+    CertificateWithUid(UserAndUid),
+    /// The administrator, who impersonates this user.
+    Impersonated(String),
+}
+
+/// A user by certificate, and a token.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UserAndToken {
+    /// The certificate's user.
+    pub user: String,
+    /// The token.
+    pub token: String,
+}
+
+/// A user by certificate, with a uid.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UserAndUid {
+    /// The certificate's user.
+    pub user: String,
+    /// The value of the subject's attribute 1.3.6.1.4.1.57683.2.
+    pub uid: String,
 }
 
 /// A CSR that tlsboot creates. What is left out is as the kubelet would have it.
@@ -196,6 +227,66 @@ pub struct Submit {
     /// Whom it claims to come from, in fields that are the API server's to fill (catalogue C-06).
     #[serde(default)]
     pub claims: Option<Claims>,
+}
+
+/// A change of a CSR. Any answer is an answer.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PatchCsr {
+    /// The step's name, for `answer`.
+    #[serde(rename = "as")]
+    pub name: String,
+    /// Who changes it.
+    pub by: Identity,
+    /// Asked for this node.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// `client` or `serving`.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// The one that the step `submit` of this name made.
+    #[serde(default)]
+    pub submitted: Option<String>,
+    /// `approval` or `status`; the object itself by default.
+    #[serde(default)]
+    pub subresource: Option<CsrSubresource>,
+    /// What it is to have, as a JSON merge patch.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub patch: serde_json::Value,
+    /// Send the whole changed object by PUT (the verb `update`) instead of a PATCH (the verb `patch`).
+    #[serde(default)]
+    pub put: bool,
+}
+
+/// A subresource of a CSR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CsrSubresource {
+    /// Where approvers write.
+    Approval,
+    /// Where signers write.
+    Status,
+}
+
+/// A Node's addresses, all of them from now on.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetAddresses {
+    /// The node.
+    pub node: String,
+    /// `status.addresses`.
+    pub addresses: Vec<Address>,
+}
+
+/// An address of a Node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Address {
+    /// `Hostname`, `InternalDNS`, `InternalIP`, `ExternalDNS` or `ExternalIP`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address.
+    pub address: String,
 }
 
 /// `spec.username`, `spec.uid` and `spec.groups` as a client may send them.
@@ -267,6 +358,8 @@ pub enum FileAction {
     Dangle,
     /// Put another private key behind the certificate (through a link).
     ForeignKey,
+    /// Put a new certificate and its key in the place of `tls.crt` and `tls.key`.
+    NewPair,
 }
 
 /// A cut of a link.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cluster::settings::Settings;
 use crate::components::Version;
 use crate::scenario;
+use crate::scenario::stimulus::Component;
 
 /// kubeadm's configuration formats, and whether flags are a list there. kind takes the one that suits the version, and
 /// patches of the other one match nothing.
@@ -54,14 +55,17 @@ impl Plan<'_> {
                 "patches": {"directory": self.patches},
             }));
         }
+        // The control plane's own kubelet has a certificate by kubeadm for a year; its renewals are no scenario's.
+        let mut kubelet = json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "rotateCertificates": false,
+        });
         if self.version.minor >= 31 {
             // Without it a kubelet refuses cgroup v1 from 1.35 on.
-            patches.push(json!({
-                "apiVersion": "kubelet.config.k8s.io/v1beta1",
-                "kind": "KubeletConfiguration",
-                "failCgroupV1": false,
-            }));
+            kubelet["failCgroupV1"] = json!(false);
         }
+        patches.push(kubelet);
         let patches: Vec<String> = patches.iter().map(Value::to_string).collect();
         json!({
             "kind": "Cluster",
@@ -131,13 +135,13 @@ impl Plan<'_> {
 
     /// What differs from kubeadm's flags.
     fn api_server(&self) -> Vec<(&'static str, String)> {
-        let mut flags = vec![
+        let mut flags = changing_flags(Component::ApiServer, self.settings);
+        flags.extend([
             ("token-auth-file", self.pki("tokens.csv")),
-            ("anonymous-auth", self.settings.anonymous_auth.to_string()),
             ("audit-policy-file", self.pki("audit-policy.json")),
             ("audit-log-path", AUDIT_LOG.into()),
             ("v", "2".into()),
-        ];
+        ]);
         if self.own_signer {
             flags.push(("client-ca-file", self.pki("client-ca.crt")));
         }
@@ -145,11 +149,10 @@ impl Plan<'_> {
     }
 
     fn controller_manager(&self) -> Vec<(&'static str, String)> {
-        let mut flags = vec![
-            (
-                "cluster-signing-duration",
-                format!("{}s", self.settings.signing_duration.as_secs()),
-            ),
+        let mut flags = changing_flags(Component::ControllerManager, self.settings);
+        flags.extend([
+            // There is one only, and after a restart it should not wait for its own lease to end.
+            ("leader-elect", "false".into()),
             // For the recorder of metrics, which comes from outside.
             ("bind-address", "0.0.0.0".into()),
             (
@@ -157,16 +160,29 @@ impl Plan<'_> {
                 "/healthz,/readyz,/livez,/metrics".into(),
             ),
             ("v", "4".into()),
-        ];
-        let controllers = controllers(&self.settings.controllers);
-        if controllers != CONTROLLERS {
-            flags.push(("controllers", controllers));
-        }
+        ]);
         if self.own_signer {
             flags.push(("cluster-signing-cert-file", self.pki("signer.crt")));
             flags.push(("cluster-signing-key-file", self.pki("signer.key")));
         }
         flags
+    }
+}
+
+/// The flags that can change while the cluster lives.
+pub(super) fn changing_flags(
+    component: Component,
+    settings: &Settings,
+) -> Vec<(&'static str, String)> {
+    match component {
+        Component::ApiServer => vec![("anonymous-auth", settings.anonymous_auth.to_string())],
+        Component::ControllerManager => vec![
+            (
+                "cluster-signing-duration",
+                format!("{}s", settings.signing_duration.as_secs()),
+            ),
+            ("controllers", controllers(&settings.controllers)),
+        ],
     }
 }
 
@@ -271,7 +287,10 @@ mod tests {
             of("controllerManager", "cluster-signing-key-file").as_deref(),
             Some("/run/pki/signer.key")
         );
-        assert_eq!(of("controllerManager", "controllers"), None);
+        assert_eq!(
+            of("controllerManager", "controllers").as_deref(),
+            Some(CONTROLLERS)
+        );
         assert_eq!(
             of("apiServer", "client-ca-file").as_deref(),
             Some("/run/pki/client-ca.crt")

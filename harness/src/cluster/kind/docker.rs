@@ -59,15 +59,15 @@ fn answer(args: &[&str], output: io::Result<Output>) -> Result<String, ClusterEr
 fn remedy(said: &str) -> String {
     let what = match said {
         _ if said.contains("permission denied") && said.contains("socket") => {
-            ": this user may not use Docker's socket; run as root, or join the group of the socket (`sudo usermod -aG docker $USER`, then log in again)"
+            "; this user may not use Docker's socket; run as root, or join the group of the socket (`sudo usermod -aG docker $USER`, then log in again)"
         }
         _ if said.contains("Cannot connect to the Docker daemon")
             || said.contains("failed to connect to the docker API") =>
         {
-            ": start the daemon (`systemctl start docker`, on a bare Debian machine ci/docker), or point DOCKER_HOST to one"
+            "; start the daemon (`systemctl start docker`, on a bare Debian machine ci/docker), or point DOCKER_HOST to one"
         }
         _ if said.contains("non-overlapping IPv4 address pool") => {
-            ": there are too many Docker networks; `tlsboot gc` removes those of killed runs, `docker network prune` all unused ones"
+            "; there are too many Docker networks; `tlsboot gc` removes those of killed runs, `docker network prune` all unused ones"
         }
         _ => "",
     };

@@ -26,12 +26,18 @@ impl Follower {
         sink: &Sink,
     ) -> Result<Self, ClusterError> {
         let args = ["exec", container, "sh", "-c", command].map(OsString::from);
-        let process = Process::start(Path::new(DOCKER), &args, file, Isolation::Plain)
-            .await
-            .map_err(|error| ClusterError::Start {
-                name: DOCKER.into(),
-                reason: error.to_string(),
-            })?;
+        let process = Process::start(
+            Path::new(DOCKER),
+            &args,
+            file,
+            Isolation::Plain,
+            &Default::default(),
+        )
+        .await
+        .map_err(|error| ClusterError::Start {
+            name: DOCKER.into(),
+            reason: error.to_string(),
+        })?;
         let process = Arc::new(process);
         let (followed, sink, command) = (Arc::clone(&process), sink.clone(), command.to_owned());
         let watcher = Task::spawn(async move {

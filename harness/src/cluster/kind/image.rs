@@ -49,7 +49,7 @@ impl NodeImage {
     ///
     /// # Errors
     /// When it can't be had, or has another version of Kubernetes in it.
-    pub fn find(&self, version: Version) -> Result<Found, ClusterError> {
+    pub(super) fn find(&self, version: Version) -> Result<Found, ClusterError> {
         let inspect = || docker_blocking(&["image", "inspect", "--format", "{{.Id}}", &self.0]);
         let id = match inspect() {
             Err(ClusterError::Command { reason, .. }) if reason.contains("No such image") => {
@@ -92,16 +92,13 @@ impl NodeImage {
     }
 
     fn unfit(&self, reason: &str) -> ClusterError {
-        ClusterError::Start {
-            name: format!("the node image {self}"),
-            reason: reason.to_owned(),
-        }
+        std::io::Error::other(format!("the node image {self} can't be used: {reason}")).into()
     }
 }
 
 /// A node image that is there.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub(super) struct Found {
     image: NodeImage,
     /// Its id: from now on it is called so, whatever becomes of the tag meanwhile.
     pub(super) id: String,
@@ -110,7 +107,7 @@ pub struct Found {
 
 impl Found {
     /// For the report: the id is the SHA-256 of the image's configuration, which names all that is in it.
-    pub fn component(&self) -> ComponentResult {
+    pub(super) fn component(&self) -> ComponentResult {
         let warning = if self.image.is_pinned() {
             ""
         } else {

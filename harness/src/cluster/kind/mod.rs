@@ -11,12 +11,13 @@ mod image;
 mod network;
 mod node;
 mod resources;
+mod static_pod;
 mod unit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,53 +37,85 @@ use super::{
 use crate::check::rules::Rules;
 use crate::components::Version;
 use crate::history::What;
-use crate::history::event::{ProcessEvent, ProcessState, Recorder};
+use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task, link::Link};
 use crate::process::{Exit, Isolation, Process};
+use crate::report::ComponentResult;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
-use crate::scenario::{Scenario, requirements_of};
+use crate::scenario::{Scenario, Step, requirements_of};
 use crate::secret::Secret;
 use config::Plan;
-use docker::docker;
 use follow::Follower;
-pub use image::{Found, NodeImage};
+use image::Found;
+pub use image::NodeImage;
 use network::Network;
 use node::{Common, Container, KindNode};
 use resources::{Name, Resources};
 pub use resources::{abandoned, sweep};
+use static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
 
 /// Starts clusters in containers.
 #[derive(Clone, Debug)]
 pub struct Kind {
-    /// The image of all nodes.
-    pub image: Found,
-    /// Kubernetes' version in it.
-    pub version: Version,
+    image: Found,
+    version: Version,
+    /// The `kind` command.
+    command: PathBuf,
+}
+
+impl Kind {
+    /// Clusters of an image, which is pulled where it is missing. Blocks.
+    ///
+    /// # Errors
+    /// When Docker, the `kind` command or the image is not to be had, with what to do about it.
+    pub fn find(image: &NodeImage, version: Version) -> Result<Self, ClusterError> {
+        let command = command().ok_or_else(|| failed(
+            "there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`",
+        ))?;
+        Ok(Self {
+            image: image.find(version)?,
+            version,
+            command,
+        })
+    }
+
+    /// For the report: the image, by its id.
+    pub fn component(&self) -> ComponentResult {
+        self.image.component()
+    }
 }
 
 /// Its name.
 pub(super) const NAME: &str = "kind";
 
-/// What its clusters can do here. kubeadm's control plane is static pods: which of them run is not a scenario's to say.
-/// An ordinary user can neither see root's files in a node nor give the bridge an address for each node's link.
+/// What its clusters can do here. The API server's authorizers are not to be chosen: the control plane's own kubelet needs
+/// the Node authorizer before anything could be bound to it. An ordinary user can neither see root's files in a node nor
+/// give the bridge an address for each node's link.
 pub(super) fn capabilities() -> &'static [Capability] {
     capabilities_of(rustix::process::geteuid().is_root())
 }
 
 fn capabilities_of(is_root: bool) -> &'static [Capability] {
-    use Capability::{AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RunKubelets};
-    if is_root {
-        &[
-            ConfigureControlPlane,
-            RunKubelets,
-            NodeFiles,
-            AuditLog,
-            Link,
-            ReplaceCa,
-        ]
-    } else {
-        &[ConfigureControlPlane, AuditLog, ReplaceCa]
-    }
+    use Capability::{
+        AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
+        RunKubelets,
+    };
+    const FOR_ALL: &[Capability] = &[
+        ConfigureControlPlane,
+        RestartControlPlane,
+        AuditLog,
+        ReplaceCa,
+    ];
+    const FOR_ROOT: &[Capability] = &[
+        ConfigureControlPlane,
+        RestartControlPlane,
+        AuditLog,
+        ReplaceCa,
+        RunKubelets,
+        NodeFiles,
+        Link,
+    ];
+    if is_root { FOR_ROOT } else { FOR_ALL }
 }
 
 #[async_trait]
@@ -111,16 +144,20 @@ impl Provider for Kind {
 }
 
 struct KindCluster {
+    /// The control plane's.
+    address: Ipv4Addr,
     endpoint: Endpoint,
     admin: kube::Client,
     administrator: Credential,
     tokens: BTreeMap<String, TokenValue>,
-    settings: Settings,
+    rules: Rules,
+    settings: Mutex<Settings>,
     trust: Mutex<Trust>,
     sink: Sink,
     // Fields are dropped in this order: recorders first, then what they look at, then the folder.
     recorders: Mutex<Vec<Task>>,
-    followers: Mutex<Vec<Follower>>,
+    audit_log: Mutex<Option<Follower>>,
+    components: HashMap<Component, Mutex<StaticPod>>,
     nodes: BTreeMap<String, Mutex<KindNode>>,
     resources: Mutex<Option<Resources>>,
     _dir: RunDir,
@@ -128,7 +165,6 @@ struct KindCluster {
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const API_SERVER_PORT: u16 = 6443;
-const CONTROLLER_MANAGER_PORT: u16 = 10257;
 /// What kubeadm binds; a scenario says itself who is bound.
 const KUBEADM_BINDINGS: [&str; 3] = [
     "kubeadm:kubelet-bootstrap",
@@ -155,7 +191,7 @@ impl KindCluster {
         let tokens = tokens::values(&scenario.tokens, sink.vault());
         let duration = signing_duration(scenario.cluster.signing_duration, rules);
         let settings = Settings::new(&scenario.cluster, duration);
-        write_files(&trust, &settings, &name, dir.path(), &tokens)?;
+        write_files(&trust, scenario, &name, dir.path(), &tokens)?;
 
         let resources = Resources::create(name.clone()).await?;
         let network = Network::inspect(name.as_str()).await?;
@@ -176,7 +212,7 @@ impl KindCluster {
             .iter()
             .map(|node| Container::boot(&name, &node.name, &kind.image.id, dir.path()));
         let ((), containers) = tokio::try_join!(
-            create(&plan, dir.path(), &logs),
+            create(kind, &plan, dir.path(), &logs),
             futures::future::try_join_all(boot),
         )?;
 
@@ -205,24 +241,31 @@ impl KindCluster {
             let node_of_kind = KindNode::new(container, node, link, &common).await?;
             nodes.insert(node.name.clone(), Mutex::new(node_of_kind));
         }
+        let mut components = HashMap::new();
+        for component in [Component::ApiServer, Component::ControllerManager] {
+            let pod = StaticPod::attach(&control_plane, component, &logs, &sink).await?;
+            components.insert(component, Mutex::new(pod));
+        }
         let cluster = Self {
+            address,
             endpoint,
             admin,
             administrator,
             tokens,
-            settings,
+            rules,
+            settings: Mutex::new(settings),
             trust: Mutex::new(trust),
             sink,
             recorders: Mutex::default(),
-            followers: Mutex::default(),
+            audit_log: Mutex::default(),
+            components,
             nodes,
             resources: Mutex::new(Some(resources)),
             _dir: dir,
         };
         cluster.announce_signing().await?;
-        cluster.announce_processes(&control_plane).await?;
         cluster
-            .start_recorders(&control_plane, address.into(), sources, &logs)
+            .start_recorders(&control_plane, sources, &logs)
             .await?;
         cluster.unbind().await?;
         tokens::create(&cluster.tokens, &cluster.admin).await?;
@@ -230,71 +273,39 @@ impl KindCluster {
     }
 
     async fn announce_signing(&self) -> Result<(), ClusterError> {
-        let signing = self
-            .trust
-            .lock()
-            .await
-            .signing(self.settings.signing_duration)?;
+        let duration = self.settings.lock().await.signing_duration;
+        let signing = self.trust.lock().await.signing(duration)?;
         self.sink.emit(What::Signing(signing));
-        Ok(())
-    }
-
-    /// They run already: kubeadm waits for them.
-    async fn announce_processes(&self, control_plane: &str) -> Result<(), ClusterError> {
-        let top = docker(&["top", control_plane, "-eo", "pid,comm"]).await?;
-        // The kernel keeps 15 letters of a name.
-        let all = [
-            ("etcd", "etcd"),
-            ("kube-apiserver", "kube-apiserver"),
-            ("kube-controller-manager", "kube-controller"),
-        ];
-        for (component, command) in all {
-            let pid = unit::pid_of(command, &top).ok_or_else(|| ClusterError::Start {
-                name: component.into(),
-                reason: format!("it does not run in {control_plane}: {top}"),
-            })?;
-            self.sink.emit(What::Process(ProcessEvent {
-                component: component.into(),
-                node: None,
-                pid,
-                state: ProcessState::Started,
-            }));
-        }
         Ok(())
     }
 
     async fn start_recorders(
         &self,
         control_plane: &str,
-        address: IpAddr,
         sources: BTreeMap<IpAddr, String>,
         logs: &Path,
     ) -> Result<(), ClusterError> {
         let sink = || self.sink.clone();
-        let (mut recorders, mut followers) =
-            (self.recorders.lock().await, self.followers.lock().await);
+        let mut recorders = self.recorders.lock().await;
         let audit = logs.join("audit.log");
         let tail = format!(
             "exec tail --lines=+1 --follow=name --retry {} 2>/dev/null",
             config::AUDIT_LOG
         );
-        followers.push(
-            Follower::start(control_plane, &tail, &audit, Recorder::Audit, &self.sink).await?,
-        );
+        let follower = Follower::start(control_plane, &tail, &audit, Recorder::Audit, &self.sink);
+        *self.audit_log.lock().await = Some(follower.await?);
         recorders.push(observe::audit::tail(audit, sources, sink()));
-        for component in [Component::ApiServer, Component::ControllerManager].map(Component::name) {
-            let (file, command) = (node::log_file(logs, component), node::pod_log(component));
-            followers.push(
-                Follower::start(control_plane, &command, &file, Recorder::Log, &self.sink).await?,
-            );
-            recorders.push(observe::log::tail(file, component.to_owned(), None, sink()));
+        for (component, pod) in &self.components {
+            let log = pod.lock().await.log().to_owned();
+            let component = component.name().to_owned();
+            recorders.push(observe::log::tail(log, component, None, sink()));
         }
         recorders.push(observe::csr::watch(self.admin.clone(), sink()));
         recorders.push(observe::node::watch(self.admin.clone(), sink()));
         recorders.push(observe::metrics::scrape(
             Component::ControllerManager.name().to_owned(),
             None,
-            SocketAddr::new(address, CONTROLLER_MANAGER_PORT),
+            SocketAddr::from((self.address, CONTROLLER_MANAGER_PORT)),
             None,
             sink(),
         )?);
@@ -307,6 +318,12 @@ impl KindCluster {
             bindings.delete(name, &DeleteParams::default()).await?;
         }
         Ok(())
+    }
+
+    fn component(&self, component: Component) -> Result<&Mutex<StaticPod>, ClusterError> {
+        self.components
+            .get(&component)
+            .ok_or_else(|| ClusterError::Unknown(component.name().to_owned()))
     }
 
     fn node(&self, name: &str) -> Result<&Mutex<KindNode>, ClusterError> {
@@ -330,7 +347,7 @@ fn own_signer(scenario: &Scenario) -> Option<Duration> {
 /// The files that the control plane is given.
 fn write_files(
     trust: &Trust,
-    settings: &Settings,
+    scenario: &Scenario,
     name: &Name,
     run: &Path,
     tokens: &BTreeMap<String, TokenValue>,
@@ -351,27 +368,25 @@ fn write_files(
     )?;
     let patches = run.join("patches");
     fs::create_dir(&patches).map_err(ClusterError::file(&patches))?;
-    match config::api_server_patch(settings.anonymous_auth) {
+    let refuses = |step: &Step| matches!(step, Step::Start(with) | Step::Restart(with) if with.with.anonymous_auth == Some(false));
+    let anonymous_throughout =
+        scenario.cluster.anonymous_auth && !scenario.steps.iter().any(|step| refuses(&step.value));
+    match config::api_server_patch(anonymous_throughout) {
         Some((file, patch)) => write_private(&patches.join(file), &patch.to_string()),
         None => Ok(()),
     }
 }
 
 /// Runs `kind create cluster`. Its words are in the logs.
-async fn create(plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterError> {
+async fn create(kind: &Kind, plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterError> {
     let config = run.join("kind.json");
     write_private(&config, &plan.kind_config())?;
     let log = logs.join("kind.log");
-    let failed = |reason| ClusterError::Command {
-        command: "kind create cluster".into(),
-        reason,
-    };
-    let kind = command().ok_or_else(|| failed("there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`".into()))?;
     let network = format!("KIND_EXPERIMENTAL_DOCKER_NETWORK={}", plan.cluster);
     let mut args: Vec<OsString> = vec![
         network.into(),
         "KIND_EXPERIMENTAL_PROVIDER=docker".into(),
-        kind.into(),
+        kind.command.clone().into(),
     ];
     // Retained, a failed cluster can tell why it failed; we remove it all the same.
     args.extend(["create", "cluster", "--retain", "--wait=0s", "--config"].map(OsString::from));
@@ -380,9 +395,15 @@ async fn create(plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterE
         "--kubeconfig".into(),
         run.join("kind.kubeconfig").into(),
     ]);
-    let process = Process::start(Path::new("env"), &args, &log, Isolation::Plain)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
+    let process = Process::start(
+        Path::new("env"),
+        &args,
+        &log,
+        Isolation::Plain,
+        &Default::default(),
+    )
+    .await
+    .map_err(|error| failed(&error.to_string()))?;
     match process.exited().await {
         Exit { code: Some(0), .. } => Ok(()),
         exit => {
@@ -403,8 +424,15 @@ async fn create(plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterE
                 logs.join("control-plane-kubelet.log"),
                 journal.unwrap_or_default(),
             );
-            Err(failed(format!("{exit:?}; {}", super::end_of(&log))))
+            Err(failed(&format!("{exit:?}; {}", super::end_of(&log))))
         }
+    }
+}
+
+fn failed(reason: &str) -> ClusterError {
+    ClusterError::Command {
+        command: "kind create cluster".into(),
+        reason: reason.to_owned(),
     }
 }
 
@@ -450,6 +478,14 @@ impl Cluster for KindCluster {
             .odd_client(user, &["system:nodes"], trusted, expired)
     }
 
+    async fn client_certificate_with_uid(
+        &self,
+        user: &str,
+        uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.client_with_uid(user, uid)
+    }
+
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
         let mut node = self.node(node)?.lock().await;
         node.start(changes, &self.tokens, &self.sink).await
@@ -462,13 +498,33 @@ impl Cluster for KindCluster {
     async fn start_component(
         &self,
         component: Component,
-        _: &Changes,
+        changes: &Changes,
     ) -> Result<String, ClusterError> {
-        Err(static_pod(component))
+        self.settings.lock().await.apply(changes, self.rules);
+        let settings = self.settings.lock().await.clone();
+        let mut pod = self.component(component)?.lock().await;
+        let proof = pod
+            .start(&settings, &self.admin, self.address, &self.sink)
+            .await?;
+        if component == Component::ControllerManager {
+            self.announce_signing().await?;
+        }
+        Ok(proof)
     }
 
-    async fn end_component(&self, component: Component, _: Ending) -> Result<String, ClusterError> {
-        Err(static_pod(component))
+    async fn end_component(
+        &self,
+        component: Component,
+        ending: Ending,
+    ) -> Result<String, ClusterError> {
+        match ending {
+            Ending::Stop => self.component(component)?.lock().await.stop().await,
+            // Its kubelet would start it again at once.
+            Ending::Kill => Err(ClusterError::Unknown(format!(
+                "way to kill {}, a static pod, so that it stays away",
+                component.name()
+            ))),
+        }
     }
 
     async fn node_dir(&self, node: &str) -> Result<crate::node::NodeDir, ClusterError> {
@@ -491,20 +547,16 @@ impl Cluster for KindCluster {
 
     async fn stop(&self) {
         for node in self.nodes.values() {
-            let _ = node.lock().await.end(Ending::Kill).await;
+            node.lock().await.close().await;
+        }
+        for pod in self.components.values() {
+            pod.lock().await.close();
         }
         self.recorders.lock().await.clear();
-        self.followers.lock().await.clear();
+        self.audit_log.lock().await.take();
         let resources = self.resources.lock().await.take();
         let _ = tokio::task::spawn_blocking(move || drop(resources)).await;
     }
-}
-
-fn static_pod(component: Component) -> ClusterError {
-    ClusterError::Unknown(format!(
-        "way to start and stop {}, a static pod,",
-        component.name()
-    ))
 }
 
 #[cfg(test)]
@@ -522,6 +574,6 @@ mod tests {
         ] {
             assert!(root.contains(&needs_root) && !user.contains(&needs_root));
         }
-        assert!(!root.contains(&Capability::RestartControlPlane));
+        assert!(!root.contains(&Capability::ChooseAuthorizers));
     }
 }

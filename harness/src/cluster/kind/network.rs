@@ -43,7 +43,7 @@ impl Network {
     /// Gives this machine so many addresses on the bridge, one for each node: the audit log tells nodes apart by them.
     /// They go with the bridge.
     pub(super) async fn add_addresses(&self, count: usize) -> Result<Vec<Ipv4Addr>, ClusterError> {
-        let addresses: Vec<Ipv4Addr> = self.subnet.from_the_top().take(count).collect();
+        let addresses: Vec<Ipv4Addr> = self.subnet.hosts_downwards().take(count).collect();
         for address in &addresses {
             let address = format!("{address}/32");
             let args = ["address", "add", &address, "dev", &self.interface];
@@ -88,7 +88,7 @@ impl Subnet {
     }
 
     /// Its hosts from the last one down; Docker gives addresses from the first one up.
-    fn from_the_top(self) -> impl Iterator<Item = Ipv4Addr> {
+    fn hosts_downwards(self) -> impl Iterator<Item = Ipv4Addr> {
         let base = u32::from(self.base);
         let broadcast = base | (u32::MAX >> self.prefix);
         (base + 2..broadcast).rev().map(Ipv4Addr::from)
@@ -107,7 +107,7 @@ mod tests {
     #[case("10.0.0.0/29", "10.0.0.6")]
     fn addresses_come_from_the_top(#[case] subnet: &str, #[case] first: Ipv4Addr) {
         let subnet = Subnet::parse(subnet).unwrap();
-        assert_eq!(subnet.from_the_top().next(), Some(first));
+        assert_eq!(subnet.hosts_downwards().next(), Some(first));
     }
 
     #[rstest]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -131,7 +131,7 @@ pub(super) struct KindNode {
     container: String,
     link: Link,
     unit: Option<Unit>,
-    _log: Follower,
+    journal: Option<Follower>,
 }
 
 /// What all nodes of a cluster have in common.
@@ -164,6 +164,10 @@ impl KindNode {
             client_ca: ca.clone(),
             bootstrap: node.bootstrap != NO_TOKEN,
             is_root: true,
+            default_cert_dir: false,
+            tls_cert_file: false,
+            external_cloud_provider: false,
+            default_fail_cgroup_v1: false,
         };
         let log = common.logs.join(format!("kubelet-{}.log", node.name));
         let journal =
@@ -174,7 +178,7 @@ impl KindNode {
             container: name,
             link,
             unit: None,
-            _log: follower,
+            journal: Some(follower),
         })
     }
 
@@ -216,6 +220,12 @@ impl KindNode {
         Ok(format!("the kubelet, pid {pid}, is gone"))
     }
 
+    /// Ends its kubelet, if it runs, and reads its log no more.
+    pub(super) async fn close(&mut self) {
+        let _ = self.end(Ending::Kill).await;
+        self.journal = None;
+    }
+
     pub(super) async fn cut(&self, how: CutKind) -> Result<String, ClusterError> {
         self.link.cut(how).await?;
         Ok(format!(
@@ -228,17 +238,4 @@ impl KindNode {
         self.link.mend().await?;
         Ok("the link lets connections through".into())
     }
-}
-
-/// The log of a control plane's component, as the container runtime keeps it, without the runtime's columns.
-pub(super) fn pod_log(component: &str) -> String {
-    let files = format!("/var/log/pods/kube-system_{component}-*/{component}/*.log");
-    format!(
-        "exec tail --quiet --lines=+1 --follow=name --retry {files} 2>/dev/null | sed -u 's/^[^ ]* [a-z]* [FP] //'"
-    )
-}
-
-/// Where a control plane's logs go.
-pub(super) fn log_file(logs: &Path, component: &str) -> PathBuf {
-    logs.join(format!("{component}.log"))
 }

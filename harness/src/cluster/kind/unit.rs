@@ -59,7 +59,7 @@ impl Unit {
         command.extend(args.iter().map(AsRef::as_ref));
         exec(container, &command).await?;
 
-        let handle = match find(container).await? {
+        let handle = match find(container, "kubelet").await? {
             Some(pid) => open(pid).ok().map(|fd| (pid, fd)),
             None => None,
         };
@@ -141,21 +141,23 @@ impl Drop for Unit {
     }
 }
 
-/// The kubelet's process id, as seen from this machine.
-async fn find(container: &str) -> Result<Option<u32>, ClusterError> {
+/// The id of a process in a container, as seen from this machine.
+pub(super) async fn find(container: &str, command: &str) -> Result<Option<u32>, ClusterError> {
     let top = docker(&["top", container, "-eo", "pid,comm"]).await?;
-    Ok(pid_of("kubelet", &top))
+    Ok(pid_of(command, &top))
 }
 
 /// The process of this name in `docker top -eo pid,comm`.
-pub(super) fn pid_of(command: &str, top: &str) -> Option<u32> {
+fn pid_of(command: &str, top: &str) -> Option<u32> {
+    // The kernel keeps so much of a name.
+    let command = &command[..command.len().min(15)];
     top.lines().find_map(|line| {
         let (pid, name) = line.trim().split_once(char::is_whitespace)?;
         (name.trim() == command).then(|| pid.parse().ok())?
     })
 }
 
-fn open(pid: u32) -> std::io::Result<OwnedFd> {
+pub(super) fn open(pid: u32) -> std::io::Result<OwnedFd> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| std::io::Error::other("no process id"))?;
     Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
@@ -163,7 +165,7 @@ fn open(pid: u32) -> std::io::Result<OwnedFd> {
 
 /// Waits for the end of a process.
 #[allow(unsafe_code)]
-async fn ended(fd: OwnedFd) {
+pub(super) async fn ended(fd: OwnedFd) {
     // SAFETY: an OwnedFd is one open descriptor until it is dropped.
     let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     match fd {
@@ -205,5 +207,9 @@ mod tests {
         let top = "PID                 COMMAND\n12296               systemd\n  812               kubelet\n12537               containerd\n";
         assert_eq!(pid_of("kubelet", top), Some(812));
         assert_eq!(pid_of("kube", top), None);
+        assert_eq!(
+            pid_of("kube-controller-manager", "7 kube-controller\n"),
+            Some(7)
+        );
     }
 }

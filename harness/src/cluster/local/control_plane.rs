@@ -3,10 +3,14 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::cluster::client::{Credentials, kubeconfig};
 use crate::cluster::settings::{Settings, audit_policy};
 use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Endpoint};
+use crate::scenario::Flags;
+use crate::scenario::stimulus::Component;
 
 /// Where the control plane's files are, and its ports.
 pub(super) struct Layout<'a> {
@@ -37,7 +41,13 @@ pub(super) fn etcd(layout: &Layout<'_>) -> Vec<OsString> {
 /// The API server: everything on that a bootstrap needs, every request in the audit log.
 pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
-    flags(&[
+    let anonymous = if settings.anonymous_paths.is_empty() {
+        ("anonymous-auth", settings.anonymous_auth.to_string())
+    } else {
+        let file = layout.dir.join(AUTHENTICATION_CONFIG);
+        ("authentication-config", file.display().to_string())
+    };
+    let own = [
         (
             "etcd-servers",
             format!("unix://{}", layout.dir.join("etcd.sock").display()),
@@ -62,7 +72,7 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
         ("authorization-mode", settings.authorization_mode.join(",")),
         ("enable-admission-plugins", "NodeRestriction".into()),
         ("disable-admission-plugins", "ServiceAccount".into()),
-        ("anonymous-auth", settings.anonymous_auth.to_string()),
+        anonymous,
         (
             "audit-policy-file",
             layout.dir.join("audit-policy.json").display().to_string(),
@@ -72,13 +82,20 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
             layout.logs.join("audit.log").display().to_string(),
         ),
         ("v", "2".into()),
-    ])
+    ];
+    flags(&with_further(
+        &own,
+        layout,
+        settings.flags.get(&Component::ApiServer),
+    ))
 }
+
+const AUTHENTICATION_CONFIG: &str = "authentication.json";
 
 /// The controller-manager: only the controllers of certificates and tokens.
 pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
-    flags(&[
+    let own = [
         (
             "kubeconfig",
             layout
@@ -105,12 +122,37 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Ve
             "/healthz,/readyz,/livez,/metrics".into(),
         ),
         ("v", "4".into()),
-    ])
+    ];
+    flags(&with_further(
+        &own,
+        layout,
+        settings.flags.get(&Component::ControllerManager),
+    ))
 }
 
-/// The controller-manager's kubeconfig and the audit policy.
+/// tlsboot's own flags, and the scenario's instead of or beside them.
+fn with_further<'a>(
+    own: &[(&'a str, String)],
+    layout: &Layout<'_>,
+    further: Option<&'a Flags>,
+) -> Vec<(&'a str, String)> {
+    let further = further.into_iter().flatten();
+    let kept = own
+        .iter()
+        .filter(|(name, _)| !further.clone().any(|(other, _)| other == name))
+        .cloned();
+    let pki = layout.pki.display().to_string();
+    let added = further
+        .clone()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.as_str(), value.replace("{pki}", &pki)));
+    kept.chain(added).collect()
+}
+
+/// The controller-manager's kubeconfig, the audit policy, and the AuthenticationConfiguration.
 pub(super) fn write_files(
     layout: &Layout<'_>,
+    settings: &Settings,
     endpoint: &Endpoint,
     controller_manager: &Credential,
 ) -> Result<(), ClusterError> {
@@ -122,6 +164,17 @@ pub(super) fn write_files(
     write_private(
         &layout.dir.join("audit-policy.json"),
         &audit_policy(&[]).to_string(),
+    )?;
+    let paths = settings.anonymous_paths.iter();
+    let conditions: Vec<_> = paths.map(|path| json!({"path": path})).collect();
+    let authentication = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1beta1",
+        "kind": "AuthenticationConfiguration",
+        "anonymous": {"enabled": true, "conditions": conditions},
+    });
+    write_private(
+        &layout.dir.join(AUTHENTICATION_CONFIG),
+        &authentication.to_string(),
     )
 }
 
@@ -130,4 +183,34 @@ fn flags(flags: &[(&str, String)]) -> Vec<OsString> {
         .iter()
         .map(|(name, value)| format!("--{name}={value}").into())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn further_flags_replace_and_take_away() {
+        let layout = Layout {
+            dir: Path::new("/run"),
+            pki: Path::new("/run/pki"),
+            logs: Path::new("/logs"),
+            apiserver_port: 1,
+            controller_manager_port: 2,
+        };
+        let further = Flags::from([
+            ("a".into(), String::new()),
+            ("b".into(), "{pki}/b.crt".into()),
+            ("c".into(), "new".into()),
+        ]);
+        let own = [("a", "1".to_owned()), ("b", "2".into()), ("d", "4".into())];
+        assert_eq!(
+            flags(&with_further(&own, &layout, Some(&further))),
+            ["--d=4", "--b=/run/pki/b.crt", "--c=new"]
+        );
+        assert_eq!(
+            flags(&with_further(&own, &layout, None)),
+            ["--a=1", "--b=2", "--d=4"]
+        );
+    }
 }

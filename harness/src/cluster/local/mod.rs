@@ -2,6 +2,7 @@
 //! No root, no Docker, no container runtime.
 
 mod control_plane;
+mod defect;
 pub mod inotify;
 mod node;
 mod ports;
@@ -10,6 +11,7 @@ mod supervised;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,10 +35,11 @@ use crate::history::What;
 use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
-use crate::scenario::Scenario;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
+use crate::scenario::{Scenario, requirements_of};
 use crate::secret::Secret;
 use control_plane::Layout;
+pub use defect::{Defect, Launch, Part};
 use inotify::Instances;
 use node::LocalNode;
 use ports::Port;
@@ -52,21 +55,30 @@ pub struct Local {
     pub kubelet: Executable,
     /// The kubelets' version.
     pub kubelet_version: Version,
+    /// What is wrong with the clusters, for `tlsboot mutants`.
+    pub defect: Option<Arc<dyn Defect>>,
 }
 
 /// Its name.
 pub(super) const NAME: &str = "local";
-/// What its clusters can do: everything.
-pub(super) const CAPABILITIES: &[Capability] = &[
-    Capability::ConfigureControlPlane,
-    Capability::ChooseAuthorizers,
-    Capability::RestartControlPlane,
-    Capability::RunKubelets,
-    Capability::NodeFiles,
-    Capability::AuditLog,
-    Capability::Link,
-    Capability::ReplaceCa,
-];
+/// What its clusters can do: everything that this machine lets them.
+pub(super) fn capabilities() -> &'static [Capability] {
+    const ALL: &[Capability] = &[
+        Capability::CgroupV1,
+        Capability::ConfigureControlPlane,
+        Capability::AnyFlag,
+        Capability::ChooseAuthorizers,
+        Capability::RestartControlPlane,
+        Capability::RunKubelets,
+        Capability::SetUpKubelets,
+        Capability::NodeFiles,
+        Capability::AuditLog,
+        Capability::ApiServerMetrics,
+        Capability::Link,
+        Capability::ReplaceCa,
+    ];
+    if has_cgroup_v1() { ALL } else { &ALL[1..] }
+}
 
 #[async_trait]
 impl Provider for Local {
@@ -75,7 +87,7 @@ impl Provider for Local {
     }
 
     fn capabilities(&self) -> &'static [Capability] {
-        CAPABILITIES
+        capabilities()
     }
 
     async fn start(
@@ -92,6 +104,7 @@ impl Provider for Local {
 
 struct LocalCluster {
     components: ComponentSet,
+    defect: Option<Arc<dyn Defect>>,
     rules: Rules,
     logs: PathBuf,
     sink: Sink,
@@ -103,6 +116,7 @@ struct LocalCluster {
     trust: Mutex<Trust>,
     nodes: BTreeMap<String, Mutex<LocalNode>>,
     running: Mutex<HashMap<Component, Supervised>>,
+    beside: Mutex<HashMap<Component, Vec<Task>>>,
     // Fields are dropped in this order: recorders first, then processes, then ports, then the folder.
     recorders: Mutex<Vec<Task>>,
     etcd: Mutex<Option<Supervised>>,
@@ -168,19 +182,13 @@ impl LocalCluster {
                 source,
                 sink.clone(),
             )?;
-            let local_node = LocalNode::create(
-                local,
-                node,
-                dir.path(),
-                &logs,
-                link,
-                trust.path("cluster-ca.crt"),
-                &administrator,
-            )?;
+            let local_node =
+                LocalNode::create(local, node, dir.path(), &logs, link, &trust, &administrator)?;
             nodes.insert(node.name.clone(), Mutex::new(local_node));
         }
         let cluster = Self {
             components: local.components.clone(),
+            defect: local.defect.clone(),
             rules,
             logs,
             endpoint,
@@ -191,6 +199,7 @@ impl LocalCluster {
             trust: Mutex::new(trust),
             nodes,
             running: Mutex::default(),
+            beside: Mutex::default(),
             recorders: Mutex::default(),
             etcd: Mutex::default(),
             apiserver_port,
@@ -201,6 +210,12 @@ impl LocalCluster {
         cluster.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
         cluster.start_recorders(sources).await?;
+        if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
+            cluster.scrape_apiserver().await?;
+        }
+        if let Some(defect) = &cluster.defect {
+            defect.prepare(&cluster.admin).await?;
+        }
         tokens::create(&cluster.tokens, &cluster.admin).await?;
         Ok(cluster)
     }
@@ -213,7 +228,8 @@ impl LocalCluster {
         let etcd = {
             let trust = self.trust.lock().await;
             let layout = self.layout(&trust);
-            control_plane::write_files(&layout, &self.endpoint, controller_manager)?;
+            let settings = self.settings.lock().await;
+            control_plane::write_files(&layout, &settings, &self.endpoint, controller_manager)?;
             control_plane::etcd(&layout)
         };
         let plan = self.plan("etcd", &self.components.etcd.path, etcd);
@@ -268,6 +284,25 @@ impl LocalCluster {
         Ok(())
     }
 
+    /// Its metrics are many, so they are read only for a scenario that asks for one.
+    async fn scrape_apiserver(&self) -> Result<(), ClusterError> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.apiserver_port.number));
+        let Credential { certificate, key } = self.administrator.clone();
+        let identity = observe::metrics::ClientIdentity {
+            certificate_pem: certificate,
+            key_pem: key,
+        };
+        let recorder = observe::metrics::scrape(
+            Component::ApiServer.name().to_owned(),
+            None,
+            address,
+            Some(&identity),
+            self.sink.clone(),
+        )?;
+        self.recorders.lock().await.push(recorder);
+        Ok(())
+    }
+
     fn layout<'a>(&'a self, trust: &'a Trust) -> Layout<'a> {
         Layout {
             dir: self.dir.path(),
@@ -292,28 +327,46 @@ impl LocalCluster {
             args,
             log,
             isolation: Isolation::Plain,
+            env: const { &BTreeMap::new() },
         }
     }
 
     async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
         let settings = self.settings.lock().await.clone();
         let trust = self.trust.lock().await;
-        let (executable, args) = match component {
+        let (executable, args, part) = match component {
             Component::ApiServer => (
                 &self.components.kube_apiserver,
                 control_plane::apiserver(&self.layout(&trust), &settings),
+                Part::ApiServer,
             ),
             Component::ControllerManager => (
                 &self.components.kube_controller_manager,
                 control_plane::controller_manager(&self.layout(&trust), &settings),
+                Part::ControllerManager,
             ),
         };
+        let launch = Launch {
+            part,
+            executable: executable.path.clone(),
+            args,
+            pki: trust.dir(),
+            log: &self.logs.join(format!("{}.log", component.name())),
+            tokens: &self.tokens,
+            admin: &self.admin,
+            beside: Vec::new(),
+        };
+        let Launch {
+            executable,
+            args,
+            beside,
+            ..
+        } = launch.with(self.defect.as_deref())?;
         drop(trust);
-        let process = Supervised::start(
-            self.plan(component.name(), &executable.path, args),
-            &self.sink,
-        )
-        .await?;
+        let process =
+            Supervised::start(self.plan(component.name(), &executable, args), &self.sink).await?;
+        let beside = defect::begin(beside);
+        self.beside.lock().await.insert(component, beside);
         let pid = process.pid();
         self.running.lock().await.insert(component, process);
         Ok(pid)
@@ -355,6 +408,22 @@ impl LocalCluster {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// What is different from now on.
+    async fn change(&self, component: Component, changes: &Changes) -> Result<(), ClusterError> {
+        if self.running.lock().await.contains_key(&component) {
+            return Err(ClusterError::Unknown(format!(
+                "stopped {}: it runs already",
+                component.name()
+            )));
+        }
+        let mut settings = self.settings.lock().await;
+        settings.apply(changes, self.rules);
+        if let Some(flags) = &changes.flags {
+            settings.flags.insert(component, flags.clone());
+        }
+        Ok(())
     }
 
     async fn announce_signing(&self) -> Result<(), ClusterError> {
@@ -405,11 +474,23 @@ impl Cluster for LocalCluster {
             .odd_client(user, &["system:nodes"], trusted, expired)
     }
 
+    async fn client_certificate_with_uid(
+        &self,
+        user: &str,
+        uid: &str,
+    ) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.client_with_uid(user, uid)
+    }
+
+    async fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+        self.trust.lock().await.serving_pair(node)
+    }
+
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
         self.node(node)?
             .lock()
             .await
-            .start(changes, &self.tokens, &self.sink)
+            .start(changes, &self.tokens, &self.admin, &self.sink)
             .await
     }
 
@@ -422,13 +503,7 @@ impl Cluster for LocalCluster {
         component: Component,
         changes: &Changes,
     ) -> Result<String, ClusterError> {
-        self.settings.lock().await.apply(changes, self.rules);
-        if self.running.lock().await.contains_key(&component) {
-            return Err(ClusterError::Unknown(format!(
-                "stopped {}: it runs already",
-                component.name()
-            )));
-        }
+        self.change(component, changes).await?;
         let pid = self.launch(component).await?;
         self.ready(component).await?;
         if component == Component::ControllerManager {
@@ -440,12 +515,40 @@ impl Cluster for LocalCluster {
         ))
     }
 
+    async fn fail_component(
+        &self,
+        component: Component,
+        changes: &Changes,
+    ) -> Result<String, ClusterError> {
+        self.change(component, changes).await?;
+        let pid = self.launch(component).await?;
+        let deadline = Instant::now() + READY;
+        while self.runs(component).await {
+            if Instant::now() > deadline {
+                return Err(ClusterError::Late {
+                    what: format!("the end of {}", component.name()),
+                    seconds: READY.as_secs(),
+                    last: "it runs".into(),
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.running.lock().await.remove(&component);
+        let log = self.logs.join(format!("{}.log", component.name()));
+        Ok(format!(
+            "{}, pid {pid}, has exited by itself; {}",
+            component.name(),
+            end_of(&log)
+        ))
+    }
+
     async fn end_component(
         &self,
         component: Component,
         ending: Ending,
     ) -> Result<String, ClusterError> {
         let process = self.running.lock().await.remove(&component);
+        self.beside.lock().await.remove(&component);
         let process = process
             .ok_or_else(|| ClusterError::Unknown(format!("running {}", component.name())))?;
         let (pid, exit) = (process.pid(), process.end(ending).await);
@@ -503,4 +606,10 @@ fn room_for(nodes: usize) -> Result<(), ClusterError> {
         }),
         _ => Ok(()),
     }
+}
+
+/// As the kubelet looks: whether the unified hierarchy is mounted at its place.
+fn has_cgroup_v1() -> bool {
+    const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|found| found.f_type != CGROUP2_SUPER_MAGIC)
 }

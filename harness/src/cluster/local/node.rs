@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Local;
+use super::defect::{self, Defect, Launch, Part};
 use super::ports::Port;
 use super::supervised::{Plan, Supervised};
 use crate::cluster::node::Kubelet;
+use crate::cluster::trust::{Trust, write_private};
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::node::cri::CriServer;
-use crate::node::{KubeletConfig, NodeDir};
-use crate::observe::{self, Sink};
+use crate::node::{KubeletConfig, NodeDir, embedding_kubeconfig};
+use crate::observe::{self, Sink, Task};
+use crate::pki::Validity;
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, CutKind};
 use crate::scenario::{NO_TOKEN, Node};
@@ -20,6 +24,10 @@ use crate::scenario::{NO_TOKEN, Node};
 pub(super) struct LocalNode {
     kubelet: Kubelet,
     executable: PathBuf,
+    pki: PathBuf,
+    defect: Option<Arc<dyn Defect>>,
+    beside: Vec<Task>,
+    env: BTreeMap<String, String>,
     link: observe::link::Link,
     process: Option<Supervised>,
     _cri: CriServer,
@@ -33,9 +41,10 @@ impl LocalNode {
         run: &Path,
         logs: &Path,
         link: observe::link::Link,
-        cluster_ca: PathBuf,
+        trust: &Trust,
         administrator: &Credential,
     ) -> Result<Self, ClusterError> {
+        let cluster_ca = trust.path("cluster-ca.crt");
         let dir = NodeDir::new(run.join(&node.name));
         fs::create_dir(dir.path()).map_err(ClusterError::file(dir.path()))?;
         let port = Port::lease()?;
@@ -48,14 +57,41 @@ impl LocalNode {
             dir,
             rotate_certificates: node.rotate_certificates,
             server_tls_bootstrap: node.server_tls_bootstrap,
-            client_ca: cluster_ca.clone(),
+            client_ca: trust.path("client-ca.crt"),
             bootstrap: node.bootstrap != NO_TOKEN,
             is_root: false,
+            default_cert_dir: node.default_cert_dir,
+            tls_cert_file: node.tls_cert_file,
+            external_cloud_provider: node.external_cloud_provider,
+            default_fail_cgroup_v1: node.default_fail_cgroup_v1,
         };
+        if let Some(embedded) = node.embedded_certificate {
+            let now = jiff::Timestamp::now();
+            let validity = Validity {
+                not_before: now + embedded.not_before,
+                not_after: now + embedded.not_after,
+            };
+            let Credential { certificate, key } = trust.node_client(&node.name, validity)?;
+            let server = format!("https://{}", link.address());
+            let kubeconfig = embedding_kubeconfig(&server, &cluster_ca, &certificate, &key);
+            write_private(&config.dir.kubeconfig(), kubeconfig.expose())?;
+        }
+        if node.tls_cert_file {
+            let cert_dir = config.dir.cert_dir();
+            fs::create_dir(&cert_dir).map_err(ClusterError::file(&cert_dir))?;
+            let Credential { certificate, key } = trust.serving_pair(&node.name)?;
+            write_private(&config.dir.named("tls.key"), key.expose())?;
+            write_private(&config.dir.named("tls.crt"), &certificate)?;
+        }
         let log = logs.join(format!("kubelet-{}.log", node.name));
+        let pki = cluster_ca.parent().unwrap_or(run).to_owned();
         Ok(Self {
             kubelet: Kubelet::new(config, node, log, cluster_ca, administrator),
             executable: local.kubelet.path.clone(),
+            pki,
+            defect: local.defect.clone(),
+            beside: Vec::new(),
+            env: node.env.clone(),
             link,
             process: None,
             _cri: cri,
@@ -71,6 +107,7 @@ impl LocalNode {
         &mut self,
         changes: &Changes,
         tokens: &BTreeMap<String, TokenValue>,
+        admin: &kube::Client,
         sink: &Sink,
     ) -> Result<String, ClusterError> {
         if self.process.as_ref().is_some_and(Supervised::is_running) {
@@ -83,13 +120,34 @@ impl LocalNode {
         let address = self.kubelet.config.address;
         self.kubelet
             .prepare(changes, tokens, &server, address, sink)?;
+        let launch = Launch {
+            part: Part::Kubelet {
+                config: &self.kubelet.config,
+                pid: self.kubelet.pid.subscribe(),
+            },
+            executable: self.executable.clone(),
+            args: self.kubelet.config.flags(),
+            pki: &self.pki,
+            log: self.kubelet.log(),
+            tokens,
+            admin,
+            beside: Vec::new(),
+        };
+        let Launch {
+            executable,
+            args,
+            beside,
+            ..
+        } = launch.with(self.defect.as_deref())?;
+        self.beside = defect::begin(beside);
         let plan = Plan {
             component: "kubelet",
             node: Some(self.kubelet.name()),
-            executable: &self.executable,
-            args: self.kubelet.config.flags(),
+            executable: &executable,
+            args,
             log: self.kubelet.log().clone(),
             isolation: Isolation::Sandbox,
+            env: &self.env,
         };
         let process = Supervised::start(plan, sink).await?;
         let pid = process.pid();
@@ -103,6 +161,7 @@ impl LocalNode {
             ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name()))
         })?;
         let (pid, exit) = (process.pid(), process.end(ending).await);
+        self.beside.clear();
         self.kubelet.pid.send_replace(0);
         Ok(format!("the kubelet, pid {pid}, is gone ({exit:?})"))
     }

@@ -1,5 +1,6 @@
 //! A process whose start and end are in the history.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(super) struct Plan<'a> {
     pub(super) args: Vec<OsString>,
     pub(super) log: PathBuf,
     pub(super) isolation: Isolation,
+    /// Variables of its environment, beside the run's own.
+    pub(super) env: &'a BTreeMap<String, String>,
 }
 
 /// A process whose start and end are in the history. Dropping it kills it.
@@ -37,12 +40,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Supervised {
     pub(super) async fn start(plan: Plan<'_>, sink: &Sink) -> Result<Self, ClusterError> {
-        let process = Process::start(plan.executable, &plan.args, &plan.log, plan.isolation)
-            .await
-            .map_err(|error| ClusterError::Start {
-                name: plan.component.to_owned(),
-                reason: error.to_string(),
-            })?;
+        let process = Process::start(
+            plan.executable,
+            &plan.args,
+            &plan.log,
+            plan.isolation,
+            plan.env,
+        )
+        .await
+        .map_err(|error| ClusterError::Start {
+            name: plan.component.to_owned(),
+            reason: error.to_string(),
+        })?;
         let asked = Arc::new(AtomicBool::new(false));
         let event = {
             let (component, node, pid) = (

@@ -1,0 +1,333 @@
+//! `tlsboot mutants`.
+
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use clap::Args;
+use futures::StreamExt;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::target::{Planned, TargetOptions};
+use super::{Failure, INTERRUPTED, ScenarioOptions, print};
+use crate::cluster::local::Local;
+use crate::components::Progress;
+use crate::mutants::matrix::{self, Cell, Matrix, Row};
+use crate::mutants::{Mutant, select, table};
+use crate::report::LiveProgress;
+use crate::run::{Target, on_interrupt, run as run_scenario};
+use crate::scenario::{Profile, Scenario};
+
+/// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tlsboot mutants --list                   what can be wrong, and which scenarios must notice
+  tlsboot mutants                          all mutants, each with its scenarios
+  tlsboot mutants --first 'signer.*'       some mutants, each until a scenario notices
+  tlsboot mutants rbac.all-may-ask --all-scenarios
+
+Exit codes: 0 all killed, 1 a mutant survived or a scenario that must notice did not, 2 wrong command line,
+3 harness error, 130 interrupted.")]
+pub(super) struct MutantsCommand {
+    /// Mutants by id or glob ('signer.*'); all by default.
+    #[arg(value_name = "MUTANT")]
+    mutants: Vec<String>,
+    /// Say what there is, and run nothing.
+    #[arg(long)]
+    list: bool,
+    /// Run every scenario of the profile on each mutant, not only those that must notice it.
+    #[arg(long)]
+    all_scenarios: bool,
+    /// Run a mutant's scenarios one after the other, quickest first, until one notices.
+    #[arg(long, conflicts_with = "all_scenarios")]
+    first: bool,
+    /// Go on with the run whose results are in the output folder: what was decided stays.
+    #[arg(long)]
+    resume: bool,
+    /// Only scenarios of this profile and the smaller ones.
+    #[arg(long, value_enum, default_value_t = Profile::Slow)]
+    profile: Profile,
+    /// The folder of scenarios.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "TLSBOOT_SCENARIOS",
+        default_value = "scenarios"
+    )]
+    scenarios: PathBuf,
+    #[command(flatten)]
+    target: TargetOptions,
+    /// How many clusters at a time.
+    #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS", default_value_t = super::run::default_jobs())]
+    jobs: std::num::NonZero<usize>,
+    /// Where evidence, `mutants.json` and `KILLS.md` go.
+    #[arg(long, short, value_name = "DIR", default_value = "tlsboot-mutants")]
+    out: PathBuf,
+}
+
+pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
+    let mutants = select(table(), &command.mutants).map_err(Failure::usage)?;
+    if command.list {
+        return list(&mutants);
+    }
+    let scenarios = ScenarioOptions {
+        selectors: Vec::new(),
+        scenarios: command.scenarios.clone(),
+        profile: command.profile,
+    };
+    let scenarios = scenarios.load()?;
+    let planned = command.target.plan()?;
+    let [planned] = planned.as_slice() else {
+        return Err(Failure::usage(
+            "`mutants` runs on one version: give one by --kubernetes",
+        ));
+    };
+    let (local, components) = command.target.local(planned, Progress::on_stderr())?;
+    std::fs::create_dir_all(&command.out)
+        .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
+    if let Err(error) = crate::cluster::local::sweep() {
+        tracing::warn!(%error, "what killed runs left could not be removed");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::error)?;
+    let (started, clock) = (Timestamp::now(), Instant::now());
+    let lab = Lab {
+        local,
+        planned: *planned,
+        out: command.out.clone(),
+        begun: AtomicUsize::new(0),
+        total: 0,
+    };
+    let before = match command.resume {
+        true => read(&command.out, &planned.name())?,
+        false => Vec::new(),
+    };
+    let (rows, interrupted) =
+        runtime.block_on(all(&command, &mutants, &scenarios, &before, lab))?;
+    let matrix = Matrix {
+        format: matrix::FORMAT,
+        tlsboot: env!("CARGO_PKG_VERSION").into(),
+        target: planned.name(),
+        started,
+        duration_ms: millis(clock),
+        components,
+        complete: !command.first && rows.len() == table().len(),
+        mutants: rows,
+    };
+    write(&command.out, &matrix)?;
+    print(&matrix.text())?;
+    Ok(if interrupted {
+        INTERRUPTED
+    } else {
+        matrix.exit_code()
+    })
+}
+
+/// The rows of an earlier run on the same target.
+fn read(out: &Path, target: &str) -> Result<Vec<Row>, Failure> {
+    let path = out.join("mutants.json");
+    let wrong = |why: String| Failure::usage(format!("--resume: {}: {why}", path.display()));
+    let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+    let matrix: Matrix = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    if matrix.target != target {
+        return Err(wrong(format!(
+            "it is of {}, not of {target}",
+            matrix.target
+        )));
+    }
+    Ok(matrix.mutants)
+}
+
+fn list(mutants: &[Mutant]) -> Result<u8, Failure> {
+    let lines = mutants.iter().map(|mutant| {
+        let verb = if mutant.sound {
+            "passed by"
+        } else {
+            "killed by"
+        };
+        format!(
+            "{:36} {}\n{:36} {verb} {}\n",
+            mutant.id,
+            mutant.wrong,
+            "",
+            mutant.scenarios.join(", ")
+        )
+    });
+    print(&lines.collect::<String>())
+}
+
+fn write(out: &Path, matrix: &Matrix) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(matrix).map_err(Failure::error)?;
+    for (name, text) in [
+        ("mutants.json", json + "\n"),
+        ("KILLS.md", matrix.markdown()),
+    ] {
+        let path = out.join(name);
+        std::fs::write(&path, text)
+            .map_err(|error| Failure::error(format!("{}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// Where mutants are made.
+struct Lab {
+    local: Local,
+    planned: Planned,
+    out: PathBuf,
+    begun: AtomicUsize,
+    total: usize,
+}
+
+/// One scenario on one mutant, or with `--first` several, one after the other.
+struct Trial {
+    mutant: Mutant,
+    scenarios: Vec<Scenario>,
+}
+
+/// Runs all trials, some at a time; those that may wait longest begin first. What an earlier run decided stays.
+async fn all(
+    command: &MutantsCommand,
+    mutants: &[Mutant],
+    scenarios: &[Scenario],
+    before: &[Row],
+    mut lab: Lab,
+) -> Result<(Vec<Row>, bool), Failure> {
+    let interrupt = on_interrupt().map_err(Failure::error)?;
+    let mut rows = matrix::rows(&table(), mutants, before);
+    let mut trials = Vec::new();
+    for mutant in mutants {
+        let minor = lab.planned.kubernetes.minor;
+        let Some(row) = rows.iter_mut().find(|row| row.id == mutant.id) else {
+            continue;
+        };
+        if minor < mutant.from {
+            row.unsupported = Some(format!(
+                "it needs Kubernetes 1.{}, and this is 1.{minor}",
+                mutant.from
+            ));
+            continue;
+        }
+        let open = |scenario: &&Scenario| {
+            let mut cells = row.cells.iter();
+            !cells.any(|cell| cell.scenario == scenario.id)
+        };
+        trials.extend(trials_of(mutant, scenarios.iter().filter(open), command));
+    }
+    trials.sort_by_key(|trial| Reverse(trial.scenarios.iter().map(Scenario::patience).max()));
+    lab.total = trials.iter().map(|trial| trial.scenarios.len()).sum();
+    let lab = Arc::new(lab);
+    let runs = trials.into_iter().map(|trial| {
+        let (lab, interrupt) = (Arc::clone(&lab), interrupt.clone());
+        async move {
+            let id = trial.mutant.id;
+            let cells = tokio::spawn(async move { lab.run(trial, interrupt).await });
+            (id, cells.await)
+        }
+    });
+    let done: Vec<_> = futures::stream::iter(runs)
+        .buffer_unordered(command.jobs.get())
+        .collect()
+        .await;
+    for (id, cells) in done {
+        let cells =
+            cells.map_err(|_| Failure::error("a scenario's task ended by a panic; see above"))?;
+        let row = rows.iter_mut().find(|row| row.id == id);
+        row.into_iter()
+            .for_each(|row| row.cells.extend(cells.clone()));
+    }
+    for row in &mut rows {
+        row.cells.sort_by(|a, b| a.scenario.cmp(&b.scenario));
+    }
+    let interrupted = *interrupt.borrow();
+    Ok((rows, interrupted))
+}
+
+/// What is to be run on a mutant. A sound one is there for its own scenarios only.
+fn trials_of<'a>(
+    mutant: &Mutant,
+    open: impl Iterator<Item = &'a Scenario>,
+    command: &MutantsCommand,
+) -> Vec<Trial> {
+    let all = command.all_scenarios && !mutant.sound;
+    let mut chosen: Vec<Scenario> = open
+        .filter(|scenario| all || mutant.scenarios.contains(&scenario.id.as_str()))
+        .cloned()
+        .collect();
+    let trial = |scenarios| Trial {
+        mutant: mutant.clone(),
+        scenarios,
+    };
+    if command.first && !mutant.sound {
+        chosen.sort_by_key(Scenario::patience);
+        return match chosen.is_empty() {
+            true => Vec::new(),
+            false => vec![trial(chosen)],
+        };
+    }
+    chosen
+        .into_iter()
+        .map(|scenario| trial(vec![scenario]))
+        .collect()
+}
+
+impl Lab {
+    async fn run(&self, trial: Trial, interrupt: watch::Receiver<bool>) -> Vec<Cell> {
+        let target = Target {
+            provider: Box::new(Local {
+                defect: Some(Arc::clone(&trial.mutant.defect)),
+                ..self.local.clone()
+            }),
+            kubernetes: self.planned.kubernetes,
+            kubelet: self.planned.kubelet,
+        };
+        let mut cells = Vec::new();
+        for scenario in &trial.scenarios {
+            if *interrupt.borrow() {
+                break;
+            }
+            let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+            let name = format!("{} × {}", trial.mutant.id, scenario.id);
+            eprintln!("[{number}/{}] {name} begins", self.total);
+            let result = run_scenario(
+                scenario,
+                &target,
+                &self.out.join(trial.mutant.id),
+                &LiveProgress::hidden(),
+                interrupt.clone(),
+            )
+            .await;
+            let cell = Cell {
+                scenario: scenario.id.clone(),
+                expected: trial.mutant.scenarios.contains(&scenario.id.as_str()),
+                outcome: result.verdict.outcome,
+                duration_ms: result.duration_ms,
+                why: result
+                    .unsupported
+                    .unwrap_or_else(|| matrix::why(&result.verdict)),
+            };
+            eprintln!(
+                "[{number}/{}] {name}: {:?} after {} s. {}",
+                self.total,
+                cell.outcome,
+                cell.duration_ms / 1000,
+                cell.why
+            );
+            let decided = cell.kills();
+            cells.push(cell);
+            if decided && trial.scenarios.len() > 1 {
+                break;
+            }
+        }
+        cells
+    }
+}
+
+fn millis(clock: Instant) -> u64 {
+    u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,115 @@
+//! The way in for something wrong: what [`crate::mutants`] may change in a local cluster. A cluster without a defect
+//! never comes here.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use kube::Client;
+use tokio::sync::watch;
+
+use crate::cluster::{ClusterError, TokenValue};
+use crate::node::KubeletConfig;
+use crate::observe::Task;
+
+/// One thing that is wrong with a cluster, however often its parts are started.
+#[async_trait]
+pub trait Defect: Send + Sync {
+    /// Changes how a process is started: each time, when its files are written.
+    ///
+    /// # Errors
+    /// When the change can't be made: then the process does not start.
+    fn launch(&self, _launch: &mut Launch<'_>) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    /// Changes what is in the cluster: once, when its control plane is ready and before anything of the scenario.
+    ///
+    /// # Errors
+    /// When the change can't be made: then the cluster does not start.
+    async fn prepare(&self, _admin: &Client) -> Result<(), ClusterError> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for dyn Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Defect")
+    }
+}
+
+/// Whose process it is.
+#[derive(Clone, Debug)]
+pub enum Part<'a> {
+    /// kube-apiserver.
+    ApiServer,
+    /// kube-controller-manager.
+    ControllerManager,
+    /// A kubelet.
+    Kubelet {
+        /// How it is configured; the file is in its folder already.
+        config: &'a KubeletConfig,
+        /// Its process id from its start on, 0 before and after.
+        pid: watch::Receiver<u32>,
+    },
+}
+
+/// A process that is about to be started.
+pub struct Launch<'a> {
+    /// Whose.
+    pub part: Part<'a>,
+    /// What is run.
+    pub executable: PathBuf,
+    /// With which flags.
+    pub args: Vec<OsString>,
+    /// The folder of the cluster's keys.
+    pub pki: &'a Path,
+    /// Where its output goes.
+    pub log: &'a Path,
+    /// The scenario's tokens.
+    pub tokens: &'a BTreeMap<String, TokenValue>,
+    /// A client of the administrator.
+    pub admin: &'a Client,
+    /// What runs beside the process until that is ended.
+    pub beside: Vec<BoxFuture<'static, ()>>,
+}
+
+impl Launch<'_> {
+    /// The value of a flag `--NAME=VALUE`.
+    pub fn flag(&self, name: &str) -> Option<String> {
+        let prefix = format!("--{name}=");
+        self.args.iter().find_map(|arg| {
+            let value = arg.to_str()?.strip_prefix(&prefix)?;
+            Some(value.to_owned())
+        })
+    }
+
+    /// Gives a flag this value, whatever it was.
+    pub fn set_flag(&mut self, name: &str, value: &str) {
+        self.remove_flag(name);
+        self.args.push(format!("--{name}={value}").into());
+    }
+
+    /// Leaves a flag out.
+    pub fn remove_flag(&mut self, name: &str) {
+        let prefix = format!("--{name}=");
+        self.args
+            .retain(|arg| arg.to_str().is_none_or(|arg| !arg.starts_with(&prefix)));
+    }
+
+    /// Takes what is wrong in, if there is anything.
+    pub(super) fn with(mut self, defect: Option<&dyn Defect>) -> Result<Self, ClusterError> {
+        if let Some(defect) = defect {
+            defect.launch(&mut self)?;
+        }
+        Ok(self)
+    }
+}
+
+/// Starts what runs beside a process; it ends when the tasks are dropped.
+pub(super) fn begin(beside: Vec<BoxFuture<'static, ()>>) -> Vec<Task> {
+    beside.into_iter().map(Task::spawn).collect()
+}

@@ -1,0 +1,7 @@
+//! `tlsboot doctor --kubeconfig`: what a node operator wants to know of a cluster. Three planes as everywhere:
+//! [`look`] observes and changes nothing, [`diagnose`] is pure, [`words`] says it.
+
+pub mod diagnose;
+pub mod look;
+pub mod snapshot;
+pub mod words;

@@ -1,0 +1,56 @@
+//! What stand-ins for controllers of the controller-manager have in common.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::cluster::local::Launch;
+
+/// Takes a controller out of `--controllers`. Answers with whether it was in: where the scenario switched it off, the
+/// stand-in stays off too.
+pub(super) fn without_controller(launch: &mut Launch<'_>, controller: &str) -> bool {
+    let all = launch.flag("controllers").unwrap_or_default();
+    let (gone, left): (Vec<&str>, Vec<&str>) = all.split(',').partition(|name| *name == controller);
+    if gone.is_empty() {
+        return false;
+    }
+    let left = match left.as_slice() {
+        // An empty list would mean the default: nearly all.
+        [] => format!("-{controller}"),
+        left => left.join(","),
+    };
+    launch.set_flag("controllers", &left);
+    true
+}
+
+/// The log of the component that is stood in for: some of its lines are what operators go by.
+#[derive(Clone, Debug)]
+pub(super) struct Log(PathBuf);
+
+impl Log {
+    pub(super) fn of(launch: &Launch<'_>) -> Self {
+        Self(launch.log.to_owned())
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Writes a line in klog's form.
+    pub(super) fn line(&self, text: &str) {
+        let now = Timestamp::now().strftime("%m%d %H:%M:%S%.6f");
+        let line = format!("I{now} {:>7} tlsboot] {text}\n", std::process::id());
+        // Whole lines, appended, as the component's own.
+        if let Err(error) = File::options()
+            .append(true)
+            .create(true)
+            .open(&self.0)
+            .and_then(|mut file| file.write_all(line.as_bytes()))
+        {
+            tracing::warn!(path = %self.0.display(), %error, "a stand-in's log line is lost");
+        }
+    }
+}

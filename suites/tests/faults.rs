@@ -1,0 +1,903 @@
+//! `tlsboot doctor` and `tlsboot approver` find each fault that is put into a real cluster, that one and no other; and
+//! none in a healthy cluster, before and after.
+//!
+//! The clusters are local ones, and need executables as `conformance` does. The command under test is this test
+//! executable, which becomes `tlsboot` when it is asked to.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clap::Parser;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::{Node, Secret as SecretObject};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, ResourceExt};
+use libtest_mimic::{Arguments, Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use serde_json::{Value, json};
+use tlsboot::check::Role;
+use tlsboot::check::rules::Rules;
+use tlsboot::cli::target::TargetOptions;
+use tlsboot::cluster::client::{Credentials, client, kubeconfig};
+use tlsboot::cluster::existing::Connection;
+use tlsboot::cluster::owned::{self, RunId};
+use tlsboot::cluster::{Cluster, Credential, Ending};
+use tlsboot::components::{Progress, Version};
+use tlsboot::doctor::diagnose::{Grade, diagnose};
+use tlsboot::doctor::look::look;
+use tlsboot::drive;
+use tlsboot::node::bootstrap::{client_certificate, create, csr};
+use tlsboot::observe::Sink;
+use tlsboot::pki::{AltName, Authority, RequestBuilder, Validity};
+use tlsboot::scenario::stimulus::{Changes, Component};
+use tlsboot::scenario::{self, BOOTSTRAP_TOKEN, Binding, Bindings, STATIC_TOKEN, Scenario};
+use tlsboot::secret::Vault;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+const BE_TLSBOOT: &str = "TLSBOOT_TEST_BE_TLSBOOT";
+
+fn main() -> ExitCode {
+    tlsboot::shim::run_if_asked();
+    if std::env::var_os(BE_TLSBOOT).is_some() {
+        return tlsboot::cli::main();
+    }
+    let _ = ring::default_provider().install_default();
+    let on_runtime = |name: &str, test: fn() -> Result<(), Failed>| Trial::test(name, test);
+    let trials = vec![
+        on_runtime("doctor_finds_each_fault", || block_on(doctor())),
+        on_runtime("the_approver_kit_finds_each_fault", || block_on(approver())),
+        on_runtime("the_approver_kit_misses_node_restriction", || {
+            block_on(without_node_restriction())
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn block_on(test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(test)
+}
+
+// --- the doctor -------------------------------------------------------------------------------------------------------
+
+async fn doctor() -> Result<(), Failed> {
+    let lab = Lab::start(None).await?;
+    lab.cluster.start_node("n1", &Changes::default()).await?;
+    lab.finds(&[]).await?;
+    lab.command_agrees(0, "healthy")?;
+    lab.rights_are_named().await?;
+
+    lab.bindings().await?;
+    lab.wide_bindings().await?;
+    lab.tokens().await?;
+    lab.serving().await?;
+    lab.approving_and_signing().await?;
+    lab.foreign_ca().await?;
+
+    lab.finds(&[]).await?;
+    lab.cluster.stop().await;
+    lab.command_agrees(3, "can't be reached")
+}
+
+/// A binding that lacks, and what the doctor calls that.
+const BINDINGS: [(&str, &str); 3] = [
+    ("system:node-bootstrapper", "bootstrap.not-bound"),
+    (
+        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        "bootstrap.not-approved",
+    ),
+    (
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        "renewal.not-approved",
+    ),
+];
+
+impl Lab {
+    async fn bindings(&self) -> Result<(), Failed> {
+        let bindings = Api::<ClusterRoleBinding>::all(self.admin());
+        for (role, finding) in BINDINGS {
+            let name = format!("tlsboot:{role}");
+            let mut binding = bindings.get(&name).await?;
+            bindings.delete(&name, &DeleteParams::default()).await?;
+            self.finds(&[finding]).await?;
+            self.command_agrees(1, finding)?;
+            binding.metadata.resource_version = None;
+            binding.metadata.uid = None;
+            bindings.create(&PostParams::default(), &binding).await?;
+            self.finds(&[]).await?;
+        }
+        Ok(())
+    }
+
+    async fn wide_bindings(&self) -> Result<(), Failed> {
+        let bindings = Api::<ClusterRoleBinding>::all(self.admin());
+        let faults = [
+            (
+                BINDINGS[0].0,
+                "system:unauthenticated",
+                "anonymous.too-wide",
+            ),
+            (
+                "cluster-admin",
+                "system:unauthenticated",
+                "anonymous.too-wide",
+            ),
+            (
+                BINDINGS[1].0,
+                "system:authenticated",
+                "authenticated.too-wide",
+            ),
+            (BINDINGS[1].0, "system:nodes", "nodes.too-wide"),
+            (
+                "cluster-admin",
+                "system:bootstrappers",
+                "bootstrap.too-wide",
+            ),
+        ];
+        for (role, group, finding) in faults {
+            let wide = json!({
+                "metadata": {"name": "wide"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
+            });
+            let wide = serde_json::from_value(wide)?;
+            bindings.create(&PostParams::default(), &wide).await?;
+            self.finds(&[finding]).await?;
+            bindings.delete("wide", &DeleteParams::default()).await?;
+            self.finds(&[]).await?;
+        }
+        Ok(())
+    }
+
+    /// The token cleaner is off in this cluster.
+    async fn tokens(&self) -> Result<(), Failed> {
+        let secrets = Api::<SecretObject>::namespaced(self.admin(), "kube-system");
+        let name = format!(
+            "bootstrap-token-{}",
+            self.cluster.token(BOOTSTRAP_TOKEN)?.id
+        );
+        let good = secrets.get(&name).await?;
+        let past = (Timestamp::now() - SignedDuration::from_mins(1)).to_string();
+        let faults = [
+            (
+                json!({"stringData": {"expiration": past}}),
+                "tokens.expired",
+            ),
+            (
+                json!({"stringData": {"expiration": "tomorrow"}}),
+                "tokens.defective",
+            ),
+            (
+                json!({"stringData": {"expiration": "", "token-id": "zzzzzz"}}),
+                "tokens.defective",
+            ),
+        ];
+        for (patch, finding) in faults {
+            let patch = Patch::Merge(&patch);
+            secrets
+                .patch(&name, &PatchParams::default(), &patch)
+                .await?;
+            self.finds(&[finding]).await?;
+        }
+        secrets.delete(&name, &DeleteParams::default()).await?;
+        self.finds(&["tokens.none"]).await?;
+        let mut again = good;
+        again.metadata.resource_version = None;
+        again.metadata.uid = None;
+        secrets.create(&PostParams::default(), &again).await?;
+        self.finds(&[]).await
+    }
+
+    /// A Node whose kubelet is a TLS server of this test.
+    async fn serving(&self) -> Result<(), Failed> {
+        let shown = Shown::default();
+        let address = serve(shown.clone()).await?;
+        self.create_node("n2", address).await?;
+        let ca = Authority::new("a-serving-ca", Validity::for_next(HOUR))?;
+        let now = Timestamp::now();
+        let from = |since: i64, left: i64| Validity {
+            not_before: now - SignedDuration::from_mins(since),
+            not_after: now + SignedDuration::from_mins(left),
+        };
+        self.finds(&["serving.none"]).await?;
+        let mine = || vec![AltName::Dns("n2".into()), AltName::Ip(address.ip())];
+        shown.show(&ca, mine(), from(59, 2))?;
+        self.finds(&["serving.ends"]).await?;
+        self.command_agrees(1, "systemctl restart kubelet   # on n2")?;
+        shown.show(&ca, mine(), from(60, -1))?;
+        self.finds(&["serving.expired"]).await?;
+        shown.show(&ca, vec![AltName::Dns("n2".into())], from(1, 60))?;
+        self.finds(&["serving.names"]).await?;
+        shown.show(&ca, mine(), from(1, 60))?;
+        self.finds(&[]).await?;
+        Api::<Node>::all(self.admin())
+            .delete("n2", &DeleteParams::default())
+            .await?;
+        Ok(())
+    }
+
+    async fn approving_and_signing(&self) -> Result<(), Failed> {
+        let run = RunId::new();
+        let manager = Component::ControllerManager;
+        self.cluster.end_component(manager, Ending::Kill).await?;
+        self.ask(&run, Role::Client, RequestBuilder::node("n3"))
+            .await?;
+        self.finds(&["approver.absent"]).await?;
+        let with = |controllers: &[&str]| Changes {
+            controllers: Some(controllers.iter().map(|&name| name.into()).collect()),
+            ..Default::default()
+        };
+        self.cluster
+            .start_component(manager, &with(&["csrapproving"]))
+            .await?;
+        self.finds(&["signer.absent"]).await?;
+        self.cluster.end_component(manager, Ending::Kill).await?;
+        self.cluster
+            .start_component(manager, &with(CONTROLLERS))
+            .await?;
+        self.finds(&[]).await?;
+        // What is no kubelet's request stays, and somebody decides against one.
+        let odd = RequestBuilder::node("n3").alt_names([AltName::Dns("n3".into())]);
+        let name = self.ask(&run, Role::Client, odd).await?;
+        self.finds(&["csr.unrecognised"]).await?;
+        decide(&self.admin(), &name, "Denied", "ByTest").await?;
+        self.finds(&["csr.denied"]).await?;
+        self.remove(&run).await?;
+        self.finds(&[]).await?;
+        // An approver that looks at nothing.
+        let rogue = Rogue::start(self.admin(), |_| true);
+        let odd = RequestBuilder::node("n3").alt_names([AltName::Dns("n3".into())]);
+        self.ask(&run, Role::Client, odd).await?;
+        self.finds(&["approver.too-much", "signer.refused"]).await?;
+        self.remove(&run).await?;
+        let foreign =
+            RequestBuilder::node("n1").alt_names([AltName::Dns("www.example.com".into())]);
+        let node = self.node_client("n1", &run).await?;
+        self.ask_as(&node, &run, Role::Serving, foreign).await?;
+        self.finds(&["approver.foreign-names"]).await?;
+        rogue.stop();
+        self.remove(&run).await?;
+        self.finds(&[]).await
+    }
+
+    /// The signer's CA is exchanged for one that the API server never heard of.
+    async fn foreign_ca(&self) -> Result<(), Failed> {
+        let node = self.cluster.node_dir("n1").await?;
+        let pki = node.path().parent().ok_or("no run folder")?.join("pki");
+        let read = |name: &str| fs::read_to_string(pki.join(name));
+        let (key, certificate) = (read("signer.key")?, read("signer.crt")?);
+        let foreign = Authority::new("a-foreign-ca", Validity::for_next(HOUR))?;
+        fs::write(pki.join("signer.key"), foreign.key_pem().expose())?;
+        fs::write(pki.join("signer.crt"), foreign.certificate_pem())?;
+        let run = RunId::new();
+        self.signs_with(&run, "a-foreign-ca").await?;
+        self.finds(&["signer.wrong-ca"]).await?;
+        fs::write(pki.join("signer.key"), key)?;
+        fs::write(pki.join("signer.crt"), certificate)?;
+        self.signs_with(&run, "tlsboot-signer-ca-1").await?;
+        self.remove(&run).await
+    }
+
+    /// Waits until the controller-manager has taken the CA up.
+    async fn signs_with(&self, run: &RunId, issuer: &str) -> Result<(), Failed> {
+        let client = self.bootstrapper().await?;
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let (_, event) = client_certificate(&client, "n3", self.rules, run, WITHIN).await?;
+            let by = event.certificates[0].issuer.common_name.clone();
+            if by.as_deref() == Some(issuer) {
+                return Ok(());
+            }
+            self.remove(run).await?;
+            if Instant::now() > deadline {
+                return Err(format!("signed by {by:?}, and not by {issuer}").into());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn rights_are_named(&self) -> Result<(), Failed> {
+        let token = self.cluster.token(STATIC_TOKEN)?.value;
+        let path = self.folder.path().join("bootstrapper.kubeconfig");
+        let file = kubeconfig(&self.cluster.endpoint(), &Credentials::Token(token));
+        fs::write(&path, file.expose())?;
+        let output = tlsboot(&path, &["doctor"])?;
+        expect(&output, 3, "list secrets in kube-system")?;
+        expect(
+            &output,
+            3,
+            "kubectl create clusterrole tlsboot-doctor-1 --verb=list",
+        )
+    }
+}
+
+// --- the approver kit -------------------------------------------------------------------------------------------------
+
+async fn approver() -> Result<(), Failed> {
+    let lab = Lab::start(None).await?;
+    // The positive control: Kubernetes' own approver does all as Kubernetes' own rules say.
+    let none = BTreeSet::new();
+    let good = lab.fires(&[])?;
+    good.is(0, &none, &[])?;
+    lab.is_clean().await?;
+
+    // The probes: what creates nothing creates nothing, and the rest cleans up.
+    let reading = lab.probes(&[])?;
+    reading.is(0, "fail", &[])?;
+    assert!(
+        reading
+            .outcomes("unsupported")
+            .contains("bootstrap.first-certificate")
+    );
+    lab.is_clean().await?;
+    let writing = lab.probes(&["--allow-writes"])?;
+    writing.is(0, "fail", &[])?;
+    writing.is(0, "unsupported", &[])?;
+    lab.is_clean().await?;
+
+    // Without --allow-writes nothing is fired, and it is said what would be.
+    let refused = tlsboot(&lab.kubeconfig, &["approver"])?;
+    expect(&refused, 2, "With --allow-writes")?;
+    lab.is_clean().await?;
+
+    let pending: BTreeSet<String> = good.with("pending");
+    let all = Rogue::start(lab.admin(), |_| true);
+    lab.fires(&[])?.is(1, &pending, &[])?;
+    all.stop();
+
+    // One for serving certificates that looks at no names, tried against a policy for one that does.
+    let serving = Rogue::start(lab.admin(), |csr| {
+        csr.spec.signer_name == Role::Serving.signer_name()
+    });
+    let policy = lab.folder.path().join("policy.yaml");
+    fs::write(
+        &policy,
+        "serving: {ips: [192.0.2.7]}\nexpect:\n  - {cases: serving.rightful, decision: approve}\n",
+    )?;
+    let policy = policy.display().to_string();
+    let careless: BTreeSet<String> = pending
+        .iter()
+        .filter(|id| id.starts_with("names.") || id.starts_with("serving."))
+        .filter(|id| *id != "serving.rightful")
+        .cloned()
+        .collect();
+    assert!(careless.contains("names.wildcard") && careless.len() > 20);
+    lab.fires(&["--policy", &policy])?.is(1, &careless, &[])?;
+    serving.stop();
+
+    lab.killed().await?;
+
+    // Nobody approves: what stays pending shows nothing.
+    let manager = Component::ControllerManager;
+    lab.cluster.end_component(manager, Ending::Kill).await?;
+    let nobody = lab.fires(&[])?;
+    if nobody.code != 1
+        || nobody.outcomes("undecided").is_empty()
+        || !nobody.outcomes("hole").is_empty()
+    {
+        return Err(format!("{nobody:?}").into());
+    }
+    lab.is_clean().await?;
+    lab.cluster.stop().await;
+    Ok(())
+}
+
+/// A kube-apiserver without NodeRestriction: a wrapper script, as a distribution under test may be.
+async fn without_node_restriction() -> Result<(), Failed> {
+    let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
+    let planned = options(None)?.plan().map_err(|error| error.message)?;
+    let first = planned.first().ok_or("no target")?;
+    let (_, used) = options(None)?
+        .resolve(first, Progress::hidden())
+        .map_err(|error| error.message)?;
+    let real = real_path("kube-apiserver", first.kubernetes)?;
+    assert!(
+        used.iter()
+            .any(|component| component.name == "kube-apiserver")
+    );
+    let script = format!(
+        "#!/bin/sh\nfor arg; do shift; case $arg in --enable-admission-plugins=*) ;; *) set -- \"$@\" \"$arg\" ;; esac; done\nexec {} \"$@\"\n",
+        real.display()
+    );
+    let wrapper = folder.path().join("kube-apiserver");
+    fs::write(&wrapper, script)?;
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+    let lab = Lab::start(Some(folder.path())).await?;
+    let restricted = [
+        "renewal.another-node",
+        "renewal.upper-case",
+        "renewal.empty",
+        "renewal.administrator",
+        "serving.another-node",
+    ];
+    lab.fires(&[])?.is(1, &BTreeSet::new(), &restricted)?;
+    lab.probes(&[])?
+        .is(1, "fail", &["security.node-restriction"])?;
+    lab.cluster.stop().await;
+    Ok(())
+}
+
+impl Lab {
+    fn fires(&self, args: &[&str]) -> Result<Firing, Failed> {
+        let mut all = vec!["approver", "--allow-writes", "--format", "json"];
+        all.extend(args);
+        let output = tlsboot(&self.kubeconfig, &all)?;
+        let judgement = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{error}: {output:?}"))?;
+        Ok(Firing {
+            code: output.status.code().unwrap_or(-1),
+            judgement,
+        })
+    }
+
+    fn probes(&self, args: &[&str]) -> Result<Probing, Failed> {
+        let mut all = vec!["probe", "--format", "json"];
+        all.extend(args);
+        let output = tlsboot(&self.kubeconfig, &all)?;
+        let found: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{error}: {output:?}"))?;
+        Ok(Probing {
+            code: output.status.code().unwrap_or(-1),
+            probes: found["probes"].as_array().cloned().unwrap_or_default(),
+        })
+    }
+
+    /// A run that is killed leaves what gc removes; one that lives is left alone.
+    async fn killed(&self) -> Result<(), Failed> {
+        let policy = self.folder.path().join("slow.yaml");
+        fs::write(&policy, "settle: 10m\n")?;
+        let mut child = command(
+            &self.kubeconfig,
+            &["approver", "--allow-writes", "--policy"],
+        )
+        .arg(&policy)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+        let deadline = Instant::now() + WITHIN;
+        while self.left().await?.len() < 20 {
+            if Instant::now() > deadline {
+                return Err("the run did not create anything".into());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        expect(
+            &tlsboot(&self.kubeconfig, &["gc"])?,
+            0,
+            "nothing was left behind",
+        )?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.ok_or("no pid")?, Signal::KILL)?;
+        child.wait()?;
+        if self.left().await?.is_empty() {
+            return Err("a killed run should leave something, or this shows nothing".into());
+        }
+        expect(
+            &tlsboot(&self.kubeconfig, &["gc"])?,
+            0,
+            "removed Secret bootstrap-token-",
+        )?;
+        self.is_clean().await
+    }
+
+    async fn left(&self) -> Result<Vec<String>, Failed> {
+        let labelled = ListParams::default().labels(owned::LABEL);
+        let csrs = Api::<CertificateSigningRequest>::all(self.admin());
+        let secrets = Api::<SecretObject>::namespaced(self.admin(), "kube-system");
+        let (csrs, secrets) = (csrs.list(&labelled).await?, secrets.list(&labelled).await?);
+        let names = csrs.items.iter().map(ResourceExt::name_any);
+        Ok(names
+            .chain(secrets.items.iter().map(ResourceExt::name_any))
+            .collect())
+    }
+
+    async fn is_clean(&self) -> Result<(), Failed> {
+        match self.left().await? {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("left in the cluster: {left:?}").into()),
+        }
+    }
+}
+
+/// What `tlsboot approver` said.
+#[derive(Debug)]
+struct Firing {
+    code: i32,
+    judgement: Value,
+}
+
+impl Firing {
+    fn ids(&self, fits: impl Fn(&Value) -> bool) -> BTreeSet<String> {
+        let cases = self.judgement["cases"].as_array().into_iter().flatten();
+        cases
+            .filter(|case| fits(case))
+            .filter_map(|case| Some(case["id"].as_str()?.to_owned()))
+            .collect()
+    }
+
+    fn outcomes(&self, outcome: &str) -> BTreeSet<String> {
+        self.ids(|case| case["outcome"] == outcome)
+    }
+
+    fn with(&self, decision: &str) -> BTreeSet<String> {
+        self.ids(|case| case["fate"]["decision"] == decision)
+    }
+
+    /// These are holes, those are wrong, and all the rest is right.
+    fn is(&self, code: i32, holes: &BTreeSet<String>, wrong: &[&str]) -> Result<(), Failed> {
+        let wrong: BTreeSet<String> = wrong.iter().map(|&id| id.to_owned()).collect();
+        let seen = (
+            self.code,
+            self.outcomes("hole"),
+            self.outcomes("wrong"),
+            self.outcomes("undecided"),
+        );
+        if seen == (code, holes.clone(), wrong.clone(), BTreeSet::new())
+            && self.outcomes("right").len() > 20
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "should be {code} with holes {holes:?} and wrong {wrong:?}; is {seen:?}: {:#}",
+            self.judgement["controls"]
+        )
+        .into())
+    }
+}
+
+/// What `tlsboot probe` said.
+#[derive(Debug)]
+struct Probing {
+    code: i32,
+    probes: Vec<Value>,
+}
+
+impl Probing {
+    fn outcomes(&self, outcome: &str) -> BTreeSet<&str> {
+        let probes = self.probes.iter();
+        probes
+            .filter(|probe| probe["outcome"] == outcome)
+            .filter_map(|probe| probe["id"].as_str())
+            .collect()
+    }
+
+    /// These and no others have the outcome; some pass.
+    fn is(&self, code: i32, outcome: &str, ids: &[&str]) -> Result<(), Failed> {
+        let right = self.code == code
+            && self.outcomes(outcome) == ids.iter().copied().collect()
+            && self.outcomes("pass").len() > 5;
+        if right {
+            return Ok(());
+        }
+        Err(format!(
+            "should be {code}, {outcome} {ids:?}; is {} {:#?}",
+            self.code, self.probes
+        )
+        .into())
+    }
+}
+
+// --- the lab ----------------------------------------------------------------------------------------------------------
+
+/// A cluster, and its kubeconfig.
+struct Lab {
+    cluster: Box<dyn Cluster>,
+    rules: Rules,
+    kubeconfig: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// What a change may take until it is seen; the longest is the patience with CSRs.
+const WITHIN: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+/// Without the token cleaner, so that expired tokens stay.
+const CONTROLLERS: &[&str] = &["csrsigning", "csrapproving", "csrcleaner"];
+
+/// Options come from the environment only: the command line belongs to the test runner.
+#[derive(Debug, Parser)]
+struct Environment {
+    #[command(flatten)]
+    target: TargetOptions,
+}
+
+fn options(components: Option<&Path>) -> Result<TargetOptions, Failed> {
+    let mut args = vec!["faults".into()];
+    if let Some(folder) = components {
+        args.extend(["--components".into(), folder.as_os_str().to_owned()]);
+    }
+    Ok(Environment::try_parse_from(args)?.target)
+}
+
+/// Where the store has an executable.
+fn real_path(name: &str, version: Version) -> Result<PathBuf, Failed> {
+    use tlsboot::components::{Package, Product, Store};
+    let options = options(None)?.components.options()?;
+    let package = Package {
+        product: Product::Kubernetes,
+        version,
+    };
+    let found = Store::new(&options.cache).executable(package, name)?;
+    Ok(found.ok_or("not in the store")?.path)
+}
+
+impl Lab {
+    async fn start(components: Option<&Path>) -> Result<Self, Failed> {
+        let options = options(components)?;
+        let planned = options.plan().map_err(|error| error.message)?;
+        let first = planned.first().ok_or("no target")?;
+        let resolved = options.resolve(first, Progress::hidden());
+        let (target, _) = resolved.map_err(|error| error.message)?;
+        let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
+        let logs = folder.path().join("logs");
+        fs::create_dir(&logs)?;
+        let (sink, _) = Sink::create(&folder.path().join("history.jsonl"), Vault::new())?;
+        let settings = scenario::Cluster {
+            controllers: CONTROLLERS.iter().map(|&name| name.into()).collect(),
+            ..Default::default()
+        };
+        let node = scenario::Node {
+            bootstrap: STATIC_TOKEN.into(),
+            ..scenario::Node::named("n1")
+        };
+        let scenario = Scenario::of_cluster("faults", settings, vec![node]);
+        let cluster = target.provider.start(&scenario, sink, logs).await?;
+        drive::prepare(&bindings(), &cluster.admin()).await?;
+        let kubeconfig = folder.path().join("kubeconfig");
+        fs::write(&kubeconfig, cluster.admin_kubeconfig().expose())?;
+        Ok(Self {
+            cluster,
+            rules: Rules::new(target.kubernetes, target.kubelet),
+            kubeconfig,
+            folder,
+        })
+    }
+
+    fn admin(&self) -> kube::Client {
+        self.cluster.admin()
+    }
+
+    /// Waits until the doctor finds these, all of them and no other; notes do not count.
+    async fn finds(&self, ids: &[&str]) -> Result<(), Failed> {
+        let connection = Connection::open(&self.kubeconfig, None).await?;
+        let wanted: BTreeSet<&str> = ids.iter().copied().collect();
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            // A machine under a heavy load may not answer in time, and does so later.
+            let seen = match look(&connection).await {
+                Ok(snapshot) => {
+                    let diagnosis = diagnose(&snapshot);
+                    let found = diagnosis.findings.iter();
+                    let found: BTreeSet<&str> = found
+                        .filter(|finding| finding.grade > Grade::Note)
+                        .map(|finding| finding.id)
+                        .collect();
+                    if found == wanted && diagnosis.missing.is_empty() {
+                        return Ok(());
+                    }
+                    format!("finds {:#?}", diagnosis.findings)
+                }
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() > deadline {
+                return Err(format!("should find {wanted:?}: {seen}").into());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn command_agrees(&self, code: i32, words: &str) -> Result<(), Failed> {
+        expect(&tlsboot(&self.kubeconfig, &["doctor"])?, code, words)
+    }
+
+    async fn bootstrapper(&self) -> Result<kube::Client, Failed> {
+        let token = self.cluster.token(STATIC_TOKEN)?.value;
+        Ok(client(&self.cluster.endpoint(), &Credentials::Token(token)).await?)
+    }
+
+    async fn node_client(&self, node: &str, run: &RunId) -> Result<kube::Client, Failed> {
+        let bootstrapper = self.bootstrapper().await?;
+        let got = client_certificate(&bootstrapper, node, self.rules, run, WITHIN).await?;
+        let credential: Credential = got.0;
+        Ok(client(
+            &self.cluster.endpoint(),
+            &Credentials::Certificate(credential),
+        )
+        .await?)
+    }
+
+    async fn ask(
+        &self,
+        run: &RunId,
+        role: Role,
+        request: RequestBuilder,
+    ) -> Result<String, Failed> {
+        self.ask_as(&self.bootstrapper().await?, run, role, request)
+            .await
+    }
+
+    async fn ask_as(
+        &self,
+        client: &kube::Client,
+        run: &RunId,
+        role: Role,
+        request: RequestBuilder,
+    ) -> Result<String, Failed> {
+        let (pem, _) = request.build()?;
+        let object = csr(
+            run,
+            pem.into_bytes(),
+            role.signer_name(),
+            self.rules.usages(role),
+            None,
+        );
+        let answer = create(client, &object, &PostParams::default()).await?;
+        answer.object.ok_or_else(|| answer.message.into())
+    }
+
+    async fn remove(&self, run: &RunId) -> Result<(), Failed> {
+        owned::remove(&self.admin(), run).await?;
+        Ok(())
+    }
+
+    async fn create_node(&self, name: &str, address: SocketAddr) -> Result<(), Failed> {
+        let nodes = Api::<Node>::all(self.admin());
+        let node = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+        nodes.create(&PostParams::default(), &node).await?;
+        let status = json!({"status": {
+            "addresses": [{"type": "InternalIP", "address": address.ip().to_string()}, {"type": "Hostname", "address": name}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": address.port()}},
+        }});
+        let patch = Patch::Merge(&status);
+        nodes
+            .patch_status(name, &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+}
+
+/// As kubeadm makes them.
+fn bindings() -> Bindings {
+    let group = |name: &str| Binding::Group(name.into());
+    Bindings {
+        node_bootstrapper: group("system:bootstrappers"),
+        node_client: group("system:bootstrappers"),
+        self_node_client: group("system:nodes"),
+    }
+}
+
+/// This executable as tlsboot.
+fn command(kubeconfig: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    let (name, rest) = args.split_first().unwrap_or((&"--help", &[]));
+    command
+        .env(BE_TLSBOOT, "1")
+        .arg(name)
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(rest)
+        .stdin(Stdio::null());
+    command
+}
+
+fn tlsboot(kubeconfig: &Path, args: &[&str]) -> Result<Output, Failed> {
+    Ok(command(kubeconfig, args).output()?)
+}
+
+fn expect(output: &Output, code: i32, words: &str) -> Result<(), Failed> {
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    if output.status.code() == Some(code) && said.contains(words) {
+        return Ok(());
+    }
+    Err(format!(
+        "should end with {code} and say {words:?}; ended with {:?} and said {said}",
+        output.status
+    )
+    .into())
+}
+
+/// An approver that approves too much.
+struct Rogue(tokio::task::JoinHandle<()>);
+
+impl Rogue {
+    fn start(client: kube::Client, approves: fn(&CertificateSigningRequest) -> bool) -> Self {
+        Self(tokio::spawn(async move {
+            let api = Api::<CertificateSigningRequest>::all(client.clone());
+            loop {
+                let all = api.list(&ListParams::default()).await;
+                for csr in all.map(|all| all.items).unwrap_or_default() {
+                    let status = csr.status.clone().unwrap_or_default();
+                    if status
+                        .conditions
+                        .is_none_or(|conditions| conditions.is_empty())
+                        && approves(&csr)
+                    {
+                        // Kubernetes' own approver may have been quicker, or the run may have removed it.
+                        let _ = decide(&client, &csr.name_any(), "Approved", "ByRogue").await;
+                    }
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        }))
+    }
+
+    fn stop(self) {
+        self.0.abort();
+    }
+}
+
+async fn decide(
+    client: &kube::Client,
+    name: &str,
+    kind: &str,
+    reason: &str,
+) -> Result<(), kube::Error> {
+    let api = Api::<CertificateSigningRequest>::all(client.clone());
+    let condition =
+        json!({"type": kind, "status": "True", "reason": reason, "message": "by a test"});
+    let patch = json!({"status": {"conditions": [condition]}});
+    api.patch_approval(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await?;
+    Ok(())
+}
+
+/// What the TLS server shows; an alert where it is nothing, as a kubelet without a serving certificate.
+#[derive(Clone, Debug, Default)]
+struct Shown(Arc<Mutex<Option<Arc<CertifiedKey>>>>);
+
+impl Shown {
+    fn show(&self, ca: &Authority, names: Vec<AltName>, validity: Validity) -> Result<(), Failed> {
+        let issued = ca.issue_server("system:node:n2", &names, validity)?;
+        let chain = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes())
+            .map_err(|error| error.to_string())?;
+        let key = PrivateKeyDer::from_pem_slice(issued.key_pem.expose().as_bytes())
+            .map_err(|error| error.to_string())?;
+        let key = CertifiedKey::from_der(vec![chain], key, &ring::default_provider())?;
+        *self.0.lock().map_err(|error| error.to_string())? = Some(Arc::new(key));
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.lock().ok()?.clone()
+    }
+}
+
+async fn serve(shown: Shown) -> Result<SocketAddr, Failed> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(shown));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let _ = acceptor.accept(stream).await;
+            });
+        }
+    });
+    Ok(address)
+}
