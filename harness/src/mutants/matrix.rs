@@ -202,6 +202,7 @@ impl Matrix {
     fn word(&self, row: &Row) -> &'static str {
         match row {
             row if row.unsupported.is_some() => "not made",
+            row if row.cells.is_empty() => "not run",
             row if row.sound && row.cells.iter().all(|cell| cell.outcome == Outcome::Pass) => {
                 "sound"
             }
@@ -459,6 +460,13 @@ mod tests {
         ]);
         assert_eq!(all.exit_code(), 1);
         assert!(all.text().starts_with("SURVIVED  alive"));
+    }
+
+    #[test]
+    fn what_was_not_run_has_not_survived() {
+        let all = matrix(vec![row("m", false, Vec::new())]);
+        assert!(all.survivors().is_empty());
+        assert!(all.text().starts_with("not run   m"), "{}", all.text());
     }
 
     #[test]
