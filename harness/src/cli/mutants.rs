@@ -61,9 +61,8 @@ pub(super) struct MutantsCommand {
     scenarios: PathBuf,
     #[command(flatten)]
     target: TargetOptions,
-    /// How many clusters at a time.
-    #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS", default_value_t = super::run::default_jobs())]
-    jobs: std::num::NonZero<usize>,
+    #[command(flatten)]
+    jobs: super::run::JobsOptions,
     /// Where evidence, `mutants.json` and `KILLS.md` go.
     #[arg(long, short, value_name = "DIR", default_value = "tlsboot-mutants")]
     out: PathBuf,

@@ -47,9 +47,8 @@ pub(super) struct RunCommand {
     partition: Option<Partition>,
     #[command(flatten)]
     known: KnownOptions,
-    /// How many clusters at a time; most of a scenario is waiting.
-    #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS", default_value_t = default_jobs())]
-    jobs: NonZero<usize>,
+    #[command(flatten)]
+    jobs: JobsOptions,
     /// Where evidence and reports go.
     #[arg(long, short, value_name = "DIR", default_value = "tlsboot-out")]
     out: PathBuf,
@@ -63,12 +62,25 @@ pub(super) struct RunCommand {
 /// A scenario on one of the planned targets.
 type Pair = (usize, Scenario);
 
-/// Two clusters a core: while one starts, the others wait for their kubelets. But no more than the kernel has inotify
-/// instances for.
-pub(super) fn default_jobs() -> NonZero<usize> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let room = Instances::now().map_or(usize::MAX, Instances::nodes);
-    NonZero::new((2 * cores).min(room)).unwrap_or(NonZero::<usize>::MIN)
+/// How many clusters live side by side.
+#[derive(Debug, Args)]
+pub(super) struct JobsOptions {
+    /// How many clusters at a time; most of a scenario is waiting. By default two for each core, but no more than the
+    /// kernel has inotify instances for.
+    #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS")]
+    jobs: Option<NonZero<usize>>,
+}
+
+impl JobsOptions {
+    /// Looked up when it is needed: it reads all of /proc. While one cluster starts, the others wait for their kubelets.
+    pub(super) fn get(&self) -> usize {
+        let default = || {
+            let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+            let room = Instances::now().map_or(usize::MAX, Instances::nodes);
+            (2 * cores).min(room).max(1)
+        };
+        self.jobs.map_or_else(default, NonZero::get)
+    }
 }
 
 pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
