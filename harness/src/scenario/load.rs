@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::effects::Effects;
 use super::model::{BOOTSTRAP_TOKEN, NO_TOKEN, Node, RawScenario, STATIC_TOKEN, Token, TokenKind};
 use super::stimulus::{FileAction, Identity};
 use super::{Diagnostic, Scenario, Step, requirements};
@@ -276,6 +277,7 @@ impl Lint<'_> {
             );
         }
         let mut named = BTreeSet::new();
+        let mut effects = Effects::before(&raw.cluster.bindings);
         for (index, step) in raw.steps.iter().enumerate() {
             let at = (step.referenced.line(), step.referenced.column());
             match &step.value {
@@ -308,7 +310,12 @@ impl Lint<'_> {
                         );
                     }
                 }
-                stimulus => self.stimulus(stimulus, at),
+                stimulus => {
+                    self.stimulus(stimulus, at);
+                    if let Some(nothing) = effects.follow(stimulus) {
+                        self.error(at.0, at.1, nothing);
+                    }
+                }
             }
         }
     }
