@@ -73,6 +73,12 @@ fn the_example_is_right() {
     9,
     "how long"
 )]
+#[case::never_of_the_audit_log_without_limit(
+    "never: {csr: {node: n1, role: serving}, control: asked, for: 1s}",
+    "never: {request: {node: n1, verb: delete}, control: asked}",
+    10,
+    "say how long"
+)]
 #[case::unknown_after("as: asked", "as: asked, after: that", 9, "called `that`")]
 #[case::zero_times("as: asked", "as: asked, times: 0", 9, "times: 0")]
 #[case::any_csr("node: n1, role: client", "state: pending", 9, "any CSR would do")]

@@ -8,6 +8,7 @@ use super::model::{BOOTSTRAP_TOKEN, NO_TOKEN, Node, RawScenario, STATIC_TOKEN, T
 use super::stimulus::{FileAction, Identity};
 use super::{Diagnostic, Scenario, Step, requirements};
 use crate::check::Matcher;
+use crate::history::event::Recorder;
 
 /// All scenarios of some folders, and what is wrong with the files that could not be loaded.
 #[derive(Debug, Default)]
@@ -302,6 +303,16 @@ impl Lint<'_> {
                     self.judged(&matchers, at);
                     self.reference(never.after.as_deref(), &named, at);
                     self.control(&never.control, matchers.first().map(|(kind, _)| *kind), at);
+                    let is_audited = |(_, matcher): &(_, &dyn Matcher)| {
+                        matcher.recorders().contains(&Recorder::Audit)
+                    };
+                    if never.duration.is_none() && matchers.iter().any(is_audited) {
+                        self.error(
+                            at.0,
+                            at.1,
+                            "the audit log is read a moment later than what is beside this: say how long, by `for`",
+                        );
+                    }
                     if never.duration.is_none() && !self.has_companion(index) {
                         self.error(
                             at.0,
