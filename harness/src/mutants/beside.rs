@@ -589,7 +589,11 @@ async fn keep(kubelet: TcpStream, server: TcpStream) {
     let ((mut from_kubelet, mut to_kubelet), (mut from_server, mut to_server)) =
         (kubelet.into_split(), server.into_split());
     let up = tokio::io::copy(&mut from_kubelet, &mut to_server);
-    let down = tokio::io::copy(&mut from_server, &mut to_kubelet);
+    let down = async {
+        let _ = tokio::io::copy(&mut from_server, &mut to_kubelet).await;
+        // The kubelet takes nothing any more; what the server still says must not end the connection.
+        tokio::io::copy(&mut from_server, &mut tokio::io::sink()).await
+    };
     let _ = tokio::join!(up, down);
 }
 

@@ -286,10 +286,7 @@ fn signers() -> Vec<Mutant> {
         signer(
             "signer.any-signer-name",
             "The signer signs for any signerName",
-            &[
-                "approval.other-signers",
-                "issuance.certificate-written-once",
-            ],
+            &["approval.other-signers"],
             AnySigner,
         ),
         signer(
@@ -331,7 +328,6 @@ fn approvers() -> Vec<Mutant> {
                 "approval.foreign-common-name",
                 "approval.alternative-names",
                 "approval.extra-usages",
-                "approval.specification-stays",
             ],
             Everything,
         ),
@@ -348,11 +344,7 @@ fn approvers() -> Vec<Mutant> {
         approver(
             "approver.other-signers",
             "The approver approves for other signers as well",
-            &[
-                "approval.other-signers",
-                "approval.conditions",
-                "issuance.pod-certificates-apart",
-            ],
+            &["approval.other-signers", "issuance.pod-certificates-apart"],
             OtherSigners,
         ),
         approver(
@@ -464,7 +456,10 @@ fn controller_managers() -> Vec<Mutant> {
         mutant(
             "controller-manager.no-signer",
             "csrsigning does not run",
-            &["authentication.no-credentials-anonymous-off"],
+            &[
+                "authentication.no-credentials-anonymous-off",
+                "issuance.certificate-written-once",
+            ],
             controller_manager(|launch| flags::without(launch, "csrsigning")),
         ),
         mutant(
@@ -476,7 +471,10 @@ fn controller_managers() -> Vec<Mutant> {
         mutant(
             "controller-manager.approver-always",
             "csrapproving runs though nobody asked for it",
-            &["approval.by-hand-without-approver"],
+            &[
+                "approval.by-hand-without-approver",
+                "approval.specification-stays",
+            ],
             controller_manager(|launch| flags::always(launch, "csrapproving")),
         ),
         mutant(
@@ -599,6 +597,18 @@ fn apiservers() -> Vec<Mutant> {
                 Ok(())
             }),
         ),
+        Mutant {
+            from: 36,
+            ..mutant(
+                "apiserver.no-declarative-validation",
+                "The feature gate DeclarativeValidation is off",
+                &["approval.conditions"],
+                apiserver(|launch| {
+                    launch.set_flag("feature-gates", "DeclarativeValidation=false");
+                    Ok(())
+                }),
+            )
+        },
         mutant(
             "apiserver.hides-its-end",
             "An API server that does not like its flags ends with 0",
@@ -998,7 +1008,6 @@ fn beside_kubelets() -> Vec<Mutant> {
             &[
                 "files.link-deleted-blocks-renewal",
                 "files.link-dangling-blocks-renewal",
-                "files.link-garbage-blocks-renewal",
                 "files.plain-file-in-place-of-the-link",
                 "field.plain-file-in-place-of-the-link",
             ],
@@ -1071,7 +1080,10 @@ fn beside_kubelets() -> Vec<Mutant> {
         mutant(
             "kubelet.ends-at-renewal",
             "The kubelet has to be started again for a new certificate",
-            &["reload.client-certificate-without-restart"],
+            &[
+                "reload.client-certificate-without-restart",
+                "files.link-garbage-blocks-renewal",
+            ],
             EndsAtRenewal,
         ),
         mutant(
