@@ -231,7 +231,7 @@ fn gc() -> Result<u8, Failure> {
     use std::fmt::Write;
 
     // Containers first: they have folders in use. Where there is no Docker there are none.
-    let clusters = crate::cluster::kind::sweep().unwrap_or_else(|error| {
+    let clusters = crate::cluster::docker::sweep().unwrap_or_else(|error| {
         tracing::info!(%error, "Docker can't be asked");
         Vec::new()
     });

@@ -110,7 +110,7 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
         .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
     // Containers first: they have folders in use.
     if command.target.provider == ProviderKind::Kind
-        && let Err(error) = crate::cluster::kind::sweep()
+        && let Err(error) = crate::cluster::docker::sweep()
     {
         tracing::warn!(%error, "what killed runs left in Docker could not be removed");
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::Failure;
-use crate::cluster::kind::{Kind, NodeImage};
+use crate::cluster::docker::Image;
+use crate::cluster::kind::Kind;
 use crate::cluster::local::Local;
 use crate::cluster::{Provider, ProviderKind};
 use crate::components::cli::ComponentOptions;
@@ -24,7 +25,7 @@ pub struct TargetOptions {
     pub provider: ProviderKind,
     /// The node image of `kind`, as kindest/node:v1.37.2@sha256:…; what `ci/node-image` builds of the version by default.
     #[arg(long, value_name = "IMAGE", env = "TLSBOOT_NODE_IMAGE")]
-    pub node_image: Option<NodeImage>,
+    pub node_image: Option<Image>,
     /// Versions of the control plane: 1.37 or 1.37.2, several with commas. The newest known by default.
     #[arg(
         long,
@@ -85,7 +86,7 @@ impl TargetOptions {
     pub fn plan(&self) -> Result<Vec<Planned>, Failure> {
         let resolver = self.resolver(Progress::hidden())?;
         self.check()?;
-        let tagged = self.node_image.as_ref().and_then(NodeImage::version);
+        let tagged = self.node_image.as_ref().and_then(Image::version);
         let requests = match (self.kubernetes.as_slice(), tagged) {
             ([], Some(version)) => vec![version.into()],
             ([], None) => vec![resolver.default_request().map_err(Failure::error)?],
@@ -154,9 +155,7 @@ impl TargetOptions {
 
     fn kind(&self, planned: &Planned) -> Result<Resolved, Failure> {
         let version = planned.kubernetes;
-        let image = self.node_image.clone();
-        let image = image.unwrap_or_else(|| NodeImage::built(version));
-        let kind = Kind::find(&image, version).map_err(Failure::error)?;
+        let kind = Kind::find(self.node_image.clone(), version).map_err(Failure::error)?;
         let used = vec![kind.component()];
         Ok((Box::new(kind), used))
     }
