@@ -1,6 +1,7 @@
 //! What follows from the keys, tokens and settings of a cluster that we start, whatever runs it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -12,9 +13,10 @@ use super::trust::Trust;
 use super::{ClusterError, Credential, Endpoint, TokenValue};
 use crate::check::rules::Rules;
 use crate::history::What;
-use crate::observe::Sink;
+use crate::observe::metrics::{self, ClientIdentity};
+use crate::observe::{Sink, Task};
 use crate::scenario::Scenario;
-use crate::scenario::stimulus::Changes;
+use crate::scenario::stimulus::{Changes, Component};
 use crate::secret::Secret;
 
 /// The tokens of a scenario and what its control plane is told, before there is one.
@@ -113,6 +115,24 @@ impl Base {
         let signing = self.trust.lock().await.signing(duration)?;
         self.sink.emit(What::Signing(signing));
         Ok(())
+    }
+
+    /// Records the API server's metrics. They are many: only for a scenario that asks for one.
+    pub(super) fn scrape_api_server(&self, address: SocketAddr) -> Result<Task, ClusterError> {
+        let Credential { certificate, key } = self.administrator.clone();
+        let identity = ClientIdentity {
+            certificate_pem: certificate,
+            key_pem: key,
+        };
+        let component = Component::ApiServer.name().to_owned();
+        let sink = self.sink.clone();
+        Ok(metrics::scrape(
+            component,
+            None,
+            address,
+            Some(&identity),
+            sink,
+        )?)
     }
 
     /// Gives the signer another CA, and waits until the API server takes it.

@@ -5,6 +5,7 @@ pub mod client;
 mod dir;
 pub mod docker;
 pub mod existing;
+pub mod k3s;
 pub mod kind;
 pub mod local;
 mod node;
@@ -35,6 +36,8 @@ pub enum Capability {
     ChooseAuthorizers,
     /// Start and stop components of the control plane.
     RestartControlPlane,
+    /// Tell the logs of the control plane's components apart.
+    ComponentLogs,
     /// Start and stop kubelets, choose their configuration.
     RunKubelets,
     /// Set kubelets up in other ways than by their configuration: their flags, environment, and first files.
@@ -61,6 +64,8 @@ pub enum ProviderKind {
     Local,
     /// Containers, made by the `kind` command
     Kind,
+    /// The k3s image as a control plane, in a container
+    K3s,
 }
 
 impl ProviderKind {
@@ -69,6 +74,7 @@ impl ProviderKind {
         match self {
             Self::Local => local::NAME,
             Self::Kind => kind::NAME,
+            Self::K3s => k3s::NAME,
         }
     }
 
@@ -85,6 +91,7 @@ impl ProviderKind {
         match self {
             Self::Local => local::capabilities(),
             Self::Kind => kind::capabilities(),
+            Self::K3s => k3s::capabilities(),
         }
     }
 }

@@ -59,6 +59,7 @@ impl Trust {
 
     /// Takes over the CAs of a control plane that has made its own: one that signs for servers, one for clients. Writes
     /// their certificates below `dir`.
+    #[cfg(feature = "docker")]
     pub(super) fn adopt(
         dir: PathBuf,
         servers: Authority,

@@ -82,6 +82,7 @@ impl Image {
                 name: of.name,
                 id,
                 version,
+                said: answer,
             }),
             Some(inside) => Err(self.unfit(
                 of,
@@ -124,6 +125,9 @@ pub(in crate::cluster) struct Found {
     /// Its id: from now on it is called so, whatever becomes of the tag meanwhile.
     pub(in crate::cluster) id: String,
     version: Version,
+    /// What it said of its version.
+    #[cfg_attr(not(feature = "docker"), expect(dead_code))]
+    pub(in crate::cluster) said: String,
 }
 
 impl Found {
@@ -165,6 +169,7 @@ mod tests {
             name: "node image",
             id: "sha256:ab".into(),
             version: Version::new(1, 37, 2),
+            said: "v1.37.2".into(),
         };
         assert_eq!(found.component().origin.contains("warning"), !pinned);
         assert_eq!(found.component().sha256, "ab");

@@ -12,6 +12,8 @@ use std::process::{Command, Output, Stdio};
 use super::ClusterError;
 pub use image::Image;
 pub(super) use image::{Found, Use};
+#[cfg(feature = "docker")]
+pub(super) use resources::LABEL;
 pub(super) use resources::{Name, Resources};
 pub use resources::{abandoned, sweep};
 

@@ -96,18 +96,20 @@ pub(super) fn capabilities() -> &'static [Capability] {
 
 fn capabilities_of(is_root: bool) -> &'static [Capability] {
     use Capability::{
-        AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
-        RunKubelets,
+        AuditLog, ComponentLogs, ConfigureControlPlane, Link, NodeFiles, ReplaceCa,
+        RestartControlPlane, RunKubelets,
     };
     const FOR_ALL: &[Capability] = &[
         ConfigureControlPlane,
         RestartControlPlane,
+        ComponentLogs,
         AuditLog,
         ReplaceCa,
     ];
     const FOR_ROOT: &[Capability] = &[
         ConfigureControlPlane,
         RestartControlPlane,
+        ComponentLogs,
         AuditLog,
         ReplaceCa,
         RunKubelets,

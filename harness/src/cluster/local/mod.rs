@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::base::Orders;
+use super::client::until_ok;
 pub(crate) use super::dir::RunDir;
 pub use super::dir::{abandoned, sweep};
 use super::tokens;
@@ -63,6 +64,7 @@ pub(super) fn capabilities() -> &'static [Capability] {
         Capability::AnyFlag,
         Capability::ChooseAuthorizers,
         Capability::RestartControlPlane,
+        Capability::ComponentLogs,
         Capability::RunKubelets,
         Capability::SetUpKubelets,
         Capability::NodeFiles,
@@ -169,7 +171,9 @@ impl LocalCluster {
         cluster.start_control_plane(&controller_manager).await?;
         cluster.start_recorders().await?;
         if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
-            cluster.scrape_apiserver().await?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, cluster.apiserver_port.number));
+            let recorder = cluster.base.scrape_api_server(address)?;
+            cluster.recorders.lock().await.push(recorder);
         }
         if let Some(defect) = &cluster.defect {
             defect.prepare(&cluster.base.admin).await?;
@@ -240,25 +244,6 @@ impl LocalCluster {
         )?);
         recorders.push(log(Component::ApiServer.name()));
         recorders.push(log(Component::ControllerManager.name()));
-        Ok(())
-    }
-
-    /// Its metrics are many, so they are read only for a scenario that asks for one.
-    async fn scrape_apiserver(&self) -> Result<(), ClusterError> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.apiserver_port.number));
-        let Credential { certificate, key } = self.base.administrator.clone();
-        let identity = observe::metrics::ClientIdentity {
-            certificate_pem: certificate,
-            key_pem: key,
-        };
-        let recorder = observe::metrics::scrape(
-            Component::ApiServer.name().to_owned(),
-            None,
-            address,
-            Some(&identity),
-            self.base.sink.clone(),
-        )?;
-        self.recorders.lock().await.push(recorder);
         Ok(())
     }
 
@@ -345,31 +330,17 @@ impl LocalCluster {
             Component::ApiServer => "/readyz",
             Component::ControllerManager => "/healthz",
         };
-        let deadline = Instant::now() + READY;
-        loop {
-            let request = http::Request::get(path)
-                .body(Vec::new())
-                .map_err(std::io::Error::other)?;
-            let last = match probe.request_text(request).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error.to_string(),
-            };
-            if !self.runs(component).await {
-                let log = self.logs.join(format!("{}.log", component.name()));
-                return Err(ClusterError::Start {
-                    name: component.name().into(),
-                    reason: end_of(&log),
-                });
+        let ended = async {
+            while self.runs(component).await {
+                tokio::time::sleep(POLL).await;
             }
-            if Instant::now() > deadline {
-                return Err(ClusterError::Late {
-                    what: format!("{path} of {}", component.name()),
-                    seconds: READY.as_secs(),
-                    last,
-                });
+            let log = self.logs.join(format!("{}.log", component.name()));
+            ClusterError::Start {
+                name: component.name().into(),
+                reason: end_of(&log),
             }
-            tokio::time::sleep(POLL).await;
-        }
+        };
+        until_ok(&probe, path, component.name(), READY, ended).await
     }
 
     /// What is different from now on.
