@@ -305,3 +305,37 @@ pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), ClusterErr
     };
     write().map_err(ClusterError::file(path))
 }
+
+#[cfg(all(test, feature = "docker"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adopted_cas_sign_each_for_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = |name| Authority::new(name, Validity::for_next(YEAR)).unwrap();
+        let (servers, clients) = (authority("servers"), authority("clients"));
+        let path = dir.path().to_owned();
+        let trust = Trust::adopt(path, servers.clone(), clients, Vault::default()).unwrap();
+        let issuer = |pem: &str| {
+            let facts = read::certificates_from_pem(pem.as_bytes()).unwrap();
+            facts[0].issuer.common_name.clone().unwrap()
+        };
+        assert_eq!(trust.cluster_ca(), servers.certificate_pem());
+        let admin = trust.client("admin", &[]).unwrap();
+        let node = trust.node_client("n1", Validity::for_next(YEAR)).unwrap();
+        let odd = trust.odd_client("n1", &[], true, false).unwrap();
+        for client in [admin, node, odd] {
+            assert_eq!(issuer(&client.certificate), "clients");
+        }
+        let serving = trust.serving_pair("n1").unwrap();
+        assert_eq!(issuer(&serving.certificate), "servers");
+        let signers = trust
+            .signing(SignedDuration::from_hours(1))
+            .unwrap()
+            .signers;
+        let [client, server] =
+            [Role::Client, Role::Serving].map(|role| &signers[role.signer_name()]);
+        assert_ne!(client, server);
+    }
+}

@@ -250,7 +250,6 @@ impl Server {
         };
         let pki = dir.path().join("pki");
         let trust = Trust::adopt(pki, servers, clients, sink.vault().clone())?;
-        vault_secrets(&server, &sink);
         let base = Base::new(format!("https://{api_server}"), trust, orders, sink).await?;
         let kubelets = Kubelets {
             executable: &k3s.kubelet.path,
@@ -263,6 +262,7 @@ impl Server {
             ready = ready(&base, &ports) => ready?,
             error = ended(&container, &logs) => return Err(error),
         }
+        vault_secrets(&server, &base.sink);
         let cluster = Self {
             base,
             nodes,
@@ -376,11 +376,16 @@ async fn ended(container: &Container, logs: &Path) -> ClusterError {
     }
 }
 
-/// What k3s lets nodes and servers join with must not get into evidence.
+/// What k3s lets nodes and servers join with must not get into evidence: `K10HASH::USER:PASSWORD`, nor its last part.
 fn vault_secrets(server: &Path, sink: &Sink) {
     for file in ["token", "node-token", "agent-token"] {
         if let Ok(token) = fs::read_to_string(server.join(file)) {
-            sink.vault().register(token.trim());
+            let token = token.trim();
+            let password = token
+                .rsplit_once(':')
+                .map_or(token, |(_, password)| password);
+            sink.vault().register(token);
+            sink.vault().register(password);
         }
     }
 }

@@ -107,3 +107,18 @@ fn folder() -> io::Result<PathBuf> {
         _ => Ok(folder),
     }
 }
+
+#[cfg(all(test, feature = "docker"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_stand_side_by_side_and_are_nobody_elses() {
+        let pairs = [Port::lease_pair().unwrap(), Port::lease_pair().unwrap()];
+        for [first, second] in &pairs {
+            assert_eq!(first.number + 1, second.number);
+        }
+        let [[_, one], [other, _]] = &pairs;
+        assert!(one.number < other.number || pairs[1][1].number < pairs[0][0].number);
+    }
+}
