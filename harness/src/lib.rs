@@ -19,6 +19,7 @@ pub mod observe;
 pub mod pki;
 pub mod probe;
 pub mod process;
+pub mod profile;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -12,6 +12,7 @@ mod merge;
 mod mutants;
 mod mutate;
 mod probe;
+mod profile;
 mod run;
 mod scenarios;
 mod sign;
@@ -93,6 +94,8 @@ enum Command {
     Doctor(doctor::DoctorCommand),
     /// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
     Probe(probe::ProbeCommand),
+    /// Check what a distribution does instead of bootstrapping its own nodes by CSRs.
+    Profile(profile::ProfileCommand),
     /// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.
     Approver(approver::ApproverCommand),
     /// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
@@ -185,6 +188,7 @@ pub fn main() -> ExitCode {
         }
         Command::Doctor(command) => doctor::run(&command),
         Command::Probe(command) => probe::run(&command),
+        Command::Profile(command) => profile::run(&command),
         Command::Approver(command) => approver::run(&command),
         Command::Gc(command) => match &command.kubeconfig {
             None => gc(),
@@ -231,7 +235,7 @@ fn gc() -> Result<u8, Failure> {
     use std::fmt::Write;
 
     // Containers first: they have folders in use. Where there is no Docker there are none.
-    let clusters = crate::cluster::kind::sweep().unwrap_or_else(|error| {
+    let clusters = crate::cluster::docker::sweep().unwrap_or_else(|error| {
         tracing::info!(%error, "Docker can't be asked");
         Vec::new()
     });

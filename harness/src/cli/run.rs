@@ -109,8 +109,8 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     std::fs::create_dir_all(&command.out)
         .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
     // Containers first: they have folders in use.
-    if command.target.provider == ProviderKind::Kind
-        && let Err(error) = crate::cluster::kind::sweep()
+    if command.target.provider != ProviderKind::Local
+        && let Err(error) = crate::cluster::docker::sweep()
     {
         tracing::warn!(%error, "what killed runs left in Docker could not be removed");
     }

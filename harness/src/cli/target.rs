@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::Failure;
-use crate::cluster::kind::{Kind, NodeImage};
+use crate::cluster::docker::Image;
+#[cfg(feature = "docker")]
+use crate::cluster::k3s::{K3s, K3sImage};
+use crate::cluster::kind::Kind;
 use crate::cluster::local::Local;
 use crate::cluster::{Provider, ProviderKind};
 use crate::components::cli::ComponentOptions;
@@ -24,7 +27,10 @@ pub struct TargetOptions {
     pub provider: ProviderKind,
     /// The node image of `kind`, as kindest/node:v1.37.2@sha256:…; what `ci/node-image` builds of the version by default.
     #[arg(long, value_name = "IMAGE", env = "TLSBOOT_NODE_IMAGE")]
-    pub node_image: Option<NodeImage>,
+    pub node_image: Option<Image>,
+    /// The image of `k3s`, as rancher/k3s:v1.37.2-k3s1@sha256:…; by default rancher/k3s of the version.
+    #[arg(long, value_name = "IMAGE", env = "TLSBOOT_IMAGE")]
+    pub image: Option<Image>,
     /// Versions of the control plane: 1.37 or 1.37.2, several with commas. The newest known by default.
     #[arg(
         long,
@@ -85,7 +91,8 @@ impl TargetOptions {
     pub fn plan(&self) -> Result<Vec<Planned>, Failure> {
         let resolver = self.resolver(Progress::hidden())?;
         self.check()?;
-        let tagged = self.node_image.as_ref().and_then(NodeImage::version);
+        let image = self.node_image.as_ref().or(self.image.as_ref());
+        let tagged = image.and_then(Image::version);
         let requests = match (self.kubernetes.as_slice(), tagged) {
             ([], Some(version)) => vec![version.into()],
             ([], None) => vec![resolver.default_request().map_err(Failure::error)?],
@@ -114,17 +121,33 @@ impl TargetOptions {
 
     /// Options that go together.
     fn check(&self) -> Result<(), Failure> {
-        let wrong = match (self.provider, &self.node_image) {
-            (ProviderKind::Local, Some(_)) => "--node-image is for --provider kind",
-            (ProviderKind::Kind, _) if self.kubelet.is_some() => SKEW,
-            (ProviderKind::Kind, Some(_)) if self.kubernetes.len() > 1 => SKEW,
-            (ProviderKind::Kind, Some(image))
-                if image.version().is_none() && self.kubernetes.is_empty() =>
-            {
+        let several = self.kubernetes.len() > 1;
+        let untagged = |image: &Option<Image>| {
+            image
+                .as_ref()
+                .is_some_and(|image| image.version().is_none())
+                && self.kubernetes.is_empty()
+        };
+        let wrong = match self.provider {
+            ProviderKind::Local | ProviderKind::K3s if self.node_image.is_some() => {
+                "--node-image is for --provider kind"
+            }
+            ProviderKind::Local | ProviderKind::Kind if self.image.is_some() => {
+                "--image is for --provider k3s"
+            }
+            ProviderKind::Kind if self.kubelet.is_some() => SKEW,
+            ProviderKind::Kind if self.node_image.is_some() && several => SKEW,
+            ProviderKind::Kind if untagged(&self.node_image) => {
                 "the tag of --node-image is no version: say by --kubernetes which one is in it, as 1.37.2"
             }
-            (ProviderKind::Kind, _) if self.components.components.is_some() => {
+            ProviderKind::Kind if self.components.components.is_some() => {
                 "--components is for --provider local: kind's executables are those of the node image"
+            }
+            ProviderKind::K3s if self.image.is_some() && several => {
+                "an image of k3s is one version: run k3s once for each image"
+            }
+            ProviderKind::K3s if untagged(&self.image) => {
+                "the tag of --image is no version: say by --kubernetes which one is in it, as 1.37.2"
             }
             _ => return Ok(()),
         };
@@ -143,6 +166,17 @@ impl TargetOptions {
                 (Box::new(local), used)
             }
             ProviderKind::Kind => self.kind(planned)?,
+            #[cfg(feature = "docker")]
+            ProviderKind::K3s => {
+                let (k3s, used) = self.k3s(planned, progress)?;
+                (Box::new(k3s), used)
+            }
+            #[cfg(not(feature = "docker"))]
+            ProviderKind::K3s => {
+                return Err(Failure::error(
+                    "this tlsboot was built without containers for k3s, which nothing else needs: build it by `cargo build --features docker`",
+                ));
+            }
         };
         let target = Target {
             provider,
@@ -154,11 +188,31 @@ impl TargetOptions {
 
     fn kind(&self, planned: &Planned) -> Result<Resolved, Failure> {
         let version = planned.kubernetes;
-        let image = self.node_image.clone();
-        let image = image.unwrap_or_else(|| NodeImage::built(version));
-        let kind = Kind::find(&image, version).map_err(Failure::error)?;
+        let kind = Kind::find(self.node_image.clone(), version).map_err(Failure::error)?;
         let used = vec![kind.component()];
         Ok((Box::new(kind), used))
+    }
+
+    /// The provider of k3s, and what it uses: the image first.
+    #[cfg(feature = "docker")]
+    pub(super) fn k3s(
+        &self,
+        planned: &Planned,
+        progress: Progress,
+    ) -> Result<(K3s, Vec<ComponentResult>), Failure> {
+        let image = K3sImage::find(self.image.clone(), planned.kubernetes);
+        let image = image.map_err(Failure::error)?;
+        let kubelet = self
+            .resolver(progress)?
+            .executable(Role::Kubelet, &planned.kubelet_request)
+            .map_err(Failure::of_components)?;
+        let used = vec![image.component(), component(Role::Kubelet, &kubelet)];
+        let k3s = K3s {
+            image,
+            kubelet,
+            kubelet_version: planned.kubelet,
+        };
+        Ok((k3s, used))
     }
 
     /// The provider of plain processes, and which executables it uses.
@@ -204,13 +258,17 @@ fn used(components: &ComponentSet, kubelet: &Executable) -> Vec<ComponentResult>
         ),
         (Role::Kubelet, kubelet),
     ];
-    all.map(|(role, executable)| ComponentResult {
+    all.map(|(role, executable)| component(role, executable))
+        .into()
+}
+
+fn component(role: Role, executable: &Executable) -> ComponentResult {
+    ComponentResult {
         name: role.name().into(),
         version: executable.version.clone(),
         sha256: executable.sha256.clone(),
         origin: executable.origin.clone(),
-    })
-    .into()
+    }
 }
 
 /// Facts about this machine that a reader of a report needs.

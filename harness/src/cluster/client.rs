@@ -119,6 +119,40 @@ pub fn blind(url: &str) -> Result<kube::Client, ClusterError> {
     Ok(kube::Client::try_from(config)?)
 }
 
+/// Waits until a component answers well; `ended` is ready, with the reason, when it has ended instead.
+pub(super) async fn until_ok(
+    probe: &kube::Client,
+    path: &str,
+    component: &str,
+    patience: Duration,
+    ended: impl Future<Output = ClusterError> + Send,
+) -> Result<(), ClusterError> {
+    let deadline = Instant::now() + patience;
+    let answers = async {
+        loop {
+            let request = http::Request::get(path)
+                .body(Vec::new())
+                .map_err(std::io::Error::other)?;
+            let last = match probe.request_text(request).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() > deadline {
+                return Err(ClusterError::Late {
+                    what: format!("{path} of {component}"),
+                    seconds: patience.as_secs(),
+                    last,
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::select! {
+        answered = answers => answered,
+        error = ended => Err(error),
+    }
+}
+
 /// A changed file is taken up within a minute at most.
 const TAKEN: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);

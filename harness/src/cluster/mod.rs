@@ -1,8 +1,11 @@
 //! Clusters: what a scenario can do to one, whatever runs it. A provider is one module behind [`Cluster`].
 
+mod base;
 pub mod client;
 mod dir;
+pub mod docker;
 pub mod existing;
+pub mod k3s;
 pub mod kind;
 pub mod local;
 mod node;
@@ -14,6 +17,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+pub use base::Base;
 
 use crate::node::NodeDir;
 use crate::observe::Sink;
@@ -32,6 +36,8 @@ pub enum Capability {
     ChooseAuthorizers,
     /// Start and stop components of the control plane.
     RestartControlPlane,
+    /// Tell the logs of the control plane's components apart.
+    ComponentLogs,
     /// Start and stop kubelets, choose their configuration.
     RunKubelets,
     /// Set kubelets up in other ways than by their configuration: their flags, environment, and first files.
@@ -58,6 +64,8 @@ pub enum ProviderKind {
     Local,
     /// Containers, made by the `kind` command
     Kind,
+    /// The k3s image as a control plane, in a container
+    K3s,
 }
 
 impl ProviderKind {
@@ -66,6 +74,7 @@ impl ProviderKind {
         match self {
             Self::Local => local::NAME,
             Self::Kind => kind::NAME,
+            Self::K3s => k3s::NAME,
         }
     }
 
@@ -82,6 +91,7 @@ impl ProviderKind {
         match self {
             Self::Local => local::capabilities(),
             Self::Kind => kind::capabilities(),
+            Self::K3s => k3s::capabilities(),
         }
     }
 }
@@ -185,17 +195,28 @@ pub struct TokenValue {
 /// A running cluster. Dropping it ends all its processes.
 #[async_trait]
 pub trait Cluster: Send + Sync {
+    /// What it has in common with all clusters.
+    fn base(&self) -> &Base;
+
     /// A client of the administrator.
-    fn admin(&self) -> kube::Client;
+    fn admin(&self) -> kube::Client {
+        self.base().admin.clone()
+    }
 
     /// The administrator's kubeconfig, with all credentials in it.
-    fn admin_kubeconfig(&self) -> Secret<String>;
+    fn admin_kubeconfig(&self) -> Secret<String> {
+        self.base().admin_kubeconfig()
+    }
 
     /// Where the API server is.
-    fn endpoint(&self) -> Endpoint;
+    fn endpoint(&self) -> Endpoint {
+        self.base().endpoint().clone()
+    }
 
     /// A token of the scenario.
-    fn token(&self, name: &str) -> Result<TokenValue, ClusterError>;
+    fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
+        self.base().token(name)
+    }
 
     /// A client certificate for a user, of the right CA or a foreign one, valid or expired.
     async fn client_certificate(
@@ -203,24 +224,23 @@ pub trait Cluster: Send + Sync {
         user: &str,
         trusted: bool,
         expired: bool,
-    ) -> Result<Credential, ClusterError>;
+    ) -> Result<Credential, ClusterError> {
+        let trust = self.base().trust().await;
+        trust.odd_client(user, &["system:nodes"], trusted, expired)
+    }
 
     /// A valid client certificate of the right CA with a uid in its subject.
     async fn client_certificate_with_uid(
         &self,
-        _user: &str,
-        _uid: &str,
+        user: &str,
+        uid: &str,
     ) -> Result<Credential, ClusterError> {
-        Err(ClusterError::Unknown(
-            "CA to sign client certificates".into(),
-        ))
+        self.base().trust().await.client_with_uid(user, uid)
     }
 
     /// The pair for a node's `tlsCertFile`, of the cluster's CA.
-    async fn serving_pair(&self, _node: &str) -> Result<Credential, ClusterError> {
-        Err(ClusterError::Unknown(
-            "CA to sign serving certificates".into(),
-        ))
+    async fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+        self.base().trust().await.serving_pair(node)
     }
 
     /// Starts a node's kubelet; answers with what shows that it runs.
@@ -265,7 +285,9 @@ pub trait Cluster: Send + Sync {
     async fn mend(&self, node: &str) -> Result<String, ClusterError>;
 
     /// Gives the signer another CA, which the API server trusts beside the old one.
-    async fn replace_ca(&self, valid: std::time::Duration) -> Result<String, ClusterError>;
+    async fn replace_ca(&self, valid: std::time::Duration) -> Result<String, ClusterError> {
+        self.base().replace_signer(valid).await
+    }
 
     /// Ends everything, in order.
     async fn stop(&self);

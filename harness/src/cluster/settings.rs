@@ -32,6 +32,13 @@ impl Settings {
         }
     }
 
+    /// A control plane's own `--controllers`, without those of certificates and tokens that the scenario does not name.
+    pub(super) fn controllers_of(&self, own: &str) -> String {
+        let ours = Cluster::default().controllers;
+        let off = ours.iter().filter(|name| !self.controllers.contains(name));
+        off.fold(own.to_owned(), |all, name| format!("{all},-{name}"))
+    }
+
     /// Takes over what a start changes.
     pub(super) fn apply(&mut self, changes: &Changes, rules: Rules) {
         if let Some(duration) = changes.signing_duration {

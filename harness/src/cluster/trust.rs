@@ -1,5 +1,5 @@
-//! The keys of a cluster that we start: one CA for the control plane, and where it is wanted another that the
-//! controller-manager signs with.
+//! The keys of a cluster that we start: one CA for the control plane or, as k3s has it, one for servers and one for
+//! clients; and where it is wanted another that the controller-manager signs with.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::check::Role;
 use crate::cluster::{ClusterError, Credential};
 use crate::history::event::NODE_USER_PREFIX;
 use crate::history::event::Signing;
@@ -23,7 +24,10 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The cluster's keys, and where they lie.
 pub(super) struct Trust {
     dir: PathBuf,
+    /// Of the API server's certificate.
     cluster: Authority,
+    /// Of clients' certificates, where that is another CA.
+    clients: Option<Authority>,
     signers: Vec<Authority>,
     vault: Vault,
 }
@@ -44,11 +48,37 @@ impl Trust {
         let trust = Self {
             dir,
             cluster,
+            clients: None,
             signers: signer.into_iter().collect(),
             vault,
         };
         trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
         trust.write_signer()?;
+        Ok(trust)
+    }
+
+    /// Takes over the CAs of a control plane that has made its own: one that signs for servers, one for clients. Writes
+    /// their certificates below `dir`.
+    #[cfg(feature = "docker")]
+    pub(super) fn adopt(
+        dir: PathBuf,
+        servers: Authority,
+        clients: Authority,
+        vault: Vault,
+    ) -> Result<Self, ClusterError> {
+        fs::create_dir_all(&dir).map_err(ClusterError::file(&dir))?;
+        for authority in [&servers, &clients] {
+            vault.register(authority.key_pem().expose());
+        }
+        let trust = Self {
+            dir,
+            cluster: servers,
+            clients: Some(clients),
+            signers: Vec::new(),
+            vault,
+        };
+        trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
+        trust.write("client-ca.crt", trust.clients().certificate_pem())?;
         Ok(trust)
     }
 
@@ -89,7 +119,7 @@ impl Trust {
 
     /// A client certificate of the control plane's CA.
     pub(super) fn client(&self, user: &str, groups: &[&str]) -> Result<Credential, ClusterError> {
-        self.issue(&self.cluster, user, groups, Validity::for_next(YEAR))
+        self.issue(self.clients(), user, groups, Validity::for_next(YEAR))
     }
 
     /// A client certificate for anybody: trusted or not, valid or expired.
@@ -110,7 +140,7 @@ impl Trust {
             };
         }
         self.issue(
-            if trusted { &self.cluster } else { &foreign },
+            if trusted { self.clients() } else { &foreign },
             user,
             groups,
             validity,
@@ -129,7 +159,7 @@ impl Trust {
             other: vec![format!("{UID_ATTRIBUTE}={uid}")],
         };
         let issued = self
-            .cluster
+            .clients()
             .issue_client_named(&subject, Validity::for_next(YEAR))?;
         Ok(self.kept(issued))
     }
@@ -141,7 +171,12 @@ impl Trust {
         validity: Validity,
     ) -> Result<Credential, ClusterError> {
         let user = format!("{NODE_USER_PREFIX}{node}");
-        self.issue(self.signer(), &user, &["system:nodes"], validity)
+        self.issue(
+            self.signer(Role::Client),
+            &user,
+            &["system:nodes"],
+            validity,
+        )
     }
 
     /// A serving certificate of the cluster's CA for a node.
@@ -179,7 +214,7 @@ impl Trust {
             .push(Authority::new(&name, Validity::for_next(valid))?);
         self.write_signer()?;
         self.issue(
-            self.signer(),
+            self.signer(Role::Client),
             "tlsboot-probe",
             &[],
             Validity::for_next(YEAR),
@@ -190,8 +225,17 @@ impl Trust {
         &self.dir
     }
 
-    fn signer(&self) -> &Authority {
-        self.signers.last().unwrap_or(&self.cluster)
+    fn clients(&self) -> &Authority {
+        self.clients.as_ref().unwrap_or(&self.cluster)
+    }
+
+    /// Who signs CSRs.
+    fn signer(&self, role: Role) -> &Authority {
+        let control_plane = match role {
+            Role::Client => self.clients(),
+            Role::Serving => &self.cluster,
+        };
+        self.signers.last().unwrap_or(control_plane)
     }
 
     /// What the signer does from now on, for the history.
@@ -204,16 +248,20 @@ impl Trust {
 
     /// The signing CA by signerName, DER in base64.
     fn signer_facts(&self) -> Result<BTreeMap<String, String>, ClusterError> {
-        let facts = read::certificates_from_pem(self.signer().certificate_pem().as_bytes())?;
-        let der = facts
+        let der = |role| -> Result<_, ClusterError> {
+            let certificate = self.signer(role).certificate_pem();
+            let facts = read::certificates_from_pem(certificate.as_bytes())?;
+            Ok(facts.into_iter().next().map(|facts| facts.der))
+        };
+        [Role::Client, Role::Serving]
+            .map(|role| {
+                Ok((
+                    role.signer_name().to_owned(),
+                    der(role)?.unwrap_or_default(),
+                ))
+            })
             .into_iter()
-            .next()
-            .map(|facts| facts.der)
-            .unwrap_or_default();
-        let roles = [crate::check::Role::Client, crate::check::Role::Serving];
-        Ok(roles
-            .map(|role| (role.signer_name().to_owned(), der.clone()))
-            .into())
+            .collect()
     }
 
     fn write_signer(&self) -> Result<(), ClusterError> {
@@ -223,8 +271,9 @@ impl Trust {
             .collect();
         self.write("client-ca.crt", &bundle)?;
         // The controller-manager reads both at once when one changes: the key first, so that they fit when it looks.
-        self.write("signer.key", self.signer().key_pem().expose())?;
-        self.write("signer.crt", self.signer().certificate_pem())
+        let signer = self.signer(Role::Client);
+        self.write("signer.key", signer.key_pem().expose())?;
+        self.write("signer.crt", signer.certificate_pem())
     }
 
     fn write_pair(&self, name: &str, issued: &Issued) -> Result<(), ClusterError> {
@@ -255,4 +304,38 @@ pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), ClusterErr
         fs::rename(&staging, path)
     };
     write().map_err(ClusterError::file(path))
+}
+
+#[cfg(all(test, feature = "docker"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adopted_cas_sign_each_for_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = |name| Authority::new(name, Validity::for_next(YEAR)).unwrap();
+        let (servers, clients) = (authority("servers"), authority("clients"));
+        let path = dir.path().to_owned();
+        let trust = Trust::adopt(path, servers.clone(), clients, Vault::default()).unwrap();
+        let issuer = |pem: &str| {
+            let facts = read::certificates_from_pem(pem.as_bytes()).unwrap();
+            facts[0].issuer.common_name.clone().unwrap()
+        };
+        assert_eq!(trust.cluster_ca(), servers.certificate_pem());
+        let admin = trust.client("admin", &[]).unwrap();
+        let node = trust.node_client("n1", Validity::for_next(YEAR)).unwrap();
+        let odd = trust.odd_client("n1", &[], true, false).unwrap();
+        for client in [admin, node, odd] {
+            assert_eq!(issuer(&client.certificate), "clients");
+        }
+        let serving = trust.serving_pair("n1").unwrap();
+        assert_eq!(issuer(&serving.certificate), "servers");
+        let signers = trust
+            .signing(SignedDuration::from_hours(1))
+            .unwrap()
+            .signers;
+        let [client, server] =
+            [Role::Client, Role::Serving].map(|role| &signers[role.signer_name()]);
+        assert_ne!(client, server);
+    }
 }

@@ -7,7 +7,7 @@ mod authority;
 mod extension;
 mod key;
 mod name;
-mod pem;
+pub(crate) mod pem;
 pub mod read;
 mod request;
 mod usage;

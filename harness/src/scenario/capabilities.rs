@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::stimulus::Component;
 use super::{Scenario, SigningDuration, Step};
+use crate::check::log::Log;
 use crate::check::presented::Shows;
 use crate::cluster::Capability;
 
@@ -19,13 +20,15 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
     if cluster.signing_duration != default.signing_duration
         || cluster.anonymous_auth != default.anonymous_auth
         || cluster.controllers != default.controllers
-        || cluster.signer_ca_valid.is_some()
         || matches!(cluster.signing_duration, SigningDuration::Quick)
     {
         need(
             Capability::ConfigureControlPlane,
             "be given flags of the control plane",
         );
+    }
+    if cluster.signer_ca_valid.is_some() {
+        need(Capability::ReplaceCa, "give the signer a CA of its own");
     }
     if cluster.authorization_mode != default.authorization_mode {
         need(Capability::ChooseAuthorizers, "be given other authorizers");
@@ -92,6 +95,9 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
                         "give kubelets the signer's CA as clientCAFile",
                     );
                 }
+                if expect.log.as_ref().is_some_and(names_component) {
+                    need(Capability::ComponentLogs, COMPONENT_LOGS);
+                }
                 let metric = expect.metric.as_ref();
                 let component = metric.and_then(|metric| metric.component.as_deref());
                 if component == Some(Component::ApiServer.name()) {
@@ -101,8 +107,21 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
                     );
                 }
             }
+            Step::Never(never) if never.log.as_ref().is_some_and(names_component) => {
+                need(Capability::ComponentLogs, COMPONENT_LOGS);
+            }
             _ => {}
         }
     }
     needs
+}
+
+const COMPONENT_LOGS: &str = "tell the logs of the control plane's components apart";
+
+fn names_component(log: &Log) -> bool {
+    let components = [Component::ApiServer, Component::ControllerManager];
+    let named = log.component.as_deref();
+    components
+        .iter()
+        .any(|component| named == Some(component.name()))
 }

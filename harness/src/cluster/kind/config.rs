@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::cluster::settings::Settings;
 use crate::components::Version;
-use crate::scenario;
 use crate::scenario::stimulus::Component;
 
 /// kubeadm's configuration formats, and whether flags are a list there. kind takes the one that suits the version, and
@@ -181,16 +180,9 @@ pub(super) fn changing_flags(
                 "cluster-signing-duration",
                 format!("{}s", settings.signing_duration.as_secs()),
             ),
-            ("controllers", controllers(&settings.controllers)),
+            ("controllers", settings.controllers_of(CONTROLLERS)),
         ],
     }
-}
-
-/// kubeadm's controllers without those of certificates and tokens that a scenario does not name.
-fn controllers(wanted: &[String]) -> String {
-    let ours = scenario::Cluster::default().controllers;
-    let off = ours.iter().filter(|name| !wanted.contains(name));
-    off.fold(CONTROLLERS.to_owned(), |all, name| format!("{all},-{name}"))
 }
 
 /// kubeadm's patch of the API server's pod. Its probes are requests without credentials: where those are refused, the
@@ -216,6 +208,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::scenario;
 
     fn settings() -> Settings {
         Settings::new(
@@ -328,8 +321,9 @@ mod tests {
     #[case(&["csrsigning", "csrapproving", "csrcleaner", "tokencleaner"], "*,bootstrapsigner,tokencleaner")]
     #[case(&["csrsigning", "csrcleaner"], "*,bootstrapsigner,tokencleaner,-csrapproving,-tokencleaner")]
     fn controllers_are_taken_away(#[case] wanted: &[&str], #[case] flag: &str) {
-        let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(controllers(&wanted), flag);
+        let mut settings = settings();
+        settings.controllers = wanted.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(settings.controllers_of(CONTROLLERS), flag);
     }
 
     #[test]

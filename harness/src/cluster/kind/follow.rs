@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::docker::DOCKER;
 use crate::cluster::ClusterError;
+use crate::cluster::docker::DOCKER;
 use crate::history::event::Recorder;
 use crate::observe::{Sink, Task};
 use crate::process::{Isolation, Process};

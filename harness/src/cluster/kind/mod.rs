@@ -5,12 +5,9 @@
 //! begin with nothing but the scenario's token. One cluster for each scenario; nothing is shared but the image.
 
 mod config;
-mod docker;
 mod follow;
-mod image;
 mod network;
 mod node;
-mod resources;
 mod static_pod;
 mod unit;
 
@@ -26,32 +23,25 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::{Api, DeleteParams};
 use tokio::sync::Mutex;
 
-use super::client::{Credentials, client, kubeconfig, until_taken};
+use super::base::Orders;
 use super::dir::RunDir;
-use super::settings::{Settings, audit_policy, signing_duration};
+use super::docker::{self, Found, Image, Name, Resources, Use, sweep};
+use super::settings::audit_policy;
 use super::tokens;
 use super::trust::{Trust, write_private};
-use super::{
-    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue,
-};
+use super::{Base, Capability, Cluster, ClusterError, Ending, Provider, TokenValue};
 use crate::check::rules::Rules;
 use crate::components::Version;
-use crate::history::What;
 use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task, link::Link};
 use crate::process::{Exit, Isolation, Process};
 use crate::report::ComponentResult;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, Step, requirements_of};
-use crate::secret::Secret;
 use config::Plan;
 use follow::Follower;
-use image::Found;
-pub use image::NodeImage;
 use network::Network;
 use node::{Common, Container, KindNode};
-use resources::{Name, Resources};
-pub use resources::{abandoned, sweep};
 use static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
 
 /// Starts clusters in containers.
@@ -64,16 +54,25 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Clusters of an image, which is pulled where it is missing. Blocks.
+    /// Clusters of an image, by default of the one that `ci/node-image` builds; it is pulled where it is missing. Blocks.
     ///
     /// # Errors
     /// When Docker, the `kind` command or the image is not to be had, with what to do about it.
-    pub fn find(image: &NodeImage, version: Version) -> Result<Self, ClusterError> {
+    pub fn find(image: Option<Image>, version: Version) -> Result<Self, ClusterError> {
         let command = command().ok_or_else(|| failed(
             "there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`",
         ))?;
+        // As ci/node-image calls what it builds.
+        let built = || Image::from(format!("tlsboot/node:v{version}"));
+        let remedy =
+            format!("build one by `ci/node-image {version}`, or name another by --node-image");
+        let node_image = Use {
+            name: "node image",
+            question: (&["--entrypoint", "cat"], &["/kind/version"]),
+            remedy: &remedy,
+        };
         Ok(Self {
-            image: image.find(version)?,
+            image: image.unwrap_or_else(built).find(&node_image, version)?,
             version,
             command,
         })
@@ -97,18 +96,20 @@ pub(super) fn capabilities() -> &'static [Capability] {
 
 fn capabilities_of(is_root: bool) -> &'static [Capability] {
     use Capability::{
-        AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
-        RunKubelets,
+        AuditLog, ComponentLogs, ConfigureControlPlane, Link, NodeFiles, ReplaceCa,
+        RestartControlPlane, RunKubelets,
     };
     const FOR_ALL: &[Capability] = &[
         ConfigureControlPlane,
         RestartControlPlane,
+        ComponentLogs,
         AuditLog,
         ReplaceCa,
     ];
     const FOR_ROOT: &[Capability] = &[
         ConfigureControlPlane,
         RestartControlPlane,
+        ComponentLogs,
         AuditLog,
         ReplaceCa,
         RunKubelets,
@@ -146,14 +147,7 @@ impl Provider for Kind {
 struct KindCluster {
     /// The control plane's.
     address: Ipv4Addr,
-    endpoint: Endpoint,
-    admin: kube::Client,
-    administrator: Credential,
-    tokens: BTreeMap<String, TokenValue>,
-    rules: Rules,
-    settings: Mutex<Settings>,
-    trust: Mutex<Trust>,
-    sink: Sink,
+    base: Base,
     // Fields are dropped in this order: recorders first, then what they look at, then the folder.
     recorders: Mutex<Vec<Task>>,
     audit_log: Mutex<Option<Follower>>,
@@ -188,19 +182,18 @@ impl KindCluster {
             sink.vault().clone(),
         )?;
         trust.write_authority()?;
-        let tokens = tokens::values(&scenario.tokens, sink.vault());
-        let duration = signing_duration(scenario.cluster.signing_duration, rules);
-        let settings = Settings::new(&scenario.cluster, duration);
-        write_files(&trust, scenario, &name, dir.path(), &tokens)?;
+        let orders = Orders::of(scenario, rules, &sink);
+        write_files(&trust, scenario, &name, dir.path(), &orders.tokens)?;
 
-        let resources = Resources::create(name.clone()).await?;
+        let resources = Resources::of(name.clone());
+        resources.create_network().await?;
         let network = Network::inspect(name.as_str()).await?;
         let links = network.add_addresses(scenario.nodes.len()).await?;
         let plan = Plan {
             cluster: name.as_str(),
             image: &kind.image.id,
             version: kind.version,
-            settings: &settings,
+            settings: &orders.settings,
             pki: trust.dir(),
             patches: &dir.path().join("patches"),
             links: &links,
@@ -218,17 +211,13 @@ impl KindCluster {
 
         let control_plane = name.control_plane();
         let address = network.address_of(&control_plane).await?;
-        let endpoint = Endpoint {
-            url: format!("https://{address}:{API_SERVER_PORT}"),
-            ca: trust.cluster_ca().to_owned(),
-        };
-        let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
-        let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
+        let url = format!("https://{address}:{API_SERVER_PORT}");
+        let base = Base::new(url, trust, orders, sink.clone()).await?;
         let common = Common {
             version: kind.version,
             logs: &logs,
-            ca: trust.cluster_ca(),
-            administrator: &administrator,
+            ca: &base.endpoint().ca,
+            administrator: &base.administrator,
             sink: &sink,
         };
         let upstream = SocketAddr::from((address, API_SERVER_PORT));
@@ -248,14 +237,7 @@ impl KindCluster {
         }
         let cluster = Self {
             address,
-            endpoint,
-            admin,
-            administrator,
-            tokens,
-            rules,
-            settings: Mutex::new(settings),
-            trust: Mutex::new(trust),
-            sink,
+            base,
             recorders: Mutex::default(),
             audit_log: Mutex::default(),
             components,
@@ -263,20 +245,13 @@ impl KindCluster {
             resources: Mutex::new(Some(resources)),
             _dir: dir,
         };
-        cluster.announce_signing().await?;
+        cluster.base.announce_signing().await?;
         cluster
             .start_recorders(&control_plane, sources, &logs)
             .await?;
         cluster.unbind().await?;
-        tokens::create(&cluster.tokens, &cluster.admin).await?;
+        cluster.base.create_tokens().await?;
         Ok(cluster)
-    }
-
-    async fn announce_signing(&self) -> Result<(), ClusterError> {
-        let duration = self.settings.lock().await.signing_duration;
-        let signing = self.trust.lock().await.signing(duration)?;
-        self.sink.emit(What::Signing(signing));
-        Ok(())
     }
 
     async fn start_recorders(
@@ -285,14 +260,20 @@ impl KindCluster {
         sources: BTreeMap<IpAddr, String>,
         logs: &Path,
     ) -> Result<(), ClusterError> {
-        let sink = || self.sink.clone();
+        let sink = || self.base.sink.clone();
         let mut recorders = self.recorders.lock().await;
         let audit = logs.join("audit.log");
         let tail = format!(
             "exec tail --lines=+1 --follow=name --retry {} 2>/dev/null",
             config::AUDIT_LOG
         );
-        let follower = Follower::start(control_plane, &tail, &audit, Recorder::Audit, &self.sink);
+        let follower = Follower::start(
+            control_plane,
+            &tail,
+            &audit,
+            Recorder::Audit,
+            &self.base.sink,
+        );
         *self.audit_log.lock().await = Some(follower.await?);
         recorders.push(observe::audit::tail(audit, sources, sink()));
         for (component, pod) in &self.components {
@@ -300,8 +281,8 @@ impl KindCluster {
             let component = component.name().to_owned();
             recorders.push(observe::log::tail(log, component, None, sink()));
         }
-        recorders.push(observe::csr::watch(self.admin.clone(), sink()));
-        recorders.push(observe::node::watch(self.admin.clone(), sink()));
+        recorders.push(observe::csr::watch(self.base.admin.clone(), sink()));
+        recorders.push(observe::node::watch(self.base.admin.clone(), sink()));
         recorders.push(observe::metrics::scrape(
             Component::ControllerManager.name().to_owned(),
             None,
@@ -313,7 +294,7 @@ impl KindCluster {
     }
 
     async fn unbind(&self) -> Result<(), ClusterError> {
-        let bindings = Api::<ClusterRoleBinding>::all(self.admin.clone());
+        let bindings = Api::<ClusterRoleBinding>::all(self.base.admin.clone());
         for name in KUBEADM_BINDINGS {
             bindings.delete(name, &DeleteParams::default()).await?;
         }
@@ -446,49 +427,14 @@ fn command() -> Option<PathBuf> {
 
 #[async_trait]
 impl Cluster for KindCluster {
-    fn admin(&self) -> kube::Client {
-        self.admin.clone()
-    }
-
-    fn admin_kubeconfig(&self) -> Secret<String> {
-        let administrator = Credentials::Certificate(self.administrator.clone());
-        kubeconfig(&self.endpoint, &administrator)
-    }
-
-    fn endpoint(&self) -> Endpoint {
-        self.endpoint.clone()
-    }
-
-    fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
-        self.tokens
-            .get(name)
-            .cloned()
-            .ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
-    }
-
-    async fn client_certificate(
-        &self,
-        user: &str,
-        trusted: bool,
-        expired: bool,
-    ) -> Result<Credential, ClusterError> {
-        self.trust
-            .lock()
-            .await
-            .odd_client(user, &["system:nodes"], trusted, expired)
-    }
-
-    async fn client_certificate_with_uid(
-        &self,
-        user: &str,
-        uid: &str,
-    ) -> Result<Credential, ClusterError> {
-        self.trust.lock().await.client_with_uid(user, uid)
+    fn base(&self) -> &Base {
+        &self.base
     }
 
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
         let mut node = self.node(node)?.lock().await;
-        node.start(changes, &self.tokens, &self.sink).await
+        node.start(changes, &self.base.tokens, &self.base.sink)
+            .await
     }
 
     async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
@@ -500,14 +446,14 @@ impl Cluster for KindCluster {
         component: Component,
         changes: &Changes,
     ) -> Result<String, ClusterError> {
-        self.settings.lock().await.apply(changes, self.rules);
-        let settings = self.settings.lock().await.clone();
+        self.base.apply(changes).await;
+        let settings = self.base.settings().await.clone();
         let mut pod = self.component(component)?.lock().await;
         let proof = pod
-            .start(&settings, &self.admin, self.address, &self.sink)
+            .start(&settings, &self.base.admin, self.address, &self.base.sink)
             .await?;
         if component == Component::ControllerManager {
-            self.announce_signing().await?;
+            self.base.announce_signing().await?;
         }
         Ok(proof)
     }
@@ -537,12 +483,6 @@ impl Cluster for KindCluster {
 
     async fn mend(&self, node: &str) -> Result<String, ClusterError> {
         self.node(node)?.lock().await.mend().await
-    }
-
-    async fn replace_ca(&self, valid: Duration) -> Result<String, ClusterError> {
-        let credential = self.trust.lock().await.replace_signer(valid)?;
-        self.announce_signing().await?;
-        until_taken(&self.endpoint, credential).await
     }
 
     async fn stop(&self) {

@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::process::Stdio;
 
-use super::docker::docker;
 use crate::cluster::ClusterError;
+use crate::cluster::docker::docker;
 
 /// A bridge with an IPv4 subnet.
 pub(super) struct Network {

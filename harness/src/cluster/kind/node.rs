@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::config::cni;
-use super::docker::{docker, exec};
 use super::follow::Follower;
-use super::resources::Name;
 use super::unit::{UNIT, Unit};
+use crate::cluster::docker::Name;
+use crate::cluster::docker::{docker, exec};
 use crate::cluster::node::Kubelet;
 use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};

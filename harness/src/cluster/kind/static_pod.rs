@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::config::changing_flags;
-use super::docker::exec;
 use super::follow::Follower;
 use super::unit::{ended, find, open};
+use crate::cluster::docker::exec;
 use crate::cluster::settings::Settings;
 use crate::cluster::{ClusterError, client, end_of};
 use crate::history::What;

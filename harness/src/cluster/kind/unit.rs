@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::docker::{docker, exec};
+use crate::cluster::docker::{docker, exec};
 use crate::cluster::{ClusterError, Ending};
 use crate::history::What;
 use crate::history::event::{ProcessEvent, ProcessState};

@@ -9,7 +9,7 @@ mod ports;
 mod supervised;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,31 +18,26 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::client::{Credentials, client, kubeconfig, until_taken};
+use super::base::Orders;
+use super::client::until_ok;
 pub(crate) use super::dir::RunDir;
 pub use super::dir::{abandoned, sweep};
-use super::settings::{Settings, signing_duration};
 use super::tokens;
 pub(crate) use super::tokens::secret as token_secret;
 use super::trust::Trust;
 pub(crate) use super::trust::write_private;
-use super::{
-    Capability, Cluster, ClusterError, Credential, Ending, Endpoint, Provider, TokenValue, end_of,
-};
+use super::{Base, Capability, Cluster, ClusterError, Credential, Ending, Provider, end_of};
 use crate::check::rules::Rules;
 use crate::components::{ComponentSet, Executable, Version};
-use crate::history::What;
 use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task};
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, requirements_of};
-use crate::secret::Secret;
 use control_plane::Layout;
 pub use defect::{Defect, Launch, Part};
-use inotify::Instances;
-use node::LocalNode;
-use ports::Port;
+pub(super) use node::{Kubelets, LocalNodes};
+pub(super) use ports::Port;
 pub use ports::{sweep_ports, try_port};
 use supervised::{Plan, Supervised};
 
@@ -69,6 +64,7 @@ pub(super) fn capabilities() -> &'static [Capability] {
         Capability::AnyFlag,
         Capability::ChooseAuthorizers,
         Capability::RestartControlPlane,
+        Capability::ComponentLogs,
         Capability::RunKubelets,
         Capability::SetUpKubelets,
         Capability::NodeFiles,
@@ -105,16 +101,9 @@ impl Provider for Local {
 struct LocalCluster {
     components: ComponentSet,
     defect: Option<Arc<dyn Defect>>,
-    rules: Rules,
     logs: PathBuf,
-    sink: Sink,
-    endpoint: Endpoint,
-    admin: kube::Client,
-    administrator: Credential,
-    tokens: BTreeMap<String, TokenValue>,
-    settings: Mutex<Settings>,
-    trust: Mutex<Trust>,
-    nodes: BTreeMap<String, Mutex<LocalNode>>,
+    base: Base,
+    nodes: LocalNodes,
     running: Mutex<HashMap<Component, Supervised>>,
     beside: Mutex<HashMap<Component, Vec<Task>>>,
     // Fields are dropped in this order: recorders first, then processes, then ports, then the folder.
@@ -129,8 +118,6 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A control plane takes 3 to 5 s on two cores; under a heavy load several times that.
 const READY: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
-/// Where the audit log's source addresses of nodes begin: 127.0.1.1 is the first node's.
-const NODE_SOURCES: [u8; 3] = [127, 0, 1];
 
 impl LocalCluster {
     async fn start(
@@ -140,7 +127,6 @@ impl LocalCluster {
         logs: PathBuf,
     ) -> Result<Self, ClusterError> {
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
-        room_for(scenario.nodes.len())?;
         let dir = RunDir::create()?;
         let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
         let signer_valid = scenario
@@ -151,52 +137,27 @@ impl LocalCluster {
         let pki = dir.path().join("pki");
         let trust = Trust::create(pki, Some(signer_valid), sink.vault().clone())?;
         trust.write_api_server()?;
-        let endpoint = Endpoint {
-            url: format!("https://127.0.0.1:{}", apiserver_port.number),
-            ca: trust.cluster_ca().to_owned(),
-        };
-        let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
-        let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
         let controller_manager = trust.client("system:kube-controller-manager", &[])?;
-        let tokens = tokens::values(&scenario.tokens, sink.vault());
+        let orders = Orders::of(scenario, rules, &sink);
         write_private(
             &trust.path("tokens.csv"),
-            &tokens::static_file(tokens.values()),
+            &tokens::static_file(orders.tokens.values()),
         )?;
-        let settings = Settings::new(
-            &scenario.cluster,
-            signing_duration(scenario.cluster.signing_duration, rules),
-        );
-
+        let url = format!("https://127.0.0.1:{}", apiserver_port.number);
+        let base = Base::new(url, trust, orders, sink).await?;
+        let kubelets = Kubelets {
+            executable: &local.kubelet.path,
+            version: local.kubelet_version,
+            defect: local.defect.as_ref(),
+        };
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, apiserver_port.number));
-        let mut nodes = BTreeMap::new();
-        let mut sources: BTreeMap<IpAddr, String> = BTreeMap::new();
-        for (index, node) in scenario.nodes.iter().enumerate() {
-            let [a, b, c] = NODE_SOURCES;
-            let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
-            sources.insert(source, node.name.clone());
-            let link = observe::link::Link::open(
-                node.name.clone(),
-                Ipv4Addr::LOCALHOST.into(),
-                upstream,
-                source,
-                sink.clone(),
-            )?;
-            let local_node =
-                LocalNode::create(local, node, dir.path(), &logs, link, &trust, &administrator)?;
-            nodes.insert(node.name.clone(), Mutex::new(local_node));
-        }
+        let nodes =
+            LocalNodes::create(&kubelets, scenario, dir.path(), &logs, upstream, &base).await?;
         let cluster = Self {
             components: local.components.clone(),
             defect: local.defect.clone(),
-            rules,
             logs,
-            endpoint,
-            admin,
-            administrator,
-            tokens,
-            settings: Mutex::new(settings),
-            trust: Mutex::new(trust),
+            base,
             nodes,
             running: Mutex::default(),
             beside: Mutex::default(),
@@ -205,18 +166,19 @@ impl LocalCluster {
             apiserver_port,
             controller_manager_port,
             dir,
-            sink,
         };
-        cluster.sink.started(Recorder::Process);
+        cluster.base.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
-        cluster.start_recorders(sources).await?;
+        cluster.start_recorders().await?;
         if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
-            cluster.scrape_apiserver().await?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, cluster.apiserver_port.number));
+            let recorder = cluster.base.scrape_api_server(address)?;
+            cluster.recorders.lock().await.push(recorder);
         }
         if let Some(defect) = &cluster.defect {
-            defect.prepare(&cluster.admin).await?;
+            defect.prepare(&cluster.base.admin).await?;
         }
-        tokens::create(&cluster.tokens, &cluster.admin).await?;
+        cluster.base.create_tokens().await?;
         Ok(cluster)
     }
 
@@ -226,17 +188,18 @@ impl LocalCluster {
         controller_manager: &Credential,
     ) -> Result<(), ClusterError> {
         let etcd = {
-            let trust = self.trust.lock().await;
+            let trust = self.base.trust().await;
             let layout = self.layout(&trust);
-            let settings = self.settings.lock().await;
-            control_plane::write_files(&layout, &settings, &self.endpoint, controller_manager)?;
+            let settings = self.base.settings().await;
+            let endpoint = self.base.endpoint();
+            control_plane::write_files(&layout, &settings, endpoint, controller_manager)?;
             control_plane::etcd(&layout)
         };
         let plan = self.plan("etcd", &self.components.etcd.path, etcd);
-        *self.etcd.lock().await = Some(Supervised::start(plan, &self.sink).await?);
+        *self.etcd.lock().await = Some(Supervised::start(plan, &self.base.sink).await?);
         self.launch(Component::ApiServer).await?;
         self.launch(Component::ControllerManager).await?;
-        self.announce_signing().await?;
+        self.base.announce_signing().await?;
         self.ready(Component::ApiServer).await?;
         match self.ready(Component::ControllerManager).await {
             // Under a heavy load the API server may take longer than a controller-manager waits for it.
@@ -253,8 +216,8 @@ impl LocalCluster {
         running.get(&component).is_some_and(Supervised::is_running)
     }
 
-    async fn start_recorders(&self, sources: BTreeMap<IpAddr, String>) -> Result<(), ClusterError> {
-        let sink = || self.sink.clone();
+    async fn start_recorders(&self) -> Result<(), ClusterError> {
+        let sink = || self.base.sink.clone();
         let manager = SocketAddr::from((Ipv4Addr::LOCALHOST, self.controller_manager_port.number));
         let log = |component: &str| {
             observe::log::tail(
@@ -265,11 +228,11 @@ impl LocalCluster {
             )
         };
         let mut recorders = self.recorders.lock().await;
-        recorders.push(observe::csr::watch(self.admin.clone(), sink()));
-        recorders.push(observe::node::watch(self.admin.clone(), sink()));
+        recorders.push(observe::csr::watch(self.base.admin.clone(), sink()));
+        recorders.push(observe::node::watch(self.base.admin.clone(), sink()));
         recorders.push(observe::audit::tail(
             self.logs.join("audit.log"),
-            sources,
+            self.nodes.sources().clone(),
             sink(),
         ));
         recorders.push(observe::metrics::scrape(
@@ -281,25 +244,6 @@ impl LocalCluster {
         )?);
         recorders.push(log(Component::ApiServer.name()));
         recorders.push(log(Component::ControllerManager.name()));
-        Ok(())
-    }
-
-    /// Its metrics are many, so they are read only for a scenario that asks for one.
-    async fn scrape_apiserver(&self) -> Result<(), ClusterError> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.apiserver_port.number));
-        let Credential { certificate, key } = self.administrator.clone();
-        let identity = observe::metrics::ClientIdentity {
-            certificate_pem: certificate,
-            key_pem: key,
-        };
-        let recorder = observe::metrics::scrape(
-            Component::ApiServer.name().to_owned(),
-            None,
-            address,
-            Some(&identity),
-            self.sink.clone(),
-        )?;
-        self.recorders.lock().await.push(recorder);
         Ok(())
     }
 
@@ -332,8 +276,8 @@ impl LocalCluster {
     }
 
     async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
-        let settings = self.settings.lock().await.clone();
-        let trust = self.trust.lock().await;
+        let settings = self.base.settings().await.clone();
+        let trust = self.base.trust().await;
         let (executable, args, part) = match component {
             Component::ApiServer => (
                 &self.components.kube_apiserver,
@@ -352,8 +296,8 @@ impl LocalCluster {
             args,
             pki: trust.dir(),
             log: &self.logs.join(format!("{}.log", component.name())),
-            tokens: &self.tokens,
-            admin: &self.admin,
+            tokens: &self.base.tokens,
+            admin: &self.base.admin,
             beside: Vec::new(),
         };
         let Launch {
@@ -363,8 +307,11 @@ impl LocalCluster {
             ..
         } = launch.with(self.defect.as_deref())?;
         drop(trust);
-        let process =
-            Supervised::start(self.plan(component.name(), &executable, args), &self.sink).await?;
+        let process = Supervised::start(
+            self.plan(component.name(), &executable, args),
+            &self.base.sink,
+        )
+        .await?;
         let beside = defect::begin(beside);
         self.beside.lock().await.insert(component, beside);
         let pid = process.pid();
@@ -375,7 +322,7 @@ impl LocalCluster {
     async fn ready(&self, component: Component) -> Result<(), ClusterError> {
         let manager = format!("https://127.0.0.1:{}", self.controller_manager_port.number);
         let probe = match component {
-            Component::ApiServer => self.admin.clone(),
+            Component::ApiServer => self.base.admin.clone(),
             // Its certificate is its own; nothing is said to it but the path.
             Component::ControllerManager => super::client::blind(&manager)?,
         };
@@ -383,31 +330,17 @@ impl LocalCluster {
             Component::ApiServer => "/readyz",
             Component::ControllerManager => "/healthz",
         };
-        let deadline = Instant::now() + READY;
-        loop {
-            let request = http::Request::get(path)
-                .body(Vec::new())
-                .map_err(std::io::Error::other)?;
-            let last = match probe.request_text(request).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error.to_string(),
-            };
-            if !self.runs(component).await {
-                let log = self.logs.join(format!("{}.log", component.name()));
-                return Err(ClusterError::Start {
-                    name: component.name().into(),
-                    reason: end_of(&log),
-                });
+        let ended = async {
+            while self.runs(component).await {
+                tokio::time::sleep(POLL).await;
             }
-            if Instant::now() > deadline {
-                return Err(ClusterError::Late {
-                    what: format!("{path} of {}", component.name()),
-                    seconds: READY.as_secs(),
-                    last,
-                });
+            let log = self.logs.join(format!("{}.log", component.name()));
+            ClusterError::Start {
+                name: component.name().into(),
+                reason: end_of(&log),
             }
-            tokio::time::sleep(POLL).await;
-        }
+        };
+        until_ok(&probe, path, component.name(), READY, ended).await
     }
 
     /// What is different from now on.
@@ -418,84 +351,27 @@ impl LocalCluster {
                 component.name()
             )));
         }
-        let mut settings = self.settings.lock().await;
-        settings.apply(changes, self.rules);
+        self.base.apply(changes).await;
         if let Some(flags) = &changes.flags {
+            let mut settings = self.base.settings().await;
             settings.flags.insert(component, flags.clone());
         }
         Ok(())
-    }
-
-    async fn announce_signing(&self) -> Result<(), ClusterError> {
-        let duration = self.settings.lock().await.signing_duration;
-        let signing = self.trust.lock().await.signing(duration)?;
-        self.sink.emit(What::Signing(signing));
-        Ok(())
-    }
-
-    fn node(&self, name: &str) -> Result<&Mutex<LocalNode>, ClusterError> {
-        self.nodes
-            .get(name)
-            .ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
     }
 }
 
 #[async_trait]
 impl Cluster for LocalCluster {
-    fn admin(&self) -> kube::Client {
-        self.admin.clone()
-    }
-
-    fn admin_kubeconfig(&self) -> Secret<String> {
-        let administrator = Credentials::Certificate(self.administrator.clone());
-        kubeconfig(&self.endpoint, &administrator)
-    }
-
-    fn endpoint(&self) -> Endpoint {
-        self.endpoint.clone()
-    }
-
-    fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
-        self.tokens
-            .get(name)
-            .cloned()
-            .ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
-    }
-
-    async fn client_certificate(
-        &self,
-        user: &str,
-        trusted: bool,
-        expired: bool,
-    ) -> Result<Credential, ClusterError> {
-        self.trust
-            .lock()
-            .await
-            .odd_client(user, &["system:nodes"], trusted, expired)
-    }
-
-    async fn client_certificate_with_uid(
-        &self,
-        user: &str,
-        uid: &str,
-    ) -> Result<Credential, ClusterError> {
-        self.trust.lock().await.client_with_uid(user, uid)
-    }
-
-    async fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
-        self.trust.lock().await.serving_pair(node)
+    fn base(&self) -> &Base {
+        &self.base
     }
 
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
-        self.node(node)?
-            .lock()
-            .await
-            .start(changes, &self.tokens, &self.admin, &self.sink)
-            .await
+        self.nodes.start(node, changes, &self.base).await
     }
 
     async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
-        self.node(node)?.lock().await.end(ending).await
+        self.nodes.end(node, ending).await
     }
 
     async fn start_component(
@@ -507,7 +383,7 @@ impl Cluster for LocalCluster {
         let pid = self.launch(component).await?;
         self.ready(component).await?;
         if component == Component::ControllerManager {
-            self.announce_signing().await?;
+            self.base.announce_signing().await?;
         }
         Ok(format!(
             "{} runs as pid {pid} and is ready",
@@ -559,27 +435,19 @@ impl Cluster for LocalCluster {
     }
 
     async fn node_dir(&self, node: &str) -> Result<crate::node::NodeDir, ClusterError> {
-        Ok(self.node(node)?.lock().await.dir().clone())
+        self.nodes.dir(node).await
     }
 
     async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError> {
-        self.node(node)?.lock().await.cut(how).await
+        self.nodes.cut(node, how).await
     }
 
     async fn mend(&self, node: &str) -> Result<String, ClusterError> {
-        self.node(node)?.lock().await.mend().await
-    }
-
-    async fn replace_ca(&self, valid: Duration) -> Result<String, ClusterError> {
-        let credential = self.trust.lock().await.replace_signer(valid)?;
-        self.announce_signing().await?;
-        until_taken(&self.endpoint, credential).await
+        self.nodes.mend(node).await
     }
 
     async fn stop(&self) {
-        for node in self.nodes.values() {
-            let _ = node.lock().await.end(Ending::Kill).await;
-        }
+        self.nodes.kill().await;
         for component in [Component::ControllerManager, Component::ApiServer] {
             // An API server takes seconds to say goodbye, and nobody listens any more.
             let _ = self.end_component(component, Ending::Kill).await;
@@ -591,25 +459,8 @@ impl Cluster for LocalCluster {
     }
 }
 
-/// Before anything is started: a kubelet that the machine has no room for would seem to fail by itself.
-fn room_for(nodes: usize) -> Result<(), ClusterError> {
-    match Instances::now() {
-        Some(instances) if instances.nodes() < nodes => Err(ClusterError::Start {
-            name: "kubelet".into(),
-            reason: format!(
-                "it needs {} inotify instances, and of the {} that a user may have {} are in use: {}, or fewer --jobs",
-                inotify::PER_NODE,
-                instances.limit,
-                instances.used,
-                instances.remedy(nodes)
-            ),
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// As the kubelet looks: whether the unified hierarchy is mounted at its place.
-fn has_cgroup_v1() -> bool {
+pub(super) fn has_cgroup_v1() -> bool {
     const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
     rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|found| found.f_type != CGROUP2_SUPER_MAGIC)
 }

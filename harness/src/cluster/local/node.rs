@@ -2,45 +2,167 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Local;
+use tokio::sync::Mutex;
+
 use super::defect::{self, Defect, Launch, Part};
+use super::inotify::{self, Instances};
 use super::ports::Port;
 use super::supervised::{Plan, Supervised};
 use crate::cluster::node::Kubelet;
 use crate::cluster::trust::{Trust, write_private};
-use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
+use crate::cluster::{Base, ClusterError, Credential, Ending, TokenValue};
+use crate::components::Version;
 use crate::node::cri::CriServer;
 use crate::node::{KubeletConfig, NodeDir, embedding_kubeconfig};
-use crate::observe::{self, Sink, Task};
+use crate::observe::link::Link;
+use crate::observe::{Sink, Task};
 use crate::pki::Validity;
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, CutKind};
-use crate::scenario::{NO_TOKEN, Node};
+use crate::scenario::{NO_TOKEN, Node, Scenario};
 
-pub(super) struct LocalNode {
+/// How kubelets are run.
+pub(in crate::cluster) struct Kubelets<'a> {
+    pub(in crate::cluster) executable: &'a Path,
+    pub(in crate::cluster) version: Version,
+    pub(in crate::cluster) defect: Option<&'a Arc<dyn Defect>>,
+}
+
+/// All nodes of a cluster, by name. Any control plane will do that listens on this machine's loopback.
+pub(in crate::cluster) struct LocalNodes {
+    nodes: BTreeMap<String, Mutex<LocalNode>>,
+    sources: BTreeMap<IpAddr, String>,
+}
+
+/// Where the audit log's source addresses of nodes begin: 127.0.1.1 is the first node's.
+const SOURCES: [u8; 3] = [127, 0, 1];
+
+impl LocalNodes {
+    /// Makes the nodes of a scenario below `run`; their links lead to `upstream`, the API server.
+    pub(in crate::cluster) async fn create(
+        kubelets: &Kubelets<'_>,
+        scenario: &Scenario,
+        run: &Path,
+        logs: &Path,
+        upstream: SocketAddr,
+        base: &Base,
+    ) -> Result<Self, ClusterError> {
+        room_for(scenario.nodes.len())?;
+        let trust = base.trust().await;
+        let (mut nodes, mut sources) = (BTreeMap::new(), BTreeMap::new());
+        for (index, node) in scenario.nodes.iter().enumerate() {
+            let [a, b, c] = SOURCES;
+            let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
+            sources.insert(source, node.name.clone());
+            let link = Link::open(
+                node.name.clone(),
+                Ipv4Addr::LOCALHOST.into(),
+                upstream,
+                source,
+                base.sink.clone(),
+            )?;
+            let local_node =
+                LocalNode::create(kubelets, node, run, logs, link, &trust, &base.administrator)?;
+            nodes.insert(node.name.clone(), Mutex::new(local_node));
+        }
+        Ok(Self { nodes, sources })
+    }
+
+    /// Which source addresses in the audit log are whose.
+    pub(in crate::cluster) fn sources(&self) -> &BTreeMap<IpAddr, String> {
+        &self.sources
+    }
+
+    pub(in crate::cluster) async fn start(
+        &self,
+        node: &str,
+        changes: &Changes,
+        base: &Base,
+    ) -> Result<String, ClusterError> {
+        let mut node = self.node(node)?.lock().await;
+        node.start(changes, &base.tokens, &base.admin, &base.sink)
+            .await
+    }
+
+    pub(in crate::cluster) async fn end(
+        &self,
+        node: &str,
+        ending: Ending,
+    ) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.end(ending).await
+    }
+
+    pub(in crate::cluster) async fn dir(&self, node: &str) -> Result<NodeDir, ClusterError> {
+        Ok(self.node(node)?.lock().await.dir().clone())
+    }
+
+    pub(in crate::cluster) async fn cut(
+        &self,
+        node: &str,
+        how: CutKind,
+    ) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.cut(how).await
+    }
+
+    pub(in crate::cluster) async fn mend(&self, node: &str) -> Result<String, ClusterError> {
+        self.node(node)?.lock().await.mend().await
+    }
+
+    /// Ends all that run.
+    pub(in crate::cluster) async fn kill(&self) {
+        for node in self.nodes.values() {
+            let _ = node.lock().await.end(Ending::Kill).await;
+        }
+    }
+
+    fn node(&self, name: &str) -> Result<&Mutex<LocalNode>, ClusterError> {
+        self.nodes
+            .get(name)
+            .ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
+    }
+}
+
+/// Before anything is started: a kubelet that the machine has no room for would seem to fail by itself.
+fn room_for(nodes: usize) -> Result<(), ClusterError> {
+    match Instances::now() {
+        Some(instances) if instances.nodes() < nodes => Err(ClusterError::Start {
+            name: "kubelet".into(),
+            reason: format!(
+                "it needs {} inotify instances, and of the {} that a user may have {} are in use: {}, or fewer --jobs",
+                inotify::PER_NODE,
+                instances.limit,
+                instances.used,
+                instances.remedy(nodes)
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+struct LocalNode {
     kubelet: Kubelet,
     executable: PathBuf,
     pki: PathBuf,
     defect: Option<Arc<dyn Defect>>,
     beside: Vec<Task>,
     env: BTreeMap<String, String>,
-    link: observe::link::Link,
+    link: Link,
     process: Option<Supervised>,
     _cri: CriServer,
     _port: Port,
 }
 
 impl LocalNode {
-    pub(super) fn create(
-        local: &Local,
+    fn create(
+        kubelets: &Kubelets<'_>,
         node: &Node,
         run: &Path,
         logs: &Path,
-        link: observe::link::Link,
+        link: Link,
         trust: &Trust,
         administrator: &Credential,
     ) -> Result<Self, ClusterError> {
@@ -50,7 +172,7 @@ impl LocalNode {
         let port = Port::lease()?;
         let cri = CriServer::serve(dir.cri()).map_err(ClusterError::file(dir.cri()))?;
         let config = KubeletConfig {
-            version: local.kubelet_version,
+            version: kubelets.version,
             node: node.name.clone(),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port.number)),
             runtime: format!("unix://{}", dir.cri().display()),
@@ -87,9 +209,9 @@ impl LocalNode {
         let pki = cluster_ca.parent().unwrap_or(run).to_owned();
         Ok(Self {
             kubelet: Kubelet::new(config, node, log, cluster_ca, administrator),
-            executable: local.kubelet.path.clone(),
+            executable: kubelets.executable.to_owned(),
             pki,
-            defect: local.defect.clone(),
+            defect: kubelets.defect.cloned(),
             beside: Vec::new(),
             env: node.env.clone(),
             link,
@@ -99,11 +221,11 @@ impl LocalNode {
         })
     }
 
-    pub(super) fn dir(&self) -> &NodeDir {
+    fn dir(&self) -> &NodeDir {
         self.kubelet.dir()
     }
 
-    pub(super) async fn start(
+    async fn start(
         &mut self,
         changes: &Changes,
         tokens: &BTreeMap<String, TokenValue>,
@@ -156,7 +278,7 @@ impl LocalNode {
         Ok(format!("the kubelet runs as pid {pid}"))
     }
 
-    pub(super) async fn end(&mut self, ending: Ending) -> Result<String, ClusterError> {
+    async fn end(&mut self, ending: Ending) -> Result<String, ClusterError> {
         let process = self.process.take().ok_or_else(|| {
             ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name()))
         })?;
@@ -166,7 +288,7 @@ impl LocalNode {
         Ok(format!("the kubelet, pid {pid}, is gone ({exit:?})"))
     }
 
-    pub(super) async fn cut(&self, how: CutKind) -> Result<String, ClusterError> {
+    async fn cut(&self, how: CutKind) -> Result<String, ClusterError> {
         self.link.cut(how).await?;
         Ok(format!(
             "{} connections are open through the link",
@@ -174,7 +296,7 @@ impl LocalNode {
         ))
     }
 
-    pub(super) async fn mend(&self) -> Result<String, ClusterError> {
+    async fn mend(&self) -> Result<String, ClusterError> {
         self.link.mend().await?;
         Ok("the link lets connections through".into())
     }

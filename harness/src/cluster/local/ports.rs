@@ -23,27 +23,47 @@ pub(crate) struct Port {
 impl Port {
     /// Leases a free port on 127.0.0.1.
     pub(crate) fn lease() -> io::Result<Self> {
-        let folder = folder()?;
-        // Runs start at different places, so that they rarely try the same port.
-        let start = (std::process::id() as u16).wrapping_mul(131) % (LAST - FIRST);
-        for step in 0..LAST - FIRST {
-            let number = FIRST + (start + step) % (LAST - FIRST);
-            let lock = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(folder.join(number.to_string()))?;
-            if is_ours(&lock) && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
-                return Ok(Self {
-                    number,
-                    _lock: lock,
-                });
-            }
-        }
-        Err(io::Error::other(format!(
-            "no free port between {FIRST} and {LAST} on 127.0.0.1"
-        )))
+        find(Self::try_lease)
     }
+
+    /// Leases two, one after the other: k3s takes the port after its own by itself.
+    #[cfg(feature = "docker")]
+    pub(crate) fn lease_pair() -> io::Result<[Self; 2]> {
+        find(|number| {
+            Ok(
+                match (Self::try_lease(number)?, Self::try_lease(number + 1)?) {
+                    (Some(first), Some(second)) => Some([first, second]),
+                    _ => None,
+                },
+            )
+        })
+    }
+
+    fn try_lease(number: u16) -> io::Result<Option<Self>> {
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder()?.join(number.to_string()))?;
+        let is_free = is_ours(&lock) && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok();
+        Ok(is_free.then_some(Self {
+            number,
+            _lock: lock,
+        }))
+    }
+}
+
+fn find<T>(lease: impl Fn(u16) -> io::Result<Option<T>>) -> io::Result<T> {
+    // Runs start at different places, so that they rarely try the same port.
+    let start = (std::process::id() as u16).wrapping_mul(131) % (LAST - FIRST);
+    for step in 0..LAST - FIRST {
+        if let Some(leased) = lease(FIRST + (start + step) % (LAST - FIRST))? {
+            return Ok(leased);
+        }
+    }
+    Err(io::Error::other(format!(
+        "no free port between {FIRST} and {LAST} on 127.0.0.1"
+    )))
 }
 
 /// Whether a port can be leased here: one that can.
@@ -85,5 +105,20 @@ fn folder() -> io::Result<PathBuf> {
             format!("{}: {error}", folder.display()),
         )),
         _ => Ok(folder),
+    }
+}
+
+#[cfg(all(test, feature = "docker"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_stand_side_by_side_and_are_nobody_elses() {
+        let pairs = [Port::lease_pair().unwrap(), Port::lease_pair().unwrap()];
+        for [first, second] in &pairs {
+            assert_eq!(first.number + 1, second.number);
+        }
+        let [[_, one], [other, _]] = &pairs;
+        assert!(one.number < other.number || pairs[1][1].number < pairs[0][0].number);
     }
 }

@@ -1,10 +1,21 @@
-//! The `docker` command. kind calls it, too, so it is there wherever kind works, with the user's own context, socket and
+//! Docker: its command, images, and what runs have there.
+//!
+//! It is used by the `docker` command. kind calls it, too, so it is there wherever kind works, with the user's own context, socket and
 //! registry credentials; a client library of Docker's API would cost a minute of build time and know none of these.
+
+mod image;
+mod resources;
 
 use std::io;
 use std::process::{Command, Output, Stdio};
 
-use crate::cluster::ClusterError;
+use super::ClusterError;
+pub use image::Image;
+pub(super) use image::{Found, Use};
+#[cfg(feature = "docker")]
+pub(super) use resources::LABEL;
+pub(super) use resources::{Name, Resources};
+pub use resources::{abandoned, sweep};
 
 pub(super) const DOCKER: &str = "docker";
 

@@ -6,37 +6,37 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::docker::{docker, docker_blocking};
+use super::{docker, docker_blocking};
 use crate::cluster::{ClusterError, dir};
 
 /// The label of all that we make ourselves.
-const LABEL: &str = "tlsboot.cluster";
+pub(in crate::cluster) const LABEL: &str = "tlsboot.cluster";
 /// kind's own label of its nodes.
 const KIND_LABEL: &str = "io.x-k8s.kind.cluster";
 
 /// A cluster's name: `tlsboot-OWNER-RUN`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name(String);
+pub(in crate::cluster) struct Name(String);
 
 impl Name {
     /// By the run's folder.
-    pub(super) fn of(run: &Path) -> Self {
+    pub(in crate::cluster) fn of(run: &Path) -> Self {
         Self(format!("{}{}", owner(), short(&run.to_string_lossy())))
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::cluster) fn as_str(&self) -> &str {
         &self.0
     }
 
-    pub(super) fn control_plane(&self) -> String {
+    pub(in crate::cluster) fn control_plane(&self) -> String {
         format!("{}-control-plane", self.0)
     }
 
-    pub(super) fn node(&self, node: &str) -> String {
+    pub(in crate::cluster) fn node(&self, node: &str) -> String {
         format!("{}-{node}", self.0)
     }
 
-    pub(super) fn label(&self) -> String {
+    pub(in crate::cluster) fn label(&self) -> String {
         format!("{LABEL}={}", self.0)
     }
 }
@@ -57,19 +57,23 @@ fn short(text: &str) -> String {
     hex::encode(&Sha256::digest(text.as_bytes())[..4])
 }
 
-/// A cluster's network; dropping it removes everything of the cluster.
+/// What a cluster has in Docker; dropping it removes all of it. Made before anything that carries the name.
 #[derive(Debug)]
-pub(super) struct Resources {
+pub(in crate::cluster) struct Resources {
     name: Name,
 }
 
 impl Resources {
-    pub(super) async fn create(name: Name) -> Result<Self, ClusterError> {
-        // First what removes it.
-        let resources = Self { name };
-        let (name, label) = (resources.name.as_str(), resources.name.label());
-        docker(&["network", "create", "--label", &label, name]).await?;
-        Ok(resources)
+    pub(in crate::cluster) fn of(name: Name) -> Self {
+        Self { name }
+    }
+
+    /// Makes the cluster's network.
+    pub(in crate::cluster) async fn create_network(&self) -> Result<(), ClusterError> {
+        let (name, label) = (self.name.as_str(), self.name.label());
+        docker(&["network", "create", "--label", &label, name])
+            .await
+            .map(drop)
     }
 }
 
