@@ -8,6 +8,7 @@ mod config;
 mod docker;
 mod follow;
 mod image;
+mod joined;
 mod network;
 mod node;
 mod resources;
@@ -41,15 +42,15 @@ use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task, link::Link};
 use crate::process::{Exit, Isolation, Process};
 use crate::report::ComponentResult;
-use crate::scenario::stimulus::{Changes, Component, CutKind};
-use crate::scenario::{Scenario, Step, requirements_of};
+use crate::scenario::stimulus::{Changes, Component, CutKind, cluster_role, kubeadm_binding};
+use crate::scenario::{KUBEADM_TOKEN, Scenario, Step, requirements_of};
 use crate::secret::Secret;
 use config::Plan;
 use follow::Follower;
 use image::Found;
 pub use image::NodeImage;
 use network::Network;
-use node::{Common, Container, KindNode};
+use node::{Common, Container, KindNode, Setup};
 use resources::{Name, Resources};
 pub use resources::{abandoned, sweep};
 use static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
@@ -97,7 +98,7 @@ pub(super) fn capabilities() -> &'static [Capability] {
 
 fn capabilities_of(is_root: bool) -> &'static [Capability] {
     use Capability::{
-        AuditLog, ConfigureControlPlane, Link, NodeFiles, ReplaceCa, RestartControlPlane,
+        AuditLog, ConfigureControlPlane, Kubeadm, Link, NodeFiles, ReplaceCa, RestartControlPlane,
         RunKubelets,
     };
     const FOR_ALL: &[Capability] = &[
@@ -105,12 +106,14 @@ fn capabilities_of(is_root: bool) -> &'static [Capability] {
         RestartControlPlane,
         AuditLog,
         ReplaceCa,
+        Kubeadm,
     ];
     const FOR_ROOT: &[Capability] = &[
         ConfigureControlPlane,
         RestartControlPlane,
         AuditLog,
         ReplaceCa,
+        Kubeadm,
         RunKubelets,
         NodeFiles,
         Link,
@@ -165,12 +168,8 @@ struct KindCluster {
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const API_SERVER_PORT: u16 = 6443;
-/// What kubeadm binds; a scenario says itself who is bound.
-const KUBEADM_BINDINGS: [&str; 3] = [
-    "kubeadm:kubelet-bootstrap",
-    "kubeadm:node-autoapprove-bootstrap",
-    "kubeadm:node-autoapprove-certificate-rotation",
-];
+/// The roles that kubeadm binds; a scenario says itself who is bound.
+const BOUND_BY_KUBEADM: [&str; 3] = ["nodeBootstrapper", "nodeClient", "selfNodeClient"];
 
 impl KindCluster {
     async fn start(
@@ -205,12 +204,18 @@ impl KindCluster {
             patches: &dir.path().join("patches"),
             links: &links,
             own_signer: trust.has_own_signer(),
+            kubeadm_token: tokens.get(KUBEADM_TOKEN).map(|token| &token.value),
         };
         sink.started(Recorder::Process);
-        let boot = scenario
-            .nodes
-            .iter()
-            .map(|node| Container::boot(&name, &node.name, &kind.image.id, dir.path()));
+        let kubeadm = scenario.cluster.kubeadm;
+        let boot = scenario.nodes.iter().zip(&links).map(|(node, link)| {
+            let setup = if kubeadm {
+                Setup::Kubeadm { api_server: *link }
+            } else {
+                Setup::Ours
+            };
+            Container::boot(&name, &node.name, &kind.image.id, dir.path(), setup)
+        });
         let ((), containers) = tokio::try_join!(
             create(kind, &plan, dir.path(), &logs),
             futures::future::try_join_all(boot),
@@ -229,6 +234,8 @@ impl KindCluster {
             logs: &logs,
             ca: trust.cluster_ca(),
             administrator: &administrator,
+            admin: &admin,
+            control_plane: &control_plane,
             sink: &sink,
         };
         let upstream = SocketAddr::from((address, API_SERVER_PORT));
@@ -237,7 +244,10 @@ impl KindCluster {
         for ((node, container), source) in scenario.nodes.iter().zip(containers).zip(&links) {
             let source = IpAddr::V4(*source);
             sources.insert(source, node.name.clone());
-            let link = Link::open(node.name.clone(), source, upstream, source, sink.clone())?;
+            // kubeadm's nodes know the API server by its name, whose port is the control plane's own.
+            let port = if kubeadm { API_SERVER_PORT } else { 0 };
+            let listen = SocketAddr::new(source, port);
+            let link = Link::open_at(node.name.clone(), listen, upstream, source, sink.clone())?;
             let node_of_kind = KindNode::new(container, node, link, &common).await?;
             nodes.insert(node.name.clone(), Mutex::new(node_of_kind));
         }
@@ -267,7 +277,9 @@ impl KindCluster {
         cluster
             .start_recorders(&control_plane, sources, &logs)
             .await?;
-        cluster.unbind().await?;
+        if !scenario.cluster.kubeadm {
+            cluster.unbind().await?;
+        }
         tokens::create(&cluster.tokens, &cluster.admin).await?;
         Ok(cluster)
     }
@@ -314,7 +326,8 @@ impl KindCluster {
 
     async fn unbind(&self) -> Result<(), ClusterError> {
         let bindings = Api::<ClusterRoleBinding>::all(self.admin.clone());
-        for name in KUBEADM_BINDINGS {
+        for role in BOUND_BY_KUBEADM {
+            let name = kubeadm_binding(cluster_role(role)).unwrap_or_default();
             bindings.delete(name, &DeleteParams::default()).await?;
         }
         Ok(())
@@ -489,6 +502,14 @@ impl Cluster for KindCluster {
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
         let mut node = self.node(node)?.lock().await;
         node.start(changes, &self.tokens, &self.sink).await
+    }
+
+    async fn join_node(&self, node: &str) -> Result<String, ClusterError> {
+        self.node(node)?
+            .lock()
+            .await
+            .join(&self.tokens, &self.sink)
+            .await
     }
 
     async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {

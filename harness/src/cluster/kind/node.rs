@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::config::cni;
 use super::docker::{docker, exec};
 use super::follow::Follower;
+use super::joined::{Join, Joined, KUBEADM_UNIT};
 use super::resources::Name;
 use super::unit::{UNIT, Unit};
 use crate::cluster::node::Kubelet;
@@ -20,7 +21,7 @@ use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::components::Version;
 use crate::history::event::Recorder;
-use crate::node::{KubeletConfig, NodeDir};
+use crate::node::{DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir};
 use crate::observe::Sink;
 use crate::observe::link::Link;
 use crate::scenario::stimulus::{Changes, CutKind};
@@ -28,10 +29,19 @@ use crate::scenario::{NO_TOKEN, Node};
 
 const PORT: u16 = 10250;
 /// In every node image.
-const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
+pub(super) const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 /// A node boots in two seconds on a quiet machine.
 const BOOT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
+
+/// Who sets a node up.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Setup {
+    /// We do; nothing of kubeadm is on it.
+    Ours,
+    /// kubeadm does, when it joins the node. The node takes this address for the API server's.
+    Kubeadm { api_server: Ipv4Addr },
+}
 
 /// A container that has booted.
 pub(super) struct Container {
@@ -47,11 +57,20 @@ impl Container {
         node: &str,
         image: &str,
         run: &Path,
+        setup: Setup,
     ) -> Result<Self, ClusterError> {
         let (name, label) = (cluster.node(node), cluster.label());
-        let dir = NodeDir::new(run.join(node));
-        fs::create_dir(dir.path()).map_err(ClusterError::file(dir.path()))?;
-        let folder = format!("{0}:{0}", dir.path().display());
+        let folder = run.join(node);
+        fs::create_dir(&folder).map_err(ClusterError::file(&folder))?;
+        let folders = format!("{0}:{0}", folder.display());
+        let (dir, more) = match setup {
+            Setup::Ours => (NodeDir::new(folder), Vec::new()),
+            Setup::Kubeadm { api_server } => {
+                let dir = NodeDir::of_kubeadm(folder);
+                let more = of_kubeadm(&dir, &cluster.control_plane(), api_server)?;
+                (dir, more)
+            }
+        };
         let options = [
             "run",
             "--detach",
@@ -77,10 +96,15 @@ impl Container {
             "--label",
             &label,
             "--volume",
-            &folder,
-            image,
+            &folders,
         ];
-        let args: Vec<&str> = options.into_iter().chain(own).collect();
+        let more = more.iter().map(String::as_str);
+        let args: Vec<&str> = options
+            .into_iter()
+            .chain(own)
+            .chain(more)
+            .chain([image])
+            .collect();
         docker(&args).await?;
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = docker(&["inspect", "--format", format, &name]).await?;
@@ -92,6 +116,24 @@ impl Container {
         exec(&name, &["sh", "-c", write, &cni]).await?;
         Ok(Self { name, address, dir })
     }
+}
+
+/// What the container of a node is given that kubeadm joins: the folders of its kubelet, to be seen from here, and the
+/// name by which cluster-info calls the API server, with the address of the node's link.
+fn of_kubeadm(
+    dir: &NodeDir,
+    control_plane: &str,
+    api_server: Ipv4Addr,
+) -> Result<Vec<String>, ClusterError> {
+    let mut options = vec![format!("--add-host={control_plane}:{api_server}")];
+    for (here, there) in [
+        (dir.cert_dir(), Path::new(DEFAULT_CERT_DIR)),
+        (dir.kubeconfigs(), Path::new(KUBEADM_DIR)),
+    ] {
+        fs::create_dir(&here).map_err(ClusterError::file(&here))?;
+        options.push(format!("--volume={}:{}", here.display(), there.display()));
+    }
+    Ok(options)
 }
 
 /// Waits for the container runtime.
@@ -131,6 +173,8 @@ pub(super) struct KindNode {
     container: String,
     link: Link,
     unit: Option<Unit>,
+    join: Option<Join>,
+    joined: Option<Joined>,
     journal: Option<Follower>,
 }
 
@@ -140,6 +184,9 @@ pub(super) struct Common<'a> {
     pub(super) logs: &'a Path,
     pub(super) ca: &'a str,
     pub(super) administrator: &'a Credential,
+    pub(super) admin: &'a kube::Client,
+    /// The name of its container.
+    pub(super) control_plane: &'a str,
     pub(super) sink: &'a Sink,
 }
 
@@ -170,14 +217,21 @@ impl KindNode {
             default_fail_cgroup_v1: false,
         };
         let log = common.logs.join(format!("kubelet-{}.log", node.name));
+        let join = match config.dir.is_kubeadms() {
+            true => Some(Join::of(node, common)?),
+            false => None,
+        };
+        let unit = if join.is_some() { KUBEADM_UNIT } else { UNIT };
         let journal =
-            format!("exec journalctl --unit {UNIT} --output cat --no-tail --follow 2>/dev/null");
+            format!("exec journalctl --unit {unit} --output cat --no-tail --follow 2>/dev/null");
         let follower = Follower::start(&name, &journal, &log, Recorder::Log, common.sink).await?;
         Ok(Self {
             kubelet: Kubelet::new(config, node, log, ca, common.administrator),
             container: name,
             link,
             unit: None,
+            join,
+            joined: None,
             journal: Some(follower),
         })
     }
@@ -210,6 +264,30 @@ impl KindNode {
         Ok(format!("the kubelet runs as pid {pid}"))
     }
 
+    /// Runs `kubeadm join`. What becomes of it, the history tells.
+    pub(super) async fn join(
+        &mut self,
+        tokens: &BTreeMap<String, TokenValue>,
+        sink: &Sink,
+    ) -> Result<String, ClusterError> {
+        let token = tokens
+            .get(self.kubelet.token())
+            .ok_or_else(|| ClusterError::Unknown(format!("token `{}`", self.kubelet.token())))?;
+        let join = self.join.take().ok_or_else(|| {
+            ClusterError::Unknown(format!(
+                "node {} that kubeadm could join, once",
+                self.kubelet.name()
+            ))
+        })?;
+        join.configure(&mut self.kubelet.config, token).await?;
+        let address = self.kubelet.config.address;
+        self.kubelet.announce(address, sink)?;
+        let joined = join.start(&self.container, &self.kubelet, sink).await?;
+        let pid = joined.pid();
+        self.joined = Some(joined);
+        Ok(format!("kubeadm join runs as pid {pid}"))
+    }
+
     pub(super) async fn end(&mut self, ending: Ending) -> Result<String, ClusterError> {
         let unit = self.unit.take().ok_or_else(|| {
             ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name()))
@@ -223,6 +301,7 @@ impl KindNode {
     /// Ends its kubelet, if it runs, and reads its log no more.
     pub(super) async fn close(&mut self) {
         let _ = self.end(Ending::Kill).await;
+        self.joined = None;
         self.journal = None;
     }
 
