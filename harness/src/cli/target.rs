@@ -153,12 +153,15 @@ impl TargetOptions {
     }
 
     fn kind(&self, planned: &Planned) -> Result<Resolved, Failure> {
-        let version = planned.kubernetes;
-        let image = self.node_image.clone();
-        let image = image.unwrap_or_else(|| NodeImage::built(version));
-        let kind = Kind::find(&image, version).map_err(Failure::error)?;
+        let kind = Kind::find(&self.image(planned), planned.kubernetes).map_err(Failure::error)?;
         let used = vec![kind.component()];
         Ok((Box::new(kind), used))
+    }
+
+    /// The node image of a target of `kind`.
+    pub(super) fn image(&self, planned: &Planned) -> NodeImage {
+        let built = || NodeImage::built(planned.kubernetes);
+        self.node_image.clone().unwrap_or_else(built)
     }
 
     /// The provider of plain processes, and which executables it uses.

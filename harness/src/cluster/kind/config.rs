@@ -19,8 +19,8 @@ const FORMATS: [(&str, bool); 2] = [
     ("kubeadm.k8s.io/v1beta4", true),
     ("kubeadm.k8s.io/v1beta3", false),
 ];
-/// kubeadm's own `--controllers`, of which those are taken away that a scenario does without.
-const CONTROLLERS: &str = "*,bootstrapsigner,tokencleaner";
+/// kubeadm's own `--controllers`: all that are on by default, and two that are not.
+const CONTROLLERS: [&str; 3] = ["*", "bootstrapsigner", "tokencleaner"];
 
 /// What the control plane is made of.
 pub(super) struct Plan<'a> {
@@ -201,8 +201,16 @@ pub(super) fn changing_flags(
 /// kubeadm's controllers without those of certificates and tokens that a scenario does not name.
 fn controllers(wanted: &[String]) -> String {
     let ours = scenario::Cluster::default().controllers;
-    let off = ours.iter().filter(|name| !wanted.contains(name));
-    off.fold(CONTROLLERS.to_owned(), |all, name| format!("{all},-{name}"))
+    let off: Vec<&String> = ours.iter().filter(|name| !wanted.contains(name)).collect();
+    let is_off = |name: &str| off.iter().any(|off| *off == name);
+    // The first mention of a name counts, so one that is off must not be named before (`IsControllerEnabled` in
+    // staging/src/k8s.io/controller-manager/app/helper.go).
+    let on = CONTROLLERS.into_iter().filter(|name| !is_off(name));
+    let off = off.iter().map(|name| format!("-{name}"));
+    on.map(str::to_owned)
+        .chain(off)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// kubeadm's patch of the API server's pod. Its probes are requests without credentials: where those are refused, the
@@ -324,7 +332,7 @@ mod tests {
         );
         assert_eq!(
             of("controllerManager", "controllers").as_deref(),
-            Some(CONTROLLERS)
+            Some("*,bootstrapsigner,tokencleaner")
         );
         assert_eq!(
             of("apiServer", "client-ca-file").as_deref(),
@@ -336,6 +344,52 @@ mod tests {
                 .to_string()
                 .contains("172.18.255.254")
         );
+    }
+
+    #[rstest]
+    #[case(Version::new(1, 31, 0), "kubeadm.k8s.io/v1beta4")]
+    #[case(Version::new(1, 30, 14), "kubeadm.k8s.io/v1beta3")]
+    fn a_join_is_by_token_and_pinned_ca(#[case] version: Version, #[case] format: &str) {
+        let token = Secret::new("abcdef.0123456789abcdef".to_owned());
+        let join = join(version, "c-control-plane", &token, "sha256:00");
+        let join: Value = serde_json::from_str(join.expose()).unwrap();
+        assert_eq!(join["apiVersion"], format);
+        assert_eq!(
+            join["discovery"]["bootstrapToken"],
+            json!({
+                "apiServerEndpoint": "c-control-plane:6443",
+                "token": token.expose(),
+                "caCertHashes": ["sha256:00"],
+            })
+        );
+    }
+
+    #[test]
+    fn kubeadm_makes_the_token_and_chooses_the_kubelets_defaults() {
+        let token = Secret::new("abcdef.0123456789abcdef".to_owned());
+        let (_, without) = config(&settings(), Version::new(1, 37, 2), false);
+        let plan = |kubeadm_token| {
+            Plan {
+                cluster: "tlsboot-1",
+                image: "tlsboot/node:v1.37.2",
+                version: Version::new(1, 37, 2),
+                settings: &settings(),
+                pki: Path::new("/run/pki"),
+                patches: Path::new("/run/patches"),
+                links: &[],
+                own_signer: false,
+                kubeadm_token,
+            }
+            .kind_config()
+        };
+        let with = plan(Some(&token));
+        assert!(with.contains(token.expose()) && !with.contains("rotateCertificates"));
+        assert!(
+            without
+                .iter()
+                .any(|patch| patch["rotateCertificates"] == false)
+        );
+        assert!(!plan(None).contains("bootstrapTokens"));
     }
 
     #[test]
@@ -361,7 +415,7 @@ mod tests {
 
     #[rstest]
     #[case(&["csrsigning", "csrapproving", "csrcleaner", "tokencleaner"], "*,bootstrapsigner,tokencleaner")]
-    #[case(&["csrsigning", "csrcleaner"], "*,bootstrapsigner,tokencleaner,-csrapproving,-tokencleaner")]
+    #[case(&["csrsigning", "csrcleaner"], "*,bootstrapsigner,-csrapproving,-tokencleaner")]
     fn controllers_are_taken_away(#[case] wanted: &[&str], #[case] flag: &str) {
         let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(controllers(&wanted), flag);

@@ -50,14 +50,21 @@ impl NodeImage {
     /// # Errors
     /// When it can't be had, or has another version of Kubernetes in it.
     pub(super) fn find(&self, version: Version) -> Result<Found, ClusterError> {
-        let inspect = || docker_blocking(&["image", "inspect", "--format", "{{.Id}}", &self.0]);
-        let id = match inspect() {
+        match self.find_here(version) {
             Err(ClusterError::Command { reason, .. }) if reason.contains("No such image") => {
                 self.pull(version)?;
-                inspect()?
+                self.find_here(version)
             }
-            found => found?,
-        };
+            found => found,
+        }
+    }
+
+    /// Looks the image up on this machine.
+    ///
+    /// # Errors
+    /// When it is not there, or has another version of Kubernetes in it.
+    pub(super) fn find_here(&self, version: Version) -> Result<Found, ClusterError> {
+        let id = docker_blocking(&["image", "inspect", "--format", "{{.Id}}", &self.0])?;
         let file = "/kind/version";
         let cat = [
             "run",

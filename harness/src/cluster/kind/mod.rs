@@ -6,6 +6,7 @@
 
 mod config;
 mod docker;
+pub mod doctor;
 mod follow;
 mod image;
 mod joined;
@@ -50,7 +51,7 @@ use follow::Follower;
 use image::Found;
 pub use image::NodeImage;
 use network::Network;
-use node::{Common, Container, KindNode, Setup};
+use node::{Common, Container, KindNode, Place};
 use resources::{Name, Resources};
 pub use resources::{abandoned, sweep};
 use static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
@@ -70,9 +71,7 @@ impl Kind {
     /// # Errors
     /// When Docker, the `kind` command or the image is not to be had, with what to do about it.
     pub fn find(image: &NodeImage, version: Version) -> Result<Self, ClusterError> {
-        let command = command().ok_or_else(|| failed(
-            "there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`",
-        ))?;
+        let command = command().ok_or_else(no_command)?;
         Ok(Self {
             image: image.find(version)?,
             version,
@@ -208,14 +207,18 @@ impl KindCluster {
         };
         sink.started(Recorder::Process);
         let kubeadm = scenario.cluster.kubeadm;
-        let boot = scenario.nodes.iter().zip(&links).map(|(node, link)| {
-            let setup = if kubeadm {
-                Setup::Kubeadm { api_server: *link }
-            } else {
-                Setup::Ours
-            };
-            Container::boot(&name, &node.name, &kind.image.id, dir.path(), setup)
-        });
+        let place = Place {
+            cluster: &name,
+            network: &network,
+            image: &kind.image.id,
+            run: dir.path(),
+            kubeadm,
+        };
+        let boot = scenario
+            .nodes
+            .iter()
+            .zip(&links)
+            .map(|(node, link)| Container::boot(&place, &node.name, *link));
         let ((), containers) = tokio::try_join!(
             create(kind, &plan, dir.path(), &logs),
             futures::future::try_join_all(boot),
@@ -447,6 +450,12 @@ fn failed(reason: &str) -> ClusterError {
         command: "kind create cluster".into(),
         reason: reason.to_owned(),
     }
+}
+
+fn no_command() -> ClusterError {
+    failed(
+        "there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`",
+    )
 }
 
 /// The `kind` command: on PATH, or where Go puts it.

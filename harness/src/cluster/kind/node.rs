@@ -14,6 +14,7 @@ use super::config::cni;
 use super::docker::{docker, exec};
 use super::follow::Follower;
 use super::joined::{Join, Joined, KUBEADM_UNIT};
+use super::network::Network;
 use super::resources::Name;
 use super::unit::{UNIT, Unit};
 use crate::cluster::node::Kubelet;
@@ -34,13 +35,15 @@ pub(super) const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 const BOOT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 
-/// Who sets a node up.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Setup {
-    /// We do; nothing of kubeadm is on it.
-    Ours,
-    /// kubeadm does, when it joins the node. The node takes this address for the API server's.
-    Kubeadm { api_server: Ipv4Addr },
+/// What a container is made for.
+pub(super) struct Place<'a> {
+    pub(super) cluster: &'a Name,
+    pub(super) network: &'a Network,
+    pub(super) image: &'a str,
+    /// The run's folder.
+    pub(super) run: &'a Path,
+    /// Whether kubeadm will join the node; else nothing of kubeadm is on it.
+    pub(super) kubeadm: bool,
 }
 
 /// A container that has booted.
@@ -51,25 +54,24 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// Makes and boots one, as kind does it.
+    /// Makes and boots one, as kind does it. `link` is the address of this machine by which its kubelet will reach the API
+    /// server.
     pub(super) async fn boot(
-        cluster: &Name,
+        place: &Place<'_>,
         node: &str,
-        image: &str,
-        run: &Path,
-        setup: Setup,
+        link: Ipv4Addr,
     ) -> Result<Self, ClusterError> {
+        let cluster = place.cluster;
         let (name, label) = (cluster.node(node), cluster.label());
-        let folder = run.join(node);
+        let folder = place.run.join(node);
         fs::create_dir(&folder).map_err(ClusterError::file(&folder))?;
         let folders = format!("{0}:{0}", folder.display());
-        let (dir, more) = match setup {
-            Setup::Ours => (NodeDir::new(folder), Vec::new()),
-            Setup::Kubeadm { api_server } => {
-                let dir = NodeDir::of_kubeadm(folder);
-                let more = of_kubeadm(&dir, &cluster.control_plane(), api_server)?;
-                (dir, more)
-            }
+        let (dir, more) = if place.kubeadm {
+            let dir = NodeDir::of_kubeadm(folder);
+            let more = of_kubeadm(&dir, &cluster.control_plane(), link)?;
+            (dir, more)
+        } else {
+            (NodeDir::new(folder), Vec::new())
         };
         let options = [
             "run",
@@ -103,13 +105,14 @@ impl Container {
             .into_iter()
             .chain(own)
             .chain(more)
-            .chain([image])
+            .chain([place.image])
             .collect();
         docker(&args).await?;
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = docker(&["inspect", "--format", format, &name]).await?;
         let address = address.parse().map_err(std::io::Error::other)?;
         booted(&name).await?;
+        place.network.try_link(&name, link).await?;
         let cni = cni().to_string();
         let write =
             "mkdir -p /etc/cni/net.d && printf %s \"$0\" >/etc/cni/net.d/10-tlsboot.conflist";
