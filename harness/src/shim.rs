@@ -30,6 +30,14 @@ const OUTSIDE: u32 = 0;
 /// The folder whose path is fixed in the kubelet's code (its device plugins' sockets).
 const KUBELET_FOLDER: &str = "/var/lib/kubelet";
 
+/// A command that becomes the program, and is killed when the thread that started it ends.
+pub(crate) fn dies_with_us(program: &Path) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    let me = std::process::id().to_string();
+    command.args([SHIM, BECOME, &me]).arg(program);
+    command
+}
+
 /// Acts as the shim and ends the process, if the command line says so.
 pub fn run_if_asked() {
     let mut args = std::env::args_os().skip(1);

@@ -75,6 +75,12 @@ fn the_example_is_right() {
     9,
     "how long"
 )]
+#[case::never_of_the_audit_log_without_limit(
+    "never: {csr: {node: n1, role: serving}, control: asked, for: 1s}",
+    "never: {request: {node: n1, verb: delete}, control: asked}",
+    10,
+    "say how long"
+)]
 #[case::unknown_after("as: asked", "as: asked, after: that", 9, "called `that`")]
 #[case::zero_times("as: asked", "as: asked, times: 0", 9, "times: 0")]
 #[case::any_csr("node: n1, role: client", "state: pending", 9, "any CSR would do")]
@@ -90,6 +96,51 @@ fn the_example_is_right() {
     8,
     "read once"
 )]
+#[case::stopped_before_the_start("start: {node: n1}", "stop: {node: n1}", 8, "n1 does not run")]
+#[case::restarted_before_the_start("start: {node: n1}", "restart: {node: n1}", 8, "`start` it")]
+#[case::stopped_twice(
+    "start: {node: n1}",
+    "stop: {component: kube-apiserver}\n  - kill: {component: kube-apiserver}",
+    9,
+    "kube-apiserver does not run"
+)]
+#[case::bound_already(
+    "start: {node: n1}",
+    "bind: {role: nodeClient, to: {user: eve}}",
+    8,
+    "bound already"
+)]
+#[case::not_bound(
+    "start: {node: n1}",
+    "unbind: {role: nodeClient}\n  - unbind: {role: nodeClient}",
+    9,
+    "is not bound"
+)]
+#[case::deleted_twice(
+    "start: {node: n1}",
+    "deleteToken: {token: odd}\n  - deleteToken: {token: odd}",
+    9,
+    "deleted already"
+)]
+#[case::expired_after_deletion(
+    "start: {node: n1}",
+    "deleteToken: {token: odd}\n  - expireToken: {token: odd}",
+    9,
+    "deleted, or expired"
+)]
+#[case::made_twice(
+    "start: {node: n1}",
+    "clusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}\n  - clusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}",
+    9,
+    "a ClusterRole a already"
+)]
+#[case::cut_twice(
+    "start: {node: n1}",
+    "cut: {node: n1}\n  - cut: {node: n1, how: silence}\n  - cut: {node: n1, how: silence}",
+    10,
+    "cut so already"
+)]
+#[case::not_cut("start: {node: n1}", "mend: {node: n1}", 8, "is not cut")]
 #[case::no_link(
     "start: {node: n1}",
     "file: {node: n1, name: kubelet.crt, action: plain}",
@@ -302,6 +353,12 @@ fn kubeadms_token_is_there_where_kubeadm_is() {
     "clusters that kubeadm sets up"
 )]
 #[case::unknown_node("join: {node: n1}", "join: {node: n2}", 7, "no node `n2`")]
+#[case::joined_twice(
+    "  - expect",
+    "  - join: {node: n1}\n  - expect",
+    8,
+    "has joined n1 already"
+)]
 #[case::kubeadm_of_no_node("node: n1, component", "component", 8, "name the `node`")]
 #[case::component_on_a_node(
     "component: kubeadm",

@@ -21,7 +21,7 @@ use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{CREDENTIAL_ID, NODE_USER_PREFIX, Recorder, RequestEvent};
 
-const PERIOD: Duration = Duration::from_millis(15);
+const PAUSE: Duration = Duration::from_millis(15);
 
 /// Records the requests of an audit log as it grows; `nodes` tells which node's link has which source address.
 /// Waits for the file and says that it started when the file is there. API servers that follow one another may append
@@ -51,7 +51,7 @@ pub fn tail(path: PathBuf, nodes: BTreeMap<IpAddr, String>, sink: Sink) -> Task 
                 }
                 Err(_) => {}
             }
-            tokio::time::sleep(PERIOD).await;
+            tail.wait(PAUSE).await;
         }
     })
 }

@@ -11,7 +11,7 @@ use crate::history::What;
 use crate::history::event::{LogEvent, Recorder};
 use crate::secret::Vault;
 
-const PERIOD: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Longer lines are cut.
 const LONGEST: usize = 1_000;
 
@@ -98,7 +98,7 @@ pub fn tail(path: PathBuf, component: String, node: Option<String>, sink: Sink) 
                 }
                 Err(_) => {}
             }
-            tokio::time::sleep(PERIOD).await;
+            tail.wait(PAUSE).await;
         }
     })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
+use super::pace::Pace;
 use super::tls;
 pub use super::tls::ClientIdentity;
 use super::{Sink, Task};
@@ -15,7 +16,10 @@ use crate::history::What;
 use crate::history::event::{MetricsEvent, Recorder};
 use crate::pki::PkiError;
 
-const PERIOD: Duration = Duration::from_secs(1);
+const PACE: Pace = Pace {
+    lively: Duration::from_secs(1),
+    resting: Duration::from_secs(5),
+};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Names that begin so are recorded. The controller-manager of 1.37 has none of them: what it counts of CSRs is the work
@@ -32,8 +36,9 @@ const PREFIXES: &[&str] = &[
 const COUNTS_DOWN: &str = "_ttl_seconds";
 const JUMP: f64 = 5.0;
 
-/// Reads `https://ADDRESS/metrics` once a second and records the values that changed, of all metrics about the
-/// certificate manager. A gauge that ends with `_ttl_seconds` is recorded at first sight and when it jumps.
+/// Reads `https://ADDRESS/metrics` once a second, every five seconds while the cluster is at rest, and records the values
+/// that changed, of all metrics about the certificate manager. A gauge that ends with `_ttl_seconds` is recorded at first
+/// sight and when it jumps.
 /// Kubelets want a client certificate; the controller-manager may be asked without.
 ///
 /// It says that it started at once: a component that can't be reached or refuses the handshake is normal (a kubelet
@@ -52,13 +57,9 @@ pub fn scrape(
     sink.started(Recorder::Metrics);
     Ok(Task::spawn(async move {
         let mut known = BTreeMap::new();
-        let mut ticks = tokio::time::interval(PERIOD);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            let Ok(Ok(text)) = tokio::time::timeout(PATIENCE, get(&client, address)).await else {
-                continue;
-            };
+            let got = tokio::time::timeout(PATIENCE, get(&client, address)).await;
+            let text = got.map(Result::unwrap_or_default).unwrap_or_default();
             let values = changed(&mut known, parse(&text));
             if !values.is_empty() {
                 sink.emit(What::Metrics(MetricsEvent {
@@ -67,6 +68,7 @@ pub fn scrape(
                     values,
                 }));
             }
+            PACE.wait(&sink).await;
         }
     }))
 }

@@ -8,11 +8,13 @@ pub mod link;
 pub mod log;
 pub mod metrics;
 pub mod node;
+mod pace;
 pub mod presented;
 mod sink;
 mod snapshot;
 mod tail;
 mod tls;
 mod watch;
+mod written;
 
 pub use sink::{Sink, Task};

@@ -8,17 +8,22 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::pace::Pace;
 use super::{Sink, Task, tls};
 use crate::history::What;
 use crate::history::event::{Presented, Recorder};
 use crate::pki::{PkiError, read};
 
-const PERIOD: Duration = Duration::from_millis(250);
+const PACE: Pace = Pace {
+    lively: Duration::from_millis(250),
+    resting: Duration::from_secs(1),
+};
 /// A kubelet that says nothing for so long does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Handshakes with a kubelet four times a second while it runs, and records what it presents when that changed or the
-/// process did; so the first look after each start is always recorded. `process` is the running kubelet's id, 0 for none.
+/// Handshakes with a kubelet while it runs, four times a second, once while the cluster is at rest, and records what it
+/// presents when that changed or the process did; so the first look after each start is always recorded. `process` is the
+/// running kubelet's id, 0 for none.
 /// Every handshake is a full one, without a client certificate. Any chain is taken.
 ///
 /// # Errors
@@ -47,7 +52,10 @@ pub fn probe(
             let change = process.changed();
             let changed = match pid {
                 0 => change.await,
-                _ => timeout(PERIOD, change).await.unwrap_or(Ok(())),
+                _ => tokio::select! {
+                    changed = change => changed,
+                    () = PACE.wait(&sink) => Ok(()),
+                },
             };
             if changed.is_err() {
                 return;

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -19,6 +20,8 @@ pub struct Sink {
     inner: Arc<Mutex<Inner>>,
     vault: Vault,
     zero: Instant,
+    /// When the cluster changed last, as [`Self::mono`].
+    changed: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,7 @@ impl Sink {
                 inner,
                 vault,
                 zero: Instant::now(),
+                changed: Arc::default(),
             },
             receiver,
         ))
@@ -62,7 +66,10 @@ impl Sink {
     /// Appends what happened at a time that the source knows best.
     pub fn emit_at(&self, at: Timestamp, what: What) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let mono = u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mono = self.mono();
+        if is_change(&what) {
+            self.changed.store(mono, Ordering::Relaxed);
+        }
         let event = Event {
             seq: inner.next,
             at,
@@ -102,10 +109,24 @@ impl Sink {
         &self.vault
     }
 
+    /// How long the cluster has been at rest.
+    pub(super) fn since_change(&self) -> Duration {
+        let changed = self.changed.load(Ordering::Relaxed);
+        Duration::from_micros(self.mono().saturating_sub(changed))
+    }
+
     /// Microseconds of the monotonic clock since the history began.
     pub fn mono(&self) -> u64 {
         u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// Heartbeats of nodes and what comes of them go on at rest, too.
+fn is_change(what: &What) -> bool {
+    !matches!(
+        what,
+        What::Request(_) | What::Connection(_) | What::Log(_) | What::Recorder(_)
+    )
 }
 
 /// A recorder's task; dropping it ends the recording.

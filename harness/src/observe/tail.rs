@@ -4,6 +4,9 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::written::Written;
 
 /// How much one look at the file takes in at most, so that other recorders have their turn.
 const CHUNK: u64 = 1 << 20;
@@ -11,11 +14,14 @@ const CHUNK: u64 = 1 << 20;
 /// A file that grows, read line by line.
 pub(super) struct Tail {
     path: PathBuf,
+    written: Written,
     open: Option<File>,
     /// Bytes read so far.
     offset: u64,
     /// The beginning of a line whose end is not written yet.
     partial: Vec<u8>,
+    /// Was there more than one look takes in?
+    is_behind: bool,
 }
 
 /// What one look at the file brought.
@@ -31,16 +37,26 @@ impl Tail {
     /// The file need not exist yet. It is read from its beginning.
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
+            written: Written::to(&path),
             path,
             open: None,
             offset: 0,
             partial: Vec::new(),
+            is_behind: false,
         }
     }
 
     /// Was the file there at some time?
     pub(super) fn is_open(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Until there is something new, and `pause` longer: many writes in a row are one look.
+    pub(super) async fn wait(&self, pause: Duration) {
+        if !self.is_behind {
+            self.written.again().await;
+        }
+        tokio::time::sleep(pause).await;
     }
 
     /// Reads what is new. No file is no error.
@@ -60,8 +76,12 @@ impl Tail {
             Some(file) => file,
             none => none.insert(File::open(&self.path)?),
         };
+        let new = found.len().saturating_sub(self.offset).min(CHUNK);
+        // One byte more than there is, so that the end is seen without growing.
+        self.partial.reserve(new as usize + 1);
         let read = file.take(CHUNK).read_to_end(&mut self.partial)?;
         self.offset += read as u64;
+        self.is_behind = read as u64 == CHUNK;
         look.lines = finished(&mut self.partial);
         Ok(look)
     }
@@ -125,6 +145,19 @@ mod tests {
         assert!(lines(&mut tail).is_empty() && tail.is_open());
         file.write_all(b"o\nthree\n").unwrap();
         assert_eq!(lines(&mut tail), ["two", "three"]);
+    }
+
+    #[tokio::test]
+    async fn more_than_one_look_takes_in_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut tail = Tail::new(path.clone());
+        fs::write(&path, "line\n".repeat(CHUNK as usize / 4)).unwrap();
+        assert!(!lines(&mut tail).is_empty());
+        // What the write itself told.
+        tail.written.again().await;
+        let soon = tokio::time::timeout(Duration::from_millis(500), tail.wait(Duration::ZERO));
+        assert!(soon.await.is_ok() && !lines(&mut tail).is_empty());
     }
 
     #[test]

@@ -230,7 +230,7 @@ steps:
   - start: {node: n1}
   - expect:
       request: {node: n1, verb: create, resource: certificatesigningrequests, code: 403, message: cannot create resource}
-  - bind: {role: nodeBootstrapper, to: {user: kubelet-bootstrap}}
+  - bind: {role: approver, to: {user: kubelet-bootstrap}}
   - expect:
       csr: {node: n1, groups: [a, b]}
       as: asked
@@ -283,7 +283,7 @@ steps:
             [
                 "7 ! Start a node's kubelet or a component / node n1",
                 "8 ? Within 1m: an API request, as the audit log shows it / node n1, verb create, resource certificatesigningrequests, code 403, message \"cannot create resource\"",
-                "10 ! Bind a ClusterRole to a user or group / role nodeBootstrapper, to user kubelet-bootstrap",
+                "10 ! Bind a ClusterRole to a user or group / role approver, to user kubelet-bootstrap",
                 "11 ? Within 5m: a CertificateSigningRequest; only on Kubernetes >=1.31; called `asked` elsewhere / node n1, groups [a, b]",
                 "16 ! Start a node's kubelet or a component / node n1, with rotateCertificates false",
                 "17 ? Within 1m: a CertificateSigningRequest / node n1",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::effects::Effects;
 use super::model::{
     BOOTSTRAP_TOKEN, Bindings, KUBEADM_GROUP, KUBEADM_TOKEN, NO_TOKEN, Node, RawScenario,
     STATIC_TOKEN, Token, TokenKind,
@@ -10,6 +11,7 @@ use super::model::{
 use super::stimulus::{FileAction, Identity};
 use super::{Diagnostic, Scenario, Step, requirements};
 use crate::check::Matcher;
+use crate::history::event::Recorder;
 
 /// All scenarios of some folders, and what is wrong with the files that could not be loaded.
 #[derive(Debug, Default)]
@@ -311,6 +313,7 @@ impl Lint<'_> {
             );
         }
         let mut named = BTreeSet::new();
+        let mut effects = Effects::before(&raw.cluster.bindings);
         for (index, step) in raw.steps.iter().enumerate() {
             let at = (step.referenced.line(), step.referenced.column());
             match &step.value {
@@ -335,6 +338,16 @@ impl Lint<'_> {
                     self.judged(&matchers, at);
                     self.reference(never.after.as_deref(), &named, at);
                     self.control(&never.control, matchers.first().map(|(kind, _)| *kind), at);
+                    let is_audited = |(_, matcher): &(_, &dyn Matcher)| {
+                        matcher.recorders().contains(&Recorder::Audit)
+                    };
+                    if never.duration.is_none() && matchers.iter().any(is_audited) {
+                        self.error(
+                            at.0,
+                            at.1,
+                            "the audit log is read a moment later than what is beside this: say how long, by `for`",
+                        );
+                    }
                     if never.duration.is_none() && !self.has_companion(index) {
                         self.error(
                             at.0,
@@ -343,7 +356,12 @@ impl Lint<'_> {
                         );
                     }
                 }
-                stimulus => self.stimulus(stimulus, at),
+                stimulus => {
+                    self.stimulus(stimulus, at);
+                    if let Some(nothing) = effects.follow(stimulus) {
+                        self.error(at.0, at.1, nothing);
+                    }
+                }
             }
         }
     }

@@ -4,6 +4,7 @@ mod capabilities;
 pub mod coverage;
 mod describe;
 mod diagnostic;
+mod effects;
 mod load;
 mod model;
 mod partition;

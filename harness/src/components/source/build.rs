@@ -15,6 +15,7 @@ use crate::components::error::{ComponentError, io_error};
 use crate::components::progress::{Progress, Unit};
 use crate::components::store::Stage;
 use crate::components::{KUBE, Package, Product, Role, Version, arch};
+use crate::shim;
 
 const KUBERNETES_MODULE: &str = "k8s.io/kubernetes";
 const ETCD_MODULE: &str = "go.etcd.io/etcd/server/v3";
@@ -162,15 +163,11 @@ impl Go<'_> {
         }
         let label = format!("building {package} by Go");
         let mut task = progress.task(&label, Some(total as u64), Unit::Packages);
+        // A build takes minutes: it must not outlive a tlsboot that was killed.
         let mut child = self
-            .command(&[
-                "build",
-                "-mod=readonly",
-                "-trimpath",
-                "-buildvcs=false",
-                "-v",
-            ])
-            .args(["-ldflags", &ldflags(package), "-o", name, "."])
+            .set(shim::dies_with_us(self.go))
+            .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false"])
+            .args(["-v", "-ldflags", &ldflags(package), "-o", name, "."])
             .env("CGO_ENABLED", "0")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -202,7 +199,8 @@ impl Go<'_> {
     }
 
     fn run(&self, arguments: &[&str]) -> Result<Output, FetchError> {
-        let output = self.command(arguments).output().map_err(not_started)?;
+        let mut command = self.set(Command::new(self.go));
+        let output = command.args(arguments).output().map_err(not_started)?;
         if output.status.success() {
             return Ok(output);
         }
@@ -225,16 +223,16 @@ impl Go<'_> {
         )))
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.go);
-        // a workspace around the cache folder is none of ours
+    fn set(&self, mut command: Command) -> Command {
         command
-            .args(arguments)
             .current_dir(self.folder)
+            // a workspace around the cache folder is none of ours
             .env("GOWORK", "off")
+            // swept with the stage
+            .env("GOTMPDIR", self.folder)
             .env("GOOS", "linux")
-            .env("GOARCH", arch());
-        command.stdin(Stdio::null());
+            .env("GOARCH", arch())
+            .stdin(Stdio::null());
         command
     }
 
