@@ -131,3 +131,23 @@ pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
         "stringData": data,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::cluster::owned::random_token;
+
+    #[rstest]
+    #[case(KUBEADM_GROUP, true)]
+    #[case("system:bootstrappers:tlsboot", false)]
+    fn kubeadms_tokens_sign_cluster_info(#[case] group: &str, #[case] signs: bool) {
+        let token = random_token(&[group.to_owned()], SignedDuration::from_hours(1));
+        let secret = secret(&token, Timestamp::now()).unwrap();
+        let data = &secret["stringData"];
+        assert_eq!(data["usage-bootstrap-signing"] == "true", signs);
+        assert_eq!(data["usage-bootstrap-authentication"], "true");
+    }
+}

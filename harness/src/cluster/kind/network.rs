@@ -24,7 +24,7 @@ struct Subnet {
 /// A connection over a bridge takes less than a millisecond; the second SYN of one that was dropped comes after a second.
 const REACH: Duration = Duration::from_secs(5);
 /// Docker's own rules let containers in; others come before them.
-const FIREWALL: &str = "A firewall on this machine drops what comes from containers: let them in, as by `iptables -I INPUT -i br-+ -j ACCEPT` (firewalld: `firewall-cmd --zone=trusted --add-source=172.16.0.0/12`; ufw: `ufw allow from 172.16.0.0/12`)";
+const FIREWALL: &str = "A firewall on this machine drops what comes from containers: let them in, as by `iptables -I INPUT -i br-+ -j ACCEPT`, or by ufw's or firewalld's rules for Docker's subnets (172.16.0.0/12 and 192.168.0.0/16)";
 
 impl Network {
     pub(super) async fn inspect(name: &str) -> Result<Self, ClusterError> {
