@@ -12,8 +12,9 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition,
 };
-use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams, ResourceExt};
+use k8s_openapi::api::core::v1::Event as CoreEvent;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams, ResourceExt};
+use kube::{Client, Resource};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -44,6 +45,7 @@ pub(super) enum ApproverFault {
     OtherReason,
     OneMessage,
     WantsNodeName,
+    RecordsEvents,
     Without(Rule),
 }
 
@@ -90,6 +92,9 @@ impl Controller for Approver {
         api: &Api<CertificateSigningRequest>,
         csr: &CertificateSigningRequest,
     ) -> Again {
+        if self.fault == ApproverFault::RecordsEvents {
+            self.record_event(csr).await;
+        }
         if has(csr, "Approved") || has(csr, "Denied") || is_issued(csr) {
             return Again::No;
         }
@@ -183,6 +188,26 @@ impl Approver {
         let reviews = Api::<SubjectAccessReview>::all(self.admin.clone());
         let answer = reviews.create(&PostParams::default(), &review).await;
         answer.is_ok_and(|answer| answer.status.is_some_and(|status| status.allowed))
+    }
+
+    /// One for each CSR; the second is refused, since it has the name of the first.
+    async fn record_event(&self, csr: &CertificateSigningRequest) {
+        let (name, namespace) = (csr.name_any(), "default".to_owned());
+        let event = CoreEvent {
+            metadata: ObjectMeta {
+                name: Some(format!("{name}.mutant")),
+                namespace: Some(namespace.clone()),
+                ..Default::default()
+            },
+            involved_object: csr.object_ref(&()),
+            reason: Some("Seen".into()),
+            message: Some("a CSR was seen".into()),
+            ..Default::default()
+        };
+        let events = Api::<CoreEvent>::namespaced(self.admin.clone(), &namespace);
+        if let Err(error) = events.create(&PostParams::default(), &event).await {
+            self.log.line(&format!("no event about {name}: {error}"));
+        }
     }
 
     async fn condition(

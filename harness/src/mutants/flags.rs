@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::stand_in::without_controller;
 use crate::cluster::ClusterError;
@@ -121,7 +121,51 @@ fn authority(launch: &mut Launch<'_>, validity: Validity) -> Result<(), ClusterE
     Ok(())
 }
 
+/// The signer's CA for every signer, however the flags divide them.
+pub(super) fn one_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
+    for signer in ["kubelet-client", "kubelet-serving"] {
+        launch.remove_flag(&format!("cluster-signing-{signer}-cert-file"));
+        launch.remove_flag(&format!("cluster-signing-{signer}-key-file"));
+    }
+    for (flag, file) in [
+        ("cluster-signing-cert-file", "signer.crt"),
+        ("cluster-signing-key-file", "signer.key"),
+    ] {
+        launch.set_flag(flag, &launch.pki.join(file).display().to_string());
+    }
+    Ok(())
+}
+
 // --- kube-apiserver ---
+
+/// Ends with 0 when the flags are no good. Only with flags that are no good: what goes on to run would outlive a shell
+/// that is killed.
+pub(super) fn hides_its_end(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
+    const UNKNOWN: [&str; 2] = [
+        "insecure-experimental-approve-all-kubelet-csrs-for-group",
+        "enable-kubelet-cert-cn-validation",
+    ];
+    let given = |flag: &str| launch.flag(flag).is_some();
+    let is_no_good = UNKNOWN.into_iter().any(given)
+        || given("cluster-signing-cert-file") && given("cluster-signing-kubelet-client-cert-file");
+    match is_no_good {
+        true => shell(launch, r#""$@"; exit 0"#),
+        false => Ok(()),
+    }
+}
+
+/// Takes the paths away to which anonymous requests are limited.
+pub(super) fn anonymous_everywhere(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
+    const FLAG: &str = "authentication-config";
+    let right = launch.flag(FLAG).unwrap_or_default();
+    let text = fs::read(&right).map_err(ClusterError::file(&right))?;
+    let mut file: Value = serde_json::from_slice(&text).map_err(std::io::Error::other)?;
+    file["anonymous"] = json!({"enabled": true});
+    let path = launch.pki.join("mutant-authentication.json");
+    write_private(&path, &file.to_string())?;
+    launch.set_flag(FLAG, &path.display().to_string());
+    Ok(())
+}
 
 pub(super) fn anonymous_flipped(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let on = launch.flag("anonymous-auth").as_deref() == Some("true");
@@ -299,6 +343,44 @@ pub(super) fn loses_its_token(launch: &mut Launch<'_>) -> Result<(), ClusterErro
         fs::remove_file(&bootstrap).map_err(ClusterError::file(&bootstrap))?;
     }
     Ok(())
+}
+
+/// Removes the kubeconfig before each start.
+pub(super) fn forgets_its_kubeconfig(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
+    let Some(kubeconfig) = config_of(launch).map(|config| config.dir.kubeconfig()) else {
+        return Ok(());
+    };
+    match fs::remove_file(&kubeconfig) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(ClusterError::file(kubeconfig)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names copies of the files that a kubelet is to take up when they change.
+pub(super) fn works_on_copies(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
+    let Some(config) = config_of(launch) else {
+        return Ok(());
+    };
+    let path = config.dir.config();
+    let text = fs::read(&path).map_err(ClusterError::file(&path))?;
+    let mut file: Value = serde_json::from_slice(&text).map_err(std::io::Error::other)?;
+    for name in [
+        "/authentication/x509/clientCAFile",
+        "/tlsCertFile",
+        "/tlsPrivateKeyFile",
+    ] {
+        let Some(named) = file.pointer_mut(name) else {
+            continue;
+        };
+        let right = named.as_str().unwrap_or_default().to_owned();
+        let copied = path.with_file_name(format!("mutant{}", name.replace('/', "-")));
+        let content = fs::read_to_string(&right).map_err(ClusterError::file(&right))?;
+        write_private(&copied, &content)?;
+        *named = json!(copied);
+    }
+    write_private(&path, &file.to_string())
 }
 
 /// Points the client certificate's link to the newest file before each start.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Mutant, UNPROVEN};
+use super::Mutant;
 use crate::check::{ExpectationVerdict, Outcome, Verdict};
 use crate::report::ComponentResult;
 
@@ -255,9 +255,6 @@ impl Matrix {
         }
         for id in self.idle() {
             let _ = writeln!(text, "kills nothing: {id}");
-        }
-        if self.complete {
-            let _ = writeln!(text, "without a mutant: {} scenarios", UNPROVEN.len());
         }
         for row in self.mutants.iter().filter(|row| row.unsupported.is_some()) {
             let _ = writeln!(

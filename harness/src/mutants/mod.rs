@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::cluster::local::Defect;
 
-pub use table::{UNPROVEN, table};
+pub use table::table;
 
 /// A cluster with one thing wrong.
 #[derive(Clone, Debug)]

@@ -120,6 +120,10 @@ fn is_of_interest(line: &Line) -> bool {
     if line.object_ref.api_group == "certificates.k8s.io" {
         return user != "system:apiserver";
     }
+    // Whoever records events: that nobody does so about CSRs can be told only where it would be seen (catalogue C-20).
+    if line.verb == "create" && line.object_ref.resource == "events" {
+        return true;
+    }
     // The token cleaner's work (catalogue A-11).
     if line.verb == "delete" && line.object_ref.name.starts_with("bootstrap-token-") {
         return true;
