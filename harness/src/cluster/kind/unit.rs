@@ -131,7 +131,15 @@ impl Unit {
     async fn signal(&self, signal: &str) -> Result<(), ClusterError> {
         let signal = format!("--signal={signal}");
         let command = ["systemctl", "kill", &signal, "--kill-who=main", UNIT];
-        exec(&self.container, &command).await.map(drop)
+        match exec(&self.container, &command).await {
+            // It has ended, and only its end is not in the history yet.
+            Err(ClusterError::Command { reason, .. })
+                if reason.contains("No main process to kill") =>
+            {
+                Ok(())
+            }
+            sent => sent.map(drop),
+        }
     }
 }
 
