@@ -217,9 +217,12 @@ async fn play(
     mut events: mpsc::UnboundedReceiver<Event>,
     live: &LiveProgress,
 ) -> Result<Verdict, String> {
-    drive::prepare(&scenario.cluster.bindings, &cluster.admin())
-        .await
-        .map_err(|error| format!("the cluster's bindings could not be made: {error}"))?;
+    // kubeadm has made its own.
+    if !scenario.cluster.kubeadm {
+        drive::prepare(&scenario.cluster.bindings, &cluster.admin())
+            .await
+            .map_err(|error| format!("the cluster's bindings could not be made: {error}"))?;
+    }
     let mut judge = Judge::new(scenario);
     let rules = Rules::new(target.kubernetes, target.kubelet);
     let mut said = None;

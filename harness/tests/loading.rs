@@ -4,7 +4,9 @@ use std::fs;
 
 use proptest::prelude::*;
 use rstest::rstest;
-use tlsboot::scenario::{Library, Profile, Scenario, SelectError, Selector, load_text, select};
+use tlsboot::scenario::{
+    Diagnostic, Library, Profile, Scenario, SelectError, Selector, load_text, select,
+};
 
 const RIGHT: &str = "\
 id: rbac.example
@@ -303,4 +305,76 @@ proptest! {
             }
         }
     }
+}
+
+const OF_KUBEADM: &str = "\
+id: kubeadm.example
+title: A title
+requirements: [D-01]
+cluster: {kubeadm: true}
+nodes: [{name: n1, bootstrap: kubeadmToken}]
+steps:
+  - join: {node: n1}
+  - expect: {process: {node: n1, component: kubeadm, is: exited, code: 0}}
+";
+
+#[test]
+fn kubeadms_token_is_there_where_kubeadm_is() {
+    let tokens = |text| load_text("right.yaml", text).unwrap().tokens;
+    assert!(tokens(OF_KUBEADM).contains_key("kubeadmToken"));
+    assert!(!tokens(RIGHT).contains_key("kubeadmToken"));
+}
+
+#[rstest]
+#[case::own_bindings(
+    "true}",
+    "true, bindings: {nodeClient: absent}}",
+    1,
+    "its own bindings"
+)]
+#[case::own_configuration(
+    "kubeadmToken}",
+    "kubeadmToken, rotateCertificates: false}",
+    1,
+    "kubeadm configures"
+)]
+#[case::static_token("kubeadmToken}", "staticToken}", 1, "bootstrap tokens only")]
+#[case::no_token(
+    ", bootstrap: kubeadmToken",
+    ", bootstrap: none",
+    1,
+    "bootstrap tokens only"
+)]
+#[case::started("join: {node: n1}", "start: {node: n1}", 7, "there is `join`")]
+#[case::joined_elsewhere(
+    "cluster: {kubeadm: true}",
+    "cluster: {}",
+    7,
+    "clusters that kubeadm sets up"
+)]
+#[case::unknown_node("join: {node: n1}", "join: {node: n2}", 7, "no node `n2`")]
+#[case::joined_twice(
+    "  - expect",
+    "  - join: {node: n1}\n  - expect",
+    8,
+    "has joined n1 already"
+)]
+#[case::kubeadm_of_no_node("node: n1, component", "component", 8, "name the `node`")]
+#[case::component_on_a_node(
+    "component: kubeadm",
+    "component: etcd",
+    8,
+    "either a `node` or a `component`"
+)]
+fn what_is_kubeadms_is_not_said_otherwise(
+    #[case] right: &str,
+    #[case] wrong: &str,
+    #[case] line: u64,
+    #[case] says: &str,
+) {
+    let text = OF_KUBEADM.replacen(right, wrong, 1);
+    assert_ne!(text, OF_KUBEADM, "the case changes nothing");
+    let errors = load_text("wrong.yaml", &text).unwrap_err();
+    let fits = |error: &Diagnostic| error.line == line && error.message.contains(says);
+    assert!(errors.iter().any(fits), "{errors:#?}");
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::process::lint_name;
 use super::{Match, Matcher, Moment};
 use crate::history::What;
 use crate::history::event::Recorder;
@@ -14,7 +15,7 @@ pub struct Log {
     /// The node, for its kubelet's log.
     #[serde(default)]
     pub node: Option<String>,
-    /// The component, for another's log.
+    /// The component, for another's log; with a node, `kubeadm`.
     #[serde(default)]
     pub component: Option<String>,
     /// A part of the line.
@@ -38,6 +39,6 @@ impl Matcher for Log {
     }
 
     fn lint(&self) -> Option<String> {
-        (self.node.is_some() == self.component.is_some()).then(|| "name either a `node` or a `component`".into())
+        lint_name(self.node.as_ref(), self.component.as_ref())
     }
 }

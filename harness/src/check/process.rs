@@ -15,7 +15,7 @@ pub struct Process {
     /// The node, for its kubelet.
     #[serde(default)]
     pub node: Option<String>,
-    /// The component, for another's: `kube-apiserver`, `kube-controller-manager`.
+    /// The component, for another's: `kube-apiserver`, `kube-controller-manager`; with a node, `kubeadm`.
     #[serde(default)]
     pub component: Option<String>,
     /// How it is.
@@ -39,6 +39,18 @@ pub enum Running {
 }
 
 const KUBELET: &str = "kubelet";
+/// Commands that run on a node beside its kubelet.
+const ON_NODES: [&str; 1] = ["kubeadm"];
+
+/// What is wrong with the naming of a process: a kubelet by its node, a component by its name, a command on a node by both.
+pub(super) fn lint_name(node: Option<&String>, component: Option<&String>) -> Option<String> {
+    let on_node = component.filter(|component| ON_NODES.contains(&component.as_str()));
+    match (node, component, on_node) {
+        (None, _, Some(command)) => Some(format!("name the `node` on which {command} runs, too")),
+        (Some(_), Some(_), None) | (None, None, _) => Some("name either a `node` or a `component`".into()),
+        _ => None,
+    }
+}
 
 impl Process {
     fn component(&self) -> &str {
@@ -91,8 +103,8 @@ impl Matcher for Process {
     }
 
     fn lint(&self) -> Option<String> {
-        if self.node.is_some() == self.component.is_some() {
-            return Some("name either a `node` or a `component`".into());
+        if let Some(wrong) = lint_name(self.node.as_ref(), self.component.as_ref()) {
+            return Some(wrong);
         }
         (self.code.is_some() && self.is == Running::Running).then(|| "a running process has no exit `code`".into())
     }

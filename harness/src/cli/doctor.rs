@@ -11,8 +11,8 @@ use rustix::fs::statvfs;
 use super::existing::{self, ExistingCluster, OutputFormat};
 use super::target::TargetOptions;
 use super::{ERROR, Failure, PASS, print};
-use crate::cluster::local;
 use crate::cluster::local::inotify::Instances;
+use crate::cluster::{ClusterError, ProviderKind, kind, local};
 use crate::components::{Location, Options, Package, Product, Progress, Resolver, Role, Version};
 use crate::process::try_sandbox;
 use crate::report::colours_wanted;
@@ -48,6 +48,7 @@ pub(super) struct DoctorCommand {
 const AFTER_HELP: &str = "\
 Examples:
   tlsboot doctor                                    can clusters run on this machine?
+  tlsboot doctor --provider kind                    can clusters in containers?
   tlsboot doctor --kubeconfig ~/.kube/config        what would break at the next rotation?
   tlsboot doctor --kubeconfig F --format json | jq '.findings[] | select(.grade == \"broken\")'
 
@@ -119,15 +120,28 @@ fn machine(command: &DoctorCommand) -> Result<u8, Failure> {
         .options()
         .map_err(Failure::usage)?;
     let mut findings = vec![
-        namespaces(),
         cgroups(),
         inotify(),
-        ports(),
         temporary_folder(),
         space("space for clusters", &std::env::temp_dir(), CLUSTER),
-        space("space for executables", &options.cache, EXECUTABLES),
     ];
-    findings.extend(executables(&command.target, &options)?);
+    match command.target.provider {
+        ProviderKind::Kind => findings.extend(containers(&command.target)?),
+        provider => {
+            findings.extend([
+                namespaces(),
+                ports(),
+                space("space for executables", &options.cache, EXECUTABLES),
+            ]);
+            findings.extend(executables(&command.target, &options)?);
+            if provider == ProviderKind::K3s {
+                findings.push(docker_daemon(Grade::Problem));
+            } else {
+                // Who does not ask for containers may do without.
+                findings.extend(container_tools(Grade::Warning));
+            }
+        }
+    }
     findings.push(leftovers());
     let colours = colours_wanted(&stdout());
     let text: String = findings
@@ -385,6 +399,91 @@ fn go(command: &Path) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let mut places = std::env::split_paths(&folders).map(|folder| folder.join(command));
     places.find(|path| path.is_file())
+}
+
+/// The two commands that clusters in containers need.
+fn container_tools(missing: Grade) -> Vec<Finding> {
+    vec![
+        docker_daemon(missing),
+        tool("kind", missing, kind::doctor::kind(), |version| version),
+    ]
+}
+
+fn docker_daemon(missing: Grade) -> Finding {
+    tool("docker", missing, kind::doctor::daemon(), |version| {
+        format!("the daemon answers, version {version}")
+    })
+}
+
+/// What the error says of a remedy is part of it.
+fn tool(
+    about: &'static str,
+    missing: Grade,
+    found: Result<String, ClusterError>,
+    words: impl Fn(String) -> String,
+) -> Finding {
+    match found {
+        Ok(found) => Finding::ok(about, words(found)),
+        Err(error) => {
+            let finding = Finding::new(missing, about, error.to_string());
+            match missing {
+                Grade::Warning => finding.remedy("only clusters in containers need it"),
+                _ => finding,
+            }
+        }
+    }
+}
+
+/// All that clusters in containers need.
+fn containers(target: &TargetOptions) -> Result<Vec<Finding>, Failure> {
+    let mut findings = vec![if rustix::process::geteuid().is_root() {
+        Finding::ok("user", "root")
+    } else {
+        Finding::new(
+            Grade::Warning,
+            "user",
+            "not root: scenarios with nodes are unsupported",
+        )
+        .remedy("run tlsboot as root")
+    }];
+    findings.extend(container_tools(Grade::Problem));
+    if findings
+        .iter()
+        .any(|finding| finding.grade == Grade::Problem)
+    {
+        return Ok(findings);
+    }
+    for planned in target.plan()? {
+        let image = target.image(&planned);
+        match kind::doctor::image(&image, planned.kubernetes) {
+            Ok(id) => {
+                findings.push(Finding::ok("node image", format!("{image} is {id}")));
+                findings.extend(link(&id)?);
+            }
+            Err(error) => findings.push(
+                Finding::new(Grade::Warning, "node image", format!("{image}: {error}")).remedy(
+                    format!(
+                        "it will be pulled, where that is possible; ci/node-image {} builds one",
+                        planned.kubernetes
+                    ),
+                ),
+            ),
+        }
+    }
+    Ok(findings)
+}
+
+/// Tries the way from a container to this machine; root alone can give the bridge an address for that.
+fn link(image: &str) -> Result<Option<Finding>, Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let about = "containers to here";
+    let tried = existing::runtime()?.block_on(kind::doctor::try_link(image));
+    Ok(Some(match tried {
+        Ok(()) => Finding::ok(about, "a container reached this machine over a bridge"),
+        Err(error) => Finding::new(Grade::Problem, about, error.to_string()),
+    }))
 }
 
 fn leftovers() -> Finding {

@@ -8,7 +8,7 @@ use super::Failure;
 use crate::cluster::docker::Image;
 #[cfg(feature = "docker")]
 use crate::cluster::k3s::{K3s, K3sImage};
-use crate::cluster::kind::Kind;
+use crate::cluster::kind::{self, Kind};
 use crate::cluster::local::Local;
 use crate::cluster::{Provider, ProviderKind};
 use crate::components::cli::ComponentOptions;
@@ -187,10 +187,15 @@ impl TargetOptions {
     }
 
     fn kind(&self, planned: &Planned) -> Result<Resolved, Failure> {
-        let version = planned.kubernetes;
-        let kind = Kind::find(self.node_image.clone(), version).map_err(Failure::error)?;
+        let kind = Kind::find(&self.image(planned), planned.kubernetes).map_err(Failure::error)?;
         let used = vec![kind.component()];
         Ok((Box::new(kind), used))
+    }
+
+    /// The node image of a target of `kind`.
+    pub(super) fn image(&self, planned: &Planned) -> Image {
+        let built = || kind::built_image(planned.kubernetes);
+        self.node_image.clone().unwrap_or_else(built)
     }
 
     /// The provider of k3s, and what it uses: the image first.

@@ -54,6 +54,8 @@ pub enum Capability {
     ReplaceCa,
     /// Run kubelets on a machine with cgroup v1.
     CgroupV1,
+    /// Leave everything as kubeadm sets it up, and join nodes by kubeadm.
+    Kubeadm,
 }
 
 /// The providers, by the name on the command line, which is the first part of a target's.
@@ -245,6 +247,11 @@ pub trait Cluster: Send + Sync {
 
     /// Starts a node's kubelet; answers with what shows that it runs.
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError>;
+
+    /// Starts `kubeadm join` on a node; answers with what shows that it runs. Its end is an event.
+    async fn join_node(&self, node: &str) -> Result<String, ClusterError> {
+        Err(ClusterError::Unknown(format!("kubeadm to join {node} by")))
+    }
 
     /// Ends a node's kubelet.
     async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError>;

@@ -58,6 +58,11 @@ impl Kubelet {
         &self.config.dir
     }
 
+    /// The name of the token that it bootstraps with.
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
     pub(super) fn log(&self) -> &PathBuf {
         &self.log
     }
@@ -74,6 +79,16 @@ impl Kubelet {
     ) -> Result<(), ClusterError> {
         self.apply(changes);
         self.write_files(tokens, server)?;
+        self.announce(address, sink)
+    }
+
+    /// What the history has to say of it before a start, and its recorders: all of the preparations for a kubelet that
+    /// somebody else sets up.
+    pub(super) fn announce(
+        &mut self,
+        address: SocketAddr,
+        sink: &Sink,
+    ) -> Result<(), ClusterError> {
         sink.emit(What::Kubelet(self.facts()));
         self.start_recorders(address, sink)
     }
@@ -119,9 +134,14 @@ impl Kubelet {
             cert_dir: if self.config.default_cert_dir {
                 DEFAULT_CERT_DIR.into()
             } else {
-                self.config.dir.cert_dir().display().to_string()
+                self.config.dir.cert_dir_of_kubelet().display().to_string()
             },
-            kubeconfig: self.config.dir.kubeconfig().display().to_string(),
+            kubeconfig: self
+                .config
+                .dir
+                .kubeconfig_of_kubelet()
+                .display()
+                .to_string(),
             rotate_certificates: self.config.rotate_certificates,
             server_tls_bootstrap: self.config.server_tls_bootstrap,
         }
@@ -139,7 +159,7 @@ impl Kubelet {
             key_pem: key,
         };
         self.recorders = vec![
-            observe::files::watch(node.clone(), dir.cert_dir(), dir.kubeconfig(), sink.clone())?,
+            observe::files::watch(node.clone(), dir.clone(), sink.clone())?,
             observe::log::tail(
                 self.log.clone(),
                 "kubelet".into(),

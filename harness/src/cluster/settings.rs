@@ -36,7 +36,14 @@ impl Settings {
     pub(super) fn controllers_of(&self, own: &str) -> String {
         let ours = Cluster::default().controllers;
         let off = ours.iter().filter(|name| !self.controllers.contains(name));
-        off.fold(own.to_owned(), |all, name| format!("{all},-{name}"))
+        let off: Vec<&String> = off.collect();
+        // The first mention of a name counts, so one that is off must not be named before (`IsControllerEnabled` in
+        // staging/src/k8s.io/controller-manager/app/helper.go).
+        let is_off = |name: &&str| off.iter().any(|off| off == name);
+        let on = own.split(',').filter(|name| !is_off(name));
+        let on: Vec<&str> = on.collect();
+        off.iter()
+            .fold(on.join(","), |all, name| format!("{all},-{name}"))
     }
 
     /// Takes over what a start changes.

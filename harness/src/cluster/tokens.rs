@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::owned::random_hex;
 use crate::cluster::{ClusterError, TokenValue};
-use crate::scenario::{Token, TokenDefect, TokenKind};
+use crate::scenario::{KUBEADM_GROUP, KUBEADM_TOKEN, Token, TokenDefect, TokenKind};
 use crate::secret::{Secret, Vault};
 
 /// As in the seed document.
@@ -61,13 +61,16 @@ pub(super) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) 
         .collect()
 }
 
-/// Makes the Secrets of the bootstrap tokens.
+/// Makes the Secrets of the bootstrap tokens, but for the one that kubeadm has made.
 pub(super) async fn create(
     tokens: &BTreeMap<String, TokenValue>,
     admin: &Client,
 ) -> Result<(), ClusterError> {
     let secrets: Api<SecretObject> = Api::namespaced(admin.clone(), "kube-system");
-    for token in tokens.values() {
+    for (name, token) in tokens {
+        if name == KUBEADM_TOKEN {
+            continue;
+        }
         if let Some(secret) = secret(token, Timestamp::now()) {
             let secret = serde_json::from_value(secret).map_err(std::io::Error::other)?;
             secrets.create(&PostParams::default(), &secret).await?;
@@ -94,6 +97,10 @@ pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
         "token-secret": if defect(TokenDefect::WrongSecret) { "0123456789abcdef" } else { half },
         "usage-bootstrap-authentication": "true",
     });
+    // As kubeadm makes its own: `kubeadm join` trusts a cluster-info that is signed with the token.
+    if token.groups.iter().any(|group| group == KUBEADM_GROUP) {
+        data["usage-bootstrap-signing"] = json!("true");
+    }
     if defect(TokenDefect::NoUsage) {
         data["usage-bootstrap-authentication"] = json!("false");
     }
@@ -123,4 +130,24 @@ pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
         "type": kind,
         "stringData": data,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::cluster::owned::random_token;
+
+    #[rstest]
+    #[case(KUBEADM_GROUP, true)]
+    #[case("system:bootstrappers:tlsboot", false)]
+    fn kubeadms_tokens_sign_cluster_info(#[case] group: &str, #[case] signs: bool) {
+        let token = random_token(&[group.to_owned()], SignedDuration::from_hours(1));
+        let secret = secret(&token, Timestamp::now()).unwrap();
+        let data = &secret["stringData"];
+        assert_eq!(data["usage-bootstrap-signing"] == "true", signs);
+        assert_eq!(data["usage-bootstrap-authentication"], "true");
+    }
 }

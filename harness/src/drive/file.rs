@@ -12,11 +12,9 @@ use crate::pki::PrivateKey;
 use crate::scenario::stimulus::{FileAction, FileChange};
 
 pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let path = stage
-        .cluster
-        .node_dir(&change.node)
-        .await?
-        .named(&change.name);
+    let dir = stage.cluster.node_dir(&change.node).await?;
+    // The name itself, and what is behind it where that is a link.
+    let (path, content) = (dir.named(&change.name), dir.through(&change.name));
     let file = || ClusterError::file(&path);
     let proof = match change.action {
         FileAction::Delete => {
@@ -32,30 +30,30 @@ pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Don
             format!("{} is not there any more", change.name)
         }
         FileAction::Truncate => {
-            let half = fs::metadata(&path).map_err(file())?.len() / 2;
+            let half = fs::metadata(&content).map_err(file())?.len() / 2;
             fs::File::options()
                 .write(true)
-                .open(&path)
+                .open(&content)
                 .and_then(|opened| opened.set_len(half))
                 .map_err(file())?;
-            sized(&path)?
+            sized(&content)?
         }
         FileAction::Empty => {
             fs::File::options()
                 .write(true)
-                .open(&path)
+                .open(&content)
                 .and_then(|opened| opened.set_len(0))
                 .map_err(file())?;
-            sized(&path)?
+            sized(&content)?
         }
         FileAction::Garbage => {
-            fs::write(&path, GARBAGE).map_err(file())?;
-            sized(&path)?
+            fs::write(&content, GARBAGE).map_err(file())?;
+            sized(&content)?
         }
         FileAction::Plain => {
-            let content = fs::read(&path).map_err(file())?;
+            let bytes = fs::read(&content).map_err(file())?;
             fs::remove_file(&path).map_err(file())?;
-            fs::write(&path, content).map_err(file())?;
+            fs::write(&path, bytes).map_err(file())?;
             kind(&path)?
         }
         FileAction::Dangle => {
@@ -64,17 +62,15 @@ pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Don
             kind(&path)?
         }
         FileAction::ForeignKey => {
-            let content = fs::read_to_string(&path).map_err(file())?;
-            let key_begins = content
-                .find("-----BEGIN EC PRIVATE KEY")
-                .unwrap_or(content.len());
+            let text = fs::read_to_string(&content).map_err(file())?;
+            let key_begins = text.find("-----BEGIN EC PRIVATE KEY").unwrap_or(text.len());
             let foreign = PrivateKey::generate()?;
             fs::write(
-                &path,
-                format!("{}{}", &content[..key_begins], foreign.pem().expose()),
+                &content,
+                format!("{}{}", &text[..key_begins], foreign.pem().expose()),
             )
             .map_err(file())?;
-            sized(&path)?
+            sized(&content)?
         }
         FileAction::NewPair => {
             let pair = stage.cluster.serving_pair(&change.node).await?;

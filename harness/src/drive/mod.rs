@@ -90,6 +90,7 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::Stop(process) => process::end(process, crate::cluster::Ending::Stop, stage).await,
         Step::Kill(process) => process::end(process, crate::cluster::Ending::Kill, stage).await,
         Step::Restart(process) => process::restart(process, stage).await,
+        Step::Join(join) => process::join(&join.node, stage).await,
         Step::Bind(bind) => rbac::bind(&bind.role, &bind.to, &stage.cluster.admin()).await,
         Step::Unbind(unbind) => rbac::unbind(&unbind.role, &stage.cluster.admin()).await,
         Step::ClusterRole(role) => rbac::create_role(role, &stage.cluster.admin()).await,

@@ -43,6 +43,10 @@ pub(super) async fn restart(process: &Process, stage: &Stage<'_>) -> Result<Done
     Ok(Done::proven(format!("{}; {}", ended.proof, started.proof)))
 }
 
+pub(super) async fn join(node: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    Ok(Done::proven(stage.cluster.join_node(node).await?))
+}
+
 fn neither() -> DriveError {
     DriveError::Nothing("neither a node nor a component is named".into())
 }

@@ -12,7 +12,7 @@ use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 
 use super::{Done, DriveError, until};
 use crate::scenario::Binding;
-use crate::scenario::stimulus::{ClusterRole, cluster_role};
+use crate::scenario::stimulus::{ClusterRole, cluster_role, kubeadm_binding};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 const CERTIFICATES: &str = "certificates.k8s.io";
@@ -64,8 +64,15 @@ pub(super) async fn bind(word: &str, to: &Binding, client: &Client) -> Result<Do
 pub(super) async fn unbind(word: &str, client: &Client) -> Result<Done, DriveError> {
     let role = cluster_role(word);
     let bindings = Api::<ClusterRoleBinding>::all(client.clone());
-    let name = binding_name(role);
-    let binding = bindings.get(&name).await?;
+    let mut name = binding_name(role);
+    let mut found = bindings.get_opt(&name).await?;
+    if let (None, Some(kubeadms)) = (&found, kubeadm_binding(role)) {
+        found = bindings.get_opt(kubeadms).await?;
+        name = kubeadms.to_owned();
+    }
+    let binding = found.ok_or_else(|| {
+        DriveError::Nothing(format!("there is no binding {name} that could be removed"))
+    })?;
     let to = binding
         .subjects
         .iter()

@@ -174,7 +174,7 @@ async fn of_node(node: &str, stage: &Stage<'_>) -> Result<Credential, DriveError
         .cluster
         .node_dir(node)
         .await?
-        .named(&format!("{}-current.pem", Role::Client.file_prefix()));
+        .through(&format!("{}-current.pem", Role::Client.file_prefix()));
     let pem = std::fs::read_to_string(&path).map_err(crate::cluster::ClusterError::file(&path))?;
     let key_begins = pem
         .find("-----BEGIN EC PRIVATE KEY")

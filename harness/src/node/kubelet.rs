@@ -13,47 +13,133 @@ use crate::secret::Secret;
 
 /// Where a node's things are: all below one folder.
 #[derive(Clone, Debug)]
-pub struct NodeDir(PathBuf);
+pub struct NodeDir {
+    folder: PathBuf,
+    layout: Layout,
+}
+
+/// Who chose the files' names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// We did; the kubelet sees them under the same paths.
+    Ours,
+    /// kubeadm did; the kubelet sees them where they always are on its nodes (`cmd/kubeadm/app/constants`).
+    Kubeadm,
+}
+
+/// The folder of kubeconfigs on kubeadm's nodes.
+pub const KUBEADM_DIR: &str = "/etc/kubernetes";
 
 impl NodeDir {
     /// Below this folder.
     pub fn new(folder: PathBuf) -> Self {
-        Self(folder)
+        Self {
+            folder,
+            layout: Layout::Ours,
+        }
+    }
+
+    /// Below this folder, of a node that kubeadm joins: [`Self::cert_dir`] is its `/var/lib/kubelet/pki`, and
+    /// [`Self::kubeconfigs`] its `/etc/kubernetes`.
+    pub fn of_kubeadm(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            layout: Layout::Kubeadm,
+        }
+    }
+
+    /// Whether kubeadm joins the node.
+    pub fn is_kubeadms(&self) -> bool {
+        self.layout == Layout::Kubeadm
     }
 
     /// The folder itself.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 
     /// `--cert-dir`. The kubelet makes it.
     pub fn cert_dir(&self) -> PathBuf {
-        self.0.join("pki")
+        self.folder.join("pki")
+    }
+
+    /// The folder of the two kubeconfigs.
+    pub fn kubeconfigs(&self) -> PathBuf {
+        match self.layout {
+            Layout::Ours => self.folder.clone(),
+            Layout::Kubeadm => self.folder.join("kubernetes"),
+        }
     }
 
     /// `--kubeconfig`. The kubelet writes it.
     pub fn kubeconfig(&self) -> PathBuf {
-        self.0.join("kubeconfig")
+        self.kubeconfigs().join(match self.layout {
+            Layout::Ours => "kubeconfig",
+            Layout::Kubeadm => "kubelet.conf",
+        })
     }
 
     /// `--bootstrap-kubeconfig`.
     pub fn bootstrap_kubeconfig(&self) -> PathBuf {
-        self.0.join("bootstrap-kubeconfig")
+        self.kubeconfigs().join(match self.layout {
+            Layout::Ours => "bootstrap-kubeconfig",
+            Layout::Kubeadm => "bootstrap-kubelet.conf",
+        })
     }
 
     /// `--config`.
     pub fn config(&self) -> PathBuf {
-        self.0.join("config.json")
+        self.folder.join("config.json")
     }
 
     /// `--root-dir`.
     pub fn root(&self) -> PathBuf {
-        self.0.join("root")
+        self.folder.join("root")
     }
 
     /// The CRI socket.
     pub fn cri(&self) -> PathBuf {
-        self.0.join("cri.sock")
+        self.folder.join("cri.sock")
+    }
+
+    /// [`Self::cert_dir`] as the kubelet knows it.
+    pub fn cert_dir_of_kubelet(&self) -> PathBuf {
+        match self.layout {
+            Layout::Ours => self.cert_dir(),
+            Layout::Kubeadm => DEFAULT_CERT_DIR.into(),
+        }
+    }
+
+    /// [`Self::kubeconfig`] as the kubelet knows it.
+    pub fn kubeconfig_of_kubelet(&self) -> PathBuf {
+        match self.layout {
+            Layout::Ours => self.kubeconfig(),
+            Layout::Kubeadm => Path::new(KUBEADM_DIR).join("kubelet.conf"),
+        }
+    }
+
+    /// The file behind a name in the certificate directory: where a link of the kubelet's points to, as it means it.
+    pub fn behind(&self, name: &Path) -> PathBuf {
+        let path = self.cert_dir().join(name);
+        if self.layout == Layout::Ours {
+            return path;
+        }
+        let target = std::fs::read_link(&path).ok();
+        let of_kubelet = self.cert_dir_of_kubelet();
+        let inside = target
+            .as_ref()
+            .and_then(|target| target.strip_prefix(&of_kubelet).ok());
+        inside.map_or(path, |inside| self.cert_dir().join(inside))
+    }
+
+    /// A file by the name that scenarios give it, to read or write its content: as [`Self::named`], and through links as
+    /// [`Self::behind`].
+    pub fn through(&self, name: &str) -> PathBuf {
+        let path = self.named(name);
+        match path.strip_prefix(self.cert_dir()) {
+            Ok(inside) => self.behind(inside),
+            Err(_) => path,
+        }
     }
 
     /// A file by the name that scenarios give it.
@@ -208,4 +294,30 @@ pub fn bootstrap_kubeconfig(
         "current-context": "bootstrap",
     });
     Secret::new(config.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_of_a_joined_kubelet_mean_its_own_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = NodeDir::of_kubeadm(folder.path().to_owned());
+        std::fs::create_dir(dir.cert_dir()).unwrap();
+        let link = Path::new("kubelet-client-current.pem");
+        let target = Path::new(DEFAULT_CERT_DIR).join("kubelet-client-1.pem");
+        std::os::unix::fs::symlink(target, dir.cert_dir().join(link)).unwrap();
+        assert_eq!(
+            dir.behind(link),
+            dir.cert_dir().join("kubelet-client-1.pem")
+        );
+        // What is no link, or points elsewhere, is left to the system.
+        let other = Path::new("kubelet.crt");
+        assert_eq!(dir.behind(other), dir.cert_dir().join(other));
+        assert_eq!(
+            NodeDir::new(folder.path().to_owned()).behind(link),
+            dir.cert_dir().join(link)
+        );
+    }
 }

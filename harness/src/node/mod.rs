@@ -5,5 +5,6 @@ pub mod cri;
 mod kubelet;
 
 pub use kubelet::{
-    DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, embedding_kubeconfig,
+    DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig,
+    embedding_kubeconfig,
 };

@@ -13,31 +13,33 @@ use super::snapshot::{certificate_file, kubeconfig_file};
 use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{FileEvent, FileFacts, FileOp, Recorder};
+use crate::node::NodeDir;
 
-/// The names under which the two files beside the certificate directory are recorded.
+/// The names under which the two files beside the certificate directory are recorded, whatever they are called there.
 const KUBECONFIG: &str = "kubeconfig";
 const BOOTSTRAP: &str = "bootstrap-kubeconfig";
 const BUFFER: usize = 64 << 10;
 
-/// Records a kubelet's files: every name in `cert_dir`, and in the directory of `kubeconfig` that file (as `kubeconfig`)
-/// and the one named `bootstrap-kubeconfig`. What is there already is recorded as present.
+/// Records a kubelet's files: every name in the certificate directory, the kubeconfig and the bootstrap kubeconfig. What
+/// is there already is recorded as present.
 ///
-/// `cert_dir` need not exist, and may go and come again; what is in it when it comes is recorded as created. A link's
+/// The certificate directory need not exist, and may go and come again; what is in it when it comes is recorded as created. A link's
 /// content is that of its target, so a change of the target is recorded as a modification of the link as well. Of a
 /// write only its end counts, and truncation. Facts show what was found a moment after the event; when several events
 /// come at once, that may be what the later ones brought about.
 ///
 /// # Errors
-/// When inotify is not to be had, or the directory of the kubeconfig or the parent of `cert_dir` is not there.
-pub fn watch(node: String, cert_dir: PathBuf, kubeconfig: PathBuf, sink: Sink) -> io::Result<Task> {
+/// When inotify is not to be had, or the directory of the kubeconfigs or the parent of the certificate directory is not
+/// there.
+pub fn watch(node: String, dir: NodeDir, sink: Sink) -> io::Result<Task> {
     let mut inotify = Inotify::init()?;
-    let parent = watched_parent(&mut inotify, &cert_dir)?;
-    let beside = watched_parent(&mut inotify, &kubeconfig)?;
+    let parent = watched_parent(&mut inotify, &dir.cert_dir())?;
+    let beside = watched_parent(&mut inotify, &dir.kubeconfig())?;
     let events = inotify.into_event_stream(vec![0; BUFFER])?;
     let mut recorder = Files {
         node,
-        cert_dir,
-        kubeconfig,
+        cert_dir: dir.cert_dir(),
+        dir,
         parent,
         beside,
         inside: None,
@@ -84,8 +86,8 @@ type Key = (Place, OsString);
 
 struct Files {
     node: String,
+    dir: NodeDir,
     cert_dir: PathBuf,
-    kubeconfig: PathBuf,
     /// Watch of the directory that holds the certificate directory.
     parent: WatchDescriptor,
     /// Watch of the directory that holds the kubeconfig.
@@ -217,10 +219,11 @@ impl Files {
         if *place != Place::Inside {
             return;
         }
-        let changed = self.cert_dir.join(name);
+        let of_kubelet = self.dir.cert_dir_of_kubelet();
+        let changed = of_kubelet.join(name);
         let points_there = |facts: &FileFacts| {
             let target = facts.target.as_ref();
-            target.is_some_and(|target| self.cert_dir.join(target) == changed)
+            target.is_some_and(|target| of_kubelet.join(target) == changed)
         };
         let known = self.known.iter();
         let links =
@@ -253,17 +256,21 @@ impl Files {
             .gap(Recorder::Files, format!("{}: {why}", self.node));
     }
 
-    /// The kubeconfig has one name in every history, whatever it is called here.
+    /// The kubeconfigs have the same names in every history.
     fn recorded_name(&self, (place, name): &Key) -> String {
-        if *place == Place::Beside && self.kubeconfig.file_name() == Some(name) {
-            return KUBECONFIG.into();
+        match place {
+            Place::Beside if self.dir.kubeconfig().file_name() == Some(name) => KUBECONFIG.into(),
+            Place::Beside => BOOTSTRAP.into(),
+            Place::Inside => name.to_string_lossy().into_owned(),
         }
-        name.to_string_lossy().into_owned()
     }
 
     fn names_beside(&self) -> BTreeSet<OsString> {
-        let kubeconfig = self.kubeconfig.file_name().map(OsString::from);
-        kubeconfig.into_iter().chain([BOOTSTRAP.into()]).collect()
+        let both = [self.dir.kubeconfig(), self.dir.bootstrap_kubeconfig()];
+        both.iter()
+            .filter_map(|path| path.file_name())
+            .map(OsString::from)
+            .collect()
     }
 
     fn names_inside(&self) -> BTreeSet<OsString> {
@@ -274,8 +281,11 @@ impl Files {
     fn facts(&self, (place, name): &Key) -> Option<FileFacts> {
         let vault = self.sink.vault();
         match place {
-            Place::Beside => kubeconfig_file(&self.kubeconfig.with_file_name(name)),
-            Place::Inside => certificate_file(&self.cert_dir.join(name), vault),
+            Place::Beside => kubeconfig_file(&self.dir.kubeconfigs().join(name)),
+            Place::Inside => {
+                let behind = self.dir.behind(Path::new(name));
+                certificate_file(&self.cert_dir.join(name), &behind, vault)
+            }
         }
     }
 }
@@ -346,8 +356,8 @@ mod tests {
         }
 
         fn start(&mut self) {
-            let kubeconfig = self.dir.path().join("kubelet.conf");
-            let task = watch("n1".into(), self.pki(), kubeconfig, self.sink.clone());
+            let dir = NodeDir::new(self.dir.path().to_owned());
+            let task = watch("n1".into(), dir, self.sink.clone());
             self.task = Some(task.unwrap());
         }
 
@@ -487,7 +497,7 @@ mod tests {
         fs::write(lab.dir.path().join("other"), "x").unwrap();
         let text = "clusters: [{name: c, cluster: {server: 'https://a:1'}}]\ncurrent-context: x\n\
             users: [{name: u, user: {client-certificate: /c.pem, client-key: /c.pem, token: hidden}}]\n";
-        fs::write(lab.dir.path().join("kubelet.conf"), text).unwrap();
+        fs::write(lab.dir.path().join(KUBECONFIG), text).unwrap();
         let event = lab.until(KUBECONFIG, FileOp::Modified).await;
         let facts = event.facts.unwrap().kubeconfig.unwrap();
         assert_eq!(facts.server.as_deref(), Some("https://a:1"));
@@ -497,5 +507,31 @@ mod tests {
         let event = lab.until(BOOTSTRAP, FileOp::Modified).await;
         let error = event.facts.unwrap().kubeconfig.unwrap().error.unwrap();
         assert!(!error.contains("hidden"));
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn files_of_kubeadm_are_seen_as_the_kubelet_sees_them(mut lab: Lab) {
+        let dir = NodeDir::of_kubeadm(lab.dir.path().to_owned());
+        for folder in [dir.cert_dir(), dir.kubeconfigs()] {
+            fs::create_dir(folder).unwrap();
+        }
+        let task = watch("n1".into(), dir.clone(), lab.sink.clone());
+        lab.task = Some(task.unwrap());
+        fs::write(dir.bootstrap_kubeconfig(), "users: []").unwrap();
+        lab.until(BOOTSTRAP, FileOp::Modified).await;
+        fs::write(dir.kubeconfig(), "users: []").unwrap();
+        lab.until(KUBECONFIG, FileOp::Modified).await;
+
+        let dated = "kubelet-client-1.pem";
+        fs::write(dir.cert_dir().join(dated), lab.pem()).unwrap();
+        let target = dir.cert_dir_of_kubelet().join(dated);
+        symlink(&target, dir.cert_dir().join(CURRENT)).unwrap();
+        let link = lab.until(CURRENT, FileOp::Created).await.facts.unwrap();
+        assert_eq!(link.target.as_deref(), target.to_str());
+        assert!(link.pem[0].certificate.is_some());
+        fs::write(dir.cert_dir().join(dated), "").unwrap();
+        let link = lab.until(CURRENT, FileOp::Modified).await.facts.unwrap();
+        assert!(link.pem.iter().all(|block| block.certificate.is_none()));
     }
 }

@@ -60,7 +60,21 @@ impl Link {
         source: IpAddr,
         sink: Sink,
     ) -> io::Result<Self> {
-        let keeper = bind(SocketAddr::new(listen, 0))?;
+        Self::open_at(node, SocketAddr::new(listen, 0), upstream, source, sink)
+    }
+
+    /// The same on a port of one's choice.
+    ///
+    /// # Errors
+    /// When the port can't be listened on.
+    pub fn open_at(
+        node: String,
+        listen: SocketAddr,
+        upstream: SocketAddr,
+        source: IpAddr,
+        sink: Sink,
+    ) -> io::Result<Self> {
+        let keeper = bind(listen)?;
         let address = keeper.local_addr()?;
         let listener = bind(address)?.listen(BACKLOG)?;
         let open = Arc::new(AtomicUsize::new(0));

@@ -22,6 +22,8 @@ pub const WORDS: &[&str] = &[
     "credential",
     "csr",
     "forbidden",
+    // The signature of cluster-info, by which `kubeadm join` knows that a token is good.
+    "jws",
     "kubeconfig",
     "rotat",
     "tls:",

@@ -15,10 +15,10 @@ use crate::secret::Vault;
 /// No certificate file is longer. What is, is recorded without its content.
 const LONGEST: u64 = 1 << 20;
 
-/// A name in a certificate directory; none where nothing is.
-pub(super) fn certificate_file(path: &Path, vault: &Vault) -> Option<FileFacts> {
+/// A name in a certificate directory, with the content of the file `behind` it; none where nothing is.
+pub(super) fn certificate_file(path: &Path, behind: &Path, vault: &Vault) -> Option<FileFacts> {
     let facts = file(path)?;
-    let pem = match (facts.kind, content(path)) {
+    let pem = match (facts.kind, content(behind)) {
         (FileKind::Directory, _) => Vec::new(),
         (_, Ok(bytes)) => read::pem_file(&bytes, vault).blocks,
         (_, Err(error)) => vec![PemBlock {

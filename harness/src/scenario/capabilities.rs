@@ -33,6 +33,9 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
     if cluster.authorization_mode != default.authorization_mode {
         need(Capability::ChooseAuthorizers, "be given other authorizers");
     }
+    if cluster.kubeadm {
+        need(Capability::Kubeadm, "be set up by kubeadm");
+    }
     if !scenario.nodes.is_empty() {
         need(Capability::RunKubelets, "run kubelets");
     }

@@ -16,6 +16,7 @@ pub(super) struct Effects<'a> {
     made: BTreeSet<&'a str>,
     /// Kubelets that were started, and components that were not ended.
     up: BTreeSet<&'a str>,
+    joined: BTreeSet<&'a str>,
     cut: BTreeMap<&'a str, CutKind>,
     deleted: BTreeSet<&'a str>,
     expired: BTreeSet<&'a str>,
@@ -36,6 +37,7 @@ impl<'a> Effects<'a> {
             up: [Component::ApiServer, Component::ControllerManager]
                 .map(Component::name)
                 .into(),
+            joined: BTreeSet::new(),
             cut: BTreeMap::new(),
             deleted: BTreeSet::new(),
             expired: BTreeSet::new(),
@@ -63,6 +65,10 @@ impl<'a> Effects<'a> {
                 let why = format!("{name} does not run: `start` it");
                 (self.up.contains(name), why)
             }
+            Step::Join(join) => (
+                self.joined.insert(join.node.as_str()),
+                format!("kubeadm has joined {} already", join.node),
+            ),
             Step::Bind(bind) => (
                 self.bound.insert(cluster_role(&bind.role)),
                 format!("{} is bound already: `unbind` it first", bind.role),

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::effects::Effects;
-use super::model::{BOOTSTRAP_TOKEN, NO_TOKEN, Node, RawScenario, STATIC_TOKEN, Token, TokenKind};
+use super::model::{
+    BOOTSTRAP_TOKEN, Bindings, KUBEADM_GROUP, KUBEADM_TOKEN, NO_TOKEN, Node, RawScenario,
+    STATIC_TOKEN, Token, TokenKind,
+};
 use super::stimulus::{FileAction, Identity};
 use super::{Diagnostic, Scenario, Step, requirements};
 use crate::check::Matcher;
@@ -126,7 +129,7 @@ pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
         .unwrap_or_default()
         .to_owned();
     let tags = std::iter::once(chapter).chain(raw.tags).collect();
-    let mut tokens = ready_tokens();
+    let mut tokens = ready_tokens(raw.cluster.kubeadm);
     tokens.extend(raw.tokens);
     Ok(Scenario {
         id: raw.id.value,
@@ -154,7 +157,8 @@ fn first_line(message: &str) -> String {
     line[..cut].to_owned()
 }
 
-pub(super) fn ready_tokens() -> BTreeMap<String, Token> {
+/// Every scenario's tokens. kubeadm's is there where kubeadm makes it.
+pub(super) fn ready_tokens(kubeadm: bool) -> BTreeMap<String, Token> {
     let ready = |kind, groups: &str| Token {
         kind,
         user: None,
@@ -162,7 +166,7 @@ pub(super) fn ready_tokens() -> BTreeMap<String, Token> {
         expires: None,
         defect: None,
     };
-    BTreeMap::from([
+    let mut tokens = BTreeMap::from([
         (
             STATIC_TOKEN.to_owned(),
             ready(TokenKind::Static, "system:bootstrappers"),
@@ -171,7 +175,12 @@ pub(super) fn ready_tokens() -> BTreeMap<String, Token> {
             BOOTSTRAP_TOKEN.to_owned(),
             ready(TokenKind::Bootstrap, "system:bootstrappers:tlsboot"),
         ),
-    ])
+    ]);
+    if kubeadm {
+        let token = ready(TokenKind::Bootstrap, KUBEADM_GROUP);
+        tokens.insert(KUBEADM_TOKEN.to_owned(), token);
+    }
+    tokens
 }
 
 /// Everything about a scenario that can be wrong though its YAML is right.
@@ -249,6 +258,32 @@ impl Lint<'_> {
                 );
             }
             self.token(&node.bootstrap, place);
+        }
+        if raw.cluster.kubeadm {
+            self.kubeadm(place);
+        }
+    }
+
+    /// What is kubeadm's to say in a cluster of its own.
+    fn kubeadm(&mut self, place: (u64, u64)) {
+        let raw = self.raw;
+        if raw.cluster.bindings != Bindings::default() {
+            self.error(place.0, place.1, "kubeadm makes its own bindings: leave `bindings` out, and `unbind` what must be missing");
+        }
+        for node in &raw.nodes {
+            let bare = Node {
+                bootstrap: node.bootstrap.clone(),
+                ..Node::named(&node.name)
+            };
+            if *node != bare {
+                self.error(place.0, place.1, format!("kubeadm configures the kubelet of `{}`: only its `name` and its token (`bootstrap`) can be said", node.name));
+            }
+            let token = raw.tokens.get(&node.bootstrap);
+            let is_bootstrap = [KUBEADM_TOKEN, BOOTSTRAP_TOKEN].contains(&node.bootstrap.as_str())
+                || token.is_some_and(|token| token.kind == TokenKind::Bootstrap);
+            if !is_bootstrap {
+                self.error(place.0, place.1, format!("`kubeadm join` takes bootstrap tokens only, as {KUBEADM_TOKEN}: say which one `{}` has (`bootstrap`)", node.name));
+            }
         }
     }
 
@@ -397,6 +432,11 @@ impl Lint<'_> {
             | Step::Kill(process)
             | Step::Restart(process) => {
                 match (&process.node, &process.component) {
+                    (Some(_), None) if self.raw.cluster.kubeadm => self.error(
+                        at.0,
+                        at.1,
+                        format!("`{}` is no step for a node that kubeadm sets up, whose kubelet is systemd's: there is `join`", step.word()),
+                    ),
                     (Some(node), None) => self.node(node, at),
                     (None, Some(_)) => {}
                     _ => self.error(
@@ -413,6 +453,16 @@ impl Lint<'_> {
                         at.0,
                         at.1,
                         "`exits` is for a `component`: a kubelet is not waited for",
+                    );
+                }
+            }
+            Step::Join(join) => {
+                self.node(&join.node, at);
+                if !self.raw.cluster.kubeadm {
+                    self.error(
+                        at.0,
+                        at.1,
+                        "`join` is for clusters that kubeadm sets up: `cluster: {kubeadm: true}`",
                     );
                 }
             }
@@ -498,10 +548,21 @@ impl Lint<'_> {
     }
 
     fn token(&mut self, name: &str, at: (u64, u64)) {
-        if ![NO_TOKEN, STATIC_TOKEN, BOOTSTRAP_TOKEN].contains(&name)
-            && !self.raw.tokens.contains_key(name)
-        {
-            self.error(at.0, at.1, format!("there is no token `{name}`: name it under `tokens`, or take {STATIC_TOKEN} or {BOOTSTRAP_TOKEN}"));
+        let ready = ready_tokens(self.raw.cluster.kubeadm);
+        if name != NO_TOKEN && !ready.contains_key(name) && !self.raw.tokens.contains_key(name) {
+            self.error(
+                at.0,
+                at.1,
+                format!(
+                    "there is no token `{name}`: name it under `tokens`, or take {}",
+                    list(ready.keys())
+                ),
+            );
         }
     }
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    names.join(" or ")
 }

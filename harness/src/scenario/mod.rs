@@ -22,8 +22,9 @@ pub use describe::{StepWords, describe, differing_settings};
 pub use diagnostic::Diagnostic;
 pub use load::{Library, load_text};
 pub use model::{
-    BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, EmbeddedCertificate, Flags, Level, NO_TOKEN, Node,
-    Profile, RawScenario, STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
+    BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, EmbeddedCertificate, Flags, KUBEADM_GROUP,
+    KUBEADM_TOKEN, Level, NO_TOKEN, Node, Profile, RawScenario, STATIC_TOKEN, SigningDuration,
+    Step, Token, TokenDefect, TokenKind,
 };
 pub use partition::{Partition, PartitionError};
 pub use select::{SelectError, Selector, select};
@@ -80,7 +81,7 @@ impl Scenario {
             kubernetes: None,
             kubelet: None,
             cluster,
-            tokens: load::ready_tokens(),
+            tokens: load::ready_tokens(false),
             nodes,
             steps: Vec::new(),
             file: String::new(),

@@ -112,6 +112,9 @@ pub struct Cluster {
     pub authorization_mode: Vec<String>,
     /// Who is bound to the roles of bootstrapping.
     pub bindings: Bindings,
+    /// Everything is as kubeadm sets it up: its bindings (there are no others), its token (`kubeadmToken`), cluster-info,
+    /// the kubelets' configuration. Nodes are joined by `join`.
+    pub kubeadm: bool,
     /// `--cluster-signing-duration`. `quick` is the shortest with which a kubelet of this version cannot loop.
     pub signing_duration: SigningDuration,
     /// How long the CA that signs is valid from now; a year by default.
@@ -137,6 +140,7 @@ impl Default for Cluster {
             anonymous_auth: true,
             authorization_mode: vec!["Node".into(), "RBAC".into()],
             bindings: Bindings::default(),
+            kubeadm: false,
             signing_duration: SigningDuration::Length(SignedDuration::from_hours(1)),
             signer_ca_valid: None,
             controllers: ["csrsigning", "csrapproving", "csrcleaner", "tokencleaner"]
@@ -179,7 +183,7 @@ impl<'de> Deserialize<'de> for SigningDuration {
 }
 
 /// Who is bound to the three roles of bootstrapping.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Bindings {
     /// `system:node-bootstrapper`: who may ask for a certificate.
@@ -267,7 +271,7 @@ pub enum TokenDefect {
 }
 
 /// A node: one kubelet.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Node {
     /// Its name.
@@ -322,7 +326,7 @@ impl Node {
 }
 
 /// The validity of an embedded certificate, from the start of the cluster.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EmbeddedCertificate {
     /// When it begins; negative for the past.
@@ -345,6 +349,10 @@ fn yes() -> bool {
 pub const STATIC_TOKEN: &str = "staticToken";
 /// The ready bootstrap token: a Secret with the extra group `system:bootstrappers:tlsboot`.
 pub const BOOTSTRAP_TOKEN: &str = "bootstrapToken";
+/// The token that `kubeadm init` makes, in a cluster of `kubeadm`.
+pub const KUBEADM_TOKEN: &str = "kubeadmToken";
+/// The group of kubeadm's tokens, to which it binds the roles of bootstrapping (catalogue D-01).
+pub const KUBEADM_GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
 /// The word for a node without a bootstrap kubeconfig.
 pub const NO_TOKEN: &str = "none";
 
@@ -363,9 +371,11 @@ pub enum Step {
     Kill(Process),
     /// Stop and start; `with` changes how it is started.
     Restart(Process),
+    /// Run `kubeadm join` on a node, with the node's token for discovery and for the bootstrap. Its end is an event.
+    Join(NodeName),
     /// Bind a ClusterRole to a user or group.
     Bind(Bind),
-    /// Remove the binding that tlsboot made for a role.
+    /// Remove the binding of a role that tlsboot made, or else the one that kubeadm made.
     Unbind(Unbind),
     /// Make a ClusterRole by hand.
     ClusterRole(ClusterRole),
@@ -413,6 +423,7 @@ impl Step {
             Self::Stop(_) => "stop",
             Self::Kill(_) => "kill",
             Self::Restart(_) => "restart",
+            Self::Join(_) => "join",
             Self::Bind(_) => "bind",
             Self::Unbind(_) => "unbind",
             Self::ClusterRole(_) => "clusterRole",

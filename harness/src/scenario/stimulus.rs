@@ -79,7 +79,7 @@ pub struct Bind {
     pub to: Binding,
 }
 
-/// A binding to remove.
+/// A binding to remove: tlsboot's, or else kubeadm's.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Unbind {
@@ -94,6 +94,20 @@ pub fn cluster_role(word: &str) -> &str {
         "nodeClient" => "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
         "selfNodeClient" => "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
         other => other,
+    }
+}
+
+/// The binding that `kubeadm init` makes of a ClusterRole of bootstrapping (catalogue D-01).
+pub fn kubeadm_binding(role: &str) -> Option<&'static str> {
+    match role {
+        "system:node-bootstrapper" => Some("kubeadm:kubelet-bootstrap"),
+        "system:certificates.k8s.io:certificatesigningrequests:nodeclient" => {
+            Some("kubeadm:node-autoapprove-bootstrap")
+        }
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient" => {
+            Some("kubeadm:node-autoapprove-certificate-rotation")
+        }
+        _ => None,
     }
 }
 

@@ -19,10 +19,9 @@ macro_rules! uncovered {
 /// All of them, in the catalogue's order.
 pub const UNCOVERED: &[Uncovered] = uncovered! {
     "N-06" "a fault of single patch releases, of which none that has it is run"
-    "D-01" "needs kubeadm: local clusters make the same bindings themselves"
     "D-03" "needs kubeadm init, of which only a finished node is seen"
     "D-04" "needs kubeadm with several control-plane nodes"
-    "D-05" "no scenario yet: it needs Docker and the provider kind"
+    "D-05" "kind's clusters get a token and nodes of tlsboot's own here"
     "D-06" "needs k3s, whose agents make no CSRs"
     "D-07" "needs k3s, whose control plane no provider starts"
     "D-08" "needs k3s, whose control plane no provider starts"

@@ -58,14 +58,25 @@ impl Image {
         of: &Use<'_>,
         version: Version,
     ) -> Result<Found, ClusterError> {
-        let inspect = || docker_blocking(&["image", "inspect", "--format", "{{.Id}}", &self.0]);
-        let id = match inspect() {
+        match self.find_here(of, version) {
             Err(ClusterError::Command { reason, .. }) if reason.contains("No such image") => {
                 self.pull(of)?;
-                inspect()?
+                self.find_here(of, version)
             }
-            found => found?,
-        };
+            found => found,
+        }
+    }
+
+    /// Looks the image up on this machine. Blocks.
+    ///
+    /// # Errors
+    /// When it is not there, or has another version of Kubernetes in it.
+    pub(in crate::cluster) fn find_here(
+        &self,
+        of: &Use<'_>,
+        version: Version,
+    ) -> Result<Found, ClusterError> {
+        let id = docker_blocking(&["image", "inspect", "--format", "{{.Id}}", &self.0])?;
         let (options, args) = of.question;
         let run = ["run", "--rm", "--network", "none"];
         let run: Vec<&str> = run

@@ -142,7 +142,7 @@ mod tests {
         for arg in [
             "--kube-apiserver-arg=anonymous-auth=false",
             "--kube-apiserver-arg=authorization-mode=RBAC",
-            "--kube-controller-manager-arg=controllers=*,tokencleaner,-csrapproving,-tokencleaner",
+            "--kube-controller-manager-arg=controllers=*,-csrapproving,-tokencleaner",
         ] {
             assert!(args.contains(&arg.to_owned()), "{arg} in {args:?}");
         }

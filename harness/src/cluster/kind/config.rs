@@ -5,9 +5,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::API_SERVER_PORT;
+use super::node::RUNTIME;
 use crate::cluster::settings::Settings;
 use crate::components::Version;
 use crate::scenario::stimulus::Component;
+use crate::secret::Secret;
 
 /// kubeadm's configuration formats, and whether flags are a list there. kind takes the one that suits the version, and
 /// patches of the other one match nothing.
@@ -15,7 +18,7 @@ const FORMATS: [(&str, bool); 2] = [
     ("kubeadm.k8s.io/v1beta4", true),
     ("kubeadm.k8s.io/v1beta3", false),
 ];
-/// kubeadm's own `--controllers`, of which those are taken away that a scenario does without.
+/// kubeadm's own `--controllers`: all that are on by default, and two that are not.
 const CONTROLLERS: &str = "*,bootstrapsigner,tokencleaner";
 
 /// What the control plane is made of.
@@ -32,6 +35,8 @@ pub(super) struct Plan<'a> {
     pub(super) links: &'a [Ipv4Addr],
     /// Whether the signer has a CA of its own.
     pub(super) own_signer: bool,
+    /// The token that kubeadm makes, where all is to be as kubeadm sets it up.
+    pub(super) kubeadm_token: Option<&'a Secret<String>>,
 }
 
 /// The audit log's path in the control plane's node and in the API server's pod.
@@ -48,18 +53,25 @@ impl Plan<'_> {
         let mut patches: Vec<Value> = Vec::new();
         for (format, list) in FORMATS {
             patches.push(self.cluster_configuration(format, list));
-            patches.push(json!({
+            let mut init = json!({
                 "apiVersion": format,
                 "kind": "InitConfiguration",
                 "patches": {"directory": self.patches},
-            }));
+            });
+            if let Some(token) = self.kubeadm_token {
+                // In place of kind's own; its life, groups and usages are kubeadm's defaults.
+                init["bootstrapTokens"] = json!([{"token": token.expose()}]);
+            }
+            patches.push(init);
         }
-        // The control plane's own kubelet has a certificate by kubeadm for a year; its renewals are no scenario's.
         let mut kubelet = json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "rotateCertificates": false,
         });
+        if self.kubeadm_token.is_none() {
+            // The control plane's own kubelet has a certificate by kubeadm for a year; its renewals are no scenario's.
+            kubelet["rotateCertificates"] = json!(false);
+        }
         if self.version.minor >= 31 {
             // Without it a kubelet refuses cgroup v1 from 1.35 on.
             kubelet["failCgroupV1"] = json!(false);
@@ -197,6 +209,28 @@ pub(super) fn api_server_patch(anonymous_auth: bool) -> Option<(&'static str, Va
     })
 }
 
+/// The configuration of `kubeadm join` on a node that knows the API server by the control plane's name.
+pub(super) fn join(
+    version: Version,
+    control_plane: &str,
+    token: &Secret<String>,
+    ca_hash: &str,
+) -> Secret<String> {
+    let [(newer, _), (older, _)] = FORMATS;
+    let config = json!({
+        // v1beta4 is there from 1.31 on; `kubeadm.k8s.io` in kubeadm's change log.
+        "apiVersion": if version.minor >= 31 { newer } else { older },
+        "kind": "JoinConfiguration",
+        "discovery": {"bootstrapToken": {
+            "apiServerEndpoint": format!("{control_plane}:{API_SERVER_PORT}"),
+            "token": token.expose(),
+            "caCertHashes": [ca_hash],
+        }},
+        "nodeRegistration": {"criSocket": RUNTIME},
+    });
+    Secret::new(config.to_string())
+}
+
 /// A CNI configuration, of plugins that no pod ever calls: with one, containerd says that its network is ready.
 pub(super) fn cni() -> Value {
     json!({"cniVersion": "0.3.1", "name": "tlsboot", "plugins": [{"type": "loopback"}]})
@@ -227,6 +261,7 @@ mod tests {
             patches: Path::new("/run/patches"),
             links: &[Ipv4Addr::new(172, 18, 255, 254)],
             own_signer,
+            kubeadm_token: None,
         };
         let config: Value = serde_json::from_str(&plan.kind_config()).unwrap();
         let patches = config["kubeadmConfigPatches"].as_array().unwrap();
@@ -282,7 +317,7 @@ mod tests {
         );
         assert_eq!(
             of("controllerManager", "controllers").as_deref(),
-            Some(CONTROLLERS)
+            Some("*,bootstrapsigner,tokencleaner")
         );
         assert_eq!(
             of("apiServer", "client-ca-file").as_deref(),
@@ -294,6 +329,52 @@ mod tests {
                 .to_string()
                 .contains("172.18.255.254")
         );
+    }
+
+    #[rstest]
+    #[case(Version::new(1, 31, 0), "kubeadm.k8s.io/v1beta4")]
+    #[case(Version::new(1, 30, 14), "kubeadm.k8s.io/v1beta3")]
+    fn a_join_is_by_token_and_pinned_ca(#[case] version: Version, #[case] format: &str) {
+        let token = Secret::new("abcdef.0123456789abcdef".to_owned());
+        let join = join(version, "c-control-plane", &token, "sha256:00");
+        let join: Value = serde_json::from_str(join.expose()).unwrap();
+        assert_eq!(join["apiVersion"], format);
+        assert_eq!(
+            join["discovery"]["bootstrapToken"],
+            json!({
+                "apiServerEndpoint": "c-control-plane:6443",
+                "token": token.expose(),
+                "caCertHashes": ["sha256:00"],
+            })
+        );
+    }
+
+    #[test]
+    fn kubeadm_makes_the_token_and_chooses_the_kubelets_defaults() {
+        let token = Secret::new("abcdef.0123456789abcdef".to_owned());
+        let (_, without) = config(&settings(), Version::new(1, 37, 2), false);
+        let plan = |kubeadm_token| {
+            Plan {
+                cluster: "tlsboot-1",
+                image: "tlsboot/node:v1.37.2",
+                version: Version::new(1, 37, 2),
+                settings: &settings(),
+                pki: Path::new("/run/pki"),
+                patches: Path::new("/run/patches"),
+                links: &[],
+                own_signer: false,
+                kubeadm_token,
+            }
+            .kind_config()
+        };
+        let with = plan(Some(&token));
+        assert!(with.contains(token.expose()) && !with.contains("rotateCertificates"));
+        assert!(
+            without
+                .iter()
+                .any(|patch| patch["rotateCertificates"] == false)
+        );
+        assert!(!plan(None).contains("bootstrapTokens"));
     }
 
     #[test]
@@ -319,7 +400,7 @@ mod tests {
 
     #[rstest]
     #[case(&["csrsigning", "csrapproving", "csrcleaner", "tokencleaner"], "*,bootstrapsigner,tokencleaner")]
-    #[case(&["csrsigning", "csrcleaner"], "*,bootstrapsigner,tokencleaner,-csrapproving,-tokencleaner")]
+    #[case(&["csrsigning", "csrcleaner"], "*,bootstrapsigner,-csrapproving,-tokencleaner")]
     fn controllers_are_taken_away(#[case] wanted: &[&str], #[case] flag: &str) {
         let mut settings = settings();
         settings.controllers = wanted.iter().map(|name| (*name).to_owned()).collect();

@@ -5,7 +5,9 @@
 //! begin with nothing but the scenario's token. One cluster for each scenario; nothing is shared but the image.
 
 mod config;
+pub mod doctor;
 mod follow;
+mod joined;
 mod network;
 mod node;
 mod static_pod;
@@ -36,12 +38,12 @@ use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task, link::Link};
 use crate::process::{Exit, Isolation, Process};
 use crate::report::ComponentResult;
-use crate::scenario::stimulus::{Changes, Component, CutKind};
-use crate::scenario::{Scenario, Step, requirements_of};
+use crate::scenario::stimulus::{Changes, Component, CutKind, cluster_role, kubeadm_binding};
+use crate::scenario::{KUBEADM_TOKEN, Scenario, Step, requirements_of};
 use config::Plan;
 use follow::Follower;
 use network::Network;
-use node::{Common, Container, KindNode};
+use node::{Common, Container, KindNode, Place};
 use static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
 
 /// Starts clusters in containers.
@@ -58,21 +60,10 @@ impl Kind {
     ///
     /// # Errors
     /// When Docker, the `kind` command or the image is not to be had, with what to do about it.
-    pub fn find(image: Option<Image>, version: Version) -> Result<Self, ClusterError> {
-        let command = command().ok_or_else(|| failed(
-            "there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`",
-        ))?;
-        // As ci/node-image calls what it builds.
-        let built = || Image::from(format!("tlsboot/node:v{version}"));
-        let remedy =
-            format!("build one by `ci/node-image {version}`, or name another by --node-image");
-        let node_image = Use {
-            name: "node image",
-            question: (&["--entrypoint", "cat"], &["/kind/version"]),
-            remedy: &remedy,
-        };
+    pub fn find(image: &Image, version: Version) -> Result<Self, ClusterError> {
+        let command = command().ok_or_else(no_command)?;
         Ok(Self {
-            image: image.unwrap_or_else(built).find(&node_image, version)?,
+            image: image.find(&node_image(&remedy(version)), version)?,
             version,
             command,
         })
@@ -81,6 +72,23 @@ impl Kind {
     /// For the report: the image, by its id.
     pub fn component(&self) -> ComponentResult {
         self.image.component()
+    }
+}
+
+/// The node image that `ci/node-image` builds of a version.
+pub fn built_image(version: Version) -> Image {
+    Image::from(format!("tlsboot/node:v{version}"))
+}
+
+fn remedy(version: Version) -> String {
+    format!("build one by `ci/node-image {version}`, or name another by --node-image")
+}
+
+fn node_image(remedy: &str) -> Use<'_> {
+    Use {
+        name: "node image",
+        question: (&["--entrypoint", "cat"], &["/kind/version"]),
+        remedy,
     }
 }
 
@@ -96,7 +104,7 @@ pub(super) fn capabilities() -> &'static [Capability] {
 
 fn capabilities_of(is_root: bool) -> &'static [Capability] {
     use Capability::{
-        AuditLog, ComponentLogs, ConfigureControlPlane, Link, NodeFiles, ReplaceCa,
+        AuditLog, ComponentLogs, ConfigureControlPlane, Kubeadm, Link, NodeFiles, ReplaceCa,
         RestartControlPlane, RunKubelets,
     };
     const FOR_ALL: &[Capability] = &[
@@ -105,6 +113,7 @@ fn capabilities_of(is_root: bool) -> &'static [Capability] {
         ComponentLogs,
         AuditLog,
         ReplaceCa,
+        Kubeadm,
     ];
     const FOR_ROOT: &[Capability] = &[
         ConfigureControlPlane,
@@ -112,6 +121,7 @@ fn capabilities_of(is_root: bool) -> &'static [Capability] {
         ComponentLogs,
         AuditLog,
         ReplaceCa,
+        Kubeadm,
         RunKubelets,
         NodeFiles,
         Link,
@@ -159,12 +169,8 @@ struct KindCluster {
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const API_SERVER_PORT: u16 = 6443;
-/// What kubeadm binds; a scenario says itself who is bound.
-const KUBEADM_BINDINGS: [&str; 3] = [
-    "kubeadm:kubelet-bootstrap",
-    "kubeadm:node-autoapprove-bootstrap",
-    "kubeadm:node-autoapprove-certificate-rotation",
-];
+/// The roles that kubeadm binds; a scenario says itself who is bound.
+const BOUND_BY_KUBEADM: [&str; 3] = ["nodeBootstrapper", "nodeClient", "selfNodeClient"];
 
 impl KindCluster {
     async fn start(
@@ -198,12 +204,22 @@ impl KindCluster {
             patches: &dir.path().join("patches"),
             links: &links,
             own_signer: trust.has_own_signer(),
+            kubeadm_token: orders.tokens.get(KUBEADM_TOKEN).map(|token| &token.value),
         };
         sink.started(Recorder::Process);
+        let kubeadm = scenario.cluster.kubeadm;
+        let place = Place {
+            cluster: &name,
+            network: &network,
+            image: &kind.image.id,
+            run: dir.path(),
+            kubeadm,
+        };
         let boot = scenario
             .nodes
             .iter()
-            .map(|node| Container::boot(&name, &node.name, &kind.image.id, dir.path()));
+            .zip(&links)
+            .map(|(node, link)| Container::boot(&place, &node.name, *link));
         let ((), containers) = tokio::try_join!(
             create(kind, &plan, dir.path(), &logs),
             futures::future::try_join_all(boot),
@@ -218,6 +234,8 @@ impl KindCluster {
             logs: &logs,
             ca: &base.endpoint().ca,
             administrator: &base.administrator,
+            admin: &base.admin,
+            control_plane: &control_plane,
             sink: &sink,
         };
         let upstream = SocketAddr::from((address, API_SERVER_PORT));
@@ -226,7 +244,10 @@ impl KindCluster {
         for ((node, container), source) in scenario.nodes.iter().zip(containers).zip(&links) {
             let source = IpAddr::V4(*source);
             sources.insert(source, node.name.clone());
-            let link = Link::open(node.name.clone(), source, upstream, source, sink.clone())?;
+            // kubeadm's nodes know the API server by its name, whose port is the control plane's own.
+            let port = if kubeadm { API_SERVER_PORT } else { 0 };
+            let listen = SocketAddr::new(source, port);
+            let link = Link::open_at(node.name.clone(), listen, upstream, source, sink.clone())?;
             let node_of_kind = KindNode::new(container, node, link, &common).await?;
             nodes.insert(node.name.clone(), Mutex::new(node_of_kind));
         }
@@ -249,7 +270,9 @@ impl KindCluster {
         cluster
             .start_recorders(&control_plane, sources, &logs)
             .await?;
-        cluster.unbind().await?;
+        if !scenario.cluster.kubeadm {
+            cluster.unbind().await?;
+        }
         cluster.base.create_tokens().await?;
         Ok(cluster)
     }
@@ -295,7 +318,8 @@ impl KindCluster {
 
     async fn unbind(&self) -> Result<(), ClusterError> {
         let bindings = Api::<ClusterRoleBinding>::all(self.base.admin.clone());
-        for name in KUBEADM_BINDINGS {
+        for role in BOUND_BY_KUBEADM {
+            let name = kubeadm_binding(cluster_role(role)).unwrap_or_default();
             bindings.delete(name, &DeleteParams::default()).await?;
         }
         Ok(())
@@ -417,6 +441,12 @@ fn failed(reason: &str) -> ClusterError {
     }
 }
 
+fn no_command() -> ClusterError {
+    failed(
+        "there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`",
+    )
+}
+
 /// The `kind` command: on PATH, or where Go puts it.
 fn command() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -434,6 +464,14 @@ impl Cluster for KindCluster {
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
         let mut node = self.node(node)?.lock().await;
         node.start(changes, &self.base.tokens, &self.base.sink)
+            .await
+    }
+
+    async fn join_node(&self, node: &str) -> Result<String, ClusterError> {
+        self.node(node)?
+            .lock()
+            .await
+            .join(&self.base.tokens, &self.base.sink)
             .await
     }
 

@@ -2,9 +2,10 @@
 
 use std::net::Ipv4Addr;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::cluster::ClusterError;
-use crate::cluster::docker::docker;
+use crate::cluster::docker::{docker, exec};
 
 /// A bridge with an IPv4 subnet.
 pub(super) struct Network {
@@ -19,6 +20,11 @@ struct Subnet {
     base: Ipv4Addr,
     prefix: u8,
 }
+
+/// A connection over a bridge takes less than a millisecond; the second SYN of one that was dropped comes after a second.
+const REACH: Duration = Duration::from_secs(5);
+/// Docker's own rules let containers in; others come before them.
+const FIREWALL: &str = "A firewall on this machine drops what comes from containers: let them in, as by `iptables -I INPUT -i br-+ -j ACCEPT`, or by ufw's or firewalld's rules for Docker's subnets (172.16.0.0/12 and 192.168.0.0/16)";
 
 impl Network {
     pub(super) async fn inspect(name: &str) -> Result<Self, ClusterError> {
@@ -65,6 +71,28 @@ impl Network {
             }
         }
         Ok(addresses)
+    }
+
+    /// Tries whether a container can connect to this machine at an address of the bridge. Nothing is sent.
+    pub(super) async fn try_link(
+        &self,
+        container: &str,
+        address: Ipv4Addr,
+    ) -> Result<(), ClusterError> {
+        let listener = tokio::net::TcpListener::bind((address, 0)).await?;
+        let port = listener.local_addr()?.port();
+        // bash is in every node image.
+        let connect = format!("exec 3<>/dev/tcp/{address}/{port}");
+        let patience = REACH.as_secs().to_string();
+        let command = ["timeout", &patience, "bash", "-c", &connect];
+        let reached = exec(container, &command).await;
+        reached.map(drop).map_err(|error| ClusterError::Command {
+            command: format!("connect from the node {container} to this machine"),
+            reason: format!(
+                "{address}:{port} on the bridge {} is not reached within {patience} s ({error}); kubelets could not either. {FIREWALL}",
+                self.interface
+            ),
+        })
     }
 
     pub(super) async fn address_of(&self, container: &str) -> Result<Ipv4Addr, ClusterError> {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::config::cni;
 use super::follow::Follower;
+use super::joined::{Join, Joined, KUBEADM_UNIT};
+use super::network::Network;
 use super::unit::{UNIT, Unit};
 use crate::cluster::docker::Name;
 use crate::cluster::docker::{docker, exec};
@@ -20,7 +22,7 @@ use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::components::Version;
 use crate::history::event::Recorder;
-use crate::node::{KubeletConfig, NodeDir};
+use crate::node::{DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir};
 use crate::observe::Sink;
 use crate::observe::link::Link;
 use crate::scenario::stimulus::{Changes, CutKind};
@@ -28,10 +30,21 @@ use crate::scenario::{NO_TOKEN, Node};
 
 const PORT: u16 = 10250;
 /// In every node image.
-const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
+pub(super) const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 /// A node boots in two seconds on a quiet machine.
 const BOOT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
+
+/// What a container is made for.
+pub(super) struct Place<'a> {
+    pub(super) cluster: &'a Name,
+    pub(super) network: &'a Network,
+    pub(super) image: &'a str,
+    /// The run's folder.
+    pub(super) run: &'a Path,
+    /// Whether kubeadm will join the node; else nothing of kubeadm is on it.
+    pub(super) kubeadm: bool,
+}
 
 /// A container that has booted.
 pub(super) struct Container {
@@ -41,17 +54,25 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// Makes and boots one, as kind does it.
+    /// Makes and boots one, as kind does it. `link` is the address of this machine by which its kubelet will reach the API
+    /// server.
     pub(super) async fn boot(
-        cluster: &Name,
+        place: &Place<'_>,
         node: &str,
-        image: &str,
-        run: &Path,
+        link: Ipv4Addr,
     ) -> Result<Self, ClusterError> {
+        let cluster = place.cluster;
         let (name, label) = (cluster.node(node), cluster.label());
-        let dir = NodeDir::new(run.join(node));
-        fs::create_dir(dir.path()).map_err(ClusterError::file(dir.path()))?;
-        let folder = format!("{0}:{0}", dir.path().display());
+        let folder = place.run.join(node);
+        fs::create_dir(&folder).map_err(ClusterError::file(&folder))?;
+        let folders = format!("{0}:{0}", folder.display());
+        let (dir, more) = if place.kubeadm {
+            let dir = NodeDir::of_kubeadm(folder);
+            let more = of_kubeadm(&dir, &cluster.control_plane(), link)?;
+            (dir, more)
+        } else {
+            (NodeDir::new(folder), Vec::new())
+        };
         let options = [
             "run",
             "--detach",
@@ -77,21 +98,45 @@ impl Container {
             "--label",
             &label,
             "--volume",
-            &folder,
-            image,
+            &folders,
         ];
-        let args: Vec<&str> = options.into_iter().chain(own).collect();
+        let more = more.iter().map(String::as_str);
+        let args: Vec<&str> = options
+            .into_iter()
+            .chain(own)
+            .chain(more)
+            .chain([place.image])
+            .collect();
         docker(&args).await?;
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = docker(&["inspect", "--format", format, &name]).await?;
         let address = address.parse().map_err(std::io::Error::other)?;
         booted(&name).await?;
+        place.network.try_link(&name, link).await?;
         let cni = cni().to_string();
         let write =
             "mkdir -p /etc/cni/net.d && printf %s \"$0\" >/etc/cni/net.d/10-tlsboot.conflist";
         exec(&name, &["sh", "-c", write, &cni]).await?;
         Ok(Self { name, address, dir })
     }
+}
+
+/// What the container of a node is given that kubeadm joins: the folders of its kubelet, to be seen from here, and the
+/// name by which cluster-info calls the API server, with the address of the node's link.
+fn of_kubeadm(
+    dir: &NodeDir,
+    control_plane: &str,
+    api_server: Ipv4Addr,
+) -> Result<Vec<String>, ClusterError> {
+    let mut options = vec![format!("--add-host={control_plane}:{api_server}")];
+    for (here, there) in [
+        (dir.cert_dir(), Path::new(DEFAULT_CERT_DIR)),
+        (dir.kubeconfigs(), Path::new(KUBEADM_DIR)),
+    ] {
+        fs::create_dir(&here).map_err(ClusterError::file(&here))?;
+        options.push(format!("--volume={}:{}", here.display(), there.display()));
+    }
+    Ok(options)
 }
 
 /// Waits for the container runtime.
@@ -131,6 +176,8 @@ pub(super) struct KindNode {
     container: String,
     link: Link,
     unit: Option<Unit>,
+    join: Option<Join>,
+    joined: Option<Joined>,
     journal: Option<Follower>,
 }
 
@@ -140,6 +187,9 @@ pub(super) struct Common<'a> {
     pub(super) logs: &'a Path,
     pub(super) ca: &'a str,
     pub(super) administrator: &'a Credential,
+    pub(super) admin: &'a kube::Client,
+    /// The name of its container.
+    pub(super) control_plane: &'a str,
     pub(super) sink: &'a Sink,
 }
 
@@ -170,14 +220,21 @@ impl KindNode {
             default_fail_cgroup_v1: false,
         };
         let log = common.logs.join(format!("kubelet-{}.log", node.name));
+        let join = match config.dir.is_kubeadms() {
+            true => Some(Join::of(node, common)?),
+            false => None,
+        };
+        let unit = if join.is_some() { KUBEADM_UNIT } else { UNIT };
         let journal =
-            format!("exec journalctl --unit {UNIT} --output cat --no-tail --follow 2>/dev/null");
+            format!("exec journalctl --unit {unit} --output cat --no-tail --follow 2>/dev/null");
         let follower = Follower::start(&name, &journal, &log, Recorder::Log, common.sink).await?;
         Ok(Self {
             kubelet: Kubelet::new(config, node, log, ca, common.administrator),
             container: name,
             link,
             unit: None,
+            join,
+            joined: None,
             journal: Some(follower),
         })
     }
@@ -210,6 +267,30 @@ impl KindNode {
         Ok(format!("the kubelet runs as pid {pid}"))
     }
 
+    /// Runs `kubeadm join`. What becomes of it, the history tells.
+    pub(super) async fn join(
+        &mut self,
+        tokens: &BTreeMap<String, TokenValue>,
+        sink: &Sink,
+    ) -> Result<String, ClusterError> {
+        let token = tokens
+            .get(self.kubelet.token())
+            .ok_or_else(|| ClusterError::Unknown(format!("token `{}`", self.kubelet.token())))?;
+        let join = self.join.take().ok_or_else(|| {
+            ClusterError::Unknown(format!(
+                "node {} that kubeadm could join, once",
+                self.kubelet.name()
+            ))
+        })?;
+        join.configure(&mut self.kubelet.config, token).await?;
+        let address = self.kubelet.config.address;
+        self.kubelet.announce(address, sink)?;
+        let joined = join.start(&self.container, &self.kubelet, sink).await?;
+        let pid = joined.pid();
+        self.joined = Some(joined);
+        Ok(format!("kubeadm join runs as pid {pid}"))
+    }
+
     pub(super) async fn end(&mut self, ending: Ending) -> Result<String, ClusterError> {
         let unit = self.unit.take().ok_or_else(|| {
             ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name()))
@@ -223,6 +304,7 @@ impl KindNode {
     /// Ends its kubelet, if it runs, and reads its log no more.
     pub(super) async fn close(&mut self) {
         let _ = self.end(Ending::Kill).await;
+        self.joined = None;
         self.journal = None;
     }
 

@@ -66,7 +66,7 @@ impl Unit {
         // One that ended at once is known by its id in the container only.
         let pid = match &handle {
             Some((pid, _)) => *pid,
-            None => property(container, "ExecMainPID").await?,
+            None => property(container, UNIT, "ExecMainPID").await?,
         };
         let asked = Arc::new(AtomicBool::new(false));
         let event = {
@@ -87,7 +87,7 @@ impl Unit {
                 if let Some((_, fd)) = handle {
                     ended(fd).await;
                 }
-                let (code, signal) = result(&container).await;
+                let (code, signal) = result(&container, UNIT).await;
                 let asked = asked.load(Ordering::SeqCst);
                 sink.emit(event(ProcessState::Exited {
                     code,
@@ -131,7 +131,15 @@ impl Unit {
     async fn signal(&self, signal: &str) -> Result<(), ClusterError> {
         let signal = format!("--signal={signal}");
         let command = ["systemctl", "kill", &signal, "--kill-who=main", UNIT];
-        exec(&self.container, &command).await.map(drop)
+        match exec(&self.container, &command).await {
+            // It has ended, and only its end is not in the history yet.
+            Err(ClusterError::Command { reason, .. })
+                if reason.contains("No main process to kill") =>
+            {
+                Ok(())
+            }
+            sent => sent.map(drop),
+        }
     }
 }
 
@@ -175,12 +183,12 @@ pub(super) async fn ended(fd: OwnedFd) {
 }
 
 /// How systemd saw it end: exit code, signal. A container that is gone took it along.
-async fn result(container: &str) -> (Option<i32>, Option<i32>) {
+pub(super) async fn result(container: &str, unit: &str) -> (Option<i32>, Option<i32>) {
     let deadline = Instant::now() + REAPED;
     while Instant::now() < deadline {
         // `waitid`'s CLD_EXITED, CLD_KILLED and CLD_DUMPED; 0 while it runs.
-        let how = property(container, "ExecMainCode").await;
-        let status = property(container, "ExecMainStatus").await;
+        let how = property(container, unit, "ExecMainCode").await;
+        let status = property(container, unit, "ExecMainStatus").await;
         let status = status.ok().and_then(|status| i32::try_from(status).ok());
         match how {
             Ok(0) => sleep(POLL).await,
@@ -192,9 +200,9 @@ async fn result(container: &str) -> (Option<i32>, Option<i32>) {
     (None, Some(Signal::KILL.as_raw()))
 }
 
-async fn property(container: &str, name: &str) -> Result<u32, ClusterError> {
+async fn property(container: &str, unit: &str, name: &str) -> Result<u32, ClusterError> {
     let which = format!("--property={name}");
-    let value = exec(container, &["systemctl", "show", "--value", &which, UNIT]).await?;
+    let value = exec(container, &["systemctl", "show", "--value", &which, unit]).await?;
     Ok(value.parse().unwrap_or_default())
 }
 
