@@ -59,8 +59,9 @@ const SLOW: Duration = Duration::from_secs(10);
 
 impl Defect for RogueApprover {
     fn launch(&self, launch: &mut Launch<'_>) -> Result<(), ClusterError> {
+        // Who approves for other signers does so where nobody was to approve at all, too.
         if matches!(launch.part, Part::ControllerManager)
-            && without_controller(launch, "csrapproving")
+            && (without_controller(launch, "csrapproving") || self.0 == ApproverFault::OtherSigners)
         {
             let approver = Approver {
                 fault: self.0,

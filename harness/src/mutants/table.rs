@@ -344,7 +344,11 @@ fn approvers() -> Vec<Mutant> {
         approver(
             "approver.other-signers",
             "The approver approves for other signers as well",
-            &["approval.other-signers", "issuance.pod-certificates-apart"],
+            &[
+                "approval.other-signers",
+                "issuance.pod-certificates-apart",
+                "approval.conditions",
+            ],
             OtherSigners,
         ),
         approver(
@@ -597,18 +601,6 @@ fn apiservers() -> Vec<Mutant> {
                 Ok(())
             }),
         ),
-        Mutant {
-            from: 36,
-            ..mutant(
-                "apiserver.no-declarative-validation",
-                "The feature gate DeclarativeValidation is off",
-                &["approval.conditions"],
-                apiserver(|launch| {
-                    launch.set_flag("feature-gates", "DeclarativeValidation=false");
-                    Ok(())
-                }),
-            )
-        },
         mutant(
             "apiserver.hides-its-end",
             "An API server that does not like its flags ends with 0",
@@ -1051,6 +1043,7 @@ fn beside_kubelets() -> Vec<Mutant> {
                 "rotation.short-signing-duration",
                 "rotation.restart-between-rotations",
                 "field.expired-with-a-bootstrap-kubeconfig",
+                "files.link-garbage-blocks-renewal",
             ],
             EarlyRenewal,
         ),
@@ -1082,10 +1075,7 @@ fn beside_kubelets() -> Vec<Mutant> {
         mutant(
             "kubelet.ends-at-renewal",
             "The kubelet has to be started again for a new certificate",
-            &[
-                "reload.client-certificate-without-restart",
-                "files.link-garbage-blocks-renewal",
-            ],
+            &["reload.client-certificate-without-restart"],
             EndsAtRenewal,
         ),
         mutant(
