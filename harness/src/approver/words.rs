@@ -3,13 +3,11 @@
 use std::fmt::Write;
 
 use super::judge::{Judgement, Outcome};
+use crate::report::paint::paint;
 
 /// The whole, with colours or without.
 pub fn text(judgement: &Judgement, colours: bool) -> String {
-    let paint = |code: &str, text: &str| match colours {
-        true => format!("\x1b[{code}m{text}\x1b[0m"),
-        false => text.to_owned(),
-    };
+    let paint = |code: &str, text: &str| paint(code, text, colours);
     let mut text = String::new();
     for control in &judgement.controls {
         let _ = match &control.failure {

@@ -16,6 +16,7 @@ use crate::cluster::{ClusterError, ProviderKind, kind, local};
 use crate::components::{Location, Options, Package, Product, Progress, Resolver, Role, Version};
 use crate::process::try_sandbox;
 use crate::report::colours_wanted;
+use crate::report::paint::paint;
 
 /// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
 ///
@@ -164,11 +165,7 @@ fn line(finding: &Finding, colours: bool) -> String {
         Grade::Problem => ("problem", "1;31"),
     };
     let word = format!("{word:7}");
-    let word = if colours {
-        format!("\x1b[{code}m{word}\x1b[0m")
-    } else {
-        word
-    };
+    let word = paint(code, &word, colours);
     let remedy = finding
         .remedy
         .as_ref()

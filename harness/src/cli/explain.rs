@@ -226,9 +226,5 @@ fn indent(text: &str) -> String {
 }
 
 fn bold(text: &str) -> String {
-    if colours_wanted(&stdout()) {
-        format!("\x1b[1m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    crate::report::paint::paint("1", text, colours_wanted(&stdout()))
 }

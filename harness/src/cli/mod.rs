@@ -275,9 +275,5 @@ pub(crate) fn colours() -> bool {
 }
 
 fn paint(text: &str, code: &str) -> String {
-    if colours() {
-        format!("\x1b[{code}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    crate::report::paint::paint(code, text, colours())
 }

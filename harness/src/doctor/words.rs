@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::diagnose::{Diagnosis, Grade, Life, NodeReport, short};
 use super::snapshot::Right;
+use crate::report::paint::paint;
 
 /// The whole, with colours or without.
 pub fn text(diagnosis: &Diagnosis, context: &str, colours: bool) -> String {
@@ -37,11 +38,7 @@ impl Words {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colours {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        paint(code, text, self.colours)
     }
 
     fn title(&mut self, title: &str) {

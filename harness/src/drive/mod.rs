@@ -123,14 +123,7 @@ pub async fn prepare(
     bindings: &crate::scenario::Bindings,
     client: &Client,
 ) -> Result<(), DriveError> {
-    let all = [
-        ("nodeBootstrapper", &bindings.node_bootstrapper),
-        ("nodeClient", &bindings.node_client),
-        ("selfNodeClient", &bindings.self_node_client),
-    ];
-    let made = all
-        .into_iter()
-        .filter(|(_, to)| **to != crate::scenario::Binding::Absent);
+    let made = bindings.present();
     futures::future::try_join_all(made.map(|(role, to)| rbac::bind(role, to, client))).await?;
     Ok(())
 }

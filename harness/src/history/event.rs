@@ -532,6 +532,25 @@ pub struct ProcessEvent {
     pub state: ProcessState,
 }
 
+impl ProcessEvent {
+    /// Makes the events of one process out of its states.
+    pub fn of(
+        component: &str,
+        node: Option<&str>,
+        pid: u32,
+    ) -> impl Fn(ProcessState) -> What + Send + use<> {
+        let (component, node) = (component.to_owned(), node.map(str::to_owned));
+        move |state| {
+            What::Process(Self {
+                component: component.clone(),
+                node: node.clone(),
+                pid,
+                state,
+            })
+        }
+    }
+}
+
 /// Started or ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -158,8 +158,7 @@ pub(super) fn hides_its_end(launch: &mut Launch<'_>) -> Result<(), ClusterError>
 pub(super) fn anonymous_everywhere(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     const FLAG: &str = "authentication-config";
     let right = launch.flag(FLAG).unwrap_or_default();
-    let text = fs::read(&right).map_err(ClusterError::file(&right))?;
-    let mut file: Value = serde_json::from_slice(&text).map_err(std::io::Error::other)?;
+    let mut file = read_json(Path::new(&right))?;
     file["anonymous"] = json!({"enabled": true});
     let path = launch.pki.join("mutant-authentication.json");
     write_private(&path, &file.to_string())?;
@@ -277,14 +276,29 @@ pub(super) fn configure(
     key: &str,
     value: Value,
 ) -> Result<(), ClusterError> {
+    edit_config(launch, |file, _| {
+        file[key] = value;
+        Ok(())
+    })
+}
+
+/// Changes that file; `change` gets its path as well.
+fn edit_config(
+    launch: &Launch<'_>,
+    change: impl FnOnce(&mut Value, &Path) -> Result<(), ClusterError>,
+) -> Result<(), ClusterError> {
     let Some(config) = config_of(launch) else {
         return Ok(());
     };
     let path = config.dir.config();
-    let text = fs::read(&path).map_err(ClusterError::file(&path))?;
-    let mut file: Value = serde_json::from_slice(&text).map_err(std::io::Error::other)?;
-    file[key] = value;
+    let mut file = read_json(&path)?;
+    change(&mut file, &path)?;
     write_private(&path, &file.to_string())
+}
+
+fn read_json(path: &Path) -> Result<Value, ClusterError> {
+    let text = fs::read(path).map_err(ClusterError::file(path))?;
+    Ok(serde_json::from_slice(&text).map_err(std::io::Error::other)?)
 }
 
 /// Runs a line of shell instead, with the kubelet and its flags as `"$@"`.
@@ -360,27 +374,23 @@ pub(super) fn forgets_its_kubeconfig(launch: &mut Launch<'_>) -> Result<(), Clus
 
 /// Names copies of the files that a kubelet is to take up when they change.
 pub(super) fn works_on_copies(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    let Some(config) = config_of(launch) else {
-        return Ok(());
-    };
-    let path = config.dir.config();
-    let text = fs::read(&path).map_err(ClusterError::file(&path))?;
-    let mut file: Value = serde_json::from_slice(&text).map_err(std::io::Error::other)?;
-    for name in [
-        "/authentication/x509/clientCAFile",
-        "/tlsCertFile",
-        "/tlsPrivateKeyFile",
-    ] {
-        let Some(named) = file.pointer_mut(name) else {
-            continue;
-        };
-        let right = named.as_str().unwrap_or_default().to_owned();
-        let copied = path.with_file_name(format!("mutant{}", name.replace('/', "-")));
-        let content = fs::read_to_string(&right).map_err(ClusterError::file(&right))?;
-        write_private(&copied, &content)?;
-        *named = json!(copied);
-    }
-    write_private(&path, &file.to_string())
+    edit_config(launch, |file, path| {
+        for name in [
+            "/authentication/x509/clientCAFile",
+            "/tlsCertFile",
+            "/tlsPrivateKeyFile",
+        ] {
+            let Some(named) = file.pointer_mut(name) else {
+                continue;
+            };
+            let right = named.as_str().unwrap_or_default().to_owned();
+            let copied = path.with_file_name(format!("mutant{}", name.replace('/', "-")));
+            let content = fs::read_to_string(&right).map_err(ClusterError::file(&right))?;
+            write_private(&copied, &content)?;
+            *named = json!(copied);
+        }
+        Ok(())
+    })
 }
 
 /// Points the client certificate's link to the newest file before each start.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Outcome, Probed};
+use crate::report::paint::paint;
 
 /// The whole, with colours or without.
 pub fn text(probed: &[Probed], colours: bool) -> String {
@@ -15,10 +16,7 @@ pub fn text(probed: &[Probed], colours: bool) -> String {
             Outcome::Unsupported(said) => (2, "unsupported", "2", said),
         };
         counts[index] += 1;
-        let word = match colours {
-            true => format!("\x1b[{code}m{word}\x1b[0m"),
-            false => word.to_owned(),
-        };
+        let word = paint(code, word, colours);
         let requirements = probe.requirements.join(", ");
         let _ = writeln!(
             text,

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::Judged;
 use crate::probe::Outcome;
+use crate::report::paint::paint;
 
 /// The whole, with colours or without.
 pub fn text(judged: &[Judged], colours: bool) -> String {
@@ -16,10 +17,7 @@ pub fn text(judged: &[Judged], colours: bool) -> String {
             Outcome::Unsupported(said) => (2, "not judged", "2", said),
         };
         counts[index] += 1;
-        let word = match colours {
-            true => format!("\x1b[{code}m{word}\x1b[0m"),
-            false => word.to_owned(),
-        };
+        let word = paint(code, word, colours);
         let _ = writeln!(text, "{word}  {}: {}", statement.id, statement.title);
         let _ = writeln!(text, "{:12}{said} [{}]", "", statement.source);
     }

@@ -14,7 +14,7 @@ mod live;
 mod markdown;
 pub mod merge;
 mod overview;
-mod paint;
+pub(crate) mod paint;
 pub mod result;
 pub mod signature;
 mod terminal;

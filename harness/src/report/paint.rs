@@ -37,10 +37,15 @@ impl Paint {
     }
 
     fn with(self, code: &str, text: &str) -> String {
-        if self.0 {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        paint(code, text, self.0)
+    }
+}
+
+/// The text in a colour, where there are colours; `code` is the number of ECMA-48's SGR.
+pub(crate) fn paint(code: &str, text: &str, colours: bool) -> String {
+    if colours {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Binding, Bindings, Step};
+use super::model::{Bindings, Step};
 use super::stimulus::{Component, CutKind, Process, cluster_role};
 
 /// How things stand between two steps, as far as steps decide it.
@@ -25,14 +25,11 @@ pub(super) struct Effects<'a> {
 impl<'a> Effects<'a> {
     /// Before the first step.
     pub(super) fn before(bindings: &Bindings) -> Self {
-        let roles = [
-            ("nodeBootstrapper", &bindings.node_bootstrapper),
-            ("nodeClient", &bindings.node_client),
-            ("selfNodeClient", &bindings.self_node_client),
-        ];
-        let bound = roles.into_iter().filter(|(_, to)| **to != Binding::Absent);
         Self {
-            bound: bound.map(|(word, _)| cluster_role(word)).collect(),
+            bound: bindings
+                .present()
+                .map(|(word, _)| cluster_role(word))
+                .collect(),
             made: BTreeSet::new(),
             up: [Component::ApiServer, Component::ControllerManager]
                 .map(Component::name)

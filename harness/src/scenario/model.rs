@@ -205,6 +205,19 @@ impl Default for Bindings {
     }
 }
 
+impl Bindings {
+    /// Those that there are, by the word for their role (`cluster_role`).
+    pub fn present(&self) -> impl Iterator<Item = (&'static str, &Binding)> {
+        [
+            ("nodeBootstrapper", &self.node_bootstrapper),
+            ("nodeClient", &self.node_client),
+            ("selfNodeClient", &self.self_node_client),
+        ]
+        .into_iter()
+        .filter(|(_, to)| **to != Binding::Absent)
+    }
+}
+
 /// The subject of a binding.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -19,7 +19,6 @@ use crate::cluster::node::Kubelet;
 use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, TokenValue};
 use crate::components::Version;
-use crate::history::What;
 use crate::history::event::{ProcessEvent, ProcessState, Recorder};
 use crate::node::KubeletConfig;
 use crate::observe::{self, Sink, Task};
@@ -158,14 +157,7 @@ async fn watch_kubeadm(process: Arc<Process>, node: String, sink: Sink) {
     let pid = process.pid();
     let exited = process.exited();
     drop(process);
-    let event = |state| {
-        What::Process(ProcessEvent {
-            component: KUBEADM.into(),
-            node: Some(node.clone()),
-            pid,
-            state,
-        })
-    };
+    let event = ProcessEvent::of(KUBEADM, Some(&node), pid);
     sink.emit(event(ProcessState::Started));
     let exit = exited.await;
     sink.emit(event(ProcessState::Exited {
@@ -192,14 +184,7 @@ async fn watch_kubelets(container: String, node: String, pids: watch::Sender<u32
             }
             sleep(POLL).await;
         };
-        let event = |state| {
-            What::Process(ProcessEvent {
-                component: "kubelet".into(),
-                node: Some(node.clone()),
-                pid,
-                state,
-            })
-        };
+        let event = ProcessEvent::of("kubelet", Some(&node), pid);
         sink.emit(event(ProcessState::Started));
         pids.send_replace(pid);
         ended(handle).await;

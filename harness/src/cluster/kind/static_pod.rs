@@ -16,7 +16,6 @@ use super::unit::{ended, find, open};
 use crate::cluster::docker::exec;
 use crate::cluster::settings::Settings;
 use crate::cluster::{ClusterError, client, end_of};
-use crate::history::What;
 use crate::history::event::{ProcessEvent, ProcessState, Recorder};
 use crate::observe::Sink;
 use crate::scenario::stimulus::Component;
@@ -89,14 +88,7 @@ impl StaticPod {
             }
             sleep(POLL).await;
         };
-        let event = move |state| {
-            What::Process(ProcessEvent {
-                component: name.into(),
-                node: None,
-                pid,
-                state,
-            })
-        };
+        let event = ProcessEvent::of(name, None, pid);
         sink.emit(event(ProcessState::Started));
         let asked = Arc::new(AtomicBool::new(false));
         let watcher = tokio::spawn({

@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::cluster::docker::{docker, exec};
 use crate::cluster::{ClusterError, Ending};
-use crate::history::What;
 use crate::history::event::{ProcessEvent, ProcessState};
 use crate::observe::Sink;
 
@@ -69,17 +68,7 @@ impl Unit {
             None => property(container, UNIT, "ExecMainPID").await?,
         };
         let asked = Arc::new(AtomicBool::new(false));
-        let event = {
-            let node = node.to_owned();
-            move |state| {
-                What::Process(ProcessEvent {
-                    component: "kubelet".into(),
-                    node: Some(node.clone()),
-                    pid,
-                    state,
-                })
-            }
-        };
+        let event = ProcessEvent::of("kubelet", Some(node), pid);
         sink.emit(event(ProcessState::Started));
         let watcher = tokio::spawn({
             let (container, asked, sink) = (container.to_owned(), Arc::clone(&asked), sink.clone());

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::cluster::{ClusterError, Ending};
-use crate::history::What;
 use crate::history::event::{ProcessEvent, ProcessState};
 use crate::observe::Sink;
 use crate::process::{Exit, Isolation, Process};
@@ -53,21 +52,7 @@ impl Supervised {
             reason: error.to_string(),
         })?;
         let asked = Arc::new(AtomicBool::new(false));
-        let event = {
-            let (component, node, pid) = (
-                plan.component.to_owned(),
-                plan.node.map(str::to_owned),
-                process.pid(),
-            );
-            move |state| {
-                What::Process(ProcessEvent {
-                    component: component.clone(),
-                    node: node.clone(),
-                    pid,
-                    state,
-                })
-            }
-        };
+        let event = ProcessEvent::of(plan.component, plan.node, process.pid());
         sink.emit(event(ProcessState::Started));
         let watcher = tokio::spawn({
             let (exited, asked, sink) = (process.exited(), Arc::clone(&asked), sink.clone());
