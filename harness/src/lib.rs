@@ -22,6 +22,7 @@ pub mod process;
 pub mod profile;
 pub mod report;
 pub mod run;
+pub mod runtime;
 pub mod scenario;
 pub mod secret;
 pub mod shim;

@@ -114,9 +114,7 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
         .target
         .resolve(target, Progress::on_stderr())
         .map_err(|error| error.message)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tlsboot::runtime::runtime()?;
     std::fs::create_dir_all(&environment.out)?;
     let mut result = runtime.block_on(async {
         let interrupt = tlsboot::run::on_interrupt()?;

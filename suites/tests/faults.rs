@@ -68,10 +68,7 @@ fn main() -> ExitCode {
 }
 
 fn block_on(test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(test)
+    tlsboot::runtime::runtime()?.block_on(test)
 }
 
 // --- the doctor -------------------------------------------------------------------------------------------------------

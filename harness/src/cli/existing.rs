@@ -50,10 +50,7 @@ pub(super) fn failure(error: Unreachable) -> Failure {
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::error)
+    crate::runtime::runtime().map_err(Failure::error)
 }
 
 /// `tlsboot doctor --kubeconfig`.

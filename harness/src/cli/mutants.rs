@@ -91,10 +91,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     if let Err(error) = crate::cluster::local::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::error)?;
+    let runtime = crate::runtime::runtime().map_err(Failure::error)?;
     let (started, clock) = (Timestamp::now(), Instant::now());
     let lab = Lab {
         local,

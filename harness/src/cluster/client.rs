@@ -155,7 +155,7 @@ pub(super) async fn until_ok(
 
 /// A changed file is taken up within a minute at most.
 const TAKEN: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Waits until the API server takes a client certificate: it takes up a changed bundle of CAs by itself. Answers with
 /// the proof.

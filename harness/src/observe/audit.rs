@@ -51,7 +51,8 @@ pub fn tail(path: PathBuf, nodes: BTreeMap<IpAddr, String>, sink: Sink) -> Task 
                 }
                 Err(_) => {}
             }
-            tail.wait(PAUSE).await;
+            tail.written().await;
+            tokio::time::sleep(PAUSE).await;
         }
     })
 }

@@ -5,13 +5,21 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
+
+use super::pace::Pace;
 use super::tail::Tail;
 use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{LogEvent, Recorder};
 use crate::secret::Vault;
 
-const PAUSE: Duration = Duration::from_millis(100);
+const PACE: Pace = Pace {
+    shortest: Duration::from_millis(100),
+    longest: Duration::from_secs(1),
+};
+/// A line that says that it is older than this, when it is read, has another clock than tlsboot.
+const OLDEST: i64 = 5_000_000;
 /// Longer lines are cut.
 const LONGEST: usize = 1_000;
 
@@ -64,8 +72,8 @@ pub const NOISE: &[&str] = &[
     "watch close",
 ];
 
-/// Records the lines of a component's log as it grows, scrubbed of secrets and cut to 1,000 characters, at the moment of
-/// reading. Waits for the file. A line is recorded when it has one of the [`WORDS`] and none of the [`NOISE`]; lines
+/// Records the lines of a component's log as it grows, scrubbed of secrets and cut to 1,000 characters, at the time that
+/// klog wrote before them, or else at the moment of reading. Waits for the file. A line is recorded when it has one of the [`WORDS`] and none of the [`NOISE`]; lines
 /// that begin with a tab are the rest of a dumped structure. A failed TLS handshake is recorded at most every five
 /// seconds with the same reason, since tlsboot's own probes cause them.
 pub fn tail(path: PathBuf, component: String, node: Option<String>, sink: Sink) -> Task {
@@ -85,11 +93,13 @@ pub fn tail(path: PathBuf, component: String, node: Option<String>, sink: Sink) 
                     }
                     let lines = look.lines.into_iter();
                     for line in lines.filter(|line| is_relevant(line) && handshakes.is_new(line)) {
-                        sink.emit(What::Log(LogEvent {
+                        let now = Timestamp::now();
+                        let what = What::Log(LogEvent {
                             component: component.clone(),
                             node: node.clone(),
                             line: clean(&line, sink.vault()),
-                        }));
+                        });
+                        sink.emit_at(written_at(&line, now).unwrap_or(now), what);
                     }
                 }
                 Err(error) if !std::mem::replace(&mut failed, true) => {
@@ -98,9 +108,27 @@ pub fn tail(path: PathBuf, component: String, node: Option<String>, sink: Sink) 
                 }
                 Err(_) => {}
             }
-            tail.wait(PAUSE).await;
+            tail.written().await;
+            PACE.wait(&sink).await;
         }
     })
+}
+
+/// When klog wrote a line (`I1125 03:51:49.980419 …`), in microseconds of whatever time zone: zones are quarters of an hour
+/// apart. None where the line has no such beginning, or was written long before `now`.
+fn written_at(line: &str, now: Timestamp) -> Option<Timestamp> {
+    const QUARTER: i64 = 15 * 60 * 1_000_000;
+    let (header, time) = line.get(..21)?.split_once(' ')?;
+    if !header.starts_with(['I', 'W', 'E', 'F']) {
+        return None;
+    }
+    let (clock, microseconds) = time.split_once('.')?;
+    let (minutes, seconds) = clock.split_once(':')?.1.split_once(':')?;
+    let [minutes, seconds, microseconds] =
+        [minutes, seconds, microseconds].map(|digits| digits.parse::<i64>().ok());
+    let time = (minutes? * 60 + seconds?) * 1_000_000 + microseconds?;
+    let age = (now.as_microsecond() - time).rem_euclid(QUARTER);
+    (age < OLDEST).then(|| now - SignedDuration::from_micros(age))
 }
 
 /// The last lines of a log that say why a component is as it is: relevant ones, and klog's errors. For the evidence of a
@@ -171,6 +199,43 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case::utc(
+        "I1125 03:51:49.980419       1 x.go:1] y",
+        "2026-11-25T03:51:50Z",
+        Some(19_581)
+    )]
+    #[case::elsewhere(
+        "E1125 09:36:49.980419       1 x.go:1] y",
+        "2026-11-25T03:51:50Z",
+        Some(19_581)
+    )]
+    #[case::over_the_hour(
+        "W1125 03:59:59.000000       1 x.go:1] y",
+        "2026-11-25T04:00:01Z",
+        Some(2_000_000)
+    )]
+    #[case::another_clock(
+        "I1125 03:51:20.000000       1 x.go:1] y",
+        "2026-11-25T03:51:50Z",
+        None
+    )]
+    #[case::clock_ahead(
+        "I1125 03:51:51.000000       1 x.go:1] y",
+        "2026-11-25T03:51:50Z",
+        None
+    )]
+    #[case::no_klog("Error: unknown flag: --client-ca", "2026-11-25T03:51:50Z", None)]
+    #[case::json(
+        r#"{"level":"info","ts":"2026-11-25T03:51:50Z"}"#,
+        "2026-11-25T03:51:50Z",
+        None
+    )]
+    fn klog_says_when(#[case] line: &str, #[case] now: Timestamp, #[case] age: Option<i64>) {
+        let at = age.map(|age| now - SignedDuration::from_micros(age));
+        assert_eq!(written_at(line, now), at);
+    }
 
     #[rstest]
     #[case(r#"I1124 03:50:42.572880       1 server.go:1036] "Client rotation is on, will bootstrap in background""#, true)]

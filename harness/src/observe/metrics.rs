@@ -17,8 +17,8 @@ use crate::history::event::{MetricsEvent, Recorder};
 use crate::pki::PkiError;
 
 const PACE: Pace = Pace {
-    lively: Duration::from_secs(1),
-    resting: Duration::from_secs(5),
+    shortest: Duration::from_secs(1),
+    longest: Duration::from_secs(10),
 };
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -36,7 +36,7 @@ const PREFIXES: &[&str] = &[
 const COUNTS_DOWN: &str = "_ttl_seconds";
 const JUMP: f64 = 5.0;
 
-/// Reads `https://ADDRESS/metrics` once a second, every five seconds while the cluster is at rest, and records the values
+/// Reads `https://ADDRESS/metrics` once a second after a change, every ten seconds while the cluster is at rest, and records the values
 /// that changed, of all metrics about the certificate manager. A gauge that ends with `_ttl_seconds` is recorded at first
 /// sight and when it jumps.
 /// Kubelets want a client certificate; the controller-manager may be asked without.

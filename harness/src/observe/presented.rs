@@ -15,15 +15,15 @@ use crate::history::event::{Presented, Recorder};
 use crate::pki::{PkiError, read};
 
 const PACE: Pace = Pace {
-    lively: Duration::from_millis(250),
-    resting: Duration::from_secs(1),
+    shortest: Duration::from_millis(250),
+    longest: Duration::from_secs(2),
 };
 /// A kubelet that says nothing for so long does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Handshakes with a kubelet while it runs, four times a second, once while the cluster is at rest, and records what it
-/// presents when that changed or the process did; so the first look after each start is always recorded. `process` is the
-/// running kubelet's id, 0 for none.
+/// Handshakes with a kubelet while it runs, four times a second after a change, every two seconds while the cluster is at
+/// rest, and records what it presents when that changed or the process did; so the first look after each start is always
+/// recorded. `process` is the running kubelet's id, 0 for none.
 /// Every handshake is a full one, without a client certificate. Any chain is taken.
 ///
 /// # Errors

@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::history::event::{Recorder, RecorderEvent, RecorderState};
 use crate::history::{Event, What, write_line};
@@ -21,7 +20,7 @@ pub struct Sink {
     vault: Vault,
     zero: Instant,
     /// When the cluster changed last, as [`Self::mono`].
-    changed: Arc<AtomicU64>,
+    changed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -52,7 +51,7 @@ impl Sink {
                 inner,
                 vault,
                 zero: Instant::now(),
-                changed: Arc::default(),
+                changed: watch::Sender::new(0),
             },
             receiver,
         ))
@@ -68,7 +67,7 @@ impl Sink {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let mono = self.mono();
         if is_change(&what) {
-            self.changed.store(mono, Ordering::Relaxed);
+            self.changed.send_replace(mono);
         }
         let event = Event {
             seq: inner.next,
@@ -111,8 +110,13 @@ impl Sink {
 
     /// How long the cluster has been at rest.
     pub(super) fn since_change(&self) -> Duration {
-        let changed = self.changed.load(Ordering::Relaxed);
+        let changed = *self.changed.borrow();
         Duration::from_micros(self.mono().saturating_sub(changed))
+    }
+
+    /// Told of each change from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// Microseconds of the monotonic clock since the history began.

@@ -4,7 +4,6 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::written::Written;
 
@@ -51,12 +50,11 @@ impl Tail {
         self.open.is_some()
     }
 
-    /// Until there is something new, and `pause` longer: many writes in a row are one look.
-    pub(super) async fn wait(&self, pause: Duration) {
+    /// Until there is something new. Wait a moment longer: many writes in a row are one look then.
+    pub(super) async fn written(&self) {
         if !self.is_behind {
             self.written.again().await;
         }
-        tokio::time::sleep(pause).await;
     }
 
     /// Reads what is new. No file is no error.
@@ -124,6 +122,7 @@ fn finished(bytes: &mut Vec<u8>) -> Vec<String> {
 mod tests {
     use std::fs;
     use std::io::Write;
+    use std::time::Duration;
 
     use super::*;
 
@@ -156,7 +155,7 @@ mod tests {
         assert!(!lines(&mut tail).is_empty());
         // What the write itself told.
         tail.written.again().await;
-        let soon = tokio::time::timeout(Duration::from_millis(500), tail.wait(Duration::ZERO));
+        let soon = tokio::time::timeout(Duration::from_millis(500), tail.written());
         assert!(soon.await.is_ok() && !lines(&mut tail).is_empty());
     }
 

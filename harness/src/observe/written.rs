@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use inotify::{EventMask, EventOwned, Inotify, WatchDescriptor, WatchMask, Watches};
 use tokio::sync::Notify;
 
-/// Even where the kernel tells nothing (some network file systems, no inotify instance left), a file is looked at so
-/// often.
+/// Where the kernel tells nothing (some network file systems, no inotify instance left), a file is looked at so often.
 const UNTOLD: Duration = Duration::from_secs(1);
+/// And so often where it told something before.
+const TOLD: Duration = Duration::from_secs(10);
 /// A log is written in bursts: what comes within this time is told at once.
 const TOGETHER: Duration = Duration::from_millis(20);
 const BUFFER: usize = 16 << 10;
@@ -22,6 +24,7 @@ const BUFFER: usize = 16 << 10;
 pub(super) struct Written {
     written: Arc<Notify>,
     watch: Option<(&'static Hub, WatchDescriptor)>,
+    was_told: AtomicBool,
 }
 
 impl Written {
@@ -31,13 +34,26 @@ impl Written {
             let watch = hub.add(path, written.clone()).ok()?;
             Some((hub, watch))
         });
-        Self { written, watch }
+        Self {
+            written,
+            watch,
+            was_told: AtomicBool::new(false),
+        }
     }
 
     /// Until the file was written since the last time, made, or replaced; now and then without any of it.
     pub(super) async fn again(&self) {
+        let patience = match self.was_told.load(Ordering::Relaxed) {
+            true => TOLD,
+            false => UNTOLD,
+        };
         // That nothing was told is no error: whoever waits looks then, too.
-        let _ = tokio::time::timeout(UNTOLD, self.written.notified()).await;
+        if tokio::time::timeout(patience, self.written.notified())
+            .await
+            .is_ok()
+        {
+            self.was_told.store(true, Ordering::Relaxed);
+        }
     }
 }
 

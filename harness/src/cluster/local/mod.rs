@@ -117,7 +117,7 @@ struct LocalCluster {
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A control plane takes 3 to 5 s on two cores; under a heavy load several times that.
 const READY: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(50);
 
 impl LocalCluster {
     async fn start(
