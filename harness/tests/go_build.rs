@@ -81,7 +81,8 @@ fn a_killed_get_takes_its_build_along() {
     let file = machine.store().join("staging/pid");
     let pid: u32 = wait_for(|| fs::read_to_string(&file).ok()?.trim().parse().ok());
     let go = PathBuf::from(format!("/proc/{pid}/cmdline"));
-    assert!(fs::read_to_string(&go).unwrap().contains("600"));
+    // The script says its pid just before it becomes the command.
+    wait_for(|| fs::read_to_string(&go).ok()?.contains("600").then_some(()));
     get.kill().unwrap();
     get.wait().unwrap();
     // A zombie has no command line any more, and one that is gone has no file.
