@@ -36,9 +36,9 @@ const PREFIXES: &[&str] = &[
 const COUNTS_DOWN: &str = "_ttl_seconds";
 const JUMP: f64 = 5.0;
 
-/// Reads `https://ADDRESS/metrics` once a second after a change, every ten seconds while the cluster is at rest, and records the values
-/// that changed, of all metrics about the certificate manager. A gauge that ends with `_ttl_seconds` is recorded at first
-/// sight and when it jumps.
+/// Reads `https://ADDRESS/metrics` once a second after a change, every ten seconds while the cluster is at rest, and
+/// records the values that changed, of all metrics about the certificate manager. A gauge that ends with `_ttl_seconds` is
+/// recorded at first sight and when it jumps.
 /// Kubelets want a client certificate; the controller-manager may be asked without.
 ///
 /// It says that it started at once: a component that can't be reached or refuses the handshake is normal (a kubelet
