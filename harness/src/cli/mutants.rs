@@ -13,15 +13,18 @@ use tokio::sync::watch;
 
 use super::target::{Planned, TargetOptions};
 use super::{Failure, INTERRUPTED, ScenarioOptions, print};
-use crate::cluster::local::Local;
+use crate::cluster::local::{Defect, Local};
 use crate::components::Progress;
 use crate::mutants::matrix::{self, Cell, Matrix, Row};
-use crate::mutants::{Mutant, select, table};
+use crate::mutants::{Buggy, Made, Mutant, edits, select, table};
 use crate::report::LiveProgress;
 use crate::run::{Target, on_interrupt, run as run_scenario};
 use crate::scenario::{Profile, Scenario};
 
 /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
+///
+/// Mutants `bug.*` are bugs built into Kubernetes itself, by Go 1.26 or newer from its modules: about 15 minutes, once for
+/// a version.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,6 +32,7 @@ Examples:
   tlsboot mutants                          all mutants, each with its scenarios
   tlsboot mutants --first 'signer.*'       some mutants, each until a scenario notices
   tlsboot mutants rbac.all-may-ask --all-scenarios
+  tlsboot mutants 'bug.*'                  bugs inside of Kubernetes, built by Go
 
 Exit codes: 0 all killed, 1 a mutant survived or a scenario that must notice did not, 2 wrong command line,
 3 harness error, 130 interrupted.")]
@@ -95,6 +99,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     let (started, clock) = (Timestamp::now(), Instant::now());
     let lab = Lab {
         local,
+        edited: edited(&command, planned, &mutants),
         planned: *planned,
         out: command.out.clone(),
         begun: AtomicUsize::new(0),
@@ -123,6 +128,26 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     } else {
         matrix.exit_code()
     })
+}
+
+/// The folder of the executables with bugs, if any of the mutants is one; or why there is none.
+fn edited(
+    command: &MutantsCommand,
+    planned: &Planned,
+    mutants: &[Mutant],
+) -> Result<PathBuf, String> {
+    let is_inside = |mutant: &Mutant| matches!(mutant.made, Made::Inside(_));
+    if !mutants.iter().any(is_inside) {
+        return Err("none was asked for".into());
+    }
+    if planned.kubelet != planned.kubernetes {
+        return Err("bugs are built into one version; leave --kubelet out".into());
+    }
+    // All that there are, so that there is one build of a version.
+    let edits = edits(&table(), planned.kubernetes.minor);
+    let progress = Progress::on_stderr();
+    let built = command.target.edited(planned.kubernetes, edits, progress);
+    built.map_err(|failure| failure.message)
 }
 
 /// The rows of an earlier run on the same target.
@@ -174,6 +199,7 @@ fn write(out: &Path, matrix: &Matrix) -> Result<(), Failure> {
 /// Where mutants are made.
 struct Lab {
     local: Local,
+    edited: Result<PathBuf, String>,
     planned: Planned,
     out: PathBuf,
     begun: AtomicUsize,
@@ -183,6 +209,7 @@ struct Lab {
 /// One scenario on one mutant, or with `--first` several, one after the other.
 struct Trial {
     mutant: Mutant,
+    defect: Arc<dyn Defect>,
     scenarios: Vec<Scenario>,
 }
 
@@ -198,22 +225,22 @@ async fn all(
     let mut rows = matrix::rows(&table(), mutants, before);
     let mut trials = Vec::new();
     for mutant in mutants {
-        let minor = lab.planned.kubernetes.minor;
         let Some(row) = rows.iter_mut().find(|row| row.id == mutant.id) else {
             continue;
         };
-        if minor < mutant.from {
-            row.unsupported = Some(format!(
-                "it needs Kubernetes 1.{}, and this is 1.{minor}",
-                mutant.from
-            ));
-            continue;
-        }
+        let defect = match lab.defect(mutant) {
+            Ok(defect) => defect,
+            Err(why) => {
+                row.unsupported = Some(why);
+                continue;
+            }
+        };
         let open = |scenario: &&Scenario| {
             let mut cells = row.cells.iter();
             !cells.any(|cell| cell.scenario == scenario.id)
         };
-        trials.extend(trials_of(mutant, scenarios.iter().filter(open), command));
+        let open = scenarios.iter().filter(open);
+        trials.extend(trials_of(mutant, &defect, open, command));
     }
     trials.sort_by_key(|trial| Reverse(trial.scenarios.iter().map(Scenario::patience).max()));
     lab.total = trials.iter().map(|trial| trial.scenarios.len()).sum();
@@ -247,6 +274,7 @@ async fn all(
 /// What is to be run on a mutant. A sound one is there for its own scenarios only.
 fn trials_of<'a>(
     mutant: &Mutant,
+    defect: &Arc<dyn Defect>,
     open: impl Iterator<Item = &'a Scenario>,
     command: &MutantsCommand,
 ) -> Vec<Trial> {
@@ -257,6 +285,7 @@ fn trials_of<'a>(
         .collect();
     let trial = |scenarios| Trial {
         mutant: mutant.clone(),
+        defect: Arc::clone(defect),
         scenarios,
     };
     if command.first && !mutant.sound {
@@ -273,10 +302,28 @@ fn trials_of<'a>(
 }
 
 impl Lab {
+    /// What is wrong, or why it can't be made here.
+    fn defect(&self, mutant: &Mutant) -> Result<Arc<dyn Defect>, String> {
+        let minor = self.planned.kubernetes.minor;
+        if minor < mutant.from {
+            let from = mutant.from;
+            return Err(format!(
+                "it needs Kubernetes 1.{from}, and this is 1.{minor}"
+            ));
+        }
+        Ok(match &mutant.made {
+            Made::Around(defect) => Arc::clone(defect),
+            Made::Inside(_) => Arc::new(Buggy {
+                bug: mutant.id,
+                folder: self.edited.clone()?,
+            }),
+        })
+    }
+
     async fn run(&self, trial: Trial, interrupt: watch::Receiver<bool>) -> Vec<Cell> {
         let target = Target {
             provider: Box::new(Local {
-                defect: Some(Arc::clone(&trial.mutant.defect)),
+                defect: Some(Arc::clone(&trial.defect)),
                 ..self.local.clone()
             }),
             kubernetes: self.planned.kubernetes,

@@ -1,6 +1,7 @@
 //! Targets on the command line and in the environment.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -13,7 +14,7 @@ use crate::cluster::local::Local;
 use crate::cluster::{Provider, ProviderKind};
 use crate::components::cli::ComponentOptions;
 use crate::components::{
-    ComponentSet, Executable, Progress, Resolver, Role, Version, VersionRequest,
+    ComponentSet, Edit, Executable, Progress, Resolver, Role, Version, VersionRequest,
 };
 use crate::report::ComponentResult;
 use crate::run::{Target, lacking, target_name};
@@ -22,7 +23,7 @@ use crate::scenario::Scenario;
 /// On what scenarios run.
 #[derive(Clone, Debug, Args)]
 pub struct TargetOptions {
-    /// What runs the clusters.
+    /// What runs the clusters. A cluster that runs already: see `tlsboot doctor`, `probe` and `approver`.
     #[arg(long, value_enum, env = "TLSBOOT_PROVIDER", default_value_t)]
     pub provider: ProviderKind,
     /// The node image of `kind`, as kindest/node:v1.37.2@sha256:…; what `ci/node-image` builds of the version by default.
@@ -245,6 +246,23 @@ impl TargetOptions {
             defect: None,
         };
         Ok((local, used))
+    }
+
+    /// The folder of a version's executables with these changes, built if need be.
+    pub(super) fn edited(
+        &self,
+        version: Version,
+        edits: Vec<Edit>,
+        progress: Progress,
+    ) -> Result<PathBuf, Failure> {
+        let options = self.components.options().map_err(Failure::usage)?;
+        let resolver =
+            Resolver::new(options.edited(edits), progress).map_err(Failure::of_components)?;
+        let kubelet = resolver
+            .executable(Role::Kubelet, &version.into())
+            .map_err(Failure::of_components)?;
+        let folder = kubelet.path.parent().unwrap_or(Path::new("/"));
+        Ok(folder.to_owned())
     }
 
     fn resolver(&self, progress: Progress) -> Result<Resolver, Failure> {

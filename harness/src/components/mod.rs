@@ -5,6 +5,7 @@
 //! verified by SHA-256 and kept in the store. Everything here blocks: call it from `spawn_blocking`.
 
 pub mod cli;
+mod edits;
 mod error;
 mod export;
 pub mod progress;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use edits::{BUG_VARIABLE, Edit};
 pub use error::{Attempt, ComponentError};
 pub use progress::Progress;
 pub use resolver::{Options, Resolver};

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::edits::{Edit, digest};
 use super::error::{Attempt, ComponentError};
 use super::progress::Progress;
 use super::source::{Build, Directory, FetchError, Mirror, Release, Source, SourceKind};
@@ -36,6 +37,8 @@ pub struct Options {
     pub go: PathBuf,
     /// The etcd of a control plane.
     pub etcd: Version,
+    /// What is changed in Kubernetes before it is built.
+    pub edits: Vec<Edit>,
 }
 
 impl Options {
@@ -84,7 +87,19 @@ impl Options {
                 .unwrap_or_else(|| Location::Url(ETCD_RELEASE_URL.into())),
             go: "go".into(),
             etcd: DEFAULT_ETCD,
+            edits: Vec::new(),
         })
+    }
+
+    /// The same for Kubernetes with these changes: built by Go, in a store of its own.
+    pub fn edited(self, edits: Vec<Edit>) -> Self {
+        Self {
+            components: None,
+            source: Some(SourceKind::Build),
+            cache: self.cache.join("edited").join(digest(&edits)),
+            edits,
+            ..self
+        }
     }
 }
 
@@ -118,6 +133,7 @@ impl Resolver {
         }));
         sources.push(Box::new(Build {
             go: options.go.clone(),
+            edits: options.edits.clone(),
         }));
         let store = Store::new(&options.cache);
         Ok(Self {

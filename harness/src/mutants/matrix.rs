@@ -73,6 +73,16 @@ impl Cell {
     pub fn kills(&self) -> bool {
         matches!(self.outcome, Outcome::Fail | Outcome::Hang)
     }
+
+    /// Nothing that would speak against a stand-in without a fault.
+    fn is_sound(&self) -> bool {
+        matches!(self.outcome, Outcome::Pass | Outcome::Unsupported)
+    }
+
+    /// Is the scenario about this version?
+    fn was_run(&self) -> bool {
+        self.outcome != Outcome::Unsupported
+    }
 }
 
 impl Row {
@@ -85,6 +95,11 @@ impl Row {
             unsupported: None,
             cells: Vec::new(),
         }
+    }
+
+    /// Was any scenario run on it that is about this version?
+    fn was_run(&self) -> bool {
+        self.cells.iter().any(Cell::was_run)
     }
 
     fn killers(&self) -> impl Iterator<Item = &Cell> {
@@ -113,19 +128,23 @@ pub fn rows(table: &[Mutant], chosen: &[Mutant], before: &[Row]) -> Vec<Row> {
 impl Matrix {
     /// Mutants that scenarios were run on and none noticed.
     pub fn survivors(&self) -> Vec<&Row> {
-        let survives =
-            |row: &&Row| !row.sound && !row.cells.is_empty() && row.killers().next().is_none();
+        let survives = |row: &&Row| !row.sound && row.was_run() && row.killers().next().is_none();
         self.mutants.iter().filter(survives).collect()
     }
 
     /// Sound stand-ins that a scenario did not pass: then their mutants prove nothing.
     pub fn unsound(&self) -> Vec<(&Row, &Cell)> {
-        self.pairs(|row, cell| row.sound && cell.outcome != Outcome::Pass)
+        self.pairs(|row, cell| row.sound && !cell.is_sound())
     }
 
     /// Pairs of the table in which the scenario did not notice.
     pub fn missed(&self) -> Vec<(&Row, &Cell)> {
-        self.pairs(|row, cell| !row.sound && cell.expected && !cell.kills())
+        self.pairs(|row, cell| !row.sound && cell.expected && cell.was_run() && !cell.kills())
+    }
+
+    /// Pairs of the table whose scenario is about other versions.
+    fn unsupported(&self) -> Vec<(&Row, &Cell)> {
+        self.pairs(|_, cell| cell.expected && !cell.was_run())
     }
 
     /// Scenarios that killed nothing; empty unless all were to kill.
@@ -141,6 +160,7 @@ impl Matrix {
             .collect();
         let all = mutants()
             .flat_map(|row| &row.cells)
+            .filter(|cell| cell.was_run())
             .map(|cell| cell.scenario.as_str());
         all.filter(|id| !killing.contains(id)).collect()
     }
@@ -202,10 +222,8 @@ impl Matrix {
     fn word(&self, row: &Row) -> &'static str {
         match row {
             row if row.unsupported.is_some() => "not made",
-            row if row.cells.is_empty() => "not run",
-            row if row.sound && row.cells.iter().all(|cell| cell.outcome == Outcome::Pass) => {
-                "sound"
-            }
+            row if !row.was_run() => "not run",
+            row if row.sound && row.cells.iter().all(Cell::is_sound) => "sound",
             row if row.sound => "UNSOUND",
             row if row.killers().next().is_some() => "killed",
             _ => "SURVIVED",
@@ -217,7 +235,7 @@ impl Matrix {
         let made = || {
             self.mutants
                 .iter()
-                .filter(|row| !row.sound && !row.cells.is_empty())
+                .filter(|row| !row.sound && row.was_run())
         };
         let killed = made().filter(|row| row.killers().next().is_some()).count();
         let scenarios: BTreeSet<&str> = made()
@@ -255,6 +273,13 @@ impl Matrix {
         }
         for id in self.idle() {
             let _ = writeln!(text, "kills nothing: {id}");
+        }
+        for (row, cell) in self.unsupported() {
+            let _ = writeln!(
+                text,
+                "not run: {} by {} ({})",
+                row.id, cell.scenario, cell.why
+            );
         }
         for row in self.mutants.iter().filter(|row| row.unsupported.is_some()) {
             let _ = writeln!(
@@ -464,6 +489,24 @@ mod tests {
         let all = matrix(vec![row("m", false, Vec::new())]);
         assert!(all.survivors().is_empty());
         assert!(all.text().starts_with("not run   m"), "{}", all.text());
+    }
+
+    #[test]
+    fn scenarios_about_other_versions_say_nothing() {
+        let all = matrix(vec![
+            row(
+                "m",
+                false,
+                vec![cell("a", Outcome::Fail), cell("old", Outcome::Unsupported)],
+            ),
+            row("n", false, vec![cell("old", Outcome::Unsupported)]),
+            row("sound", true, vec![cell("old", Outcome::Unsupported)]),
+        ]);
+        assert_eq!(all.exit_code(), 0);
+        assert!(all.idle().is_empty() && all.survivors().is_empty());
+        let summary = all.summary();
+        assert!(summary.starts_with("1 of 1 mutants killed"), "{summary}");
+        assert!(summary.contains("not run: n by old (line 3"), "{summary}");
     }
 
     #[test]

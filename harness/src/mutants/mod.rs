@@ -1,11 +1,12 @@
 //! Mutants: real clusters with one thing wrong each, to prove that the scenarios notice.
 //!
 //! A mutant is a [`Defect`] of a local cluster: another flag, a rogue signer or approver, a binding that is too wide,
-//! something that meddles with a kubelet. Scenarios run on it as on any cluster, and it is *killed* when one of them is
+//! something that meddles with a kubelet, or a bug that is built into Kubernetes. Scenarios run on it as on any cluster, and it is *killed* when one of them is
 //! judged red. [`table`] says which scenarios are expected to do that; [`matrix`] is what came of it.
 
 mod approver;
 mod beside;
+mod bugs;
 mod flags;
 mod follow;
 pub mod matrix;
@@ -18,7 +19,9 @@ mod table;
 use std::sync::Arc;
 
 use crate::cluster::local::Defect;
+use crate::components::Edit;
 
+pub use bugs::{Buggy, edits};
 pub use table::table;
 
 /// A cluster with one thing wrong.
@@ -35,7 +38,16 @@ pub struct Mutant {
     /// The first minor version of Kubernetes 1 on which it can be made.
     pub from: u32,
     /// How it is made.
-    pub defect: Arc<dyn Defect>,
+    pub made: Made,
+}
+
+/// How a mutant is made.
+#[derive(Clone, Debug)]
+pub enum Made {
+    /// Around the executables, which stay as they are.
+    Around(Arc<dyn Defect>),
+    /// Inside of them, by [`Buggy`] executables with these edits.
+    Inside(&'static [Edit]),
 }
 
 /// The mutants that any of the globs chooses; all without globs.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Mutant;
 use super::approver::{ApproverFault, RogueApprover};
 use super::beside::Beside;
+use super::bugs::{self, bugs};
 use super::flags::{self, apiserver, controller_manager, kubelet};
 use super::objects::{bound, no_renewals, policy};
 use super::rules::Rule;
 use super::signer::{RogueSigner, SignerFault};
+use super::{Made, Mutant};
 use crate::cluster::local::Defect;
 
 type Ids = &'static [&'static str];
@@ -28,6 +29,7 @@ pub fn table() -> Vec<Mutant> {
         cluster_objects(),
         kubelets(),
         beside_kubelets(),
+        bugs(),
     ]
     .concat()
 }
@@ -44,7 +46,7 @@ fn mutant(
         scenarios,
         sound: false,
         from: 0,
-        defect: Arc::new(defect),
+        made: Made::Around(Arc::new(defect)),
     }
 }
 
@@ -56,7 +58,7 @@ fn sound() -> Vec<Mutant> {
         scenarios,
         sound: true,
         from: 22,
-        defect,
+        made: Made::Around(defect),
     };
     vec![
         sound(
@@ -91,6 +93,7 @@ fn sound() -> Vec<Mutant> {
             ],
             Arc::new(RogueApprover(ApproverFault::None)),
         ),
+        bugs::sound(),
     ]
 }
 
@@ -1109,6 +1112,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::Capability;
+    use crate::components::{Version, Versions};
     use crate::scenario::{Library, Scenario, requirements_of};
 
     fn scenarios() -> Vec<Scenario> {
@@ -1142,6 +1146,40 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The version that KILLS.md is of.
+    const KILLED_ON: Version = Version::new(1, 37, 2);
+
+    #[test]
+    fn the_page_of_kills_has_every_pair() {
+        let page = include_str!("../../../scenarios/KILLS.md");
+        assert!(page.contains(&format!("on local::{KILLED_ON}")));
+        let about = |versions: &Option<Versions>| {
+            versions
+                .as_ref()
+                .is_none_or(|range| range.contains(KILLED_ON))
+        };
+        let known = scenarios();
+        let mut missing = Vec::new();
+        for mutant in table().iter().filter(|mutant| !mutant.sound) {
+            let begin = format!("| `{}` | {} |", mutant.id, mutant.wrong);
+            let row = page.lines().find(|line| line.starts_with(&begin));
+            let expected = known.iter().filter(|scenario| {
+                mutant.scenarios.contains(&scenario.id.as_str())
+                    && about(&scenario.kubernetes)
+                    && about(&scenario.kubelet)
+            });
+            let unkilled = expected.filter(|scenario| {
+                let killer = format!("`{}` (", scenario.id);
+                !row.is_some_and(|row| row.contains(&killer))
+            });
+            missing.extend(unkilled.map(|scenario| format!("{} × {}", mutant.id, scenario.id)));
+        }
+        assert!(
+            missing.is_empty(),
+            "run them (`tlsboot mutants --resume`) and copy its KILLS.md: {missing:?}"
+        );
     }
 
     #[test]

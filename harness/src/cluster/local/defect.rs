@@ -65,6 +65,8 @@ pub struct Launch<'a> {
     pub executable: PathBuf,
     /// With which flags.
     pub args: Vec<OsString>,
+    /// With which variables beside the run's own.
+    pub env: BTreeMap<String, String>,
     /// The folder of the cluster's keys.
     pub pki: &'a Path,
     /// Where its output goes.

@@ -195,7 +195,12 @@ impl LocalCluster {
             control_plane::write_files(&layout, &settings, endpoint, controller_manager)?;
             control_plane::etcd(&layout)
         };
-        let plan = self.plan("etcd", &self.components.etcd.path, etcd);
+        let plan = self.plan(
+            "etcd",
+            &self.components.etcd.path,
+            etcd,
+            const { &BTreeMap::new() },
+        );
         *self.etcd.lock().await = Some(Supervised::start(plan, &self.base.sink).await?);
         self.launch(Component::ApiServer).await?;
         self.launch(Component::ControllerManager).await?;
@@ -262,6 +267,7 @@ impl LocalCluster {
         component: &'a str,
         executable: &'a Path,
         args: Vec<std::ffi::OsString>,
+        env: &'a BTreeMap<String, String>,
     ) -> Plan<'a> {
         let log = self.logs.join(format!("{component}.log"));
         Plan {
@@ -271,7 +277,7 @@ impl LocalCluster {
             args,
             log,
             isolation: Isolation::Plain,
-            env: const { &BTreeMap::new() },
+            env,
         }
     }
 
@@ -294,6 +300,7 @@ impl LocalCluster {
             part,
             executable: executable.path.clone(),
             args,
+            env: BTreeMap::new(),
             pki: trust.dir(),
             log: &self.logs.join(format!("{}.log", component.name())),
             tokens: &self.base.tokens,
@@ -303,12 +310,13 @@ impl LocalCluster {
         let Launch {
             executable,
             args,
+            env,
             beside,
             ..
         } = launch.with(self.defect.as_deref())?;
         drop(trust);
         let process = Supervised::start(
-            self.plan(component.name(), &executable, args),
+            self.plan(component.name(), &executable, args, &env),
             &self.base.sink,
         )
         .await?;

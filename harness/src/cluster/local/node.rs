@@ -249,6 +249,7 @@ impl LocalNode {
             },
             executable: self.executable.clone(),
             args: self.kubelet.config.flags(),
+            env: self.env.clone(),
             pki: &self.pki,
             log: self.kubelet.log(),
             tokens,
@@ -258,6 +259,7 @@ impl LocalNode {
         let Launch {
             executable,
             args,
+            env,
             beside,
             ..
         } = launch.with(self.defect.as_deref())?;
@@ -269,7 +271,7 @@ impl LocalNode {
             args,
             log: self.kubelet.log().clone(),
             isolation: Isolation::Sandbox,
-            env: &self.env,
+            env: &env,
         };
         let process = Supervised::start(plan, sink).await?;
         let pid = process.pid();

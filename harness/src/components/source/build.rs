@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use serde::Deserialize;
 
 use super::{FetchError, Source, SourceKind};
+use crate::components::edits::{self, Edit};
 use crate::components::error::{ComponentError, io_error};
 use crate::components::progress::{Progress, Unit};
 use crate::components::store::Stage;
@@ -53,6 +54,8 @@ struct Pinned {
 pub(in crate::components) struct Build {
     /// Its path, or its name on PATH.
     pub(in crate::components) go: PathBuf,
+    /// What is changed before.
+    pub(in crate::components) edits: Vec<Edit>,
 }
 
 impl Source for Build {
@@ -70,9 +73,18 @@ impl Source for Build {
         let go = Go {
             go: &self.go,
             folder: &stage.folder().join("build"),
+            modules: match self.edits.as_slice() {
+                [] => "-mod=readonly",
+                _ => "-mod=vendor",
+            },
         };
         let version = go.version()?;
         go.write_module(package, progress)?;
+        if !self.edits.is_empty() {
+            go.run(&["mod", "vendor"])?;
+            edits::apply(&self.edits, &go.folder.join("vendor"))
+                .map_err(FetchError::Unavailable)?;
+        }
         let name = match package.product {
             Product::Kubernetes => KUBE,
             Product::Etcd => Role::Etcd.name(),
@@ -95,6 +107,8 @@ impl Source for Build {
 struct Go<'a> {
     go: &'a Path,
     folder: &'a Path,
+    /// Where it takes modules from: the module cache, whose files can't be changed, or copies.
+    modules: &'static str,
 }
 
 impl Go<'_> {
@@ -156,7 +170,7 @@ impl Go<'_> {
     }
 
     fn build(&self, package: Package, name: &str, progress: &Progress) -> Result<(), FetchError> {
-        let packages = self.run(&["list", "-mod=readonly", "-deps", "."])?;
+        let packages = self.run(&["list", self.modules, "-deps", "."])?;
         let total = BufReader::new(&*packages.stdout).lines().count();
         if package.product == Product::Kubernetes {
             progress.note("a Go build of Kubernetes takes about 10 minutes on 2 cores, once");
@@ -166,7 +180,7 @@ impl Go<'_> {
         // A build takes minutes: it must not outlive a tlsboot that was killed.
         let mut child = self
             .set(shim::dies_with_us(self.go))
-            .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false"])
+            .args(["build", self.modules, "-trimpath", "-buildvcs=false"])
             .args(["-v", "-ldflags", &ldflags(package), "-o", name, "."])
             .env("CGO_ENABLED", "0")
             .stdout(Stdio::null())

@@ -50,6 +50,7 @@ impl Lab {
             etcd_release: Location::Folder(self.path("no-etcd-release")),
             go: self.path("no-go"),
             etcd: DEFAULT_ETCD,
+            edits: Vec::new(),
         }
     }
 
