@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::existing::{ExistingCluster, OutputFormat, failure, runtime};
-use super::{FAIL, Failure, INTERRUPTED, PASS, colours, print};
+use super::existing::{ExistingCluster, OutputFormat, failure};
+use super::{FAIL, Failure, INTERRUPTED, PASS, colours, print, runtime};
 use crate::approver::corpus::{Subjects, corpus};
 use crate::approver::fire::{FireError, Fired, Plan, fire};
 use crate::approver::judge::{Judgement, judge};

@@ -476,7 +476,7 @@ fn link(image: &str) -> Result<Option<Finding>, Failure> {
         return Ok(None);
     }
     let about = "containers to here";
-    let tried = existing::runtime()?.block_on(kind::doctor::try_link(image));
+    let tried = super::runtime()?.block_on(kind::doctor::try_link(image));
     Ok(Some(match tried {
         Ok(()) => Finding::ok(about, "a container reached this machine over a bridge"),
         Err(error) => Finding::new(Grade::Problem, about, error.to_string()),

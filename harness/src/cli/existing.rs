@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ERROR, FAIL, Failure, PASS, print};
+use super::{ERROR, FAIL, Failure, PASS, print, runtime};
 use crate::cluster::existing::{Connection, Unreachable};
 use crate::cluster::owned;
 use crate::doctor::diagnose::{Diagnosis, Grade, diagnose};
@@ -47,10 +47,6 @@ pub(super) fn failure(error: Unreachable) -> Failure {
         Unreachable::Kubeconfig { .. } => Failure::usage(error),
         other => Failure::error(other),
     }
-}
-
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    crate::runtime::runtime().map_err(Failure::error)
 }
 
 /// `tlsboot doctor --kubeconfig`.

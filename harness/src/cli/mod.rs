@@ -165,6 +165,11 @@ impl Failure {
     }
 }
 
+/// What a command runs on.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    crate::runtime::runtime().map_err(Failure::error)
+}
+
 /// The whole command. The first thing in `main`, after the shim.
 pub fn main() -> ExitCode {
     init_tracing();

@@ -95,7 +95,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     if let Err(error) = crate::cluster::local::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
-    let runtime = crate::runtime::runtime().map_err(Failure::error)?;
+    let runtime = super::runtime()?;
     let (started, clock) = (Timestamp::now(), Instant::now());
     let lab = Lab {
         local,

@@ -5,8 +5,8 @@ use std::io::stdout;
 use clap::Args;
 use serde_json::json;
 
-use super::existing::{ExistingCluster, OutputFormat, failure, runtime};
-use super::{FAIL, Failure, INTERRUPTED, PASS, print};
+use super::existing::{ExistingCluster, OutputFormat, failure};
+use super::{FAIL, Failure, INTERRUPTED, PASS, print, runtime};
 use crate::cluster::existing::{Connection, Unreachable};
 use crate::cluster::owned;
 use crate::probe::{Outcome, Plan, Probed, play, text};

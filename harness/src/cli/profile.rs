@@ -51,7 +51,7 @@ mod with_docker {
     use serde_json::json;
 
     use super::{OutputFormat, ProfileCommand};
-    use crate::cli::existing::runtime;
+    use crate::cli::runtime;
     use crate::cli::{FAIL, Failure, INTERRUPTED, PASS, print};
     use crate::cluster::k3s::{K3s, Server};
     use crate::cluster::local::RunDir;

@@ -73,7 +73,7 @@ pub(super) fn run(command: &UpCommand) -> Result<u8, Failure> {
     if let Err(error) = sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
-    let runtime = crate::runtime::runtime().map_err(Failure::error)?;
+    let runtime = super::runtime()?;
     runtime.block_on(up(command, &target))
 }
 

@@ -1,7 +1,6 @@
 //! Bugs that are built into Kubernetes on purpose, for executables that [mutants](crate::mutants) run.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -69,12 +68,7 @@ pub(super) fn digest(edits: &[Edit]) -> String {
             sha256.update([0]);
         }
     }
-    let mut name = String::new();
-    for byte in &sha256.finalize()[..6] {
-        // A String takes whatever is written to it.
-        let _ = write!(name, "{byte:02x}");
-    }
-    name
+    hex::encode(&sha256.finalize()[..6])
 }
 
 #[cfg(test)]

@@ -16,45 +16,27 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::tail::Tail;
+use super::pace::Pace;
+use super::tail::Followed;
 use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{CREDENTIAL_ID, NODE_USER_PREFIX, Recorder, RequestEvent};
 
-const PAUSE: Duration = Duration::from_millis(15);
+/// Verdicts wait for it.
+const PACE: Pace = Pace::even(Duration::from_millis(15));
 
 /// Records the requests of an audit log as it grows; `nodes` tells which node's link has which source address.
 /// Waits for the file and says that it started when the file is there. API servers that follow one another may append
 /// to the same file. A file that is truncated or replaced is a gap, and so is a line that can't be read.
 pub fn tail(path: PathBuf, nodes: BTreeMap<IpAddr, String>, sink: Sink) -> Task {
-    Task::spawn(async move {
-        let mut tail = Tail::new(path);
-        let mut reader = Reader::new(nodes);
-        let mut started = false;
-        let mut failed = false;
-        loop {
-            match tail.look() {
-                Ok(look) => {
-                    if tail.is_open() && !std::mem::replace(&mut started, true) {
-                        sink.started(Recorder::Audit);
-                    }
-                    if let Some(why) = look.lost {
-                        sink.gap(Recorder::Audit, why);
-                    }
-                    for line in look.lines {
-                        reader.record(&line, &sink);
-                    }
-                }
-                Err(error) if !std::mem::replace(&mut failed, true) => {
-                    let why = format!("the audit log can't be read: {error}");
-                    sink.gap(Recorder::Audit, why);
-                }
-                Err(_) => {}
-            }
-            tail.written().await;
-            tokio::time::sleep(PAUSE).await;
-        }
-    })
+    let mut reader = Reader::new(nodes);
+    let log = Followed {
+        path,
+        name: "the audit log".into(),
+        recorder: Recorder::Audit,
+        pace: PACE,
+    };
+    log.follow(sink, move |line, sink| reader.record(line, sink))
 }
 
 /// Makes events of lines.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::pace::Pace;
-use super::tail::Tail;
+use super::tail::Followed;
 use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{LogEvent, Recorder};
@@ -73,43 +73,27 @@ pub const NOISE: &[&str] = &[
 ];
 
 /// Records the lines of a component's log as it grows, scrubbed of secrets and cut to 1,000 characters, at the time that
-/// klog wrote before them, or else at the moment of reading. Waits for the file. A line is recorded when it has one of the [`WORDS`] and none of the [`NOISE`]; lines
+/// klog wrote before them, or else at the moment of reading. Waits for the file. A line is recorded when it has one of
+/// the [`WORDS`] and none of the [`NOISE`]; lines
 /// that begin with a tab are the rest of a dumped structure. A failed TLS handshake is recorded at most every five
 /// seconds with the same reason, since tlsboot's own probes cause them.
 pub fn tail(path: PathBuf, component: String, node: Option<String>, sink: Sink) -> Task {
-    Task::spawn(async move {
-        let mut tail = Tail::new(path);
-        let mut handshakes = Handshakes::default();
-        let mut started = false;
-        let mut failed = false;
-        loop {
-            match tail.look() {
-                Ok(look) => {
-                    if tail.is_open() && !std::mem::replace(&mut started, true) {
-                        sink.started(Recorder::Log);
-                    }
-                    if let Some(why) = look.lost {
-                        sink.gap(Recorder::Log, format!("{component}: {why}"));
-                    }
-                    let lines = look.lines.into_iter();
-                    for line in lines.filter(|line| is_relevant(line) && handshakes.is_new(line)) {
-                        let now = Timestamp::now();
-                        let what = What::Log(LogEvent {
-                            component: component.clone(),
-                            node: node.clone(),
-                            line: clean(&line, sink.vault()),
-                        });
-                        sink.emit_at(written_at(&line, now).unwrap_or(now), what);
-                    }
-                }
-                Err(error) if !std::mem::replace(&mut failed, true) => {
-                    let why = format!("the log of {component} can't be read: {error}");
-                    sink.gap(Recorder::Log, why);
-                }
-                Err(_) => {}
-            }
-            tail.written().await;
-            PACE.wait(&sink).await;
+    let mut handshakes = Handshakes::default();
+    let log = Followed {
+        path,
+        name: format!("the log of {component}"),
+        recorder: Recorder::Log,
+        pace: PACE,
+    };
+    log.follow(sink, move |line, sink| {
+        if is_relevant(line) && handshakes.is_new(line) {
+            let now = Timestamp::now();
+            let what = What::Log(LogEvent {
+                component: component.clone(),
+                node: node.clone(),
+                line: clean(line, sink.vault()),
+            });
+            sink.emit_at(written_at(line, now).unwrap_or(now), what);
         }
     })
 }

@@ -18,6 +18,14 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// The same pause always.
+    pub(super) const fn even(pause: Duration) -> Self {
+        Self {
+            shortest: pause,
+            longest: pause,
+        }
+    }
+
     /// Until it is time for the next look. Nothing is lost when this is dropped.
     pub(super) async fn wait(self, sink: &Sink) {
         let begin = Instant::now();

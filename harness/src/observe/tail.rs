@@ -5,13 +5,64 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::pace::Pace;
 use super::written::Written;
+use super::{Sink, Task};
+use crate::history::event::Recorder;
 
 /// How much one look at the file takes in at most, so that other recorders have their turn.
 const CHUNK: u64 = 1 << 20;
 
+/// A file that a recorder follows.
+pub(super) struct Followed {
+    /// It need not exist yet.
+    pub(super) path: PathBuf,
+    /// For gaps: `the audit log`.
+    pub(super) name: String,
+    /// Whose it is.
+    pub(super) recorder: Recorder,
+    /// How long after a write it is read: many writes in a row are one look.
+    pub(super) pace: Pace,
+}
+
+impl Followed {
+    /// Gives each line to `record`. Says that the recorder started when the file is there. A file that is truncated,
+    /// replaced or can't be read is a gap.
+    pub(super) fn follow(
+        self,
+        sink: Sink,
+        mut record: impl FnMut(&str, &Sink) + Send + 'static,
+    ) -> Task {
+        Task::spawn(async move {
+            let mut tail = Tail::new(self.path);
+            let mut started = false;
+            let mut failed = false;
+            loop {
+                match tail.look() {
+                    Ok(look) => {
+                        if tail.is_open() && !std::mem::replace(&mut started, true) {
+                            sink.started(self.recorder);
+                        }
+                        if let Some(why) = look.lost {
+                            sink.gap(self.recorder, format!("{}: {why}", self.name));
+                        }
+                        look.lines.iter().for_each(|line| record(line, &sink));
+                    }
+                    Err(error) if !std::mem::replace(&mut failed, true) => {
+                        let why = format!("{} can't be read: {error}", self.name);
+                        sink.gap(self.recorder, why);
+                    }
+                    Err(_) => {}
+                }
+                tail.written().await;
+                self.pace.wait(&sink).await;
+            }
+        })
+    }
+}
+
 /// A file that grows, read line by line.
-pub(super) struct Tail {
+struct Tail {
     path: PathBuf,
     written: Written,
     open: Option<File>,
@@ -25,16 +76,16 @@ pub(super) struct Tail {
 
 /// What one look at the file brought.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Look {
+struct Look {
     /// The lines that were finished since, without their ends.
-    pub(super) lines: Vec<String>,
+    lines: Vec<String>,
     /// Why something may be missing before these lines.
-    pub(super) lost: Option<&'static str>,
+    lost: Option<&'static str>,
 }
 
 impl Tail {
     /// The file need not exist yet. It is read from its beginning.
-    pub(super) fn new(path: PathBuf) -> Self {
+    fn new(path: PathBuf) -> Self {
         Self {
             written: Written::to(&path),
             path,
@@ -46,12 +97,12 @@ impl Tail {
     }
 
     /// Was the file there at some time?
-    pub(super) fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Until there is something new. Wait a moment longer: many writes in a row are one look then.
-    pub(super) async fn written(&self) {
+    /// Until there is something new.
+    async fn written(&self) {
         if !self.is_behind {
             self.written.again().await;
         }
@@ -61,7 +112,7 @@ impl Tail {
     ///
     /// # Errors
     /// When the file can't be read.
-    pub(super) fn look(&mut self) -> io::Result<Look> {
+    fn look(&mut self) -> io::Result<Look> {
         let mut look = Look::default();
         let Some(found) = found(&self.path)? else {
             return Ok(look);
