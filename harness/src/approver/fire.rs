@@ -14,7 +14,7 @@ use super::judge::{Control, Fate};
 use super::policy::Policy;
 use crate::check::rules::Rules;
 use crate::cluster::client::Credentials;
-use crate::cluster::existing::{Connection, Unreachable};
+use crate::cluster::existing::{Bootstrap, Connection, Unreachable};
 use crate::cluster::owned::{RunId, TokenError, create_token, random_token};
 use crate::cluster::{ClusterError, Credential};
 use crate::components::Version;
@@ -46,7 +46,10 @@ pub struct Plan {
     cases: Vec<Case>,
     node: String,
     after: String,
+    /// Of the token that is created.
     groups: Vec<String>,
+    /// What bootstrappers come with instead.
+    given: Option<Bootstrap>,
     settle: Duration,
 }
 
@@ -75,12 +78,17 @@ impl Plan {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub async fn new(connection: &Connection, policy: &Policy) -> Result<Self, Unreachable> {
+    pub async fn new(
+        connection: &Connection,
+        policy: &Policy,
+        given: Option<Bootstrap>,
+    ) -> Result<Self, Unreachable> {
         let version = connection.client().apiserver_version().await;
         let version = version.map_err(|error| connection.unreachable(&error))?;
         // One that hides its version is taken for a new one.
         let version = Version::of_build(&version.git_version).unwrap_or(Version::known()[0]);
         let groups = match &policy.bootstrap_groups {
+            _ if given.is_some() => Vec::new(),
             Some(groups) => groups.iter().map(|group| group.value.clone()).collect(),
             None => bootstrap_groups(connection).await?,
         };
@@ -102,6 +110,9 @@ impl Plan {
             ips,
         };
         let mut cases = corpus(&subjects, version);
+        if given.is_some() {
+            cases.retain(|case| case.by != By::ExpiredToken);
+        }
         for case in &mut cases {
             case.expected = policy.expected(case);
         }
@@ -113,6 +124,7 @@ impl Plan {
             version,
             node,
             groups,
+            given,
         })
     }
 
@@ -122,10 +134,16 @@ impl Plan {
             [] => "none beside system:bootstrappers".to_owned(),
             groups => groups.join(", "),
         };
+        let secrets = match self.given {
+            Some(_) => "no Secret, with a bootstrap kubeconfig: what an expired token would ask for is left out".to_owned(),
+            None => format!(
+                "2 Secrets bootstrap-token-… in kube-system: one valid for {} minutes, with the extra groups {groups}; one that has expired",
+                TOKEN_LIFE.as_mins()
+            ),
+        };
         format!(
-            "all of it labelled {}, and removed at the end:\n  2 Secrets bootstrap-token-… in kube-system: one valid for {} minutes, with the extra groups {groups}; one that has expired\n  {} CertificateSigningRequests tlsboot-…: {} odd ones in the names of nodes that are not there, and 3 good ones for {} and {}",
+            "all of it labelled {}, and removed at the end:\n  {secrets}\n  {} CertificateSigningRequests tlsboot-…: {} odd ones in the names of nodes that are not there, and 3 good ones for {} and {}",
             self.run.selector(),
-            TOKEN_LIFE.as_mins(),
             self.cases.len() + 3,
             self.cases.len(),
             self.node,
@@ -147,16 +165,22 @@ pub struct Fired {
 /// # Errors
 /// When something could not be tried at all.
 pub async fn fire(connection: &Connection, plan: Plan) -> Result<Fired, FireError> {
-    let past = SignedDuration::from_mins(-1);
-    let valid = create_token(connection, &plan.run, &plan.groups, TOKEN_LIFE).await?;
-    let expired = create_token(connection, &plan.run, &plan.groups, past).await?;
-    let bootstrapper = connect(connection, &Credentials::Token(valid.value.clone()))?;
+    let (bootstrapper, expired) = match &plan.given {
+        Some(given) => (given.client.clone(), None),
+        None => {
+            let past = SignedDuration::from_mins(-1);
+            let valid = create_token(connection, &plan.run, &plan.groups, TOKEN_LIFE).await?;
+            let expired = create_token(connection, &plan.run, &plan.groups, past).await?;
+            let bootstrapper = connect(connection, &Credentials::Token(valid.value))?;
+            (bootstrapper, Some(expired.value))
+        }
+    };
     let firing = Firing {
         connection,
         rules: Rules::new(plan.version, plan.version),
         plan: &plan,
         bootstrapper,
-        expired: expired.value,
+        expired,
     };
     firing.all().await
 }
@@ -166,7 +190,7 @@ struct Firing<'a> {
     plan: &'a Plan,
     rules: Rules,
     bootstrapper: kube::Client,
-    expired: Secret<String>,
+    expired: Option<Secret<String>>,
 }
 
 impl Firing<'_> {
@@ -249,7 +273,9 @@ impl Firing<'_> {
             clients.push((by, connect(self.connection, &credentials)?));
             Ok::<(), FireError>(())
         };
-        add(By::ExpiredToken, Credentials::Token(self.expired.clone()))?;
+        if let Some(expired) = &self.expired {
+            add(By::ExpiredToken, Credentials::Token(expired.clone()))?;
+        }
         add(By::UnknownToken, Credentials::Token(unknown.value))?;
         add(By::Anonymous, Credentials::None)?;
         add(

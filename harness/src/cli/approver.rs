@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::existing::{ExistingCluster, OutputFormat, failure};
+use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::{FAIL, Failure, INTERRUPTED, PASS, colours, print, runtime};
 use crate::approver::corpus::{Subjects, corpus};
 use crate::approver::fire::{FireError, Fired, Plan, fire};
@@ -34,6 +34,8 @@ pub(super) struct ApproverCommand {
     /// Another context of it than the current one.
     #[arg(long, value_name = "NAME", requires = "kubeconfig")]
     context: Option<String>,
+    #[command(flatten)]
+    bootstrap: BootstrapOptions,
     /// What the approver is to do, where that differs from Kubernetes' own rules.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -66,7 +68,8 @@ A policy for an approver of serving certificates that denies what is wrong (sche
 
 Everything that is created has the label tlsboot-run and is removed at the end; after a kill -9, by
 `tlsboot gc --kubeconfig F`. Certificates that were issued to hostile CSRs can't be used by anyone: their keys were never
-written down. The kubeconfig's user needs to create and delete Secrets in kube-system and to list and delete CSRs.
+written down. The kubeconfig's user needs to create and delete Secrets in kube-system (not with --bootstrap-kubeconfig) and
+to list and delete CSRs.
 
 Exit codes: 0 all as expected, 1 something else was decided, or good CSRs are not approved, 2 a wrong command line,
 kubeconfig or policy, 3 the cluster can't be reached or refuses, 130 interrupted.";
@@ -82,7 +85,10 @@ pub(super) fn run(command: &ApproverCommand) -> Result<u8, Failure> {
     };
     runtime()?.block_on(async {
         let connection = cluster.open().await?;
-        let plan = Plan::new(&connection, &policy).await.map_err(failure)?;
+        let given = command.bootstrap.open(&connection).await?;
+        let plan = Plan::new(&connection, &policy, given)
+            .await
+            .map_err(failure)?;
         if !command.allow_writes {
             return Err(Failure::usage(format!(
                 "this creates things in {}, {}\n  With --allow-writes it is done.",

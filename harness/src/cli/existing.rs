@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{ERROR, FAIL, Failure, PASS, print, runtime};
-use crate::cluster::existing::{Connection, Unreachable};
+use crate::cluster::existing::{Bootstrap, Connection, Unreachable};
 use crate::cluster::owned;
 use crate::doctor::diagnose::{Diagnosis, Grade, diagnose};
 use crate::doctor::{look, words};
@@ -38,6 +38,24 @@ impl ExistingCluster {
         Connection::open(&self.kubeconfig, self.context.as_deref())
             .await
             .map_err(failure)
+    }
+}
+
+/// With what a node that has no certificate comes.
+#[derive(Debug, Args)]
+pub(super) struct BootstrapOptions {
+    /// Begin with the user of this bootstrap kubeconfig, as a kubelet of yours would. No token is created then, so that
+    /// the kubeconfig's user needs no rights on Secrets, and what takes tokens that can be made and deleted is left out.
+    #[arg(long, value_name = "FILE")]
+    bootstrap_kubeconfig: Option<PathBuf>,
+}
+
+impl BootstrapOptions {
+    pub(super) async fn open(&self, connection: &Connection) -> Result<Option<Bootstrap>, Failure> {
+        match &self.bootstrap_kubeconfig {
+            Some(path) => connection.bootstrap(path).await.map(Some).map_err(failure),
+            None => Ok(None),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::stdout;
 use clap::Args;
 use serde_json::json;
 
-use super::existing::{ExistingCluster, OutputFormat, failure};
+use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::{FAIL, Failure, INTERRUPTED, PASS, print, runtime};
 use crate::cluster::existing::{Connection, Unreachable};
 use crate::cluster::owned;
@@ -23,6 +23,8 @@ use crate::run::on_interrupt;
 pub(super) struct ProbeCommand {
     #[command(flatten)]
     cluster: ExistingCluster,
+    #[command(flatten)]
+    bootstrap: BootstrapOptions,
     /// Create what is needed in the cluster; without it, the probes that need that are unsupported.
     #[arg(long)]
     allow_writes: bool,
@@ -35,6 +37,8 @@ const AFTER_HELP: &str = "\
 Examples:
   tlsboot probe --kubeconfig F                        what can be found out without creating anything
   tlsboot probe --kubeconfig F --allow-writes         the whole life of a node's certificate, in seconds
+  tlsboot probe --kubeconfig F --allow-writes --bootstrap-kubeconfig bootstrap-kubelet.conf
+                                                      the same, with a token of yours
   tlsboot probe --kubeconfig F --format json | jq '.probes[] | select(.outcome == \"fail\")'
 
 Everything that is created has the label tlsboot-run, is listed before, and removed at the end; after a kill -9, by
@@ -46,7 +50,8 @@ Exit codes: 0 nothing failed, 1 something did, 2 a wrong command line or kubecon
 pub(super) fn run(command: &ProbeCommand) -> Result<u8, Failure> {
     runtime()?.block_on(async {
         let connection = command.cluster.open().await?;
-        let plan = Plan::new(&connection, command.allow_writes)
+        let given = command.bootstrap.open(&connection).await?;
+        let plan = Plan::new(&connection, command.allow_writes, given)
             .await
             .map_err(failure)?;
         if command.allow_writes {

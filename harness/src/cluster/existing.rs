@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use secrecy::ExposeSecret;
 
 use super::client::{Credentials, USER_AGENT};
 
@@ -152,6 +153,24 @@ impl Connection {
         kube::Client::try_from(config)
     }
 
+    /// What a node begins with, by a bootstrap kubeconfig. Only its user counts: what is created for it must be found
+    /// again in this cluster.
+    ///
+    /// # Errors
+    /// When the file is no use.
+    pub async fn bootstrap(&self, path: &Path) -> Result<Bootstrap, Unreachable> {
+        let auth_info = Self::open(path, None).await?.config.auth_info;
+        let token = auth_info.token.as_ref();
+        let token_id = token.and_then(|token| bootstrap_token_id(token.expose_secret()));
+        let mut config = self.config.clone();
+        config.auth_info = auth_info;
+        let client = kube::Client::try_from(config).map_err(|error| Unreachable::Kubeconfig {
+            path: path.to_owned(),
+            reason: chain(&error),
+        })?;
+        Ok(Bootstrap { client, token_id })
+    }
+
     /// What an error means that is not about the single request.
     pub fn unreachable(&self, error: &kube::Error) -> Unreachable {
         match error {
@@ -170,6 +189,26 @@ impl Connection {
             },
         }
     }
+}
+
+/// With what a node begins that has no certificate.
+#[derive(Clone)]
+pub struct Bootstrap {
+    /// A client with it.
+    pub client: kube::Client,
+    /// The id of a bootstrap token; none for other credentials.
+    pub token_id: Option<String>,
+}
+
+/// The first half of a bootstrap token, which is no secret; none of other tokens.
+/// Source: cluster-bootstrap/token/api, `BootstrapTokenPattern`.
+fn bootstrap_token_id(token: &str) -> Option<String> {
+    let is_part = |part: &str, length| {
+        let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        part.len() == length && part.bytes().all(known)
+    };
+    let (id, secret) = token.split_once('.')?;
+    (is_part(id, 6) && is_part(secret, 16)).then(|| id.to_owned())
 }
 
 /// The innermost reason is what helps; the outer ones say "client error".
@@ -205,6 +244,15 @@ clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]
 users: [{name: u, user: {token: x}}]
 contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluster: c, user: u}}]
 ";
+
+    #[test]
+    fn only_bootstrap_tokens_have_an_id() {
+        let id = bootstrap_token_id("abcdef.0123456789abcdef");
+        assert_eq!(id.as_deref(), Some("abcdef"));
+        for other in ["abcdef", "abcdef.0123", "ABCDEF.0123456789abcdef", ""] {
+            assert_eq!(bootstrap_token_id(other), None, "{other}");
+        }
+    }
 
     #[tokio::test]
     async fn a_context_that_is_not_there_is_named_with_those_that_are() {

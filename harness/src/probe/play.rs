@@ -14,7 +14,7 @@ use super::{Need, Outcome, PROBES, Probe, Probed};
 use crate::check::Role;
 use crate::check::rules::Rules;
 use crate::cluster::client::Credentials;
-use crate::cluster::existing::{Connection, Unreachable};
+use crate::cluster::existing::{Bootstrap, Connection, Unreachable};
 use crate::cluster::owned::{RunId, TokenError, create_token, random_token};
 use crate::cluster::{Credential, TokenValue};
 use crate::components::Version;
@@ -36,6 +36,8 @@ const KNOWN: Duration = Duration::from_secs(10);
 const FORGOTTEN: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(100);
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
+/// Why no token is made.
+const GIVEN: &str = "no token is created or deleted where a bootstrap kubeconfig is given";
 const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1";
 /// Nobody approves or signs for it.
 const STRANGER: &str = "tlsboot.example.com/nobody";
@@ -45,7 +47,10 @@ pub struct Plan {
     /// The run's id.
     pub run: RunId,
     version: Version,
+    /// Of the token that is created.
     groups: Vec<String>,
+    /// What the node begins with instead.
+    given: Option<Bootstrap>,
     writes: bool,
 }
 
@@ -54,28 +59,39 @@ impl Plan {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub async fn new(connection: &Connection, writes: bool) -> Result<Self, Unreachable> {
+    pub async fn new(
+        connection: &Connection,
+        writes: bool,
+        given: Option<Bootstrap>,
+    ) -> Result<Self, Unreachable> {
         let version = connection.client().apiserver_version().await;
         let version = version.map_err(|error| connection.unreachable(&error))?;
         Ok(Self {
             run: RunId::new(),
             // One that hides its version is taken for a new one.
             version: Version::of_build(&version.git_version).unwrap_or(Version::known()[0]),
-            groups: if writes {
+            groups: if writes && given.is_none() {
                 bootstrap_groups(connection).await?
             } else {
                 Vec::new()
             },
+            given,
             writes,
         })
     }
 
     /// What is going to be created, in words.
     pub fn creates(&self) -> String {
+        let secrets = match self.given {
+            Some(_) => String::new(),
+            None => format!(
+                "\n  2 Secrets bootstrap-token-… in kube-system: one valid for {} minutes, one that has expired",
+                TOKEN_LIFE.as_mins()
+            ),
+        };
         format!(
-            "all of it labelled {}, and removed at the end:\n  2 Secrets bootstrap-token-… in kube-system: one valid for {} minutes, one that has expired\n  5 CertificateSigningRequests tlsboot-… in the name of the node {}, which is not there",
+            "all of it labelled {}, and removed at the end:{secrets}\n  5 CertificateSigningRequests tlsboot-… in the name of the node {}, which is not there",
             self.run.selector(),
-            TOKEN_LIFE.as_mins(),
             self.node(),
         )
     }
@@ -199,6 +215,9 @@ impl Player<'_> {
             }
             "security.node-restriction" => self.node_restriction().await,
             "authentication.expired-token" => {
+                if self.plan.given.is_some() {
+                    return Ok(Unsupported(GIVEN.into()));
+                }
                 let past = SignedDuration::from_mins(-1);
                 let token = create_token(self.connection, &self.plan.run, &self.plan.groups, past);
                 let token = token.await?.value;
@@ -416,8 +435,11 @@ impl Player<'_> {
         Ok(code(&self.as_node("tlsboot-another-node").await?, &[403]))
     }
 
-    /// A client with this run's bootstrap token, which is made at the first need.
+    /// A client with what was given, or with this run's bootstrap token, which is made at the first need.
     async fn bootstrapper(&mut self) -> Result<kube::Client, Trouble> {
+        if let Some(given) = &self.plan.given {
+            return Ok(given.client.clone());
+        }
         if self.token.is_none() {
             let (run, groups) = (&self.plan.run, &self.plan.groups);
             self.token = Some(create_token(self.connection, run, groups, TOKEN_LIFE).await?);
@@ -438,6 +460,15 @@ impl Player<'_> {
 
     async fn token_identity(&mut self) -> Result<Outcome, Trouble> {
         let client = self.bootstrapper().await?;
+        let id = match (&self.plan.given, &self.token) {
+            (Some(given), _) => given.token_id.clone(),
+            (None, token) => token.as_ref().map(|token| token.id.clone()),
+        };
+        let Some(id) = id else {
+            return Ok(Unsupported(
+                "the bootstrap kubeconfig has no bootstrap token".into(),
+            ));
+        };
         let mut object = self.request(RequestBuilder::node(&self.plan.node()))?;
         object.spec.signer_name = STRANGER.into();
         object.spec.username = Some("system:admin".into());
@@ -448,11 +479,6 @@ impl Player<'_> {
         let api = Api::<CertificateSigningRequest>::all(self.connection.client());
         let made = api.get(name).await.map_err(|error| self.reach(error))?;
         let event = csr_event(&made, Change::Added);
-        let id = self
-            .token
-            .as_ref()
-            .map(|token| token.id.clone())
-            .unwrap_or_default();
         let wanted: BTreeSet<&str> = self
             .plan
             .groups
@@ -462,7 +488,12 @@ impl Player<'_> {
             .collect();
         let groups: BTreeSet<&str> = event.groups.iter().map(String::as_str).collect();
         let said = format!("{} with {}", event.username, event.groups.join(", "));
-        let right = event.username == format!("system:bootstrap:{id}") && groups == wanted;
+        // Which groups a given token has beside these, its maker knows.
+        let in_groups = match self.plan.given {
+            Some(_) => groups.is_superset(&wanted),
+            None => groups == wanted,
+        };
+        let right = in_groups && event.username == format!("system:bootstrap:{id}");
         Ok(if right { Pass(said) } else { Fail(said) })
     }
 
@@ -610,6 +641,7 @@ impl Player<'_> {
     async fn deleted_token(&mut self) -> Result<Outcome, Trouble> {
         let before = match self.token {
             Some(_) => self.get(&self.credentials()).await?,
+            None if self.plan.given.is_some() => return Ok(Unsupported(GIVEN.into())),
             None => return Err(Trouble::Reason("there is no token".into())),
         };
         if before.code == 401 {
