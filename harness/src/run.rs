@@ -19,7 +19,7 @@ use crate::components::Version;
 use crate::drive::{self, Stage};
 use crate::history::event::{Begin, Deadline, FORMAT, FileOp, Phase, Recorder, StepEvent};
 use crate::history::{Event, What};
-use crate::observe::Sink;
+use crate::observe::{Sink, log};
 use crate::report::{LiveProgress, ScenarioResult};
 use crate::scenario::stimulus::{FileAction, FileChange};
 use crate::scenario::{Scenario, Step, requirements_of};
@@ -271,8 +271,7 @@ async fn play(
     }
 }
 
-/// Before time runs out for something that must never come: lets the audit log catch up. A request of our own shows
-/// when everything before it has been recorded.
+/// Before time runs out for something that must never come: lets the audit log and the components' logs catch up.
 async fn settle(
     scenario: &Scenario,
     step: usize,
@@ -284,13 +283,28 @@ async fn settle(
     let Step::Never(never) = &scenario.steps[step].value else {
         return;
     };
-    if !never
-        .matchers()
-        .iter()
-        .any(|(_, matcher)| matcher.recorders().contains(&Recorder::Audit))
-    {
-        return;
+    let looks_at = |recorder| {
+        let mut matchers = never.matchers().into_iter();
+        matchers.any(|(_, matcher)| matcher.recorders().contains(&recorder))
+    };
+    if looks_at(Recorder::Log) {
+        let read = tokio::time::Instant::now() + log::LATEST;
+        while let Ok(Some(event)) = tokio::time::timeout_at(read, events.recv()).await {
+            judge.feed(event);
+        }
     }
+    if looks_at(Recorder::Audit) {
+        audit_catches_up(cluster, sink, judge, events).await;
+    }
+}
+
+/// A request of our own shows when everything before it has been recorded.
+async fn audit_catches_up(
+    cluster: &dyn Cluster,
+    sink: &Sink,
+    judge: &mut Judge<'_>,
+    events: &mut mpsc::UnboundedReceiver<Event>,
+) {
     let marker = format!("tlsboot-marker-{}", sink.mono());
     let api = Api::<CertificateSigningRequest>::all(cluster.admin());
     let caught_up = async {

@@ -18,6 +18,8 @@ const PACE: Pace = Pace {
     shortest: Duration::from_millis(100),
     longest: Duration::from_secs(1),
 };
+/// How long after it was written a line is read at the latest, on a machine that is not overloaded.
+pub const LATEST: Duration = PACE.longest.saturating_add(Duration::from_millis(500));
 /// A line that says that it is older than this, when it is read, has another clock than tlsboot.
 const OLDEST: i64 = 5_000_000;
 /// Longer lines are cut.
