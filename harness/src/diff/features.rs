@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::normal::{Names, addresses, csr_name, file_name, list, path};
 use crate::check::Role;
 use crate::history::event::{
-    ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, ProcessState, RequestEvent,
+    ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, Phase, ProcessState, RequestEvent,
+    StepEvent,
 };
 use crate::history::facts::{CertificateFacts, KeyFacts};
 use crate::history::{Event, What};
@@ -18,6 +19,8 @@ use crate::history::{Event, What};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Aspect {
+    /// Answers to what a scenario sends.
+    Answers,
     /// Requests about CertificateSigningRequests.
     CsrRequests,
     /// CertificateSigningRequests.
@@ -42,6 +45,7 @@ impl Aspect {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
+            Self::Answers => "Answers to what scenarios send",
             Self::CsrRequests => "Requests about CSRs",
             Self::Csrs => "CSRs",
             Self::Certificates => "Certificates",
@@ -252,6 +256,31 @@ impl Reader {
                     self.fact(Aspect::Logs, &log.component, "says", message);
                 }
             }
+            What::Step(StepEvent {
+                stimulus,
+                name,
+                phase:
+                    Phase::Done {
+                        answer: Some(answer),
+                        ..
+                    },
+                ..
+            }) => {
+                let subject = format!("{stimulus} {}", name.as_deref().unwrap_or_default());
+                let reason = format!("{} {}", answer.code, answer.reason);
+                let value = format!(
+                    "{}: {}",
+                    reason.trim_end(),
+                    self.names.words(&answer.message)
+                );
+                let value = value.trim_end_matches([':', ' ']).to_owned();
+                self.fact(
+                    Aspect::Answers,
+                    subject.trim_end(),
+                    "is answered with",
+                    value,
+                );
+            }
             What::Begin(_)
             | What::Step(_)
             | What::Deadline(_)
@@ -413,7 +442,9 @@ impl Reader {
             let granted = asked.into_iter().chain(self.signing).min();
             if let Some(granted) = granted {
                 let life = leaf.not_after.duration_since(leaf.not_before).as_secs() - granted;
-                let whole = format!("the duration asked or set {life:+} s");
+                // a CA's own end is a second earlier or later in every run
+                let minutes = (life as f64 / 60.0).round();
+                let whole = format!("the duration asked or set {minutes:+} min");
                 self.fact(Aspect::Certificates, &subject, "life", whole);
             }
         }
