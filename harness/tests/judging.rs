@@ -575,3 +575,35 @@ fn what_is_presented_is_compared_with_a_file_and_with_ca_names() {
     assert_eq!(judge(&[asking]), Some(Outcome::Pass));
     assert_eq!(judge(&[presented]), Some(Outcome::Fail));
 }
+
+/// Recorded on 1.33.13: asked for in time over the connection of the renewal before, 88 s old, whose certificate had
+/// expired; refused, and asked for again 6 s later. Had that certificate been good, six seconds would be too late.
+#[rstest]
+#[case::over_an_old_connection(None, Outcome::Pass)]
+#[case::without_a_reason(Some("2026-11-27T00:20:00Z"), Outcome::Fail)]
+fn a_renewal_may_be_late_where_it_was_refused(
+    #[case] not_after: Option<&str>,
+    #[case] outcome: Outcome,
+) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/old-connection");
+    let read = |name| fs::read_to_string(folder.join(name)).unwrap();
+    let mut first = None;
+    let text: String = read("history.jsonl")
+        .lines()
+        .map(|line| {
+            let mut event: Value = serde_json::from_str(line).unwrap();
+            if let (Some(later), Some(leaf)) =
+                (not_after, event.pointer_mut("/what/csr/certificates/0"))
+            {
+                let serial = leaf["serial"].clone();
+                if *first.get_or_insert_with(|| serial.clone()) == serial {
+                    leaf["notAfter"] = json!(later);
+                }
+            }
+            format!("{event}\n")
+        })
+        .collect();
+    let scenario = load_text("scenario.yaml", &read("scenario.yaml")).unwrap();
+    let verdict = judge_all(&scenario, parse(&text).unwrap());
+    assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
+}
