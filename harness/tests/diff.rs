@@ -1,5 +1,5 @@
-//! What `tlsboot diff` finds between versions, on histories recorded on 1.24.17, 1.28.15, 1.31.0 and 1.33.13, cut to
-//! what is compared; and what it must not find: order, names and dates.
+//! What `tlsboot diff` finds between versions, on histories recorded on each of them, cut to what is compared; and what it
+//! must not find: order, names and dates. `scenarios/DIFFS.md` is made of them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,19 @@ use tlsboot::history::{Event, parse};
 
 const ROTATION: &str = "rotation.short-signing-duration";
 const ISSUANCE: &str = "issuance.serving-certificate";
-const VERSIONS: [&str; 4] = ["1.24.17", "1.28.15", "1.31.0", "1.33.13"];
+const NAMES: &str = "approval.another-nodes-name";
+const VERSIONS: [&str; 6] = [
+    "1.24.17", "1.28.15", "1.30.14", "1.31.0", "1.32.2", "1.33.13",
+];
+/// Set to write the page instead of comparing it.
+const WRITE_PAGE: &str = "TLSBOOT_WRITE_PAGE";
+const PAGE: &str = "\
+# What changed from version to version
+
+`tlsboot diff` of the scenarios rotation.short-signing-duration, issuance.serving-certificate and
+approval.another-nodes-name, each recorded on the two versions. Made by `TLSBOOT_WRITE_PAGE=1 cargo test -p tlsboot --test
+diff page` of the histories in `harness/tests/fixtures/diff`; a test keeps it true.
+";
 
 fn path(version: &str, scenario: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -38,7 +50,7 @@ fn side(version: &str) -> Side {
     let of = |scenario: &str| recorded(scenario, &history(version, scenario));
     Side {
         name: format!("local::{version}"),
-        runs: vec![vec![of(ROTATION), of(ISSUANCE)]],
+        runs: vec![vec![of(ROTATION), of(ISSUANCE), of(NAMES)]],
     }
 }
 
@@ -58,12 +70,45 @@ fn find<'a>(diff: &'a Diff, subject: &str, field: &str) -> &'a Change {
 }
 
 #[rstest]
-fn a_run_does_not_differ_from_itself(#[values(0, 1, 2, 3)] version: usize) {
+fn a_run_does_not_differ_from_itself(#[values(0, 1, 2, 3, 4, 5)] version: usize) {
     let side = side(VERSIONS[version]);
     let diff = diff(&side, &side);
     assert!(diff.is_empty(), "{}", text(&diff));
-    assert_eq!(diff.compared, 2);
-    assert!(text(&diff).contains("nothing changed in 2 scenarios"));
+    assert_eq!(diff.compared, 3);
+    assert!(text(&diff).contains("nothing changed in 3 scenarios"));
+}
+
+#[test]
+fn the_page_of_diffs_is_true() {
+    let mut page = PAGE.to_owned();
+    for (a, b) in VERSIONS.iter().zip(&VERSIONS[1..]) {
+        let found = text(&diff(&side(a), &side(b)));
+        page += &format!("\n## {a} to {b}\n\n```text\n{found}```\n");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/DIFFS.md");
+    if std::env::var_os(WRITE_PAGE).is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == page, "run this test with {WRITE_PAGE}=1");
+}
+
+/// Catalogue N-03: from 1.31 on a node may ask in its own name only.
+#[test]
+fn the_rule_for_names_came_from_1_30_to_1_31() {
+    let diff = diff(&side("1.30.14"), &side("1.31.0"));
+    let answers: Vec<&Change> = diff
+        .changes
+        .iter()
+        .filter(|change| change.aspect == Aspect::Answers)
+        .collect();
+    assert!(
+        answers.iter().any(|change| {
+            change.before == ["201"] && change.after[0].starts_with("403 Forbidden")
+        }),
+        "{}",
+        text(&diff)
+    );
 }
 
 /// Catalogue C-03: up to 1.26 kubelets asked for key encipherment, too.
@@ -77,7 +122,7 @@ fn usages_changed_from_1_24_to_1_28() {
             ["digital signature, key encipherment, client auth"]
         );
         assert_eq!(change.after, ["digital signature, client auth"]);
-        assert_eq!(change.scenarios, [ROTATION]);
+        assert_eq!(change.scenarios, [NAMES, ROTATION]);
     }
     let change = find(&diff, "client certificate", "key usage");
     assert_eq!(
@@ -89,8 +134,8 @@ fn usages_changed_from_1_24_to_1_28() {
 
 /// Catalogue C-07: from 1.32 on a CSR sent with a certificate carries its digest.
 #[test]
-fn the_credential_id_came_between_1_31_and_1_33() {
-    let diff = diff(&side("1.31.0"), &side("1.33.13"));
+fn the_credential_id_came_from_1_31_to_1_32() {
+    let diff = diff(&side("1.31.0"), &side("1.32.2"));
     let change = find(&diff, "client CSR of the node", "extra keys");
     assert_eq!(change.before, ["none"]);
     assert_eq!(change.after, ["authentication.kubernetes.io/credential-id"]);
@@ -273,7 +318,7 @@ proptest! {
             .replace("\"n1@", &format!("\"{node}@"))
             .replace("system:node:n1", &format!("system:node:{node}"))
             .replace("\"n1@", &format!("\"{node}@"))
-            .replace("csr-88b4p", &format!("csr-{suffix}"))
+            .replace("csr-j9zpq", &format!("csr-{suffix}"))
             .replace("kubelet-client-2026-", "kubelet-client-2031-");
         let mut events = parse(&renamed).unwrap();
         for event in &mut events {
