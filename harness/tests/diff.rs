@@ -23,7 +23,7 @@ const PAGE: &str = "\
 # What changed from version to version
 
 `tlsboot diff` of the scenarios rotation.short-signing-duration, issuance.serving-certificate and
-approval.another-nodes-name, each recorded on the two versions. Made by `TLSBOOT_WRITE_PAGE=1 cargo test -p tlsboot --test
+approval.another-nodes-name, each recorded on the two versions. Made by `TLSBOOT_WRITE_PAGE=1 cargo test --workspace --test
 diff page` of the histories in `harness/tests/fixtures/diff`; a test keeps it true.
 ";
 

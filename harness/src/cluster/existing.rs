@@ -201,14 +201,19 @@ pub struct Bootstrap {
 }
 
 /// The first half of a bootstrap token, which is no secret; none of other tokens.
-/// Source: cluster-bootstrap/token/api, `BootstrapTokenPattern`.
 fn bootstrap_token_id(token: &str) -> Option<String> {
-    let is_part = |part: &str, length| {
-        let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-        part.len() == length && part.bytes().all(known)
-    };
     let (id, secret) = token.split_once('.')?;
-    (is_part(id, 6) && is_part(secret, 16)).then(|| id.to_owned())
+    is_bootstrap_token(id, secret).then(|| id.to_owned())
+}
+
+/// Whether these are the halves of a bootstrap token: `[a-z0-9]{6}` and `[a-z0-9]{16}`.
+/// Source: cluster-bootstrap/token/api, `BootstrapTokenPattern`.
+pub fn is_bootstrap_token(id: &str, secret: &str) -> bool {
+    let is_half = |text: &str, length| {
+        let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        text.len() == length && text.bytes().all(known)
+    };
+    is_half(id, 6) && is_half(secret, 16)
 }
 
 /// The innermost reason is what helps; the outer ones say "client error".

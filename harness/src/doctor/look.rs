@@ -22,7 +22,7 @@ use super::snapshot::{
 };
 use crate::check::Role;
 use crate::cluster::client::Credentials;
-use crate::cluster::existing::{Connection, Unreachable};
+use crate::cluster::existing::{Connection, Unreachable, is_bootstrap_token};
 use crate::components::Version;
 use crate::history::event::{Change, CsrEvent, NODE_USER_PREFIX};
 use crate::observe::csr::csr_event;
@@ -375,16 +375,9 @@ fn token(secret: &SecretObject) -> Option<TokenFacts> {
     let expires: Option<Timestamp> = expiration.as_ref().and_then(|text| text.parse().ok());
     let extra = text("auth-extra-groups").unwrap_or_default();
     let extra: Vec<&str> = extra.split(',').filter(|group| !group.is_empty()).collect();
-    let is_half = |text: &str, length: usize| {
-        let letters = text.bytes();
-        text.len() == length
-            && letters
-                .clone()
-                .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
-    };
     let defect = if text("token-id").as_deref() != Some(id) {
         Some("`token-id` is not what the Secret's name says".to_owned())
-    } else if !is_half(id, 6) || !is_half(&text("token-secret").unwrap_or_default(), 16) {
+    } else if !is_bootstrap_token(id, &text("token-secret").unwrap_or_default()) {
         Some("the token has not the form `[a-z0-9]{6}.[a-z0-9]{16}`".to_owned())
     } else if !says("usage-bootstrap-authentication") {
         Some("`usage-bootstrap-authentication` is not \"true\"".to_owned())
