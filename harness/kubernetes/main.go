@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"k8s.io/component-base/cli"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
@@ -45,5 +44,5 @@ func main() {
 		fmt.Fprintf(os.Stderr, "kube: called as %q: link it to kube-apiserver, kube-controller-manager or kubelet\n", name)
 		os.Exit(2)
 	}
-	os.Exit(cli.Run(command(constructor)))
+	os.Exit(run(command(constructor)))
 }

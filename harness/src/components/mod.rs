@@ -30,7 +30,7 @@ pub use resolver::{Options, Resolver};
 pub use source::SourceKind;
 pub use store::{Installed, Listing, Store};
 pub use transfer::Location;
-pub use version::{ParseVersionError, Version, VersionRequest, Versions};
+pub use version::{Maturity, ParseVersionError, Version, VersionRequest, Versions};
 
 /// The etcd that a control plane gets unless another is asked for; it serves all Kubernetes versions of the catalogue.
 pub const DEFAULT_ETCD: Version = Version::new(3, 7, 0);

@@ -156,11 +156,7 @@ impl Resolver {
             .distribution(&KUBERNETES_ROLES)?
             .map(|(_, version)| version.into());
         let Version { major, minor, .. } = Version::known()[0];
-        Ok(distribution.unwrap_or(VersionRequest {
-            major,
-            minor,
-            patch: None,
-        }))
+        Ok(distribution.unwrap_or(VersionRequest::Minor { major, minor }))
     }
 
     /// The version that [`Resolver::resolve`] will take, without fetching anything, in a few milliseconds: the

@@ -9,7 +9,7 @@ use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A released version, such as 1.37.2. Text may begin with `v`; a pre-release or build suffix is refused
+/// A version, such as 1.37.2 or 1.38.0-alpha.1. Text may begin with `v`; the suffix of a build or a distribution is refused
 /// (but see [`Version::of_build`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -20,18 +20,36 @@ pub struct Version {
     pub minor: u32,
     /// The patch release: 2 in 1.37.2.
     pub patch: u32,
+    /// Whether it is out.
+    pub maturity: Maturity,
 }
 
-/// What a user asks for: a minor (`1.37`, any patch of it) or one version (`1.37.2`).
+/// How far a version is, in Kubernetes' order of tags (kubernetes.io/releases/release-cycle).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Maturity {
+    /// `-alpha.1`
+    Alpha(u32),
+    /// `-beta.0`
+    Beta(u32),
+    /// A release candidate: `-rc.0`.
+    Candidate(u32),
+    /// Without a suffix.
+    Released,
+}
+
+/// What a user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct VersionRequest {
-    /// 1, as long as Kubernetes lives.
-    pub major: u32,
-    /// The Kubernetes minor: 37 in 1.37.
-    pub minor: u32,
-    /// The patch release, or none: the newest to be had.
-    pub patch: Option<u32>,
+pub enum VersionRequest {
+    /// The newest release to be had of a minor: `1.37`.
+    Minor {
+        /// 1, as long as Kubernetes lives.
+        major: u32,
+        /// The Kubernetes minor: 37 in 1.37.
+        minor: u32,
+    },
+    /// One version: `1.37.2`.
+    Exact(Version),
 }
 
 /// A text is no version.
@@ -68,6 +86,7 @@ impl Version {
             major,
             minor,
             patch,
+            maturity: Maturity::Released,
         }
     }
 
@@ -87,14 +106,21 @@ impl Version {
 impl VersionRequest {
     /// Whether `version` is one of those asked for.
     pub fn matches(&self, version: Version) -> bool {
-        (self.major, self.minor) == (version.major, version.minor)
-            && self.patch.is_none_or(|patch| patch == version.patch)
+        match *self {
+            Self::Minor { major, minor } => {
+                (major, minor, Maturity::Released)
+                    == (version.major, version.minor, version.maturity)
+            }
+            Self::Exact(exact) => exact == version,
+        }
     }
 
     /// The one version asked for, if it is one.
     pub fn exact(&self) -> Option<Version> {
-        self.patch
-            .map(|patch| Version::new(self.major, self.minor, patch))
+        match *self {
+            Self::Minor { .. } => None,
+            Self::Exact(version) => Some(version),
+        }
     }
 
     /// The known version of this minor, or the exact one.
@@ -106,11 +132,7 @@ impl VersionRequest {
 
 impl From<Version> for VersionRequest {
     fn from(version: Version) -> Self {
-        Self {
-            major: version.major,
-            minor: version.minor,
-            patch: Some(version.patch),
-        }
+        Self::Exact(version)
     }
 }
 
@@ -118,17 +140,10 @@ impl FromStr for Version {
     type Err = ParseVersionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match numbers(text).as_deref() {
-            Some(&[major, minor, patch]) => Ok(Self {
-                major,
-                minor,
-                patch,
-            }),
-            _ => Err(ParseVersionError {
-                text: text.into(),
-                wanted: "it like 1.37.2",
-            }),
-        }
+        version(text).ok_or_else(|| ParseVersionError {
+            text: text.into(),
+            wanted: "it like 1.37.2 or 1.38.0-alpha.1",
+        })
     }
 }
 
@@ -136,48 +151,76 @@ impl FromStr for VersionRequest {
     type Err = ParseVersionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(version) = version(text) {
+            return Ok(Self::Exact(version));
+        }
         match numbers(text).as_deref() {
-            Some(&[major, minor, patch]) => Ok(Self {
-                major,
-                minor,
-                patch: Some(patch),
-            }),
-            Some(&[major, minor]) => Ok(Self {
-                major,
-                minor,
-                patch: None,
-            }),
+            Some(&[major, minor]) => Ok(Self::Minor { major, minor }),
             _ => Err(ParseVersionError {
                 text: text.into(),
-                wanted: "a minor like 1.37 or a version like 1.37.2",
+                wanted: "a minor like 1.37, or a version like 1.37.2 or 1.38.0-alpha.1",
             }),
         }
     }
 }
 
-/// The dot-separated numbers of `text`, written as they are printed: no signs, no leading zeros.
+fn version(text: &str) -> Option<Version> {
+    let (release, maturity) = match text.split_once('-') {
+        Some((release, suffix)) => (release, maturity(suffix)?),
+        None => (text, Maturity::Released),
+    };
+    match *numbers(release)? {
+        [major, minor, patch] => Some(Version {
+            major,
+            minor,
+            patch,
+            maturity,
+        }),
+        _ => None,
+    }
+}
+
+fn maturity(suffix: &str) -> Option<Maturity> {
+    let (stage, number) = suffix.split_once('.')?;
+    let stage = match stage {
+        "alpha" => Maturity::Alpha,
+        "beta" => Maturity::Beta,
+        "rc" => Maturity::Candidate,
+        _ => return None,
+    };
+    as_printed(number).map(stage)
+}
+
+/// The dot-separated numbers of `text`.
 fn numbers(text: &str) -> Option<Vec<u32>> {
     let digits = text.strip_prefix('v').unwrap_or(text);
-    digits
-        .split('.')
-        .map(|part| {
-            part.parse::<u32>()
-                .ok()
-                .filter(|number| number.to_string() == part)
-        })
-        .collect()
+    digits.split('.').map(as_printed).collect()
+}
+
+/// A number that is written as it is printed: no sign, no leading zeros.
+fn as_printed(text: &str) -> Option<u32> {
+    let number: u32 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)?;
+        match self.maturity {
+            Maturity::Alpha(number) => write!(f, "-alpha.{number}"),
+            Maturity::Beta(number) => write!(f, "-beta.{number}"),
+            Maturity::Candidate(number) => write!(f, "-rc.{number}"),
+            Maturity::Released => Ok(()),
+        }
     }
 }
 
 impl fmt::Display for VersionRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)?;
-        self.patch.map_or(Ok(()), |patch| write!(f, ".{patch}"))
+        match self {
+            Self::Minor { major, minor } => write!(f, "{major}.{minor}"),
+            Self::Exact(version) => version.fmt(f),
+        }
     }
 }
 
@@ -210,20 +253,24 @@ macro_rules! as_string {
     };
 }
 
-as_string!(Version, r"^v?\d+\.\d+\.\d+$");
-as_string!(VersionRequest, r"^v?\d+\.\d+(\.\d+)?$");
+as_string!(Version, r"^v?\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?$");
+as_string!(
+    VersionRequest,
+    r"^v?\d+\.\d+(\.\d+(-(alpha|beta|rc)\.\d+)?)?$"
+);
 
 /// A range of versions, as Cargo writes them: `>=1.31, <1.34`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versions(VersionReq);
 
 impl Versions {
-    /// Whether a version lies in it.
+    /// Whether a version lies in it. A pre-release is held to what its release is held to.
     pub fn contains(&self, version: Version) -> bool {
         let Version {
             major,
             minor,
             patch,
+            ..
         } = version;
         self.0.matches(&semver::Version::new(
             major.into(),
@@ -260,6 +307,8 @@ mod tests {
     #[rstest]
     #[case("1.37.2", Version::new(1, 37, 2))]
     #[case("v1.28.15", Version::new(1, 28, 15))]
+    #[case("1.38.0-alpha.1", Version { maturity: Maturity::Alpha(1), ..Version::new(1, 38, 0) })]
+    #[case("v1.37.0-rc.0", Version { maturity: Maturity::Candidate(0), ..Version::new(1, 37, 0) })]
     fn version_from_text(#[case] text: &str, #[case] version: Version) {
         assert_eq!(text.parse(), Ok(version));
     }
@@ -270,7 +319,10 @@ mod tests {
     #[case::four("1.2.3.4")]
     #[case::sign("1.+37.2")]
     #[case::leading_zero("1.07.2")]
-    #[case::suffix("1.37.2-rc.1")]
+    #[case::distribution("1.37.2-k3s1")]
+    #[case::build("1.37.2+k3s1")]
+    #[case::commit("1.38.0-alpha.0.0.20261101000000-0123456789ab")]
+    #[case::stage("1.37.2-rc.01")]
     #[case::blank(" 1.37.2")]
     #[case::huge("1.37.99999999999")]
     #[case::double_v("vv1.37.2")]
@@ -283,7 +335,7 @@ mod tests {
         let error = "latest".parse::<VersionRequest>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "\"latest\" is not a version: write a minor like 1.37 or a version like 1.37.2"
+            "\"latest\" is not a version: write a minor like 1.37, or a version like 1.37.2 or 1.38.0-alpha.1"
         );
     }
 
@@ -304,6 +356,8 @@ mod tests {
     #[case("1.37", "1.36.2", false)]
     #[case("1.37.2", "1.37.2", true)]
     #[case("1.37.2", "1.37.1", false)]
+    #[case("1.37", "1.37.0-rc.0", false)]
+    #[case("1.37.0-rc.0", "1.37.0-rc.0", true)]
     fn request_matches(
         #[case] request: VersionRequest,
         #[case] version: Version,
@@ -327,6 +381,24 @@ mod tests {
     }
 
     #[test]
+    fn a_pre_release_comes_before_its_release_and_follows_its_rules() {
+        let tags = [
+            "1.37.9",
+            "1.38.0-alpha.2",
+            "1.38.0-beta.0",
+            "1.38.0-rc.1",
+            "1.38.0",
+        ];
+        let versions = tags.map(|tag| tag.parse::<Version>().unwrap());
+        assert!(versions.is_sorted(), "{versions:?}");
+        let range: Versions = serde_json::from_str("\">=1.38\"").unwrap();
+        assert_eq!(
+            versions.map(|version| range.contains(version)),
+            [false, true, true, true, true]
+        );
+    }
+
+    #[test]
     fn json_is_a_string() {
         let request: VersionRequest = serde_json::from_str("\"1.37\"").unwrap();
         assert_eq!(serde_json::to_string(&request).unwrap(), "\"1.37\"");
@@ -338,8 +410,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_round_trips(major: u32, minor: u32, patch: Option<u32>) {
-            let request = VersionRequest { major, minor, patch };
+        fn text_round_trips(major: u32, minor: u32, patch: Option<u32>, number: u32, stage in 0..4) {
+            let maturity = match stage {
+                0 => Maturity::Alpha(number),
+                1 => Maturity::Beta(number),
+                2 => Maturity::Candidate(number),
+                _ => Maturity::Released,
+            };
+            let request = match patch {
+                Some(patch) => VersionRequest::Exact(Version { major, minor, patch, maturity }),
+                None => VersionRequest::Minor { major, minor },
+            };
             prop_assert_eq!(request.to_string().parse(), Ok(request));
         }
 

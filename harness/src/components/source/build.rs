@@ -1,6 +1,6 @@
 //! A Go build from the modules of Kubernetes and etcd: the last resort, which needs Go and a module proxy only.
 //!
-//! Our two Go programs are part of this crate. For some versions go.mod and go.sum are, too, so that every module is
+//! Our Go programs are part of this crate. For some versions go.mod and go.sum are, too, so that every module is
 //! checked by a sum of ours; for others `go mod tidy` makes them, and Go's checksum database vouches for the modules.
 
 use std::fs;
@@ -119,13 +119,11 @@ impl Go<'_> {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// main.go, go.mod and go.sum of the version.
+    /// The program, go.mod and go.sum of the version.
     fn write_module(&self, package: Package, progress: &Progress) -> Result<(), FetchError> {
-        let main = match package.product {
-            Product::Kubernetes => include_str!("../../../kubernetes/main.go"),
-            Product::Etcd => include_str!("../../../kubernetes/etcd/main.go"),
-        };
-        self.write("main.go", main)?;
+        for (name, text) in program(package) {
+            self.write(name, text)?;
+        }
         match PINNED.iter().find(|pinned| pinned.package == package) {
             Some(pinned) => {
                 self.write("go.mod", pinned.go_mod)?;
@@ -270,6 +268,25 @@ fn last_lines(lines: &[String]) -> String {
     shown.iter().map(|line| format!("\n    {line}")).collect()
 }
 
+/// The files of the program that is built.
+fn program(package: Package) -> Vec<(&'static str, &'static str)> {
+    let Package { product, version } = package;
+    match product {
+        Product::Etcd => vec![("main.go", include_str!("../../../kubernetes/etcd/main.go"))],
+        Product::Kubernetes => vec![
+            ("main.go", include_str!("../../../kubernetes/main.go")),
+            // k8s.io/component-base/cli came with 1.23.
+            match version.minor {
+                ..23 => (
+                    "run.go",
+                    include_str!("../../../kubernetes/run_before_1.23.go"),
+                ),
+                _ => ("run.go", include_str!("../../../kubernetes/run.go")),
+            },
+        ],
+    }
+}
+
 /// What the release scripts of Kubernetes set (hack/lib/version.sh), as far as the programs need it.
 fn ldflags(package: Package) -> String {
     let Package { product, version } = package;
@@ -302,8 +319,11 @@ fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
         .map(|(_, name)| name.trim());
     for library in libraries {
         go_mod += &format!(
-            "\t{library} => {library} v0.{}.{}\n",
-            version.minor, version.patch
+            "\t{library} => {library} v{}\n",
+            Version {
+                major: 0,
+                ..version
+            }
         );
     }
     go_mod + ")\n"
