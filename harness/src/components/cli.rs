@@ -9,8 +9,8 @@ use indicatif::HumanBytes;
 use super::export::export;
 use super::store::Listing;
 use super::{
-    ComponentError, ComponentSet, DEFAULT_ETCD, Executable, Options, Package, Product, Progress,
-    Resolver, SourceKind, Store, Version, VersionRequest,
+    ComponentError, DEFAULT_ETCD, Executable, Options, Package, Product, Progress, Resolver, Role,
+    SourceKind, Store, Version, VersionRequest,
 };
 
 /// Which components to use; for `#[command(flatten)]`.
@@ -45,6 +45,9 @@ enum Action {
     Get {
         /// Like 1.37 or 1.37.2 [default: the distribution's, or else the newest known]
         versions: Vec<VersionRequest>,
+        /// Only the kubelet, which is all that skew needs of another version
+        #[arg(long)]
+        kubelet: bool,
     },
     /// Write a mirror for a machine without a network: there, set TLSBOOT_MIRROR to the folder
     Export {
@@ -87,7 +90,7 @@ pub fn run(command: &ComponentsCommand, out: &mut dyn Write) -> Result<(), Compo
     let resolver = Resolver::new(options, progress.clone())?;
     let text = match &command.action {
         Action::List => list(resolver.store())?,
-        Action::Get { versions } => get(&resolver, versions)?,
+        Action::Get { versions, kubelet } => get(&resolver, versions, *kubelet)?,
         Action::Export { dir, versions } => {
             let packages = packages_to_export(&resolver, versions, command.etcd)?;
             export(resolver.store(), &packages, dir, &progress)?;
@@ -138,22 +141,30 @@ fn list(store: &Store) -> Result<String, ComponentError> {
     Ok(text + &format!("{} in {}\n", HumanBytes(total), store.root().display()))
 }
 
-fn get(resolver: &Resolver, versions: &[VersionRequest]) -> Result<String, ComponentError> {
+fn get(
+    resolver: &Resolver,
+    versions: &[VersionRequest],
+    kubelet_only: bool,
+) -> Result<String, ComponentError> {
     let mut text = String::new();
     for request in requested(resolver, versions)? {
-        let ComponentSet {
-            kube_apiserver,
-            kube_controller_manager,
-            kubelet,
-            etcd,
-            ..
-        } = resolver.resolve(&request)?;
+        let executables = if kubelet_only {
+            vec![resolver.executable(Role::Kubelet, &request)?]
+        } else {
+            let all = resolver.resolve(&request)?;
+            vec![
+                all.kube_apiserver,
+                all.kube_controller_manager,
+                all.kubelet,
+                all.etcd,
+            ]
+        };
         for Executable {
             path,
             version,
             sha256,
             origin,
-        } in [kube_apiserver, kube_controller_manager, kubelet, etcd]
+        } in executables
         {
             text += &format!("{sha256}  {}  {version}  ({origin})\n", path.display());
         }

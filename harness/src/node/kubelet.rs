@@ -208,8 +208,10 @@ impl KubeletConfig {
             "volumePluginDir": self.dir.path().join("volume-plugins"),
             "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%"},
             "imageGCHighThresholdPercent": 100,
-            "logging": {"verbosity": 4},
         });
+        if self.version.minor >= 23 {
+            config["logging"] = json!({"verbosity": 4});
+        }
         if !self.is_root {
             config["featureGates"] = json!({"KubeletInUserNamespace": true});
         }
@@ -244,6 +246,9 @@ impl KubeletConfig {
             flag("bootstrap-kubeconfig", &self.dir.bootstrap_kubeconfig());
         }
         flag("hostname-override", Path::new(&self.node));
+        if self.version.minor < 23 {
+            flag("v", Path::new("4"));
+        }
         if self.external_cloud_provider {
             flag("cloud-provider", Path::new("external"));
         }

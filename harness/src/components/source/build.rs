@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
 
-use super::{FetchError, Source, SourceKind};
+use super::{FetchError, Source, SourceKind, check_built};
 use crate::components::edits::{self, Edit};
 use crate::components::error::{ComponentError, io_error};
 use crate::components::progress::{Progress, Unit};
@@ -66,10 +66,11 @@ impl Source for Build {
     fn fetch(
         &self,
         package: Package,
-        _roles: &[Role],
+        roles: &[Role],
         stage: &mut Stage,
         progress: &Progress,
     ) -> Result<String, FetchError> {
+        check_built(package, roles)?;
         let go = Go {
             go: &self.go,
             folder: &stage.folder().join("build"),
@@ -97,7 +98,7 @@ impl Source for Build {
             .receive(name, &mut file)
             .map_err(|error| FetchError::receiving(error, name, name))?;
         if package.product == Product::Kubernetes {
-            stage.link_roles(&sha256)?;
+            stage.link_roles(package, &sha256)?;
         }
         Ok(format!("{} {version}", self.kind()))
     }
@@ -270,18 +271,16 @@ fn last_lines(lines: &[String]) -> String {
 
 /// The files of the program that is built.
 fn program(package: Package) -> Vec<(&'static str, &'static str)> {
-    let Package { product, version } = package;
-    match product {
+    match package.product {
         Product::Etcd => vec![("main.go", include_str!("../../../kubernetes/etcd/main.go"))],
         Product::Kubernetes => vec![
             ("main.go", include_str!("../../../kubernetes/main.go")),
-            // k8s.io/component-base/cli came with 1.23.
-            match version.minor {
-                ..23 => (
-                    "run.go",
-                    include_str!("../../../kubernetes/run_before_1.23.go"),
+            match package.built_roles().contains(&Role::KubeApiserver) {
+                true => ("applets.go", include_str!("../../../kubernetes/applets.go")),
+                false => (
+                    "applets.go",
+                    include_str!("../../../kubernetes/applets_before_1.24.go"),
                 ),
-                _ => ("run.go", include_str!("../../../kubernetes/run.go")),
             },
         ],
     }
@@ -312,7 +311,12 @@ fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
         }
         in_godebug &= line != ")";
     }
-    go_mod += &format!("\nrequire {KUBERNETES_MODULE} v{version}\n\nreplace (\n");
+    go_mod += &format!("\nrequire {KUBERNETES_MODULE} v{version}\n");
+    if version.minor < 23 {
+        // The one of that time takes the maps of today's Go for those of its own, and crashes.
+        go_mod += "require github.com/modern-go/reflect2 v1.0.2\n";
+    }
+    go_mod += "\nreplace (\n";
     let libraries = upstream
         .lines()
         .filter_map(|line| line.split_once(" => ./staging/src/"))
@@ -336,6 +340,7 @@ fn etcd_go_mod(version: Version) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::components::{DEFAULT_ETCD, KUBERNETES_ROLES};
 
     const UPSTREAM: &str = "\
 // generated
@@ -378,6 +383,34 @@ replace (
             ),
             "{go_mod}"
         );
+    }
+
+    #[test]
+    fn a_pre_release_takes_the_libraries_of_its_tag() {
+        let go_mod = kubernetes_go_mod("1.38.0-alpha.1".parse().unwrap(), UPSTREAM);
+        assert!(
+            go_mod.contains("k8s.io/api => k8s.io/api v0.38.0-alpha.1\n"),
+            "{go_mod}"
+        );
+    }
+
+    #[test]
+    fn before_1_23_maps_are_read_by_a_newer_library() {
+        let reads_maps = |patch| kubernetes_go_mod(patch, UPSTREAM).contains("reflect2");
+        assert!(reads_maps(Version::new(1, 22, 15)));
+        assert!(!reads_maps(Version::new(1, 23, 17)));
+    }
+
+    #[test]
+    fn an_old_api_server_is_not_built() {
+        let of = |product, version| Package { product, version };
+        let old = of(Product::Kubernetes, Version::new(1, 23, 17));
+        assert!(check_built(old, &[Role::Kubelet]).is_ok());
+        assert!(check_built(old, &[Role::Kubelet, Role::KubeApiserver]).is_err());
+        let new = of(Product::Kubernetes, Version::new(1, 24, 17));
+        assert!(check_built(new, &KUBERNETES_ROLES).is_ok());
+        let etcd = of(Product::Etcd, DEFAULT_ETCD);
+        assert!(check_built(etcd, &[Role::Etcd]).is_ok());
     }
 
     #[test]

@@ -55,6 +55,17 @@ impl fmt::Display for SourceKind {
     }
 }
 
+/// Whether Go can build these of a version.
+fn check_built(package: Package, roles: &[Role]) -> Result<(), FetchError> {
+    let built = package.built_roles();
+    match roles.iter().find(|role| !built.contains(role)) {
+        Some(role) => Err(FetchError::Unavailable(format!(
+            "up to 1.23 {role} needs code that is made in a checkout and is not in Kubernetes' module: give an official one by --components or TLSBOOT_MIRROR (as --kubelet this version will do)"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// What fills a stage.
 pub(super) trait Source: Send + Sync {
     fn kind(&self) -> SourceKind;
