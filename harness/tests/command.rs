@@ -172,7 +172,7 @@ fn the_catalogue_says_who_shows_what() {
     let list = |args: &[&str]| tlsboot_in(folder.path(), args).ok();
     let text = list(&["list", "--requirements"]);
     assert!(
-        text.ends_with("1 of 128 behaviours are covered\n"),
+        text.ends_with("1 of 129 behaviours are covered\n"),
         "{text}"
     );
     assert!(text.contains("R: RBAC\n  R-01  The built-in ClusterRole system:node-bootstrapper"));

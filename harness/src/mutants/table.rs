@@ -604,6 +604,18 @@ fn apiservers() -> Vec<Mutant> {
                 Ok(())
             }),
         ),
+        Mutant {
+            from: 29,
+            ..mutant(
+                "apiserver.keeps-refused-connections",
+                "A connection stays open whose request was answered with 401",
+                &["field.renewal-over-an-old-connection"],
+                apiserver(|launch| {
+                    launch.set_flag("feature-gates", "UnauthenticatedHTTP2DOSMitigation=false");
+                    Ok(())
+                }),
+            )
+        },
         mutant(
             "apiserver.hides-its-end",
             "An API server that does not like its flags ends with 0",

@@ -432,6 +432,9 @@ pub const CHAPTERS: &[Chapter] = chapters! {
     "N-15" Info ""
         "RotateKubeletServerCertificate is still beta, certificates last a year by default, and the window of rotation has never changed."
         "pkg/features/kube_features.go; staging/src/k8s.io/client-go/util/certificate/certificate_manager.go"
+    "N-16" Info ">=1.29"
+        "The API server closes a connection on which it answered 401 (gate UnauthenticatedHTTP2DOSMitigation), so that a kubelet that renews over one with an expired certificate gets through at its third try."
+        "staging/src/k8s.io/apiserver/pkg/endpoints/filters/authentication.go; staging/src/k8s.io/client-go/transport/cert_rotation.go"
 }
 'D' "Distributions" {
     "D-01" Should ""
@@ -485,7 +488,7 @@ mod tests {
             CHAPTERS.len(),
             "two chapters have the same letter"
         );
-        assert_eq!(all().count(), 128);
+        assert_eq!(all().count(), 129);
     }
 
     #[test]
