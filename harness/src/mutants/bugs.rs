@@ -86,7 +86,7 @@ macro_rules! bug {
 /// The executables with bugs, none of which is there.
 pub(super) fn sound() -> Mutant {
     Mutant {
-        id: "sound.edited",
+        id: "bug.none",
         wrong: "nothing: Kubernetes built with edits for bugs, without one of them",
         scenarios: &[
             "approval.denied",
