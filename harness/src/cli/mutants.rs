@@ -1,6 +1,7 @@
 //! `tlsboot mutants`.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 use super::target::{Planned, TargetOptions};
 use super::{Failure, INTERRUPTED, ScenarioOptions, print};
+use crate::check::Outcome;
 use crate::cluster::local::{Defect, Local};
 use crate::components::Progress;
 use crate::mutants::matrix::{self, Cell, Matrix, Row};
@@ -123,11 +125,11 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     };
     write(&command.out, &matrix)?;
     print(&matrix.text())?;
-    Ok(if interrupted {
-        INTERRUPTED
-    } else {
-        matrix.exit_code()
-    })
+    if interrupted {
+        eprintln!("interrupted: the same command with --resume goes on");
+        return Ok(INTERRUPTED);
+    }
+    Ok(matrix.exit_code())
 }
 
 /// The folder of the executables with bugs, if any of the mutants is one; or why there is none.
@@ -213,7 +215,7 @@ struct Trial {
     scenarios: Vec<Scenario>,
 }
 
-/// Runs all trials, some at a time; those that may wait longest begin first. What an earlier run decided stays.
+/// Runs all trials, some at a time. What an earlier run decided stays.
 async fn all(
     command: &MutantsCommand,
     mutants: &[Mutant],
@@ -243,6 +245,7 @@ async fn all(
         trials.extend(trials_of(mutant, &defect, open, command));
     }
     trials.sort_by_key(|trial| Reverse(trial.scenarios.iter().map(Scenario::patience).max()));
+    let trials = spread(trials);
     lab.total = trials.iter().map(|trial| trial.scenarios.len()).sum();
     let lab = Arc::new(lab);
     let runs = trials.into_iter().map(|trial| {
@@ -254,7 +257,7 @@ async fn all(
         }
     });
     let done: Vec<_> = futures::stream::iter(runs)
-        .buffer_unordered(command.jobs.get())
+        .buffer_unordered(command.jobs.get(4))
         .collect()
         .await;
     for (id, cells) in done {
@@ -269,6 +272,17 @@ async fn all(
     }
     let interrupted = *interrupt.borrow();
     Ok((rows, interrupted))
+}
+
+/// The longest begin first, and after each one of the shortest: what waits leaves the cores to what works.
+fn spread<T>(longest_first: Vec<T>) -> Vec<T> {
+    let mut rest = VecDeque::from(longest_first);
+    let mut order = Vec::with_capacity(rest.len());
+    while let Some(long) = rest.pop_front() {
+        order.push(long);
+        order.extend(rest.pop_back());
+    }
+    order
 }
 
 /// What is to be run on a mutant. A sound one is there for its own scenarios only.
@@ -345,6 +359,10 @@ impl Lab {
                 interrupt.clone(),
             )
             .await;
+            let broken_off = *interrupt.borrow() && result.verdict.outcome == Outcome::Error;
+            if broken_off {
+                break;
+            }
             let cell = Cell {
                 scenario: scenario.id.clone(),
                 expected: trial.mutant.scenarios.contains(&scenario.id.as_str()),
@@ -373,4 +391,15 @@ impl Lab {
 
 fn millis(clock: Instant) -> u64 {
     u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_and_short_take_turns() {
+        assert_eq!(spread(vec![9, 7, 5, 3, 1]), [9, 1, 7, 3, 5]);
+        assert!(spread(Vec::<u8>::new()).is_empty());
+    }
 }

@@ -65,19 +65,19 @@ type Pair = (usize, Scenario);
 /// How many clusters live side by side.
 #[derive(Debug, Args)]
 pub(super) struct JobsOptions {
-    /// How many clusters at a time; most of a scenario is waiting. By default two for each core, but no more than the
-    /// kernel has inotify instances for.
+    /// How many clusters at a time; most of a scenario is waiting. By default two for each core (`mutants`: four, for
+    /// what is broken is waited for longer), but no more than the kernel has inotify instances for.
     #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS")]
     jobs: Option<NonZero<usize>>,
 }
 
 impl JobsOptions {
     /// Looked up when it is needed: it reads all of /proc. While one cluster starts, the others wait for their kubelets.
-    pub(super) fn get(&self) -> usize {
+    pub(super) fn get(&self, for_each_core: usize) -> usize {
         let default = || {
             let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
             let room = Instances::now().map_or(usize::MAX, Instances::nodes);
-            (2 * cores).min(room).max(1)
+            (for_each_core * cores).min(room).max(1)
         };
         self.jobs.map_or_else(default, NonZero::get)
     }
@@ -208,7 +208,7 @@ async fn all(
         }
     });
     let mut results: Vec<(usize, Option<Ran>)> = futures::stream::iter(runs)
-        .buffer_unordered(command.jobs.get())
+        .buffer_unordered(command.jobs.get(2))
         .collect()
         .await;
     results.sort_by_key(|(place, _)| *place);

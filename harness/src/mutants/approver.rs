@@ -2,7 +2,7 @@
 //! one fault.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,6 +38,7 @@ pub(super) enum ApproverFault {
     OtherSigners,
     NoReview,
     NoRenewals,
+    OncePerNode,
     Slow,
     DeniesAll,
     DeniesUnpermitted,
@@ -67,6 +68,7 @@ impl Defect for RogueApprover {
                 fault: self.0,
                 admin: launch.admin.clone(),
                 seen: Mutex::default(),
+                firsts: Mutex::default(),
                 log: Log::of(launch),
             };
             let admin = launch.admin.clone();
@@ -83,6 +85,8 @@ struct Approver {
     admin: Client,
     /// When a CSR was seen first, by name.
     seen: Mutex<BTreeMap<String, Instant>>,
+    /// The first CSR for a common name.
+    firsts: Mutex<BTreeMap<Option<String>, String>>,
     log: Log,
 }
 
@@ -102,6 +106,9 @@ impl Controller for Approver {
         let Ok(asked) = read::request(&csr.spec.request.0) else {
             return Again::No;
         };
+        if self.fault == ApproverFault::OncePerNode && !self.is_first(csr, &asked) {
+            return Again::No;
+        }
         if self.fault == ApproverFault::Slow && self.age(csr) < SLOW {
             return Again::Later;
         }
@@ -142,11 +149,16 @@ impl Controller for Approver {
 }
 
 impl Approver {
+    fn is_first(&self, csr: &CertificateSigningRequest, asked: &RequestFacts) -> bool {
+        let mut firsts = self.firsts.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = firsts
+            .entry(asked.subject.common_name.clone())
+            .or_insert_with(|| csr.name_any());
+        *first == csr.name_any()
+    }
+
     fn age(&self, csr: &CertificateSigningRequest) -> Duration {
-        let mut seen = self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.entry(csr.name_any())
             .or_insert_with(Instant::now)
             .elapsed()

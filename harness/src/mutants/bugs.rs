@@ -1,4 +1,4 @@
-//! Bugs inside of Kubernetes: its own kubelet, approver, signer and token authenticator, each with a small mistake.
+//! Bugs inside of Kubernetes: its own kubelet, approver, signer and API server, each with a small mistake.
 //!
 //! All are in one set of executables, built by Go from the version's own modules with these edits; a variable chooses
 //! which one is there. So what other mutants bring about from outside, here happens where a real bug would.
@@ -16,6 +16,8 @@ const TRANSPORT: &str = "k8s.io/kubernetes/pkg/kubelet/certificate/transport.go"
 const APPROVER: &str = "k8s.io/kubernetes/pkg/controller/certificates/approver/sarapprove.go";
 const SIGNER: &str = "k8s.io/kubernetes/pkg/controller/certificates/signer/signer.go";
 const POLICY: &str = "k8s.io/kubernetes/pkg/controller/certificates/authority/policies.go";
+const STRATEGY: &str = "k8s.io/kubernetes/pkg/registry/certificates/certificates/strategy.go";
+const VALIDATION: &str = "k8s.io/kubernetes/pkg/apis/certificates/validation/validation.go";
 const TOKENS: &str = "k8s.io/kubernetes/plugin/pkg/auth/authenticator/token/bootstrap/bootstrap.go";
 
 /// The oldest minor version whose source was seen to have all texts that the edits replace.
@@ -113,6 +115,14 @@ pub(super) fn bugs() -> Vec<Mutant> {
             ["authentication.defective-bootstrap-tokens", "authentication.kubelet-with-expired-token"],
             TOKENS, "if bootstrapsecretutil.HasExpired(secret, time.Now()) {"
             => "if bootstrapsecretutil.HasExpired(secret, time.Now()) && !tlsbootBug(\"bug.takes-expired-tokens\") {"),
+        bug!("bug.takes-changed-specifications", "The API server lets an update change a CSR's spec",
+            ["approval.specification-stays"],
+            STRATEGY, "\tnewCSR.Spec = oldCSR.Spec\n\tnewCSR.Status = oldCSR.Status\n}\n\n// Validate "
+            => "\tif !tlsbootBug(\"bug.takes-changed-specifications\") {\n\t\tnewCSR.Spec = oldCSR.Spec\n\t}\n\tnewCSR.Status = oldCSR.Status\n}\n\n// Validate "),
+        bug!("bug.takes-decisions-back", "The API server lets an update remove the condition Approved",
+            ["approval.conditions"],
+            VALIDATION, "if len(newConditions) < len(oldConditions) {"
+            => "if len(newConditions) < len(oldConditions) && !tlsbootBug(\"bug.takes-decisions-back\") {"),
         bug!("bug.approver-asks-nobody", "The approver does not mind the answer of its access review",
             ["approval.by-hand-without-binding"],
             APPROVER, "\t\tapproved, err := a.authorize(ctx, csr, r.permission)\n"

@@ -347,11 +347,7 @@ fn approvers() -> Vec<Mutant> {
         approver(
             "approver.other-signers",
             "The approver approves for other signers as well",
-            &[
-                "approval.other-signers",
-                "issuance.pod-certificates-apart",
-                "approval.conditions",
-            ],
+            &["approval.other-signers", "issuance.pod-certificates-apart"],
             OtherSigners,
         ),
         approver(
@@ -376,6 +372,12 @@ fn approvers() -> Vec<Mutant> {
                 "recovery.link-refused-at-rotation-time",
             ],
             NoRenewals,
+        ),
+        approver(
+            "approver.once-for-a-node",
+            "The approver approves one CSR for a node, and never another",
+            &["files.link-garbage-blocks-renewal"],
+            OncePerNode,
         ),
         approver(
             "approver.slow",
@@ -478,10 +480,7 @@ fn controller_managers() -> Vec<Mutant> {
         mutant(
             "controller-manager.approver-always",
             "csrapproving runs though nobody asked for it",
-            &[
-                "approval.by-hand-without-approver",
-                "approval.specification-stays",
-            ],
+            &["approval.by-hand-without-approver"],
             controller_manager(|launch| flags::always(launch, "csrapproving")),
         ),
         mutant(
@@ -1058,7 +1057,6 @@ fn beside_kubelets() -> Vec<Mutant> {
                 "rotation.short-signing-duration",
                 "rotation.restart-between-rotations",
                 "field.expired-with-a-bootstrap-kubeconfig",
-                "files.link-garbage-blocks-renewal",
             ],
             EarlyRenewal,
         ),
