@@ -607,3 +607,32 @@ fn a_renewal_may_be_late_where_it_was_refused(
     let verdict = judge_all(&scenario, parse(&text).unwrap());
     assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
 }
+
+/// Recorded on 1.23.17: the connection of all other requests was opened a third of a second before that of the renewal.
+/// What does not come before the record's end is undecided, an error.
+#[rstest]
+#[case::closed_by_the_kubelet(json!("kubelet"), Outcome::Pass)]
+#[case::closed_by_the_server(json!("server"), Outcome::Error)]
+fn a_connection_just_before_that_of_a_csr_is_an_old_one(
+    #[case] by: Value,
+    #[case] outcome: Outcome,
+) {
+    let folder =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/connection-beside-a-csr");
+    let read = |name| fs::read_to_string(folder.join(name)).unwrap();
+    let text: String = read("history.jsonl")
+        .lines()
+        .map(|line| {
+            let mut event: Value = serde_json::from_str(line).unwrap();
+            if event["what"]["connection"]["id"] == 3
+                && let Some(closed) = event.pointer_mut("/what/connection/state/closed/by")
+            {
+                *closed = by.clone();
+            }
+            format!("{event}\n")
+        })
+        .collect();
+    let scenario = load_text("scenario.yaml", &read("scenario.yaml")).unwrap();
+    let verdict = judge_all(&scenario, parse(&text).unwrap());
+    assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
+}

@@ -48,16 +48,17 @@ impl Matcher for Connections {
             return Match::Other;
         };
         let spans = self.spans(moment);
-        let for_csr = |span: &Span| {
-            let mut csrs = moment.state.csrs_of(&self.node, Role::Client);
-            csrs.any(|csr| {
-                let until = csr.issued.unwrap_or(csr.first_seen);
-                (csr.first_seen - JUST_BEFORE..=until).contains(&span.opened)
+        let csrs = moment.state.csrs_of(&self.node, Role::Client);
+        let for_csrs: Vec<Timestamp> = csrs
+            .filter_map(|csr| {
+                let just_before = csr.first_seen - JUST_BEFORE..=csr.first_seen;
+                let opened = spans.values().map(|span| span.opened);
+                opened.filter(|opened| just_before.contains(opened)).max()
             })
-        };
+            .collect();
         let is_old = |span: &&Span| {
             let open_then = span.closed.is_none_or(|(at, _)| at >= since);
-            span.opened < since && open_then && !for_csr(span)
+            span.opened < since && open_then && !for_csrs.contains(&span.opened)
         };
         let words = |ids: Vec<&u64>| super::compare::list(&ids);
         let old = || spans.iter().filter(|(_, span)| is_old(span));
