@@ -55,6 +55,8 @@ pub enum Isolation {
     Plain,
     /// User, mount and pid namespaces, as a kubelet needs them.
     Sandbox,
+    /// The same for kubelets up to 1.21, which have no gate KubeletInUserNamespace.
+    OldSandbox,
 }
 
 impl Process {
@@ -73,6 +75,7 @@ impl Process {
         let mode = match isolation {
             Isolation::Plain => shim::KEEP,
             Isolation::Sandbox => shim::SANDBOX,
+            Isolation::OldSandbox => shim::OLD_SANDBOX,
         };
         let mut command = Command::new("/proc/self/exe");
         command

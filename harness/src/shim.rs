@@ -22,6 +22,8 @@ pub(crate) const SHIM: &str = "--tlsboot-shim";
 pub(crate) const KEEP: &str = "keep";
 /// The same, with namespaces of its own.
 pub(crate) const SANDBOX: &str = "sandbox";
+/// The same, with stand-ins for what is the machine's.
+pub(crate) const OLD_SANDBOX: &str = "old-sandbox";
 /// The mode that only becomes the process.
 const BECOME: &str = "become";
 
@@ -29,6 +31,16 @@ const BECOME: &str = "become";
 const OUTSIDE: u32 = 0;
 /// The folder whose path is fixed in the kubelet's code (its device plugins' sockets).
 const KUBELET_FOLDER: &str = "/var/lib/kubelet";
+/// Settings of the kernel, and what kubelets set them to (`setupKernelTunables` in
+/// `pkg/kubelet/cm/container_manager_linux.go`).
+const SETTINGS: [(&str, &str); 6] = [
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/keys/root_maxbytes", "25000000"),
+];
 
 /// A command that becomes the program, and is killed when the thread that started it ends.
 pub(crate) fn dies_with_us(program: &Path) -> Command {
@@ -62,6 +74,11 @@ fn act(args: Vec<OsString>) -> io::Result<()> {
         KEEP => keep(program, rest, std::process::id()),
         SANDBOX => {
             enter_namespaces()?;
+            keep(program, rest, OUTSIDE)
+        }
+        OLD_SANDBOX => {
+            enter_namespaces()?;
+            stand_in_for_the_machine()?;
             keep(program, rest, OUTSIDE)
         }
         other => Err(io::Error::other(format!("the shim has no mode `{other}`"))),
@@ -136,6 +153,28 @@ fn enter_namespaces() -> io::Result<()> {
         .map_err(restricted)?;
     }
     std::fs::create_dir_all(KUBELET_FOLDER)
+}
+
+/// Kubelets up to 1.21 end where they may not read the kernel's log or set it up; here they find a log without lines, and
+/// all settings as they want them.
+fn stand_in_for_the_machine() -> io::Result<()> {
+    let bind = |from: &Path, to: &Path| {
+        let words = |error: rustix::io::Errno| {
+            io::Error::other(format!(
+                "nothing can be mounted over {}: {error}",
+                to.display()
+            ))
+        };
+        mount(from, to, "", MountFlags::BIND, None).map_err(words)
+    };
+    bind(Path::new("/dev/null"), Path::new("/dev/kmsg"))?;
+    let folder = Path::new(KUBELET_FOLDER);
+    for (name, value) in SETTINGS {
+        let file = folder.join(name.replace('/', "."));
+        std::fs::write(&file, value)?;
+        bind(&file, &Path::new("/proc/sys").join(name))?;
+    }
+    Ok(())
 }
 
 #[allow(unsafe_code)]

@@ -147,16 +147,6 @@ impl Package {
     fn key(self) -> String {
         self.folder().replace('/', "-")
     }
-
-    /// What Go builds of it. Up to 1.23 an API server needs `pkg/generated/openapi`, which was made in a checkout and is not
-    /// in the module.
-    fn built_roles(self) -> &'static [Role] {
-        match self.product {
-            Product::Etcd => &[Role::Etcd],
-            Product::Kubernetes if self.version.minor < 24 => &KUBERNETES_ROLES[1..],
-            Product::Kubernetes => &KUBERNETES_ROLES,
-        }
-    }
 }
 
 impl fmt::Display for Role {

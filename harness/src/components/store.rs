@@ -19,7 +19,7 @@ use super::error::{ComponentError, io_error};
 use super::progress::{Progress, Unit};
 use super::sums::Sums;
 use super::transfer::{Hashing, sha256_of_file};
-use super::{KUBE, Package, Product, Version};
+use super::{KUBE, KUBERNETES_ROLES, Package, Product, Version};
 
 pub(super) const SUMS_FILE: &str = "SHA256SUMS";
 const LOCKS: &str = "locks";
@@ -343,13 +343,10 @@ impl Stage {
     }
 
     /// Links every Kubernetes component to the executable for all, received before.
-    pub(super) fn link_roles(
-        &mut self,
-        package: Package,
-        sha256: &str,
-    ) -> Result<(), ComponentError> {
-        let mut roles = package.built_roles().iter();
-        roles.try_for_each(|role| self.link(role.name(), KUBE, sha256))
+    pub(super) fn link_roles(&mut self, sha256: &str) -> Result<(), ComponentError> {
+        KUBERNETES_ROLES
+            .into_iter()
+            .try_for_each(|role| self.link(role.name(), KUBE, sha256))
     }
 }
 

@@ -212,7 +212,7 @@ impl KubeletConfig {
         if self.version.minor >= 23 {
             config["logging"] = json!({"verbosity": 4});
         }
-        if !self.is_root {
+        if !self.is_root && self.knows_user_namespaces() {
             config["featureGates"] = json!({"KubeletInUserNamespace": true});
         }
         if self.version.minor >= 27 {
@@ -226,6 +226,11 @@ impl KubeletConfig {
             config["failCgroupV1"] = json!(false);
         }
         config
+    }
+
+    /// Whether it has the gate `KubeletInUserNamespace` (`pkg/features/kube_features.go`).
+    pub fn knows_user_namespaces(&self) -> bool {
+        self.version.minor >= 22
     }
 
     /// The flags.

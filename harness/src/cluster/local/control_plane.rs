@@ -9,6 +9,7 @@ use crate::cluster::client::{Credentials, kubeconfig};
 use crate::cluster::settings::{Settings, audit_policy};
 use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Endpoint};
+use crate::components::Version;
 use crate::scenario::Flags;
 use crate::scenario::stimulus::Component;
 
@@ -19,12 +20,30 @@ pub(super) struct Layout<'a> {
     pub(super) logs: &'a Path,
     pub(super) apiserver_port: u16,
     pub(super) controller_manager_port: u16,
+    /// Where etcd has one.
+    pub(super) etcd_port: Option<u16>,
+    pub(super) version: Version,
 }
 
-/// etcd on Unix sockets: no port at all. Without fsync: the cluster lives for minutes.
+impl Layout<'_> {
+    fn etcd_url(&self) -> String {
+        match self.etcd_port {
+            Some(port) => format!("http://127.0.0.1:{port}"),
+            None => format!("unix://{}", self.dir.join("etcd.sock").display()),
+        }
+    }
+}
+
+/// Up to 1.21 an API server looks whether etcd is there before it starts, and takes a Unix socket's path for no host
+/// (`k8s.io/kubernetes/cmd/kube-apiserver/app/server.go`, preflight).
+pub(super) fn wants_etcd_on_a_port(version: Version) -> bool {
+    version.minor < 22
+}
+
+/// etcd on Unix sockets: no port at all, but for old API servers. Without fsync: the cluster lives for minutes.
 pub(super) fn etcd(layout: &Layout<'_>) -> Vec<OsString> {
-    let socket = |name: &str| format!("unix://{}", layout.dir.join(name).display());
-    let (client, peer) = (socket("etcd.sock"), socket("peer.sock"));
+    let client = layout.etcd_url();
+    let peer = format!("unix://{}", layout.dir.join("peer.sock").display());
     flags(&[
         ("name", "m".into()),
         ("data-dir", layout.dir.join("etcd").display().to_string()),
@@ -47,11 +66,8 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
         let file = layout.dir.join(AUTHENTICATION_CONFIG);
         ("authentication-config", file.display().to_string())
     };
-    let own = [
-        (
-            "etcd-servers",
-            format!("unix://{}", layout.dir.join("etcd.sock").display()),
-        ),
+    let mut own = vec![
+        ("etcd-servers", layout.etcd_url()),
         ("bind-address", "127.0.0.1".into()),
         ("secure-port", layout.apiserver_port.to_string()),
         // Nobody asks the API server for its endpoints here, and a machine may have no other address.
@@ -83,6 +99,10 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
         ),
         ("v", "2".into()),
     ];
+    if layout.version.minor < 20 {
+        // One for all, at a fixed place.
+        own.push(("insecure-port", "0".into()));
+    }
     flags(&with_further(
         &own,
         layout,
@@ -95,7 +115,7 @@ const AUTHENTICATION_CONFIG: &str = "authentication.json";
 /// The controller-manager: only the controllers of certificates and tokens.
 pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
-    let own = [
+    let mut own = vec![
         (
             "kubeconfig",
             layout
@@ -123,6 +143,9 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Ve
         ),
         ("v", "4".into()),
     ];
+    if layout.version.minor < 22 {
+        own.push(("port", "0".into()));
+    }
     flags(&with_further(
         &own,
         layout,
@@ -197,6 +220,8 @@ mod tests {
             logs: Path::new("/logs"),
             apiserver_port: 1,
             controller_manager_port: 2,
+            etcd_port: None,
+            version: Version::new(1, 37, 2),
         };
         let further = Flags::from([
             ("a".into(), String::new()),

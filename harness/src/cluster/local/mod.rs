@@ -111,6 +111,7 @@ struct LocalCluster {
     etcd: Mutex<Option<Supervised>>,
     apiserver_port: Port,
     controller_manager_port: Port,
+    etcd_port: Option<Port>,
     dir: RunDir,
 }
 
@@ -129,6 +130,9 @@ impl LocalCluster {
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
         let dir = RunDir::create()?;
         let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
+        let etcd_port = control_plane::wants_etcd_on_a_port(local.components.kubernetes)
+            .then(Port::lease)
+            .transpose()?;
         let signer_valid = scenario
             .cluster
             .signer_ca_valid
@@ -165,6 +169,7 @@ impl LocalCluster {
             etcd: Mutex::default(),
             apiserver_port,
             controller_manager_port,
+            etcd_port,
             dir,
         };
         cluster.base.sink.started(Recorder::Process);
@@ -259,6 +264,8 @@ impl LocalCluster {
             logs: &self.logs,
             apiserver_port: self.apiserver_port.number,
             controller_manager_port: self.controller_manager_port.number,
+            etcd_port: self.etcd_port.as_ref().map(|port| port.number),
+            version: self.components.kubernetes,
         }
     }
 

@@ -270,7 +270,10 @@ impl LocalNode {
             executable: &executable,
             args,
             log: self.kubelet.log().clone(),
-            isolation: Isolation::Sandbox,
+            isolation: match self.kubelet.config.knows_user_namespaces() {
+                true => Isolation::Sandbox,
+                false => Isolation::OldSandbox,
+            },
             env: &env,
         };
         let process = Supervised::start(plan, sink).await?;

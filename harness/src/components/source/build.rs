@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
 
-use super::{FetchError, Source, SourceKind, check_built};
+use super::{FetchError, Source, SourceKind, openapi};
 use crate::components::edits::{self, Edit};
 use crate::components::error::{ComponentError, io_error};
 use crate::components::progress::{Progress, Unit};
@@ -66,25 +66,29 @@ impl Source for Build {
     fn fetch(
         &self,
         package: Package,
-        roles: &[Role],
+        _roles: &[Role],
         stage: &mut Stage,
         progress: &Progress,
     ) -> Result<String, FetchError> {
-        check_built(package, roles)?;
+        let changed = !self.edits.is_empty() || openapi::is_missing(package);
         let go = Go {
             go: &self.go,
             folder: &stage.folder().join("build"),
-            modules: match self.edits.as_slice() {
-                [] => "-mod=readonly",
-                _ => "-mod=vendor",
+            modules: if changed {
+                "-mod=vendor"
+            } else {
+                "-mod=readonly"
             },
         };
         let version = go.version()?;
         go.write_module(package, progress)?;
-        if !self.edits.is_empty() {
+        if changed {
             go.run(&["mod", "vendor"])?;
             edits::apply(&self.edits, &go.folder.join("vendor"))
                 .map_err(FetchError::Unavailable)?;
+        }
+        if openapi::is_missing(package) {
+            openapi::generate(&go, package, progress)?;
         }
         let name = match package.product {
             Product::Kubernetes => KUBE,
@@ -98,18 +102,18 @@ impl Source for Build {
             .receive(name, &mut file)
             .map_err(|error| FetchError::receiving(error, name, name))?;
         if package.product == Product::Kubernetes {
-            stage.link_roles(package, &sha256)?;
+            stage.link_roles(&sha256)?;
         }
         Ok(format!("{} {version}", self.kind()))
     }
 }
 
 /// Go in a build folder.
-struct Go<'a> {
-    go: &'a Path,
-    folder: &'a Path,
+pub(super) struct Go<'a> {
+    pub(super) go: &'a Path,
+    pub(super) folder: &'a Path,
     /// Where it takes modules from: the module cache, whose files can't be changed, or copies.
-    modules: &'static str,
+    pub(super) modules: &'static str,
 }
 
 impl Go<'_> {
@@ -124,6 +128,11 @@ impl Go<'_> {
     fn write_module(&self, package: Package, progress: &Progress) -> Result<(), FetchError> {
         for (name, text) in program(package) {
             self.write(name, text)?;
+        }
+        if package.product == Product::Kubernetes && lacks_sorting(package.version) {
+            let folder = self.folder.join("none");
+            fs::create_dir_all(&folder).map_err(io_error("cannot make", &folder))?;
+            self.write("none/go.mod", "module vbom.ml/util\n")?;
         }
         match PINNED.iter().find(|pinned| pinned.package == package) {
             Some(pinned) => {
@@ -211,32 +220,13 @@ impl Go<'_> {
         Ok(())
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<Output, FetchError> {
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<Output, FetchError> {
         let mut command = self.set(Command::new(self.go));
         let output = command.args(arguments).output().map_err(not_started)?;
-        if output.status.success() {
-            return Ok(output);
-        }
-        let said: Vec<_> = String::from_utf8_lossy(&output.stderr)
-            .lines()
-            .map(str::to_owned)
-            .collect();
-        // `go mod download -json` puts its error there
-        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
-        let said = if said.is_empty() {
-            answer.lines().map(str::to_owned).collect()
-        } else {
-            said
-        };
-        Err(FetchError::Unavailable(format!(
-            "go {}: {}:{}",
-            arguments.join(" "),
-            output.status,
-            last_lines(&said)
-        )))
+        succeeded(&format!("go {}", arguments.join(" ")), output)
     }
 
-    fn set(&self, mut command: Command) -> Command {
+    pub(super) fn set(&self, mut command: Command) -> Command {
         command
             .current_dir(self.folder)
             // a workspace around the cache folder is none of ours
@@ -249,13 +239,36 @@ impl Go<'_> {
         command
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), ComponentError> {
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), ComponentError> {
         let path = self.folder.join(name);
         fs::write(&path, text).map_err(io_error("cannot write", &path))
     }
 }
 
-fn not_started(error: std::io::Error) -> FetchError {
+/// What a command said, or, where it failed, its last lines as the reason.
+pub(super) fn succeeded(command: &str, output: Output) -> Result<Output, FetchError> {
+    if output.status.success() {
+        return Ok(output);
+    }
+    let lines = |bytes: &[u8]| -> Vec<String> {
+        String::from_utf8_lossy(bytes)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    };
+    let mut said = lines(&output.stderr);
+    if said.is_empty() {
+        // `go mod download -json` puts its error there
+        said = lines(&output.stdout);
+    }
+    Err(FetchError::Unavailable(format!(
+        "{command}: {}:{}",
+        output.status,
+        last_lines(&said)
+    )))
+}
+
+pub(super) fn not_started(error: std::io::Error) -> FetchError {
     FetchError::Unavailable(match error.kind() {
         ErrorKind::NotFound => {
             "a Go build needs Go 1.26 or newer on PATH (https://go.dev/dl)".into()
@@ -275,12 +288,12 @@ fn program(package: Package) -> Vec<(&'static str, &'static str)> {
         Product::Etcd => vec![("main.go", include_str!("../../../kubernetes/etcd/main.go"))],
         Product::Kubernetes => vec![
             ("main.go", include_str!("../../../kubernetes/main.go")),
-            match package.built_roles().contains(&Role::KubeApiserver) {
-                true => ("applets.go", include_str!("../../../kubernetes/applets.go")),
-                false => (
+            match package.version.minor {
+                ..23 => (
                     "applets.go",
-                    include_str!("../../../kubernetes/applets_before_1.24.go"),
+                    include_str!("../../../kubernetes/applets_before_1.23.go"),
                 ),
+                _ => ("applets.go", include_str!("../../../kubernetes/applets.go")),
             },
         ],
     }
@@ -317,6 +330,9 @@ fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
         go_mod += "require github.com/modern-go/reflect2 v1.0.2\n";
     }
     go_mod += "\nreplace (\n";
+    if lacks_sorting(version) {
+        go_mod += "\tvbom.ml/util => ./none\n";
+    }
     let libraries = upstream
         .lines()
         .filter_map(|line| line.split_once(" => ./staging/src/"))
@@ -333,6 +349,12 @@ fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
     go_mod + ")\n"
 }
 
+/// Up to 1.19 the modules name one that is gone from where its name points to. Only kubectl has use for it: an empty one
+/// will do.
+fn lacks_sorting(version: Version) -> bool {
+    version.minor < 20
+}
+
 fn etcd_go_mod(version: Version) -> String {
     format!("module tlsboot.local/etcd\n\ngo 1.26.0\n\nrequire {ETCD_MODULE} v{version}\n")
 }
@@ -340,7 +362,6 @@ fn etcd_go_mod(version: Version) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::components::{DEFAULT_ETCD, KUBERNETES_ROLES};
 
     const UPSTREAM: &str = "\
 // generated
@@ -399,18 +420,6 @@ replace (
         let reads_maps = |patch| kubernetes_go_mod(patch, UPSTREAM).contains("reflect2");
         assert!(reads_maps(Version::new(1, 22, 15)));
         assert!(!reads_maps(Version::new(1, 23, 17)));
-    }
-
-    #[test]
-    fn an_old_api_server_is_not_built() {
-        let of = |product, version| Package { product, version };
-        let old = of(Product::Kubernetes, Version::new(1, 23, 17));
-        assert!(check_built(old, &[Role::Kubelet]).is_ok());
-        assert!(check_built(old, &[Role::Kubelet, Role::KubeApiserver]).is_err());
-        let new = of(Product::Kubernetes, Version::new(1, 24, 17));
-        assert!(check_built(new, &KUBERNETES_ROLES).is_ok());
-        let etcd = of(Product::Etcd, DEFAULT_ETCD);
-        assert!(check_built(etcd, &[Role::Etcd]).is_ok());
     }
 
     #[test]

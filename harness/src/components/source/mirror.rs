@@ -5,9 +5,7 @@
 
 use lzma_rust2::XzReader;
 
-use super::{
-    FetchError, Source, SourceKind, check_built, check_sum, expected_sum, read_sums, read_verified,
-};
+use super::{FetchError, Source, SourceKind, check_sum, expected_sum, read_sums, read_verified};
 use crate::components::progress::Progress;
 use crate::components::store::{SUMS_FILE, Stage};
 use crate::components::transfer::Location;
@@ -64,7 +62,6 @@ impl Source for Mirror {
         };
         let one_for_all = sums.get(KUBE).is_some();
         let sha256 = if one_for_all {
-            check_built(package, roles)?;
             fetch(KUBE)?
         } else {
             String::new()
@@ -73,7 +70,7 @@ impl Source for Mirror {
             fetch(role.name())?;
         }
         if one_for_all {
-            stage.link_roles(package, &sha256)?;
+            stage.link_roles(&sha256)?;
         }
         Ok(format!("{} {}", self.kind(), self.at))
     }

@@ -3,6 +3,7 @@
 mod build;
 mod directory;
 mod mirror;
+mod openapi;
 mod release;
 
 use std::fmt;
@@ -52,17 +53,6 @@ impl SourceKind {
 impl fmt::Display for SourceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// Whether Go can build these of a version.
-fn check_built(package: Package, roles: &[Role]) -> Result<(), FetchError> {
-    let built = package.built_roles();
-    match roles.iter().find(|role| !built.contains(role)) {
-        Some(role) => Err(FetchError::Unavailable(format!(
-            "up to 1.23 {role} needs code that is made in a checkout and is not in Kubernetes' module: give an official one by --components or TLSBOOT_MIRROR (as --kubelet this version will do)"
-        ))),
-        None => Ok(()),
     }
 }
 
