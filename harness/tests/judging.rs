@@ -585,26 +585,17 @@ fn a_renewal_may_be_late_where_it_was_refused(
     #[case] not_after: Option<&str>,
     #[case] outcome: Outcome,
 ) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/old-connection");
-    let read = |name| fs::read_to_string(folder.join(name)).unwrap();
     let mut first = None;
-    let text: String = read("history.jsonl")
-        .lines()
-        .map(|line| {
-            let mut event: Value = serde_json::from_str(line).unwrap();
-            if let (Some(later), Some(leaf)) =
-                (not_after, event.pointer_mut("/what/csr/certificates/0"))
-            {
-                let serial = leaf["serial"].clone();
-                if *first.get_or_insert_with(|| serial.clone()) == serial {
-                    leaf["notAfter"] = json!(later);
-                }
+    let verdict = judge_recorded("old-connection", |event| {
+        if let (Some(later), Some(leaf)) =
+            (not_after, event.pointer_mut("/what/csr/certificates/0"))
+        {
+            let serial = leaf["serial"].clone();
+            if *first.get_or_insert_with(|| serial.clone()) == serial {
+                leaf["notAfter"] = json!(later);
             }
-            format!("{event}\n")
-        })
-        .collect();
-    let scenario = load_text("scenario.yaml", &read("scenario.yaml")).unwrap();
-    let verdict = judge_all(&scenario, parse(&text).unwrap());
+        }
+    });
     assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
 }
 
@@ -617,22 +608,30 @@ fn a_connection_just_before_that_of_a_csr_is_an_old_one(
     #[case] by: Value,
     #[case] outcome: Outcome,
 ) {
-    let folder =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/connection-beside-a-csr");
+    let verdict = judge_recorded("connection-beside-a-csr", |event| {
+        if event["what"]["connection"]["id"] == 3
+            && let Some(closed) = event.pointer_mut("/what/connection/state/closed/by")
+        {
+            *closed = by.clone();
+        }
+    });
+    assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
+}
+
+/// The verdict on a fixture whose events are changed.
+fn judge_recorded(fixture: &str, mut change: impl FnMut(&mut Value)) -> Verdict {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(fixture);
     let read = |name| fs::read_to_string(folder.join(name)).unwrap();
     let text: String = read("history.jsonl")
         .lines()
         .map(|line| {
             let mut event: Value = serde_json::from_str(line).unwrap();
-            if event["what"]["connection"]["id"] == 3
-                && let Some(closed) = event.pointer_mut("/what/connection/state/closed/by")
-            {
-                *closed = by.clone();
-            }
+            change(&mut event);
             format!("{event}\n")
         })
         .collect();
     let scenario = load_text("scenario.yaml", &read("scenario.yaml")).unwrap();
-    let verdict = judge_all(&scenario, parse(&text).unwrap());
-    assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
+    judge_all(&scenario, parse(&text).unwrap())
 }
