@@ -2,7 +2,6 @@
 //
 // The name that it is called by chooses the component, so the store links kube-apiserver, kube-controller-manager
 // and kubelet to it. One executable shares what the three have in common: a third of the build time and size.
-// applets.go, or that of older versions, says which they are.
 package main
 
 import (
@@ -12,7 +11,16 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
+
+var applets = map[string]interface{}{
+	"kube-apiserver":          apiserver.NewAPIServerCommand,
+	"kube-controller-manager": controllermanager.NewControllerManagerCommand,
+	"kubelet":                 kubelet.NewKubeletCommand,
+}
 
 // command calls a component's constructor, whose signature depends on the Kubernetes version:
 // NewKubeletCommand takes a context from 1.34 on. (The Go of 1.23 has no `any` yet.)

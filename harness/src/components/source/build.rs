@@ -290,10 +290,10 @@ fn program(package: Package) -> Vec<(&'static str, &'static str)> {
             ("main.go", include_str!("../../../kubernetes/main.go")),
             match package.version.minor {
                 ..23 => (
-                    "applets.go",
-                    include_str!("../../../kubernetes/applets_before_1.23.go"),
+                    "run.go",
+                    include_str!("../../../kubernetes/run_before_1.23.go"),
                 ),
-                _ => ("applets.go", include_str!("../../../kubernetes/applets.go")),
+                _ => ("run.go", include_str!("../../../kubernetes/run.go")),
             },
         ],
     }

@@ -10,16 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/logs"
-	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
-	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
-
-var applets = map[string]interface{}{
-	"kube-apiserver":          apiserver.NewAPIServerCommand,
-	"kube-controller-manager": controllermanager.NewControllerManagerCommand,
-	"kubelet":                 kubelet.NewKubeletCommand,
-}
 
 // run is what the components' own programs did before component-base/cli, which came with 1.23.
 func run(command *cobra.Command) int {
