@@ -9,7 +9,7 @@ use super::words;
 use super::{Evidence, ScenarioResult};
 use crate::check::{Closest, DEFAULT_WITHIN, ExpectationVerdict, Outcome};
 use crate::history::What;
-use crate::history::event::Phase;
+use crate::history::event::{Phase, ProcessState};
 use crate::scenario::Step;
 
 /// The whole text: outcome, what was expected and what came, place in the YAML, and where the evidence is.
@@ -27,6 +27,9 @@ pub fn text(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> Stri
     }
     for failed in Failed::all(result, evidence) {
         parts.push(block(result, evidence, &failed, paint));
+    }
+    if words::is_red(result.verdict.outcome) {
+        parts.extend(deaths(result, evidence, paint));
     }
     parts.extend(not_reached(result));
     if words::is_red(result.verdict.outcome) {
@@ -267,6 +270,32 @@ fn block(
     text
 }
 
+/// Processes that ended by themselves, other than those that an expectation speaks of: mostly the reason of all else.
+fn deaths(result: &ScenarioResult, evidence: &Evidence, paint: Paint) -> Option<String> {
+    let told = |seq: u64| {
+        let expectations = &result.verdict.expectations;
+        expectations.iter().any(|verdict| {
+            let closest = verdict.closest.iter().map(|closest| closest.seq);
+            verdict
+                .events
+                .iter()
+                .copied()
+                .chain(closest)
+                .any(|own| own == seq)
+        })
+    };
+    let lines: Vec<String> = evidence
+        .events
+        .iter()
+        .filter(|event| {
+            matches!(&event.what, What::Process(process) if matches!(process.state, ProcessState::Exited { asked: false, .. }))
+        })
+        .filter(|event| !told(event.seq))
+        .map(|event| event_line(evidence, event.seq, paint))
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
 /// `csr at 3.21 s (seq 42): …`
 fn event_line(evidence: &Evidence, seq: u64, paint: Paint) -> String {
     match evidence.event(seq) {
@@ -464,6 +493,18 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("request at 4.55 s (seq 11)"), "{text}");
+    }
+
+    #[test]
+    fn a_process_that_ended_by_itself_is_told_once() {
+        let (mut result, evidence) = fixture::failing();
+        let death = "kubelet of n1, pid 4711, exited with code 1, by itself";
+        assert_eq!(text(&result, &evidence, false).matches(death).count(), 1);
+        let ended = evidence.events.iter().find(|event| {
+            matches!(&event.what, What::Process(process) if process.state != ProcessState::Started)
+        });
+        result.verdict.expectations[0].events = vec![ended.unwrap().seq];
+        assert!(!text(&result, &evidence, false).contains(death));
     }
 
     #[test]
