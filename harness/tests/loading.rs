@@ -84,6 +84,18 @@ fn the_example_is_right() {
 #[case::unknown_after("as: asked", "as: asked, after: that", 9, "called `that`")]
 #[case::zero_times("as: asked", "as: asked, times: 0", 9, "times: 0")]
 #[case::any_csr("node: n1, role: client", "state: pending", 9, "any CSR would do")]
+#[case::failure_with_a_code(
+    "csr: {node: n1, role: client}",
+    "process: {node: n1, is: failed, code: 1}",
+    9,
+    "`failed` says which"
+)]
+#[case::failure_of_another_component(
+    "csr: {node: n1, role: client}",
+    "process: {component: kube-apiserver, is: failed}",
+    9,
+    "said of kubelets"
+)]
 #[case::counted_from_one(
     "role: client}, as",
     "role: client, number: 0}, as",

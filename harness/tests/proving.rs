@@ -495,6 +495,34 @@ steps:
     }
 }
 
+#[rstest]
+#[case::by_klog("1.20.15", 255)]
+#[case::since_then("1.21.14", 1)]
+#[case::today("1.37.2", 1)]
+fn a_kubelet_gives_up_with_the_code_of_its_version(#[case] version: &str, #[case] right: i32) {
+    let scenario = "\
+id: recovery.exit
+title: It gives up
+requirements: [K-01]
+nodes: [{name: n1}]
+steps:
+  - start: {node: n1}
+  - expect: {process: {node: n1, is: failed}}
+";
+    for code in [0, 1, 255] {
+        let mut events = beginning();
+        events.truncate(5);
+        let exited = kubelet(json!({"exited": {"code": code, "asked": false}}));
+        events.extend([(3, exited), (9, json!({"deadline": {"step": 1}}))]);
+        let scenario = load_text("exit.yaml", scenario).unwrap();
+        let verdict = judge_all(&scenario, story(version, &events));
+        match code == right {
+            true => assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}"),
+            false => assert_red(&verdict.expectations[0], "code"),
+        }
+    }
+}
+
 // --- the generic mutator ---
 
 #[test]

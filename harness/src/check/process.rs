@@ -36,6 +36,8 @@ pub enum Running {
     Running,
     /// It ended by itself.
     Exited,
+    /// It gave up: it ended by itself, with the exit code that a kubelet of its version has for that.
+    Failed,
 }
 
 const KUBELET: &str = "kubelet";
@@ -82,9 +84,13 @@ impl Matcher for Process {
         let exited = matches!(now.ended, Some(ProcessState::Exited { asked: false, .. }));
         match self.is {
             Running::Running => compare.holds("is", running, "running", &found),
-            Running::Exited => compare.holds("is", exited, "exited by itself", &found),
+            Running::Exited | Running::Failed => compare.holds("is", exited, "exited by itself", &found),
         };
-        if let (Some(expected), Some(ProcessState::Exited { code, .. })) = (self.code, &now.ended) {
+        let code = match self.is {
+            Running::Failed => Some(moment.state.rules().failure_code()),
+            _ => self.code,
+        };
+        if let (Some(expected), Some(ProcessState::Exited { code, .. })) = (code, &now.ended) {
             compare.holds("code", *code == Some(expected), expected, &found);
         }
         compare.same("starts", self.starts.as_ref(), &now.starts);
@@ -106,6 +112,11 @@ impl Matcher for Process {
         if let Some(wrong) = lint_name(self.node.as_ref(), self.component.as_ref()) {
             return Some(wrong);
         }
-        (self.code.is_some() && self.is == Running::Running).then(|| "a running process has no exit `code`".into())
+        match (self.is, self.code, &self.component) {
+            (Running::Running, Some(_), _) => Some("a running process has no exit `code`".into()),
+            (Running::Failed, Some(_), _) => Some("`failed` says which exit `code`".into()),
+            (Running::Failed, None, Some(_)) => Some("`failed` is said of kubelets: say `exited`, and the exit `code`".into()),
+            _ => None,
+        }
     }
 }

@@ -140,6 +140,28 @@ pub const QUICK: Behaviour<i64> = Behaviour {
     shown_by: &["rotation.short-signing-duration"],
 };
 
+/// The exit code of a kubelet that gives up.
+pub const FAILURE_CODE: Behaviour<i32> = Behaviour {
+    name: "exit code of a kubelet that gives up",
+    who: Who::Kubelet,
+    rows: &[
+        Row {
+            from: 0,
+            value: 255,
+            source: "klog.Fatal in cmd/kubelet/app/server.go",
+        },
+        Row {
+            from: 21,
+            value: 1,
+            source: "cmd/kubelet/app/server.go",
+        },
+    ],
+    shown_by: &[
+        "approval.without-rotation-denied",
+        "recovery.kubeconfig-garbage-without-bootstrap-kubeconfig",
+    ],
+};
+
 /// One line of the table in words: a behaviour, for a range of versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -184,6 +206,7 @@ pub fn table() -> Vec<Line> {
         lines(&KEY_ENCIPHERMENT, yes),
         lines(&CREDENTIAL_IDS, yes),
         lines(&QUICK, |seconds| seconds.to_string()),
+        lines(&FAILURE_CODE, |code| code.to_string()),
     ]
     .concat()
 }
@@ -232,6 +255,11 @@ impl Rules {
     /// Whether requests by certificate carry a credential id (catalogue T-14).
     pub fn credential_ids(&self) -> bool {
         self.of(&CREDENTIAL_IDS)
+    }
+
+    /// The exit code of a kubelet that gives up.
+    pub fn failure_code(&self) -> i32 {
+        self.of(&FAILURE_CODE)
     }
 
     /// `quick`: the shortest signing duration that forces rotation but no loop.

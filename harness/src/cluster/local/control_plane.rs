@@ -115,6 +115,12 @@ const AUTHENTICATION_CONFIG: &str = "authentication.json";
 /// The controller-manager: only the controllers of certificates and tokens.
 pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
+    let mut controllers: Vec<&str> = settings.controllers.iter().map(String::as_str).collect();
+    if layout.version.minor < 21 {
+        // Where the API server is not up yet, controllers wait for the Secrets of their own accounts instead of asking
+        // for tokens, and the process ends when those do not come (`shouldTurnOnDynamicClient` in controllermanager.go).
+        controllers.push("serviceaccount-token");
+    }
     let mut own = vec![
         (
             "kubeconfig",
@@ -130,7 +136,7 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Ve
         ("bind-address", "127.0.0.1".into()),
         ("secure-port", layout.controller_manager_port.to_string()),
         ("leader-elect", "false".into()),
-        ("controllers", settings.controllers.join(",")),
+        ("controllers", controllers.join(",")),
         ("cluster-signing-cert-file", pki("signer.crt")),
         ("cluster-signing-key-file", pki("signer.key")),
         (
