@@ -162,6 +162,25 @@ pub const FAILURE_CODE: Behaviour<i32> = Behaviour {
     ],
 };
 
+/// Whether CSRs are in certificates.k8s.io/v1beta1 only.
+pub const BETA_CSRS: Behaviour<bool> = Behaviour {
+    name: "CSRs are in certificates.k8s.io/v1beta1 only",
+    who: Who::ControlPlane,
+    rows: &[
+        Row {
+            from: 0,
+            value: true,
+            source: "catalogue C-11",
+        },
+        Row {
+            from: 19,
+            value: false,
+            source: "catalogue C-11; kubernetes#91685",
+        },
+    ],
+    shown_by: &["rotation.short-signing-duration"],
+};
+
 /// One line of the table in words: a behaviour, for a range of versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -206,6 +225,7 @@ pub fn table() -> Vec<Line> {
         lines(&KEY_ENCIPHERMENT, yes),
         lines(&CREDENTIAL_IDS, yes),
         lines(&QUICK, |seconds| seconds.to_string()),
+        lines(&BETA_CSRS, yes),
         lines(&FAILURE_CODE, |code| code.to_string()),
     ]
     .concat()
@@ -260,6 +280,11 @@ impl Rules {
     /// The exit code of a kubelet that gives up.
     pub fn failure_code(&self) -> i32 {
         self.of(&FAILURE_CODE)
+    }
+
+    /// Whether the API server has no CSRs of certificates.k8s.io/v1.
+    pub fn beta_csrs(&self) -> bool {
+        self.of(&BETA_CSRS)
     }
 
     /// `quick`: the shortest signing duration that forces rotation but no loop.

@@ -60,6 +60,7 @@ impl Base {
         let endpoint = Endpoint {
             url,
             ca: trust.cluster_ca().to_owned(),
+            beta_csrs: orders.rules.beta_csrs(),
         };
         let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
         let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;

@@ -8,7 +8,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{ClusterError, Credential, Endpoint};
+use super::{ClusterError, Credential, Endpoint, beta};
 use crate::secret::Secret;
 
 /// What a client shows to the API server.
@@ -75,7 +75,7 @@ pub async fn client(
 ) -> Result<kube::Client, ClusterError> {
     let kubeconfig = kubeconfig(endpoint, credentials);
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig.expose()).map_err(std::io::Error::other)?;
-    client_of(kubeconfig).await
+    client_of(endpoint, kubeconfig).await
 }
 
 /// The same, of somebody whom the kubeconfig's own user impersonates.
@@ -83,6 +83,7 @@ pub async fn client(
 /// # Errors
 /// A kubeconfig that can't be read.
 pub async fn impersonating(
+    endpoint: &Endpoint,
     kubeconfig: &Secret<String>,
     whom: &str,
 ) -> Result<kube::Client, ClusterError> {
@@ -91,10 +92,13 @@ pub async fn impersonating(
     for user in &mut kubeconfig.auth_infos {
         user.auth_info.get_or_insert_default().impersonate = Some(whom.to_owned());
     }
-    client_of(kubeconfig).await
+    client_of(endpoint, kubeconfig).await
 }
 
-async fn client_of(kubeconfig: Kubeconfig) -> Result<kube::Client, ClusterError> {
+async fn client_of(
+    endpoint: &Endpoint,
+    kubeconfig: Kubeconfig,
+) -> Result<kube::Client, ClusterError> {
     let mut config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
@@ -105,7 +109,10 @@ async fn client_of(kubeconfig: Kubeconfig) -> Result<kube::Client, ClusterError>
         http::header::USER_AGENT,
         http::HeaderValue::from_static(USER_AGENT),
     ));
-    Ok(kube::Client::try_from(config)?)
+    Ok(match endpoint.beta_csrs {
+        true => beta::client(config)?,
+        false => kube::Client::try_from(config)?,
+    })
 }
 
 /// A client without credentials that takes any certificate: for health checks of our own processes on this machine.

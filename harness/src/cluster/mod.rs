@@ -1,6 +1,7 @@
 //! Clusters: what a scenario can do to one, whatever runs it. A provider is one module behind [`Cluster`].
 
 mod base;
+mod beta;
 pub mod client;
 mod dir;
 pub mod docker;
@@ -172,6 +173,8 @@ pub struct Endpoint {
     pub url: String,
     /// The CA of its certificate, PEM.
     pub ca: String,
+    /// Whether it has CSRs in certificates.k8s.io/v1beta1 only, as up to 1.18.
+    pub beta_csrs: bool,
 }
 
 /// A pair of certificate and key in PEM.

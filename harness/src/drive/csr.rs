@@ -3,7 +3,7 @@
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestStatus,
 };
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, ResourceExt};
+use kube::api::{Api, DeleteParams, ListParams, PostParams, ResourceExt};
 
 use super::request::{answered, as_identity, refusal};
 use super::{Done, DriveError, EFFECT, POLL, Stage};
@@ -24,7 +24,7 @@ pub(super) async fn decide(
     stage: &Stage<'_>,
 ) -> Result<Done, DriveError> {
     let api = Api::<CertificateSigningRequest>::all(stage.cluster.admin());
-    let csr = find(pick, &api, stage, is_pending).await?;
+    let mut csr = find(pick, &api, stage, is_pending).await?;
     let (kind, reason, message) = match decision {
         Decision::Approve => (
             "Approved",
@@ -44,18 +44,18 @@ pub(super) async fn decide(
         message: Some(message.into()),
         ..Default::default()
     };
-    let status = CertificateSigningRequestStatus {
+    csr.status = Some(CertificateSigningRequestStatus {
         conditions: Some(vec![condition]),
         ..Default::default()
-    };
-    let patch = serde_json::json!({"status": status});
+    });
     let name = csr.name_any();
     let decider = match &pick.by {
         None => api,
         Some(identity) => Api::all(as_identity(identity, stage).await?),
     };
+    // As kubectl does it; up to 1.18 nothing else is allowed.
     let decided = decider
-        .patch_approval(&name, &PatchParams::default(), &Patch::Merge(&patch))
+        .replace_subresource("approval", &name, &PostParams::default(), &csr)
         .await;
     let decided = match decided {
         Err(error) if pick.by.is_some() => return Ok(answered(refusal(error)?)),

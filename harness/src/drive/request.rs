@@ -162,7 +162,12 @@ pub(super) async fn as_identity(
             )
         }
         Identity::Impersonated(user) => {
-            return Ok(impersonating(&stage.cluster.admin_kubeconfig(), user).await?);
+            return Ok(impersonating(
+                &stage.cluster.endpoint(),
+                &stage.cluster.admin_kubeconfig(),
+                user,
+            )
+            .await?);
         }
     };
     Ok(client(&stage.cluster.endpoint(), &credentials).await?)

@@ -126,6 +126,7 @@ impl Supervisor {
         Ok(Self(Endpoint {
             url: format!("https://localhost:{port}"),
             ca: api_server.ca.clone(),
+            beta_csrs: false,
         }))
     }
 

@@ -140,7 +140,10 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Ve
         ("cluster-signing-cert-file", pki("signer.crt")),
         ("cluster-signing-key-file", pki("signer.key")),
         (
-            "cluster-signing-duration",
+            match layout.version.minor {
+                ..19 => "experimental-cluster-signing-duration",
+                _ => "cluster-signing-duration",
+            },
             format!("{}s", settings.signing_duration.as_secs()),
         ),
         (
