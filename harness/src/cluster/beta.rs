@@ -1,13 +1,22 @@
 //! Up to 1.18 the API server has CSRs in certificates.k8s.io/v1beta1 only, which differ from those of v1 in little but
-//! their name (`staging/src/k8s.io/api/certificates`). So a client of such a server speaks v1 inside, and v1beta1 on the wire.
+//! their name. So a client of such a server speaks v1 inside, and v1beta1 on the wire.
 
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, StreamBody};
 use kube::client::{Body, ClientBuilder, DynBody};
+use serde_json::{Value, json};
 use tower::ServiceBuilder;
+
+use crate::check::Role;
+use crate::history::event::NODE_USER_PREFIX;
+use crate::pki::read;
 
 const V1: &str = "certificates.k8s.io/v1";
 const BETA: &str = "certificates.k8s.io/v1beta1";
@@ -46,48 +55,120 @@ fn uri(uri: Uri) -> Uri {
     Uri::from_parts(parts).unwrap_or(uri)
 }
 
+/// An answer, or each event of a watch, is a line.
 fn response(response: Response<Box<DynBody>>) -> Response<Box<DynBody>> {
     response.map(|body| {
-        let mut renaming = Renaming::default();
-        let body = body.map_frame(move |frame| frame.map_data(|bytes| renaming.pass(&bytes)));
-        Box::new(body) as Box<DynBody>
+        let mut lines = Lines::default();
+        let pieces = body.into_data_stream().map_ok(Some);
+        let pieces = pieces.chain(stream::iter([Ok(None)])).map_ok(move |piece| {
+            http_body::Frame::data(match piece {
+                Some(bytes) => lines.whole(&bytes),
+                None => lines.rest(),
+            })
+        });
+        Box::new(StreamBody::new(pieces)) as Box<DynBody>
     })
 }
 
-/// Renames in a stream, which may be cut anywhere.
+/// Cuts a stream into lines, which come as those of v1.
 #[derive(Default)]
-struct Renaming {
-    /// What may be the beginning of the old name. JSON never ends so.
-    held: Vec<u8>,
+struct Lines {
+    begun: Vec<u8>,
 }
 
-impl Renaming {
-    fn pass(&mut self, bytes: &[u8]) -> Bytes {
-        let mut rest = std::mem::take(&mut self.held);
-        rest.extend_from_slice(bytes);
-        let mut passed = Vec::with_capacity(rest.len());
-        let mut at = 0;
-        while let Some(left) = rest.get(at..).filter(|left| !left.is_empty()) {
-            if left.starts_with(BETA.as_bytes()) {
-                passed.extend_from_slice(V1.as_bytes());
-                at += BETA.len();
-            } else if BETA.as_bytes().starts_with(left) {
-                self.held = left.to_vec();
-                break;
-            } else {
-                passed.push(left[0]);
-                at += 1;
-            }
+impl Lines {
+    /// The lines that are whole now.
+    fn whole(&mut self, bytes: &[u8]) -> Bytes {
+        self.begun.extend_from_slice(bytes);
+        let end = self.begun.iter().rposition(|byte| *byte == b'\n');
+        let rest = self.begun.split_off(end.map_or(0, |end| end + 1));
+        let whole = std::mem::replace(&mut self.begun, rest);
+        whole
+            .split_inclusive(|byte| *byte == b'\n')
+            .flat_map(line)
+            .collect()
+    }
+
+    /// What comes after the last of them.
+    fn rest(&mut self) -> Bytes {
+        line(&std::mem::take(&mut self.begun)).into()
+    }
+}
+
+fn line(line: &[u8]) -> Vec<u8> {
+    let speaks_beta = line.windows(BETA.len()).any(|part| part == BETA.as_bytes());
+    let Some(mut value) = speaks_beta
+        .then(|| serde_json::from_slice(line).ok())
+        .flatten()
+    else {
+        return line.to_vec();
+    };
+    update(&mut value);
+    format!("{value}\n").into_bytes()
+}
+
+/// Makes a CSR, or a list or an event of a watch with CSRs in it, one of v1.
+fn update(value: &mut Value) {
+    if value["apiVersion"] == BETA {
+        value["apiVersion"] = json!(V1);
+    }
+    match value {
+        Value::Object(fields) => {
+            fields.get_mut("object").into_iter().for_each(update);
+            let items = fields.get_mut("items").and_then(Value::as_array_mut);
+            items.into_iter().flatten().for_each(update);
         }
-        passed.into()
+        _ => return,
+    }
+    if value["spec"]["request"].is_string() {
+        update_csr(value);
+    }
+}
+
+fn update_csr(csr: &mut Value) {
+    if csr["spec"]["signerName"].is_null() {
+        csr["spec"]["signerName"] = json!(signer_name(&csr["spec"]));
+    }
+    let conditions = csr
+        .pointer_mut("/status/conditions")
+        .and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten() {
+        // It is there, or it is not.
+        if condition["status"].is_null() {
+            condition["status"] = json!("True");
+        }
+    }
+}
+
+/// The signer of a CSR that names none, as up to 1.17: the one that 1.18 gives it
+/// (`DefaultSignerNameFromSpec` in `pkg/apis/certificates/v1beta1/defaults.go`).
+fn signer_name(spec: &Value) -> &'static str {
+    let usages = spec["usages"].as_array().into_iter().flatten();
+    let usages: BTreeSet<&str> = usages.filter_map(Value::as_str).collect();
+    let used_for = |what| usages == BTreeSet::from(["digital signature", "key encipherment", what]);
+    let pem = STANDARD.decode(spec["request"].as_str().unwrap_or_default());
+    let request = pem.ok().and_then(|pem| read::request(&pem).ok());
+    let of_a_node = request.filter(|request| {
+        let name = request.subject.common_name.as_deref().unwrap_or_default();
+        request.subject.organizations == ["system:nodes"]
+            && name.starts_with(NODE_USER_PREFIX)
+            && request.emails.is_empty()
+            && request.uris.is_empty()
+    });
+    match of_a_node.map(|request| request.dns.len() + request.ips.len()) {
+        Some(0) if used_for("client auth") => Role::Client.signer_name(),
+        Some(1..) if used_for("server auth") => Role::Serving.signer_name(),
+        _ => "kubernetes.io/legacy-unknown",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rstest::rstest;
 
     use super::*;
+    use crate::pki::{AltName, RequestBuilder};
 
     #[test]
     fn only_csrs_are_asked_for_under_the_old_name() {
@@ -117,22 +198,80 @@ mod tests {
         assert_eq!(sent, text.replace("/v1", "/v1beta1"));
     }
 
+    fn csr(organization: &str, names: &[AltName], usages: &[&str]) -> Value {
+        let subject = crate::history::facts::Name {
+            common_name: Some("system:node:n1".into()),
+            organizations: vec![organization.into()],
+            ..Default::default()
+        };
+        let (request, _) = RequestBuilder::new(subject)
+            .alt_names(names.to_vec())
+            .build()
+            .unwrap();
+        json!({
+            "apiVersion": BETA,
+            "kind": "CertificateSigningRequest",
+            "spec": {"request": STANDARD.encode(request), "usages": usages},
+            "status": {"conditions": [{"type": "Approved"}]},
+        })
+    }
+
+    const CLIENT: [&str; 3] = ["key encipherment", "digital signature", "client auth"];
+    const SERVING: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
+
+    #[rstest]
+    #[case::client(
+        "system:nodes",
+        false,
+        CLIENT,
+        "kubernetes.io/kube-apiserver-client-kubelet"
+    )]
+    #[case::serving("system:nodes", true, SERVING, "kubernetes.io/kubelet-serving")]
+    #[case::client_with_a_name("system:nodes", true, CLIENT, "kubernetes.io/legacy-unknown")]
+    #[case::serving_without("system:nodes", false, SERVING, "kubernetes.io/legacy-unknown")]
+    #[case::other_group("nodes", false, CLIENT, "kubernetes.io/legacy-unknown")]
+    fn a_csr_has_the_signer_that_1_18_would_give_it(
+        #[case] organization: &str,
+        #[case] named: bool,
+        #[case] usages: [&str; 3],
+        #[case] signer: &str,
+    ) {
+        let names = [AltName::Dns("n1".into())];
+        let csr = csr(organization, &names[..usize::from(named)], &usages);
+        for mut value in [
+            csr.clone(),
+            json!({"type": "ADDED", "object": csr}),
+            json!({"apiVersion": BETA, "items": [csr]}),
+        ] {
+            update(&mut value);
+            let found = [value.pointer("/object"), value.pointer("/items/0")]
+                .into_iter()
+                .flatten()
+                .next()
+                .unwrap_or(&value);
+            assert_eq!(found["spec"]["signerName"], signer);
+            assert_eq!(found["status"]["conditions"][0]["status"], "True");
+            assert!(!value.to_string().contains(BETA));
+        }
+    }
+
     proptest! {
         /// However a stream is cut, the same comes out.
         #[test]
-        fn a_stream_may_be_cut_anywhere(cuts in prop::collection::vec(1_usize..30, 1..20)) {
-            let text = format!(r#"{{"apiVersion":"{BETA}","a":"certificates.k8s.io/v"}}{}"#, "\n").repeat(4);
-            let mut renaming = Renaming::default();
+        fn a_stream_may_be_cut_anywhere(cuts in prop::collection::vec(1_usize..60, 1..20), is_ended: bool) {
+            let text = format!("{}{{\"a\":\"certificates.k8s.io/v\"}}{}", format!("{{\"apiVersion\":\"{BETA}\"}}\nok\n").repeat(3), if is_ended { "\n" } else { "" });
+            let mut lines = Lines::default();
             let mut out = Vec::new();
             let mut rest = text.as_bytes();
             for cut in cuts.iter().cycle() {
                 let (now, later) = rest.split_at((*cut).min(rest.len()));
-                out.extend_from_slice(&renaming.pass(now));
+                out.extend_from_slice(&lines.whole(now));
                 rest = later;
                 if rest.is_empty() {
                     break;
                 }
             }
+            out.extend_from_slice(&lines.rest());
             prop_assert_eq!(String::from_utf8(out).unwrap(), text.replace(BETA, V1));
         }
     }

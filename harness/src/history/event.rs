@@ -280,7 +280,7 @@ pub struct CsrEvent {
     /// `metadata.labels`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// `spec.signerName`.
+    /// `spec.signerName`; up to 1.17, which has none, the one that 1.18 would have given it.
     pub signer_name: String,
     /// `spec.username`.
     pub username: String,

@@ -85,11 +85,7 @@ fn unreadable_request() -> RequestFacts {
 fn condition(condition: &CertificateSigningRequestCondition) -> CsrCondition {
     CsrCondition {
         kind: condition.type_.clone(),
-        // Up to 1.18 a condition has none: it is there, or it is not.
-        status: match condition.status.as_str() {
-            "" => "True".to_owned(),
-            status => status.to_owned(),
-        },
+        status: condition.status.clone(),
         reason: condition.reason.clone().unwrap_or_default(),
         message: condition.message.clone().unwrap_or_default(),
         last_update_time: condition.last_update_time.as_ref().map(|time| time.0),
