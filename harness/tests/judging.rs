@@ -618,6 +618,36 @@ fn a_connection_just_before_that_of_a_csr_is_an_old_one(
     assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
 }
 
+/// Recorded on 1.16.15, whose certificates cfssl makes.
+#[rstest]
+#[case::as_it_was("/none", json!(null), None)]
+#[case::by_a_newer_version("/begin/kubernetes", json!("1.17.17"), Some("subjectKeyIdentifier"))]
+#[case::no_key_identifier("/csr/certificates/0/subjectKeyId", json!(null), Some("subjectKeyIdentifier"))]
+#[case::serial_too_long("/csr/certificates/0/serial", json!("1".repeat(41)), Some("serial"))]
+#[case::not_by_the_minute("/csr/certificates/0/notBefore", json!("2026-11-27T10:01:59Z"), Some("notBefore"))]
+#[case::another_minute("/csr/certificates/0/notBefore", json!("2026-11-27T10:00:00Z"), Some("notBefore"))]
+fn certificates_of_old_versions_are_held_to_their_rules(
+    #[case] path: &str,
+    #[case] value: Value,
+    #[case] field: Option<&str>,
+) {
+    let verdict = judge_recorded("by-cfssl", |event| {
+        if let Some(old) = event["what"].pointer_mut(path) {
+            *old = value.clone();
+        }
+    });
+    let certificate = &verdict.expectations[1];
+    let wrong = certificate
+        .closest
+        .iter()
+        .flat_map(|closest| &closest.mismatches);
+    let wrong: Vec<&str> = wrong.map(|mismatch| mismatch.field.as_str()).collect();
+    match field {
+        None => assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}"),
+        Some(field) => assert!(wrong.contains(&field), "{wrong:?}"),
+    }
+}
+
 /// The verdict on a fixture whose events are changed.
 fn judge_recorded(fixture: &str, mut change: impl FnMut(&mut Value)) -> Verdict {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))

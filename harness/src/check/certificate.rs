@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::{Compare, NONE, list};
+use super::rules::Authority;
 use super::state::CsrState;
 use super::{Match, Matcher, Moment, Role, State};
 use crate::history::What;
@@ -40,8 +41,8 @@ fn first() -> usize {
 
 /// Clocks differ by nothing here, but certificates have whole seconds and events come a moment later.
 const CLOCK_ROOM: SignedDuration = SignedDuration::from_secs(2);
-/// S-07: a random serial number below 2^128, so at most 32 hex digits.
-const SERIAL_DIGITS: usize = 32;
+/// NotBefore by the minute is the next whole one (`signer.FillTemplate` in cfssl).
+const HALF_A_MINUTE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Matcher for Certificate {
     fn recorders(&self) -> &'static [Recorder] {
@@ -59,7 +60,7 @@ impl Matcher for Certificate {
         compare.holds("certificates", csr.now.certificates.len() == 1, 1, csr.now.certificates.len());
         self.names(&mut compare, csr, certificate);
         usages(&mut compare, csr, certificate, self.role);
-        constraints(&mut compare, certificate);
+        constraints(&mut compare, moment.state.rules().authority(), certificate);
         serial(&mut compare, moment.state, certificate);
         compare.holds(
             "key",
@@ -127,13 +128,21 @@ impl Certificate {
             return;
         };
         let signed = certificate.not_before + rules.backdate();
-        let (earliest, latest) = (csr.first_seen - CLOCK_ROOM, csr.issued.unwrap_or(moment.event.at) + CLOCK_ROOM);
+        let room = match rules.authority() {
+            Authority::Cfssl => CLOCK_ROOM + HALF_A_MINUTE,
+            Authority::Own => CLOCK_ROOM,
+        };
+        let (earliest, latest) = (csr.first_seen - room, csr.issued.unwrap_or(moment.event.at) + room);
         compare.holds(
             "notBefore",
             (earliest..=latest).contains(&signed),
             format!("5 min before the signing, which was between {earliest} and {latest}"),
             certificate.not_before,
         );
+        if rules.authority() == Authority::Cfssl {
+            let by_the_minute = certificate.not_before.as_second() % 60 == 0;
+            compare.holds("notBefore", by_the_minute, "a whole minute", certificate.not_before);
+        }
         let asked = csr.now.expiration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));
         let duration = self.valid_for.unwrap_or(asked.map_or(flag, |asked| asked.min(flag)));
         let by_rule = rules.not_after(certificate.not_before, duration);
@@ -158,18 +167,25 @@ fn usages(compare: &mut Compare, csr: &CsrState, certificate: &CertificateFacts,
         .holds("extendedKeyUsage", !certificate.ext_key_usage_critical, "not critical", "critical");
 }
 
-fn constraints(compare: &mut Compare, certificate: &CertificateFacts) {
+fn constraints(compare: &mut Compare, authority: Authority, certificate: &CertificateFacts) {
     let ca = certificate.ca.map_or("no BasicConstraints".to_owned(), |ca| format!("CA:{ca}"));
     compare
         .holds("basicConstraints", certificate.ca == Some(false), "CA:false", ca)
         .holds("basicConstraints", certificate.basic_constraints_critical, "critical", "not critical")
-        .text("subjectKeyIdentifier", Some(NONE), certificate.subject_key_id.as_deref())
         .holds("extensions", certificate.other_extensions.is_empty(), "no others", list(&certificate.other_extensions));
+    match (authority, certificate.subject_key_id.as_deref()) {
+        (Authority::Own, id) => compare.text("subjectKeyIdentifier", Some(NONE), id),
+        (Authority::Cfssl, id) => compare.holds("subjectKeyIdentifier", id.is_some(), "one", NONE),
+    };
 }
 
 fn serial(compare: &mut Compare, state: &State, certificate: &CertificateFacts) {
     let digits = certificate.serial.trim_start_matches('0').len();
-    compare.holds("serial", (1..=SERIAL_DIGITS).contains(&digits), "positive, below 2^128", &certificate.serial);
+    let bits = match state.rules().authority() {
+        Authority::Cfssl => 160,
+        Authority::Own => 128,
+    };
+    compare.holds("serial", (1..=bits / 4).contains(&digits), format!("positive, below 2^{bits}"), &certificate.serial);
     let twins = state
         .csrs
         .iter()

@@ -162,6 +162,34 @@ pub const FAILURE_CODE: Behaviour<i32> = Behaviour {
     ],
 };
 
+/// What makes the certificates of Kubernetes' own signers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// The library cfssl: subject key identifiers, serial numbers of 160 bits, and NotBefore by the minute.
+    Cfssl,
+    /// Its own code: none, 128 bits, and to the second.
+    Own,
+}
+
+/// What makes certificates.
+pub const AUTHORITY: Behaviour<Authority> = Behaviour {
+    name: "certificates have",
+    who: Who::ControlPlane,
+    rows: &[
+        Row {
+            from: 0,
+            value: Authority::Cfssl,
+            source: "github.com/cloudflare/cfssl/signer, signer/local",
+        },
+        Row {
+            from: 17,
+            value: Authority::Own,
+            source: "catalogue S-05, S-07; pkg/controller/certificates/authority",
+        },
+    ],
+    shown_by: &["approval.without-rotation-automatic"],
+};
+
 /// Whether CSRs are in certificates.k8s.io/v1beta1 only.
 pub const BETA_CSRS: Behaviour<bool> = Behaviour {
     name: "CSRs are in certificates.k8s.io/v1beta1 only",
@@ -220,11 +248,19 @@ pub fn table() -> Vec<Line> {
         NotAfterRule::LosesBackdate => "signing + T − 5 min".to_owned(),
         NotAfterRule::Full => "signing + T".to_owned(),
     };
+    let authority = |authority| match authority {
+        Authority::Cfssl => {
+            "a subject key identifier, a serial number of 160 bits, NotBefore by the minute"
+                .to_owned()
+        }
+        Authority::Own => "none, 128 bits, by the second".to_owned(),
+    };
     [
         lines(&NOT_AFTER, not_after),
         lines(&KEY_ENCIPHERMENT, yes),
         lines(&CREDENTIAL_IDS, yes),
         lines(&QUICK, |seconds| seconds.to_string()),
+        lines(&AUTHORITY, authority),
         lines(&BETA_CSRS, yes),
         lines(&FAILURE_CODE, |code| code.to_string()),
     ]
@@ -280,6 +316,11 @@ impl Rules {
     /// The exit code of a kubelet that gives up.
     pub fn failure_code(&self) -> i32 {
         self.of(&FAILURE_CODE)
+    }
+
+    /// What makes certificates.
+    pub fn authority(&self) -> Authority {
+        self.of(&AUTHORITY)
     }
 
     /// Whether the API server has no CSRs of certificates.k8s.io/v1.

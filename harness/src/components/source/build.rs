@@ -194,7 +194,7 @@ impl Go<'_> {
             .set(shim::dies_with_us(self.go))
             .args(["build", self.modules, "-trimpath", "-buildvcs=false"])
             .args(["-v", "-ldflags", &ldflags(package), "-o", name, "."])
-            .env("CGO_ENABLED", "0")
+            .env("CGO_ENABLED", if needs_c(package) { "1" } else { "0" })
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -310,6 +310,7 @@ fn ldflags(package: Package) -> String {
         Product::Etcd => "-s -w".into(),
         Product::Kubernetes => format!(
             "-s -w -X k8s.io/component-base/version.gitVersion=v{version} \
+             -X k8s.io/kubernetes/pkg/version.gitVersion=v{version} \
              -X k8s.io/component-base/version.gitMajor={} -X k8s.io/component-base/version.gitMinor={}",
             version.major, version.minor
         ),
@@ -361,6 +362,11 @@ fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
 /// will do.
 fn lacks_sorting(version: Version) -> bool {
     version.minor < 20
+}
+
+/// Up to 1.16 a kubelet that is built without C ends at once: it has no cAdvisor.
+fn needs_c(package: Package) -> bool {
+    package.product == Product::Kubernetes && package.version.minor < 17
 }
 
 fn etcd_go_mod(version: Version) -> String {
@@ -428,6 +434,17 @@ replace (
         let reads_maps = |patch| kubernetes_go_mod(patch, UPSTREAM).contains("reflect2");
         assert!(reads_maps(Version::new(1, 22, 15)));
         assert!(!reads_maps(Version::new(1, 23, 17)));
+    }
+
+    #[test]
+    fn before_1_17_kubelets_need_c_and_a_newer_library_for_it() {
+        for (minor, old) in [(16, true), (17, false)] {
+            let version = Version::new(1, minor, 0);
+            let package = |product| Package { product, version };
+            assert_eq!(needs_c(package(Product::Kubernetes)), old);
+            assert!(!needs_c(package(Product::Etcd)));
+            assert_eq!(kubernetes_go_mod(version, UPSTREAM).contains("gonvml"), old);
+        }
     }
 
     #[test]
