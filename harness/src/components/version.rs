@@ -62,7 +62,7 @@ pub struct ParseVersionError {
 
 /// The newest patch of each minor whose modules all resolve on the Go module proxy, so that every source can serve it.
 /// Newer patches exist of some (1.31.14 and 1.32.13 lack a module there): ask for them by their full version.
-const KNOWN: [Version; 22] = [
+const KNOWN: [Version; 23] = [
     Version::new(1, 37, 2),
     Version::new(1, 36, 3),
     Version::new(1, 35, 4),
@@ -85,6 +85,7 @@ const KNOWN: [Version; 22] = [
     Version::new(1, 18, 19),
     Version::new(1, 17, 17),
     Version::new(1, 16, 15),
+    Version::new(1, 15, 12),
 ];
 
 impl Version {

@@ -342,8 +342,9 @@ impl LocalCluster {
             Component::ControllerManager => super::client::blind(&manager)?,
         };
         let path = match component {
-            Component::ApiServer => "/readyz",
-            Component::ControllerManager => "/healthz",
+            // Which came with 1.16.
+            Component::ApiServer if self.components.kubernetes.minor >= 16 => "/readyz",
+            _ => "/healthz",
         };
         let ended = async {
             while self.runs(component).await {
