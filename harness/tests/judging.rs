@@ -618,6 +618,23 @@ fn a_connection_just_before_that_of_a_csr_is_an_old_one(
     assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
 }
 
+/// Recorded on 1.18.19 with a kubelet 1.15.12: another connection was opened between the request for a CSR and the moment
+/// when that was seen, so it is by the request's time that the CSR's own is known.
+#[rstest]
+#[case::as_it_was(false, Outcome::Pass)]
+#[case::without_requests(true, Outcome::Error)]
+fn a_connection_just_after_the_request_for_a_csr_is_another(
+    #[case] is_blind: bool,
+    #[case] outcome: Outcome,
+) {
+    let verdict = judge_recorded("connection-beside-a-request", |event| {
+        if is_blind && event["what"]["request"]["verb"] == "create" {
+            event["what"]["request"]["verb"] = json!("get");
+        }
+    });
+    assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
+}
+
 /// Recorded on 1.16.15, whose certificates cfssl makes.
 #[rstest]
 #[case::as_it_was("/none", json!(null), None)]

@@ -51,7 +51,8 @@ impl Matcher for Connections {
         let csrs = moment.state.csrs_of(&self.node, Role::Client);
         let for_csrs: Vec<Timestamp> = csrs
             .filter_map(|csr| {
-                let just_before = csr.first_seen - JUST_BEFORE..=csr.first_seen;
+                let asked = self.asked(moment, csr.first_seen);
+                let just_before = asked - JUST_BEFORE..=asked;
                 let opened = spans.values().map(|span| span.opened);
                 opened.filter(|opened| just_before.contains(opened)).max()
             })
@@ -87,6 +88,22 @@ impl Matcher for Connections {
 }
 
 impl Connections {
+    /// When the API server received the request for a CSR, which is a little before that is seen: connections may be opened
+    /// in between.
+    fn asked(&self, moment: &Moment<'_>, seen: Timestamp) -> Timestamp {
+        let requests = moment.past.iter().filter_map(|event| match &event.what {
+            What::Request(request) => Some((event.at, request)),
+            _ => None,
+        });
+        let creates = requests.filter(|(at, request)| {
+            (seen - JUST_BEFORE..=seen).contains(at)
+                && request.node.as_ref() == Some(&self.node)
+                && request.verb == "create"
+                && request.resource == "certificatesigningrequests"
+        });
+        creates.map(|(at, _)| at).max().unwrap_or(seen)
+    }
+
     fn spans(&self, moment: &Moment<'_>) -> BTreeMap<u64, Span> {
         let mut spans = BTreeMap::new();
         for event in moment.past {
