@@ -41,7 +41,7 @@ fn first() -> usize {
 
 /// Clocks differ by nothing here, but certificates have whole seconds and events come a moment later.
 const CLOCK_ROOM: SignedDuration = SignedDuration::from_secs(2);
-/// NotBefore by the minute is the next whole one (`signer.FillTemplate` in cfssl).
+/// NotBefore by the minute is rounded to the nearest (`signer.FillTemplate` in cfssl).
 const HALF_A_MINUTE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Matcher for Certificate {

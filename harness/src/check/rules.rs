@@ -173,7 +173,7 @@ pub enum Authority {
 
 /// What makes certificates.
 pub const AUTHORITY: Behaviour<Authority> = Behaviour {
-    name: "certificates have",
+    name: "certificates are made by",
     who: Who::ControlPlane,
     rows: &[
         Row {
@@ -250,10 +250,12 @@ pub fn table() -> Vec<Line> {
     };
     let authority = |authority| match authority {
         Authority::Cfssl => {
-            "a subject key identifier, a serial number of 160 bits, NotBefore by the minute"
+            "cfssl: a subject key identifier, a serial number of 160 bits, NotBefore by the minute"
                 .to_owned()
         }
-        Authority::Own => "none, 128 bits, by the second".to_owned(),
+        Authority::Own => {
+            "Kubernetes: no subject key identifier, 128 bits, by the second".to_owned()
+        }
     };
     [
         lines(&NOT_AFTER, not_after),

@@ -109,16 +109,14 @@ fn line(line: &[u8]) -> Vec<u8> {
 
 /// Makes a CSR, or a list or an event of a watch with CSRs in it, one of v1.
 fn update(value: &mut Value) {
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
+    fields.get_mut("object").into_iter().for_each(update);
+    let items = fields.get_mut("items").and_then(Value::as_array_mut);
+    items.into_iter().flatten().for_each(update);
     if value["apiVersion"] == BETA {
         value["apiVersion"] = json!(V1);
-    }
-    match value {
-        Value::Object(fields) => {
-            fields.get_mut("object").into_iter().for_each(update);
-            let items = fields.get_mut("items").and_then(Value::as_array_mut);
-            items.into_iter().flatten().for_each(update);
-        }
-        _ => return,
     }
     if value["spec"]["request"].is_string() {
         update_csr(value);

@@ -1,6 +1,6 @@
 //! One scenario that did not come out as it should, told to people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
@@ -28,9 +28,7 @@ pub fn text(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> Stri
     for failed in Failed::all(result, evidence) {
         parts.push(block(result, evidence, &failed, paint));
     }
-    if words::is_red(result.verdict.outcome) {
-        parts.extend(deaths(result, evidence, paint));
-    }
+    parts.extend(deaths(result, evidence, paint));
     parts.extend(not_reached(result));
     if words::is_red(result.verdict.outcome) {
         parts.extend(
@@ -272,28 +270,23 @@ fn block(
 
 /// Processes that ended by themselves, other than those that an expectation speaks of: mostly the reason of all else.
 fn deaths(result: &ScenarioResult, evidence: &Evidence, paint: Paint) -> Option<String> {
-    let told = |seq: u64| {
-        let expectations = &result.verdict.expectations;
-        expectations.iter().any(|verdict| {
+    let told: BTreeSet<u64> = result
+        .verdict
+        .expectations
+        .iter()
+        .flat_map(|verdict| {
             let closest = verdict.closest.iter().map(|closest| closest.seq);
-            verdict
-                .events
-                .iter()
-                .copied()
-                .chain(closest)
-                .any(|own| own == seq)
+            verdict.events.iter().copied().chain(closest)
         })
-    };
+        .collect();
+    let ended_by_itself = |what: &What| matches!(what, What::Process(process) if matches!(process.state, ProcessState::Exited { asked: false, .. }));
     let lines: Vec<String> = evidence
         .events
         .iter()
-        .filter(|event| {
-            matches!(&event.what, What::Process(process) if matches!(process.state, ProcessState::Exited { asked: false, .. }))
-        })
-        .filter(|event| !told(event.seq))
+        .filter(|event| ended_by_itself(&event.what) && !told.contains(&event.seq))
         .map(|event| event_line(evidence, event.seq, paint))
         .collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    (!lines.is_empty() && words::is_red(result.verdict.outcome)).then(|| lines.join("\n"))
 }
 
 /// `csr at 3.21 s (seq 42): …`

@@ -334,10 +334,6 @@ fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
         // The one of that time takes the maps of today's Go for those of its own, and crashes.
         go_mod += "require github.com/modern-go/reflect2 v1.0.2\n";
     }
-    if version.minor < 17 {
-        // The one of that time can't be built without C.
-        go_mod += "require github.com/mindprince/gonvml v0.0.0-20190828220739-9ebdce4bb989\n";
-    }
     go_mod += "\nreplace (\n";
     if lacks_sorting(version) {
         go_mod += "\tvbom.ml/util => ./none\n";
@@ -437,13 +433,12 @@ replace (
     }
 
     #[test]
-    fn before_1_17_kubelets_need_c_and_a_newer_library_for_it() {
+    fn before_1_17_kubelets_need_c() {
         for (minor, old) in [(16, true), (17, false)] {
             let version = Version::new(1, minor, 0);
             let package = |product| Package { product, version };
             assert_eq!(needs_c(package(Product::Kubernetes)), old);
             assert!(!needs_c(package(Product::Etcd)));
-            assert_eq!(kubernetes_go_mod(version, UPSTREAM).contains("gonvml"), old);
         }
     }
 
