@@ -11,18 +11,10 @@ use tlsboot::scenario::{Scenario, load_text};
 /// Scenarios that between them have most kinds of expectations.
 static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let files = [
-        (
-            "missing-bootstrapper-binding.yaml",
-            include_str!("../../scenarios/rbac/missing-bootstrapper-binding.yaml"),
-        ),
-        (
-            "short-signing-duration.yaml",
-            include_str!("../../scenarios/rotation/short-signing-duration.yaml"),
-        ),
+        ("missing-bootstrapper-binding.yaml", include_str!("../../scenarios/rbac/missing-bootstrapper-binding.yaml")),
+        ("short-signing-duration.yaml", include_str!("../../scenarios/rotation/short-signing-duration.yaml")),
     ];
-    files
-        .map(|(file, text)| load_text(file, text).expect("a scenario of ours can't be loaded"))
-        .into()
+    files.map(|(file, text)| load_text(file, text).expect("a scenario of ours can't be loaded")).into()
 });
 
 fuzz_target!(|text: &str| {

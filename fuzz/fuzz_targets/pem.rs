@@ -9,11 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     let vault = Vault::new();
     let facts = read::pem_file(bytes, &vault);
     let json = serde_json::to_string(&facts).expect("facts can be written");
-    assert_eq!(
-        vault.scan(json.as_bytes()),
-        None,
-        "a private key is in the facts"
-    );
+    assert_eq!(vault.scan(json.as_bytes()), None, "a private key is in the facts");
     let _ = read::certificate(bytes);
     let _ = read::public_key(bytes);
     let _ = read::certificates_from_pem(bytes);

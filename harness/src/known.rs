@@ -61,14 +61,9 @@ impl KnownFailures {
     /// # Errors
     /// There is none, it is none, or an entry names a scenario that does not exist.
     pub fn read(path: &Path, ids: &[String]) -> Result<Self, KnownError> {
-        let text = std::fs::read_to_string(path).map_err(|source| KnownError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text, ids).map_err(|reason| KnownError::Malformed {
-            path: path.to_owned(),
-            reason,
-        })
+        let text =
+            std::fs::read_to_string(path).map_err(|source| KnownError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, ids).map_err(|reason| KnownError::Malformed { path: path.to_owned(), reason })
     }
 
     fn parse(text: &str, ids: &[String]) -> Result<Self, String> {
@@ -80,18 +75,12 @@ impl KnownFailures {
         for (index, entry) in entries.iter().enumerate() {
             let id = &entry.scenario;
             if !ids.contains(id) {
-                return Err(format!(
-                    "entry {}: there is no scenario `{id}`; `tlsboot list` shows all",
-                    index + 1
-                ));
+                return Err(format!("entry {}: there is no scenario `{id}`; `tlsboot list` shows all", index + 1));
             }
             if entry.reason.trim().is_empty() {
                 return Err(format!("entry {}: `{id}` has no reason", index + 1));
             }
-            if !["https://", "http://"]
-                .iter()
-                .any(|scheme| entry.link.starts_with(scheme))
-            {
+            if !["https://", "http://"].iter().any(|scheme| entry.link.starts_with(scheme)) {
                 return Err(format!("entry {}: the link of `{id}` is no URL", index + 1));
             }
             if entries[..index].contains(entry) {
@@ -102,29 +91,17 @@ impl KnownFailures {
     }
 
     /// Takes what is known of a result into it. Says so where the scenario passed though its failure is known.
-    pub fn apply(
-        &self,
-        result: &mut ScenarioResult,
-        kubernetes: Version,
-        kubelet: Version,
-    ) -> Option<StaleEntry> {
+    pub fn apply(&self, result: &mut ScenarioResult, kubernetes: Version, kubelet: Version) -> Option<StaleEntry> {
         let entry = self.0.iter().find(|entry| {
             entry.scenario == result.id
                 && entry.kubernetes.contains(kubernetes)
-                && entry
-                    .kubelet
-                    .as_ref()
-                    .is_none_or(|range| range.contains(kubelet))
+                && entry.kubelet.as_ref().is_none_or(|range| range.contains(kubelet))
         })?;
         let judged = result.verdict.outcome;
         match judged {
             Outcome::Fail | Outcome::Hang => {
                 result.verdict.outcome = Outcome::Known;
-                result.known = Some(KnownFailure {
-                    reason: entry.reason.clone(),
-                    link: entry.link.clone(),
-                    judged,
-                });
+                result.known = Some(KnownFailure { reason: entry.reason.clone(), link: entry.link.clone(), judged });
                 None
             }
             Outcome::Pass => Some(StaleEntry {
@@ -216,11 +193,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case::unknown_scenario(
-        "rbac.missing-bootstrapper-binding",
-        "rbac.no",
-        "no scenario `rbac.no`"
-    )]
+    #[case::unknown_scenario("rbac.missing-bootstrapper-binding", "rbac.no", "no scenario `rbac.no`")]
     #[case::no_reason("our API server grants it to everybody", "''", "has no reason")]
     #[case::no_link("https://example.org/1", "see the tracker", "no URL")]
     #[case::no_range("  kubernetes: '>=1.30, <1.38'\n", "", "kubernetes")]

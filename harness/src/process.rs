@@ -91,20 +91,10 @@ impl Process {
         let child = spawn_on_keeper(command).await?;
         let shim = open(child.id())?;
         let (sender, mut stage) = watch::channel(Stage::Starting);
-        std::thread::Builder::new()
-            .name("shim reports".into())
-            .spawn(move || follow(child, &sender))?;
-        let now = stage
-            .wait_for(|stage| !matches!(stage, Stage::Starting))
-            .await
-            .map_err(io::Error::other)?
-            .clone();
+        std::thread::Builder::new().name("shim reports".into()).spawn(move || follow(child, &sender))?;
+        let now = stage.wait_for(|stage| !matches!(stage, Stage::Starting)).await.map_err(io::Error::other)?.clone();
         match now {
-            Stage::Running(handle) => Ok(Self {
-                pid: handle.pid,
-                shim,
-                stage,
-            }),
+            Stage::Running(handle) => Ok(Self { pid: handle.pid, shim, stage }),
             Stage::Failed(error) => Err(io::Error::other(error)),
             Stage::Starting | Stage::Ended(_) => Err(io::Error::other("it ended at once")),
         }
@@ -119,16 +109,11 @@ impl Process {
     pub fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
         let mut stage = self.stage.clone();
         async move {
-            let ended = stage
-                .wait_for(|stage| matches!(stage, Stage::Ended(_)))
-                .await;
+            let ended = stage.wait_for(|stage| matches!(stage, Stage::Ended(_))).await;
             match ended.as_deref() {
                 Ok(Stage::Ended(exit)) => *exit,
                 // The shim was killed, and the process with it.
-                _ => Exit {
-                    code: None,
-                    signal: Some(Signal::KILL.as_raw()),
-                },
+                _ => Exit { code: None, signal: Some(Signal::KILL.as_raw()) },
             }
         }
     }
@@ -175,58 +160,33 @@ impl Drop for Process {
 pub fn try_sandbox() -> io::Result<()> {
     let me = "/proc/self/exe";
     let (shim, run) = (shim::SHIM, std::process::id().to_string());
-    let tried = Command::new(me)
-        .args([shim, shim::SANDBOX, &run, me, "--version"])
-        .stdin(Stdio::null())
-        .output()?;
+    let tried = Command::new(me).args([shim, shim::SANDBOX, &run, me, "--version"]).stdin(Stdio::null()).output()?;
     let reports = String::from_utf8_lossy(&tried.stdout);
     match reports.lines().last() {
         Some("code 0") => Ok(()),
-        Some(last) => Err(io::Error::other(
-            last.trim_start_matches("error ").to_owned(),
-        )),
-        None => Err(io::Error::other(format!(
-            "it ended at once ({})",
-            tried.status
-        ))),
+        Some(last) => Err(io::Error::other(last.trim_start_matches("error ").to_owned())),
+        None => Err(io::Error::other(format!("it ended at once ({})", tried.status))),
     }
 }
 
 fn open(pid: u32) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(|| io::Error::other("no process id"))?;
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::other("no process id"))?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// Reads the shim's reports until it is gone.
 fn follow(mut child: Child, stage: &watch::Sender<Stage>) {
-    let reports = child
-        .stdout
-        .take()
-        .into_iter()
-        .flat_map(|out| BufReader::new(out).lines())
-        .map_while(Result::ok);
+    let reports = child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok);
     for report in reports {
         let (word, rest) = report.split_once(' ').unwrap_or((&report, ""));
         let number: i32 = rest.parse().unwrap_or_default();
         let next = match word {
             "pid" => match open(number.unsigned_abs()) {
-                Ok(fd) => Stage::Running(Arc::new(Handle {
-                    pid: number.unsigned_abs(),
-                    fd,
-                })),
+                Ok(fd) => Stage::Running(Arc::new(Handle { pid: number.unsigned_abs(), fd })),
                 Err(error) => Stage::Failed(format!("it ended at once ({error})")),
             },
-            "code" => Stage::Ended(Exit {
-                code: Some(number),
-                signal: None,
-            }),
-            "signal" => Stage::Ended(Exit {
-                code: None,
-                signal: Some(number),
-            }),
+            "code" => Stage::Ended(Exit { code: Some(number), signal: None }),
+            "signal" => Stage::Ended(Exit { code: None, signal: Some(number) }),
             _ => Stage::Failed(rest.to_owned()),
         };
         stage.send_replace(next);
@@ -235,10 +195,7 @@ fn follow(mut child: Child, stage: &watch::Sender<Stage>) {
     stage.send_if_modified(|stage| {
         let cut_off = !matches!(stage, Stage::Ended(_) | Stage::Failed(_));
         if cut_off {
-            *stage = Stage::Ended(Exit {
-                code: None,
-                signal: Some(Signal::KILL.as_raw()),
-            });
+            *stage = Stage::Ended(Exit { code: None, signal: Some(Signal::KILL.as_raw()) });
         }
         cut_off
     });
@@ -258,14 +215,10 @@ async fn spawn_on_keeper(command: Command) -> io::Result<Child> {
             }
         };
         // Without a thread there is no sender to answer, and the order below says so.
-        let _ = std::thread::Builder::new()
-            .name("process keeper".into())
-            .spawn(keep);
+        let _ = std::thread::Builder::new().name("process keeper".into()).spawn(keep);
         orders
     });
     let (reply, answer) = tokio::sync::oneshot::channel();
-    keeper
-        .send((command, reply))
-        .map_err(|_| io::Error::other("no thread to start processes on"))?;
+    keeper.send((command, reply)).map_err(|_| io::Error::other("no thread to start processes on"))?;
     answer.await.map_err(io::Error::other)?
 }

@@ -94,23 +94,17 @@ pub async fn run(
     live.started(&scenario.id, &target.name());
     let (started, clock) = (Timestamp::now(), Instant::now());
     let mut result = blank(scenario, target, started);
-    if let Some(reason) = scenario
-        .unsupported(target.kubernetes, target.kubelet)
-        .or_else(|| {
-            let provider = &target.provider;
-            lacking(scenario, provider.name(), provider.capabilities())
-        })
-    {
+    if let Some(reason) = scenario.unsupported(target.kubernetes, target.kubelet).or_else(|| {
+        let provider = &target.provider;
+        lacking(scenario, provider.name(), provider.capabilities())
+    }) {
         result.verdict.outcome = Outcome::Unsupported;
         result.unsupported = Some(reason);
     } else {
         let evidence = Evidence::below(out, target, scenario);
         let verdict = match &evidence {
             Ok(evidence) => attempt(scenario, target, evidence, live, interrupt).await,
-            Err(error) => Err(format!(
-                "the evidence folder below {} can't be made: {error}",
-                out.display()
-            )),
+            Err(error) => Err(format!("the evidence folder below {} can't be made: {error}", out.display())),
         };
         result.verdict = verdict.unwrap_or_else(error);
         if let Ok(evidence) = evidence {
@@ -140,18 +134,12 @@ fn blank(scenario: &Scenario, target: &Target, started: Timestamp) -> ScenarioRe
 }
 
 fn error(why: String) -> Verdict {
-    Verdict {
-        outcome: Outcome::Error,
-        error: Some(why),
-        expectations: Vec::new(),
-    }
+    Verdict { outcome: Outcome::Error, error: Some(why), expectations: Vec::new() }
 }
 
 /// What the scenario needs and clusters of a provider that `has` these capabilities can't do.
 pub fn lacking(scenario: &Scenario, provider: &str, has: &[Capability]) -> Option<String> {
-    let missing = requirements_of(scenario)
-        .into_iter()
-        .find(|(capability, _)| !has.contains(capability));
+    let missing = requirements_of(scenario).into_iter().find(|(capability, _)| !has.contains(capability));
     missing.map(|(_, reason)| format!("{provider} clusters can't {reason}"))
 }
 
@@ -173,26 +161,11 @@ async fn attempt(
         kubernetes: target.kubernetes,
         kubelet: target.kubelet,
     })));
-    live.waits(
-        &scenario.id,
-        &target.name(),
-        "the cluster to be ready",
-        STEP,
-    );
-    let starting = target
-        .provider
-        .start(scenario, sink.clone(), evidence.logs());
-    let starting = async {
-        starting
-            .await
-            .map_err(|error| format!("the cluster could not be started: {error}"))
-    };
+    live.waits(&scenario.id, &target.name(), "the cluster to be ready", STEP);
+    let starting = target.provider.start(scenario, sink.clone(), evidence.logs());
+    let starting = async { starting.await.map_err(|error| format!("the cluster could not be started: {error}")) };
     let cluster = unless(interrupt.clone(), starting).await?;
-    let verdict = unless(
-        interrupt,
-        play(scenario, target, &*cluster, &sink, events, live),
-    )
-    .await;
+    let verdict = unless(interrupt, play(scenario, target, &*cluster, &sink, events, live)).await;
     cluster.stop().await;
     verdict
 }
@@ -228,12 +201,7 @@ async fn play(
     let mut said = None;
     let mut say = |step: usize, left: Duration| {
         if said.replace(step) != Some(step) {
-            live.waits(
-                &scenario.id,
-                &target.name(),
-                &describe(scenario, step),
-                left,
-            );
+            live.waits(&scenario.id, &target.name(), &describe(scenario, step), left);
         }
     };
     loop {
@@ -244,16 +212,7 @@ async fn play(
             Next::Done => return Ok(judge.verdict()),
             Next::Drive(index) => {
                 say(index, STEP);
-                drive_step(
-                    scenario,
-                    index,
-                    cluster,
-                    rules,
-                    sink,
-                    &mut judge,
-                    &mut events,
-                )
-                .await;
+                drive_step(scenario, index, cluster, rules, sink, &mut judge, &mut events).await;
             }
             Next::Wait { step, mono } => {
                 let left = Duration::from_micros(mono.saturating_sub(sink.mono()));
@@ -308,9 +267,7 @@ async fn audit_catches_up(
     let marker = format!("tlsboot-marker-{}", sink.mono());
     let api = Api::<CertificateSigningRequest>::all(cluster.admin());
     let caught_up = async {
-        api.get_opt(&marker)
-            .await
-            .map_err(|error| error.to_string())?;
+        api.get_opt(&marker).await.map_err(|error| error.to_string())?;
         while let Some(event) = events.recv().await {
             let seen = matches!(&event.what, What::Request(request) if request.name == marker);
             judge.feed(event);
@@ -324,10 +281,7 @@ async fn audit_catches_up(
         .await
         .unwrap_or_else(|_| Err(format!("not within {} s", CATCH_UP.as_secs())));
     if let Err(why) = settled {
-        sink.gap(
-            Recorder::Audit,
-            format!("it did not catch up with a request of our own: {why}"),
-        );
+        sink.gap(Recorder::Audit, format!("it did not catch up with a request of our own: {why}"));
     }
 }
 
@@ -347,36 +301,19 @@ async fn drive_step(
         Step::Get(get) => Some(get.name.clone()),
         _ => None,
     };
-    let say = |phase| {
-        sink.emit(What::Step(StepEvent {
-            index,
-            stimulus: step.word().into(),
-            name: name.clone(),
-            phase,
-        }))
-    };
+    let say =
+        |phase| sink.emit(What::Step(StepEvent { index, stimulus: step.word().into(), name: name.clone(), phase }));
     say(Phase::Begin);
-    let stage = Stage {
-        cluster,
-        state: judge.state(),
-        rules,
-    };
-    let mut done = drive::perform(step, &stage)
-        .await
-        .map_err(|error| error.to_string());
+    let stage = Stage { cluster, state: judge.state(), rules };
+    let mut done = drive::perform(step, &stage).await.map_err(|error| error.to_string());
     if let (Ok(_), Step::File(change)) = (&done, step)
         && let Err(why) = recorded(change, judge, events).await
     {
         done = Err(why);
     }
     say(match done {
-        Ok(done) => Phase::Done {
-            proof: done.proof,
-            answer: done.answer,
-        },
-        Err(error) => Phase::Failed {
-            error: sink.vault().scrub(&error),
-        },
+        Ok(done) => Phase::Done { proof: done.proof, answer: done.answer },
+        Err(error) => Phase::Failed { error: sink.vault().scrub(&error) },
     });
 }
 
@@ -403,35 +340,23 @@ async fn recorded(
         }
         Err("the history was closed".to_owned())
     };
-    tokio::time::timeout(CATCH_UP, seen)
-        .await
-        .unwrap_or_else(|_| {
-            Err(format!(
-                "{} was changed, but the recorder of files has not seen it within {} s",
-                change.name,
-                CATCH_UP.as_secs()
-            ))
-        })
+    tokio::time::timeout(CATCH_UP, seen).await.unwrap_or_else(|_| {
+        Err(format!(
+            "{} was changed, but the recorder of files has not seen it within {} s",
+            change.name,
+            CATCH_UP.as_secs()
+        ))
+    })
 }
 
 fn describe(scenario: &Scenario, index: usize) -> String {
     let step = &scenario.steps[index];
     let kind = match &step.value {
-        Step::Expect(expect) => expect
-            .matchers()
-            .first()
-            .map(|(kind, _)| format!("expect {kind}")),
-        Step::Never(never) => never
-            .matchers()
-            .first()
-            .map(|(kind, _)| format!("never {kind}")),
+        Step::Expect(expect) => expect.matchers().first().map(|(kind, _)| format!("expect {kind}")),
+        Step::Never(never) => never.matchers().first().map(|(kind, _)| format!("never {kind}")),
         stimulus => Some(stimulus.word().to_owned()),
     };
-    format!(
-        "{} (line {})",
-        kind.unwrap_or_default(),
-        step.referenced.line()
-    )
+    format!("{} (line {})", kind.unwrap_or_default(), step.referenced.line())
 }
 
 /// The folder of one scenario's evidence.
@@ -444,11 +369,7 @@ struct Evidence {
 impl Evidence {
     fn below(out: &Path, target: &Target, scenario: &Scenario) -> io::Result<Self> {
         let folder = PathBuf::from(target.name().replace("::", "-")).join(&scenario.id);
-        let evidence = Self {
-            out: out.to_owned(),
-            folder,
-            vault: Vault::new(),
-        };
+        let evidence = Self { out: out.to_owned(), folder, vault: Vault::new() };
         let path = evidence.path();
         if path.exists() {
             fs::remove_dir_all(&path)?;
@@ -477,32 +398,18 @@ impl Evidence {
             Ok(leaks) => {
                 let places: Vec<String> = leaks
                     .iter()
-                    .map(|leak| {
-                        format!(
-                            "{} at byte {} ({})",
-                            leak.file.display(),
-                            leak.offset,
-                            leak.what
-                        )
-                    })
+                    .map(|leak| format!("{} at byte {} ({})", leak.file.display(), leak.offset, leak.what))
                     .collect();
-                result.verdict =
-                    error(format!("the evidence holds secrets: {}", places.join(", ")));
+                result.verdict = error(format!("the evidence holds secrets: {}", places.join(", ")));
             }
-            Err(failure) => {
-                result.verdict = error(format!(
-                    "the evidence can't be searched for secrets: {failure}"
-                ))
-            }
+            Err(failure) => result.verdict = error(format!("the evidence can't be searched for secrets: {failure}")),
         }
         let written = serde_json::to_vec_pretty(&result.verdict)
             .map_err(io::Error::other)
             .and_then(|json| fs::write(self.path().join("verdict.json"), json));
         match written.and_then(|()| hashes(&self.path())) {
             Ok(hashes) => result.hashes = hashes,
-            Err(failure) => {
-                result.verdict = error(format!("the evidence can't be written: {failure}"))
-            }
+            Err(failure) => result.verdict = error(format!("the evidence can't be written: {failure}")),
         }
         result.evidence = Some(self.folder.display().to_string());
     }
@@ -519,11 +426,7 @@ pub fn hashes(folder: &Path) -> io::Result<std::collections::BTreeMap<String, St
                 folders.push(path);
                 continue;
             }
-            let name = path
-                .strip_prefix(folder)
-                .unwrap_or(&path)
-                .display()
-                .to_string();
+            let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
             all.insert(name, hex::encode(Sha256::digest(fs::read(&path)?)));
         }
     }

@@ -12,8 +12,5 @@ use tokio::runtime::{Builder, Runtime};
 /// When the operating system gives no threads.
 pub fn runtime() -> io::Result<Runtime> {
     let cores = available_parallelism().map_or(1, |cores| cores.get());
-    Builder::new_multi_thread()
-        .worker_threads(cores.div_ceil(4))
-        .enable_all()
-        .build()
+    Builder::new_multi_thread().worker_threads(cores.div_ceil(4)).enable_all().build()
 }

@@ -99,10 +99,7 @@ const KEY_BLOCK: &str = "PRIVATE KEY block";
 
 impl Default for Vault {
     fn default() -> Self {
-        let mut registry = Registry {
-            patterns: Vec::new(),
-            searcher: None,
-        };
+        let mut registry = Registry { patterns: Vec::new(), searcher: None };
         registry.add(KEY_MARKER, KEY_BLOCK);
         Self(Arc::new(Mutex::new(registry)))
     }
@@ -125,9 +122,7 @@ impl Vault {
     /// they would be found everywhere.
     pub fn register(&self, secret: &str) {
         if secret.contains(KEY_MARKER) {
-            pki::blocks(secret.as_bytes())
-                .iter()
-                .for_each(|block| self.register_block(block));
+            pki::blocks(secret.as_bytes()).iter().for_each(|block| self.register_block(block));
             return;
         }
         let mut registry = self.lock();
@@ -147,11 +142,7 @@ impl Vault {
         // A key file repeats its public half, which certificates show with the same bytes.
         let public = pki::public_half(block).unwrap_or_default();
         let mut registry = self.lock();
-        for line in block
-            .lines
-            .iter()
-            .filter(|line| line.len() >= SHORTEST_KEY_LINE)
-        {
+        for line in block.lines.iter().filter(|line| line.len() >= SHORTEST_KEY_LINE) {
             if !is_within(&public, line) {
                 registry.add(line, KEY);
             }
@@ -161,10 +152,7 @@ impl Vault {
     /// The first secret in some bytes, by its kind; also any private key block.
     pub fn scan(&self, bytes: &[u8]) -> Option<&'static str> {
         let searcher = self.searcher();
-        searcher
-            .automaton
-            .find(bytes)
-            .map(|found| searcher.names[found.pattern()])
+        searcher.automaton.find(bytes).map(|found| searcher.names[found.pattern()])
     }
 
     /// Every secret in the files under `dir`, in the order of their paths. Links are not followed.
@@ -189,22 +177,18 @@ impl Vault {
     pub fn scrub(&self, text: &str) -> String {
         let searcher = self.searcher();
         let mut clean = String::with_capacity(text.len());
-        searcher
-            .automaton
-            .replace_all_with(text, &mut clean, |found, value, clean| {
-                let known = searcher.names[found.pattern()] != KEY_BLOCK;
-                clean.push_str(if known { HIDDEN } else { value });
-                true
-            });
+        searcher.automaton.replace_all_with(text, &mut clean, |found, value, clean| {
+            let known = searcher.names[found.pattern()] != KEY_BLOCK;
+            clean.push_str(if known { HIDDEN } else { value });
+            true
+        });
         clean
     }
 
     fn searcher(&self) -> Arc<Searcher> {
         let mut registry = self.lock();
         let Registry { patterns, searcher } = &mut *registry;
-        searcher
-            .get_or_insert_with(|| Arc::new(Searcher::new(patterns)))
-            .clone()
+        searcher.get_or_insert_with(|| Arc::new(Searcher::new(patterns))).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
@@ -279,10 +263,7 @@ fn is_within(public: &[u8], line: &str) -> bool {
     let Ok(bytes) = STANDARD.decode(line) else {
         return false;
     };
-    !public.is_empty()
-        && public
-            .windows(bytes.len().max(1))
-            .any(|window| window == bytes)
+    !public.is_empty() && public.windows(bytes.len().max(1)).any(|window| window == bytes)
 }
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>, ScanError> {
@@ -305,10 +286,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, ScanError> {
 
 fn at(path: &Path) -> impl Fn(io::Error) -> ScanError {
     let path = path.to_owned();
-    move |source| ScanError {
-        path: path.clone(),
-        source,
-    }
+    move |source| ScanError { path: path.clone(), source }
 }
 
 #[cfg(test)]
@@ -325,10 +303,7 @@ mod tests {
     #[test]
     fn secret_never_prints() {
         let secret = Secret::new("hidden");
-        assert_eq!(
-            format!("{secret} {secret:?} {:?}", Some(&secret)),
-            "[secret] [secret] Some([secret])"
-        );
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "[secret] [secret] Some([secret])");
         assert_eq!(*secret.expose(), "hidden");
     }
 
@@ -348,41 +323,26 @@ mod tests {
     fn token_id_is_public() {
         let vault = Vault::new();
         vault.register(BOOTSTRAP);
-        assert_eq!(
-            vault.scan(b"system:bootstrap:abcdef bootstrap-token-abcdef"),
-            None
-        );
-        assert_eq!(
-            vault.scrub("user abcdef, Bearer abcdef.0123456789abcdef!"),
-            "user abcdef, Bearer [secret]!"
-        );
+        assert_eq!(vault.scan(b"system:bootstrap:abcdef bootstrap-token-abcdef"), None);
+        assert_eq!(vault.scrub("user abcdef, Bearer abcdef.0123456789abcdef!"), "user abcdef, Bearer [secret]!");
     }
 
     #[test]
     fn signature_of_a_jwt_is_secret() {
         let vault = Vault::new();
         vault.register("eyJhbGciOiJ9.eyJpc3MiOiJr.c2lnbmF0dXJl");
-        assert_eq!(
-            vault.scrub("eyJhbGciOiJ9.eyJpc3MiOiJr."),
-            "eyJhbGciOiJ9.eyJpc3MiOiJr."
-        );
+        assert_eq!(vault.scrub("eyJhbGciOiJ9.eyJpc3MiOiJr."), "eyJhbGciOiJ9.eyJpc3MiOiJr.");
         assert_eq!(vault.scrub("sig=c2lnbmF0dXJl"), "sig=[secret]");
     }
 
     #[rstest]
-    fn base64_is_found_at_any_alignment(
-        #[values(0, 1, 2, 3, 4)] lead: usize,
-        #[values("", "x", "xy")] tail: &str,
-    ) {
+    fn base64_is_found_at_any_alignment(#[values(0, 1, 2, 3, 4)] lead: usize, #[values("", "x", "xy")] tail: &str) {
         let vault = Vault::new();
         vault.register("p\u{fe}\u{ff}>>??/\"quoted");
         let text = format!("{}p\u{fe}\u{ff}>>??/\"quoted{tail}", "_".repeat(lead));
         assert_eq!(vault.scan(STANDARD.encode(&text).as_bytes()), Some("token"));
         assert_eq!(vault.scan(URL_SAFE.encode(&text).as_bytes()), Some("token"));
-        assert_eq!(
-            vault.scan(serde_json::to_string(&text).unwrap().as_bytes()),
-            Some("token")
-        );
+        assert_eq!(vault.scan(serde_json::to_string(&text).unwrap().as_bytes()), Some("token"));
         assert_eq!(vault.scan(text.as_bytes()), Some("token"));
     }
 
@@ -395,13 +355,7 @@ mod tests {
         let first = pem.lines().nth(1).unwrap();
         let one_line: String = pem.lines().filter(|line| !line.contains('-')).collect();
         let escaped = first.replace('/', "\\/");
-        for text in [
-            first,
-            &one_line,
-            &escaped,
-            &STANDARD.encode(first),
-            &STANDARD.encode(format!(" {first}")),
-        ] {
+        for text in [first, &one_line, &escaped, &STANDARD.encode(first), &STANDARD.encode(format!(" {first}"))] {
             assert_eq!(vault.scan(text.as_bytes()), Some("private key"), "{text}");
         }
     }
@@ -411,10 +365,7 @@ mod tests {
         let vault = Vault::new();
         let pem = PrivateKey::generate().unwrap().pem().expose().clone();
         assert_eq!(vault.scan(pem.as_bytes()), Some("PRIVATE KEY block"));
-        assert_eq!(
-            vault.scan(STANDARD.encode(&pem).as_bytes()),
-            Some("PRIVATE KEY block")
-        );
+        assert_eq!(vault.scan(STANDARD.encode(&pem).as_bytes()), Some("PRIVATE KEY block"));
         assert_eq!(vault.scrub(&pem), pem);
     }
 
@@ -424,10 +375,7 @@ mod tests {
         use p256::pkcs8::{EncodePrivateKey, LineEnding};
         let vault = Vault::new();
         let key = PrivateKey::generate().unwrap();
-        let pem = p256::SecretKey::from_sec1_pem(key.pem().expose())
-            .unwrap()
-            .to_pkcs8_pem(LineEnding::LF)
-            .unwrap();
+        let pem = p256::SecretKey::from_sec1_pem(key.pem().expose()).unwrap().to_pkcs8_pem(LineEnding::LF).unwrap();
         vault.register(&pem);
         let lines: Vec<_> = pem.lines().collect();
         assert_eq!(vault.scan(lines[1].as_bytes()), Some("private key"));
@@ -441,10 +389,7 @@ mod tests {
         vault.register("");
         vault.register("a.b");
         vault.register("my.kubelet-bootstrap");
-        assert_eq!(
-            vault.scrub("a.b, kubelet-bootstrap"),
-            "a.b, kubelet-bootstrap"
-        );
+        assert_eq!(vault.scrub("a.b, kubelet-bootstrap"), "a.b, kubelet-bootstrap");
     }
 
     #[test]
@@ -452,35 +397,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("sub")).unwrap();
         fs::write(dir.path().join("clean.log"), "nothing").unwrap();
-        fs::write(
-            dir.path().join("sub/b.log"),
-            [b"\xff\xfe token ".as_slice(), BOOTSTRAP.as_bytes()].concat(),
-        )
-        .unwrap();
-        fs::write(
-            dir.path().join("a.pem"),
-            "-----BEGIN RSA PRIVATE KEY-----\n",
-        )
-        .unwrap();
+        fs::write(dir.path().join("sub/b.log"), [b"\xff\xfe token ".as_slice(), BOOTSTRAP.as_bytes()].concat())
+            .unwrap();
+        fs::write(dir.path().join("a.pem"), "-----BEGIN RSA PRIVATE KEY-----\n").unwrap();
         std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
         let vault = Vault::new();
         vault.register(BOOTSTRAP);
-        let leak = |file: &str, offset, what| Leak {
-            file: dir.path().join(file),
-            offset,
-            what,
-        };
-        let expected = vec![
-            leak("a.pem", 15, "PRIVATE KEY block"),
-            leak("sub/b.log", 9, "token"),
-        ];
+        let leak = |file: &str, offset, what| Leak { file: dir.path().join(file), offset, what };
+        let expected = vec![leak("a.pem", 15, "PRIVATE KEY block"), leak("sub/b.log", 9, "token")];
         assert_eq!(vault.scan_dir(dir.path()).unwrap(), expected);
-        assert!(
-            vault
-                .scan_dir(&dir.path().join("missing"))
-                .unwrap_err()
-                .to_string()
-                .contains("missing")
-        );
+        assert!(vault.scan_dir(&dir.path().join("missing")).unwrap_err().to_string().contains("missing"));
     }
 }

@@ -90,11 +90,7 @@ fn act(args: Vec<OsString>) -> io::Result<()> {
 fn die_with_parent(parent: &str) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let now = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
-    if now.to_string() == parent {
-        Ok(())
-    } else {
-        Err(io::Error::other("the run ended"))
-    }
+    if now.to_string() == parent { Ok(()) } else { Err(io::Error::other("the run ended")) }
 }
 
 /// Starts the process, reports its pid and its end on standard output, and ends as it ends.
@@ -123,34 +119,16 @@ fn report(line: &str) {
 }
 
 fn enter_namespaces() -> io::Result<()> {
-    let (uid, gid) = (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    );
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     unshare()?;
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
     std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
-    mount_change(
-        "/",
-        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
-    )
-    .map_err(restricted)?;
-    let hidden = if Path::new(KUBELET_FOLDER).is_dir() {
-        KUBELET_FOLDER
-    } else {
-        "/var/lib"
-    };
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(restricted)?;
+    let hidden = if Path::new(KUBELET_FOLDER).is_dir() { KUBELET_FOLDER } else { "/var/lib" };
     // As root, a kubelet would also leave folders in /var/log.
     for folder in [hidden, "/var/log"] {
-        mount(
-            "tmpfs",
-            folder,
-            "tmpfs",
-            MountFlags::NODEV | MountFlags::NOSUID,
-            None,
-        )
-        .map_err(restricted)?;
+        mount("tmpfs", folder, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, None).map_err(restricted)?;
     }
     std::fs::create_dir_all(KUBELET_FOLDER)
 }
@@ -160,10 +138,7 @@ fn enter_namespaces() -> io::Result<()> {
 fn stand_in_for_the_machine() -> io::Result<()> {
     let bind = |from: &Path, to: &Path| {
         let words = |error: rustix::io::Errno| {
-            io::Error::other(format!(
-                "nothing can be mounted over {}: {error}",
-                to.display()
-            ))
+            io::Error::other(format!("nothing can be mounted over {}: {error}", to.display()))
         };
         mount(from, to, "", MountFlags::BIND, None).map_err(words)
     };

@@ -24,9 +24,7 @@ pub fn coverage_page(scenarios: &[Scenario]) -> String {
             "\n## {}: {}\n\n| id | level | versions | behaviour | source | shown by |\n|---|---|---|---|---|---|\n",
             chapter.letter, chapter.heading
         );
-        let of_chapter = all
-            .iter()
-            .filter(|one| one.requirement.id.starts_with(chapter.letter));
+        let of_chapter = all.iter().filter(|one| one.requirement.id.starts_with(chapter.letter));
         of_chapter.for_each(|one| text.push_str(&coverage_row(one)));
     }
     text
@@ -92,9 +90,7 @@ pub fn versions_page(scenarios: &[Scenario]) -> String {
          | scenario | what | versions |\n|---|---|---|\n",
     );
     for scenario in scenarios {
-        bound(scenario)
-            .iter()
-            .for_each(|(what, versions)| text.push_str(&row(&[&scenario.id, what, versions])));
+        bound(scenario).iter().for_each(|(what, versions)| text.push_str(&row(&[&scenario.id, what, versions])));
     }
     text
 }
@@ -108,33 +104,21 @@ fn bound(scenario: &Scenario) -> Vec<(String, String)> {
         let both = [of("control plane", kubernetes), of("kubelet", kubelet)];
         both.into_iter().flatten().collect::<Vec<_>>().join(", ")
     };
-    let whole = (
-        "all of it".to_owned(),
-        ranges(&scenario.kubernetes, &scenario.kubelet),
-    );
+    let whole = ("all of it".to_owned(), ranges(&scenario.kubernetes, &scenario.kubelet));
     let words = describe(scenario);
     let steps = scenario.steps.iter().zip(words).map(|(step, words)| {
         let (kind, versions) = match &step.value {
             Step::Expect(expect) => (
-                expect
-                    .matchers()
-                    .first()
-                    .map(|(kind, _)| format!("expect {kind}")),
+                expect.matchers().first().map(|(kind, _)| format!("expect {kind}")),
                 ranges(&expect.kubernetes, &expect.kubelet),
             ),
             Step::Never(never) => (
-                never
-                    .matchers()
-                    .first()
-                    .map(|(kind, _)| format!("never {kind}")),
+                never.matchers().first().map(|(kind, _)| format!("never {kind}")),
                 ranges(&never.kubernetes, &never.kubelet),
             ),
             _ => (None, String::new()),
         };
-        (
-            format!("{}: {}", kind.unwrap_or_default(), words.fields),
-            versions,
-        )
+        (format!("{}: {}", kind.unwrap_or_default(), words.fields), versions)
     });
     let all = std::iter::once(whole).chain(steps);
     all.filter(|(_, versions)| !versions.is_empty()).collect()
@@ -206,10 +190,7 @@ mod tests {
             ("VERSIONS.md", "--versions", versions_page(&scenarios)),
         ] {
             let text = std::fs::read_to_string(folder().join(name)).unwrap_or_default();
-            assert!(
-                text == page,
-                "run `tlsboot list {flag} --markdown > scenarios/{name}`"
-            );
+            assert!(text == page, "run `tlsboot list {flag} --markdown > scenarios/{name}`");
         }
     }
 

@@ -24,21 +24,9 @@ fn tlsboot_in(folder: &Path, args: &[&str]) -> Ran {
     for (name, _) in settings {
         command.env_remove(name);
     }
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .args(args)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Ran {
-        code: status.code(),
-        out: String::from_utf8(stdout).unwrap(),
-        err: String::from_utf8(stderr).unwrap(),
-    }
+    let Output { status, stdout, stderr } =
+        command.args(args).current_dir(folder).stdin(Stdio::null()).output().unwrap();
+    Ran { code: status.code(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() }
 }
 
 impl Ran {
@@ -99,8 +87,7 @@ fn a_run_of_zero_scenarios_is_an_error() {
     let slow = scenarios(&[("good.yaml", GOOD)]);
     tlsboot_in(slow.path(), &["run"]).wrong(&["no scenario is selected"]);
     let empty = scenarios(&[]);
-    tlsboot_in(empty.path(), &["run"])
-        .wrong(&["no scenario file (`*.yaml`) is there", "scenarios"]);
+    tlsboot_in(empty.path(), &["run"]).wrong(&["no scenario file (`*.yaml`) is there", "scenarios"]);
     tlsboot_in(empty.path(), &["lint", "elsewhere"]).wrong(&["elsewhere", "no scenario file"]);
 }
 
@@ -110,9 +97,8 @@ fn a_run_of_zero_scenarios_is_an_error() {
 #[case::list(&["list"])]
 fn all_errors_of_all_files_are_shown_with_line_and_column(#[case] args: &[&str]) {
     let unknown_key = GOOD.replace("nodes:", "node:");
-    let unknown_node = GOOD
-        .replace("id: rbac.good", "id: rbac.other")
-        .replace("csr: {node: n1}", "csr: {node: n1, number: 0}");
+    let unknown_node =
+        GOOD.replace("id: rbac.good", "id: rbac.other").replace("csr: {node: n1}", "csr: {node: n1, number: 0}");
     let folder = scenarios(&[
         ("good.yaml", GOOD),
         ("key.yaml", &unknown_key),
@@ -132,20 +118,14 @@ fn all_errors_of_all_files_are_shown_with_line_and_column(#[case] args: &[&str])
 #[test]
 fn lint_counts_what_is_right() {
     let folder = scenarios(&[("good.yaml", GOOD)]);
-    assert_eq!(
-        tlsboot_in(folder.path(), &["lint"]).ok(),
-        "1 scenario, no errors\n"
-    );
+    assert_eq!(tlsboot_in(folder.path(), &["lint"]).ok(), "1 scenario, no errors\n");
 }
 
 #[test]
 fn mutants_are_listed_and_wrong_globs_are_not_nothing() {
     let list = tlsboot(&["mutants", "--list", "signer.*"]).ok();
     assert!(list.contains("signer.authority"), "{list}");
-    assert!(
-        list.contains("killed by issuance.client-certificate"),
-        "{list}"
-    );
+    assert!(list.contains("killed by issuance.client-certificate"), "{list}");
     assert!(!list.contains("approver."), "{list}");
     tlsboot(&["mutants", "no-such.*"]).wrong(&["`no-such.*` selects no mutant", "--list"]);
 }
@@ -155,10 +135,7 @@ fn list_shows_every_profile() {
     let folder = scenarios(&[("good.yaml", GOOD)]);
     let list = |args: &[&str]| tlsboot_in(folder.path(), args);
     assert_eq!(list(&["list"]).ok(), "rbac.good  A scenario  [slow]\n");
-    assert_eq!(
-        list(&["list", "R-01"]).ok(),
-        "rbac.good  A scenario  [slow]\n"
-    );
+    assert_eq!(list(&["list", "R-01"]).ok(), "rbac.good  A scenario  [slow]\n");
     list(&["list", "--profile", "core"]).wrong(&["no scenario is selected"]);
     let json: Value = serde_json::from_str(&list(&["list", "--json"]).ok()).unwrap();
     assert_eq!(json[0]["id"], "rbac.good");
@@ -171,21 +148,11 @@ fn the_catalogue_says_who_shows_what() {
     let folder = scenarios(&[("good.yaml", GOOD)]);
     let list = |args: &[&str]| tlsboot_in(folder.path(), args).ok();
     let text = list(&["list", "--requirements"]);
-    assert!(
-        text.ends_with("1 of 129 behaviours are covered\n"),
-        "{text}"
-    );
+    assert!(text.ends_with("1 of 129 behaviours are covered\n"), "{text}");
     assert!(text.contains("R: RBAC\n  R-01  The built-in ClusterRole system:node-bootstrapper"));
     assert!(text.contains("and nothing else.\n        rbac.good\n  R-02"));
     let json: Value = serde_json::from_str(&list(&["list", "--requirements", "--json"])).unwrap();
-    let find = |id: &str| {
-        json.as_array()
-            .unwrap()
-            .iter()
-            .find(|found| found["id"] == id)
-            .unwrap()
-            .clone()
-    };
+    let find = |id: &str| json.as_array().unwrap().iter().find(|found| found["id"] == id).unwrap().clone();
     assert_eq!(find("R-01")["scenarios"], serde_json::json!(["rbac.good"]));
     assert_eq!(find("R-02")["scenarios"], serde_json::json!([]));
 }
@@ -231,9 +198,7 @@ fn the_schema_is_json() {
 #[test]
 fn the_hostile_csrs_are_listed_without_a_cluster() {
     let list = tlsboot(&["approver", "--list"]).ok();
-    let wildcard = list
-        .lines()
-        .find(|line| line.starts_with("names.wildcard "));
+    let wildcard = list.lines().find(|line| line.starts_with("names.wildcard "));
     assert!(wildcard.unwrap().contains(" pending "), "{list}");
 }
 
@@ -246,12 +211,9 @@ fn a_policy_changes_what_is_expected_and_its_mistakes_are_drawn() {
         tlsboot(&["approver", "--list", "--policy", path.to_str().unwrap()])
     };
     let denies = list("expect: [{cases: 'names.*', decision: deny}]\n").ok();
-    let wildcard = denies
-        .lines()
-        .find(|line| line.starts_with("names.wildcard "));
+    let wildcard = denies.lines().find(|line| line.starts_with("names.wildcard "));
     assert!(wildcard.unwrap().contains(" deny "), "{denies}");
-    list("expect:\n  - {cases: 'nome.*', decision: deny}\n")
-        .wrong(&["policy.yaml:2:13", "no case is called `nome.*`"]);
+    list("expect:\n  - {cases: 'nome.*', decision: deny}\n").wrong(&["policy.yaml:2:13", "no case is called `nome.*`"]);
 }
 
 #[rstest]
@@ -279,21 +241,9 @@ fn a_history_without_its_evidence_does_not_pass() {
     let copy = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     let read = |name: &str| fs::read_to_string(fixture().join(name)).unwrap();
     copy("scenario.yaml", &read("scenario.yaml"));
-    copy(
-        "history.jsonl",
-        &read("history.jsonl")
-            .lines()
-            .take(20)
-            .map(|line| format!("{line}\n"))
-            .collect::<String>(),
-    );
+    copy("history.jsonl", &read("history.jsonl").lines().take(20).map(|line| format!("{line}\n")).collect::<String>());
     let cut = tlsboot(&["check", path]);
-    assert!(
-        cut.code != Some(0) && !cut.out.contains("pass"),
-        "{}{}",
-        cut.out,
-        cut.err
-    );
+    assert!(cut.code != Some(0) && !cut.out.contains("pass"), "{}{}", cut.out, cut.err);
     copy("history.jsonl", "{\"seq\":0,");
     tlsboot(&["check", path]).wrong(&["the history does not start with a `begin` event"]);
 }
@@ -301,10 +251,7 @@ fn a_history_without_its_evidence_does_not_pass() {
 #[test]
 fn every_expectation_of_a_history_can_be_turned_red() {
     let out = tlsboot(&["check", "--mutate", fixture().to_str().unwrap()]).ok();
-    assert!(
-        out.contains("23 of 23 expectations of 1 histories can fail"),
-        "{out}"
-    );
+    assert!(out.contains("23 of 23 expectations of 1 histories can fail"), "{out}");
 }
 
 /// Judging again says why, as a run does, and that a scenario was changed after its run.
@@ -312,18 +259,11 @@ fn every_expectation_of_a_history_can_be_turned_red() {
 fn a_red_history_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let read = |name: &str| fs::read_to_string(fixture().join(name)).unwrap();
-    let scenario =
-        read("scenario.yaml").replacen("code: 201}, as: asked", "code: 299}, as: asked", 1);
+    let scenario = read("scenario.yaml").replacen("code: 201}, as: asked", "code: 299}, as: asked", 1);
     fs::write(folder.path().join("scenario.yaml"), scenario).unwrap();
     let history = read("history.jsonl");
-    let end = history
-        .lines()
-        .position(|line| line.contains("\"approve\""));
-    let mut history: Vec<String> = history
-        .lines()
-        .take(end.unwrap())
-        .map(String::from)
-        .collect();
+    let end = history.lines().position(|line| line.contains("\"approve\""));
+    let mut history: Vec<String> = history.lines().take(end.unwrap()).map(String::from).collect();
     let mut deadline: Value = serde_json::from_str(&history[history.len() - 1]).unwrap();
     deadline["seq"] = history.len().into();
     deadline["what"] = serde_json::json!({"deadline": {"step": 1}});
@@ -331,12 +271,7 @@ fn a_red_history_is_explained() {
     fs::write(folder.path().join("history.jsonl"), history.join("\n")).unwrap();
     let ran = tlsboot(&["check", folder.path().to_str().unwrap()]);
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
-    for words in [
-        "fail ",
-        "not the one that was run",
-        "299",
-        "scenario.yaml:9",
-    ] {
+    for words in ["fail ", "not the one that was run", "299", "scenario.yaml:9"] {
         assert!(ran.out.contains(words), "no `{words}` in {}", ran.out);
     }
 }
@@ -391,9 +326,5 @@ fn a_reader_that_has_enough_is_no_error(#[case] args: &[&str]) {
     drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
-    assert!(
-        ended.stderr.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
+    assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
 }

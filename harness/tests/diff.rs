@@ -14,9 +14,7 @@ use tlsboot::history::{Event, parse};
 const ROTATION: &str = "rotation.short-signing-duration";
 const ISSUANCE: &str = "issuance.serving-certificate";
 const NAMES: &str = "approval.another-nodes-name";
-const VERSIONS: [&str; 6] = [
-    "1.24.17", "1.28.15", "1.30.14", "1.31.0", "1.32.2", "1.33.13",
-];
+const VERSIONS: [&str; 6] = ["1.24.17", "1.28.15", "1.30.14", "1.31.0", "1.32.2", "1.33.13"];
 /// Set to write the page instead of comparing it.
 const WRITE_PAGE: &str = "TLSBOOT_WRITE_PAGE";
 const PAGE: &str = "\
@@ -28,10 +26,7 @@ diff page` of the histories in `harness/tests/fixtures/diff`; a test keeps it tr
 ";
 
 fn path(version: &str, scenario: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/diff")
-        .join(version)
-        .join(format!("{scenario}.jsonl"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/diff").join(version).join(format!("{scenario}.jsonl"))
 }
 
 fn history(version: &str, scenario: &str) -> Vec<Event> {
@@ -39,27 +34,17 @@ fn history(version: &str, scenario: &str) -> Vec<Event> {
 }
 
 fn recorded(scenario: &str, events: &[Event]) -> Recorded {
-    Recorded {
-        scenario: scenario.into(),
-        outcome: Outcome::Pass,
-        features: Features::of(events),
-    }
+    Recorded { scenario: scenario.into(), outcome: Outcome::Pass, features: Features::of(events) }
 }
 
 fn side(version: &str) -> Side {
     let of = |scenario: &str| recorded(scenario, &history(version, scenario));
-    Side {
-        name: format!("local::{version}"),
-        runs: vec![vec![of(ROTATION), of(ISSUANCE), of(NAMES)]],
-    }
+    Side { name: format!("local::{version}"), runs: vec![vec![of(ROTATION), of(ISSUANCE), of(NAMES)]] }
 }
 
 /// The rotation alone, as changed.
 fn rotation(events: &[Event]) -> Side {
-    Side {
-        name: "it".into(),
-        runs: vec![vec![recorded(ROTATION, events)]],
-    }
+    Side { name: "it".into(), runs: vec![vec![recorded(ROTATION, events)]] }
 }
 
 fn find<'a>(diff: &'a Diff, subject: &str, field: &str) -> &'a Change {
@@ -97,15 +82,9 @@ fn the_page_of_diffs_is_true() {
 #[test]
 fn the_rule_for_names_came_from_1_30_to_1_31() {
     let diff = diff(&side("1.30.14"), &side("1.31.0"));
-    let answers: Vec<&Change> = diff
-        .changes
-        .iter()
-        .filter(|change| change.aspect == Aspect::Answers)
-        .collect();
+    let answers: Vec<&Change> = diff.changes.iter().filter(|change| change.aspect == Aspect::Answers).collect();
     assert!(
-        answers.iter().any(|change| {
-            change.before == ["201"] && change.after[0].starts_with("403 Forbidden")
-        }),
+        answers.iter().any(|change| { change.before == ["201"] && change.after[0].starts_with("403 Forbidden") }),
         "{}",
         text(&diff)
     );
@@ -117,18 +96,12 @@ fn usages_changed_from_1_24_to_1_28() {
     let diff = diff(&side("1.24.17"), &side("1.28.15"));
     for subject in ["client CSR of kubelet-bootstrap", "client CSR of the node"] {
         let change = find(&diff, subject, "usages");
-        assert_eq!(
-            change.before,
-            ["digital signature, key encipherment, client auth"]
-        );
+        assert_eq!(change.before, ["digital signature, key encipherment, client auth"]);
         assert_eq!(change.after, ["digital signature, client auth"]);
         assert_eq!(change.scenarios, [NAMES, ROTATION]);
     }
     let change = find(&diff, "client certificate", "key usage");
-    assert_eq!(
-        change.before,
-        ["digital signature, key encipherment, critical"]
-    );
+    assert_eq!(change.before, ["digital signature, key encipherment, critical"]);
     assert_eq!(change.after, ["digital signature, critical"]);
 }
 
@@ -139,11 +112,7 @@ fn the_credential_id_came_from_1_31_to_1_32() {
     let change = find(&diff, "client CSR of the node", "extra keys");
     assert_eq!(change.before, ["none"]);
     assert_eq!(change.after, ["authentication.kubernetes.io/credential-id"]);
-    assert!(
-        !diff.changes.iter().any(|change| change.field == "usages"),
-        "{}",
-        text(&diff)
-    );
+    assert!(!diff.changes.iter().any(|change| change.field == "usages"), "{}", text(&diff));
     assert!(!diff.is_regression());
 }
 
@@ -153,10 +122,7 @@ fn the_other_way_round_before_and_after_change_places() {
     let (forth, back) = (diff(&a, &b), diff(&b, &a));
     let turned = |diff: &Diff| -> BTreeSet<String> {
         let turn = |change: &Change| {
-            format!(
-                "{:?} {} {} {:?} {:?}",
-                change.aspect, change.subject, change.field, change.after, change.before
-            )
+            format!("{:?} {} {} {:?} {:?}", change.aspect, change.subject, change.field, change.after, change.before)
         };
         diff.changes.iter().map(turn).collect()
     };
@@ -164,10 +130,7 @@ fn the_other_way_round_before_and_after_change_places() {
         .changes
         .iter()
         .map(|change| {
-            format!(
-                "{:?} {} {} {:?} {:?}",
-                change.aspect, change.subject, change.field, change.before, change.after
-            )
+            format!("{:?} {} {} {:?} {:?}", change.aspect, change.subject, change.field, change.before, change.after)
         })
         .collect();
     assert_eq!(straight, turned(&back));
@@ -261,14 +224,7 @@ fn one_changed_thing_is_found(
         .collect();
     assert!(hits > 0, "nothing was changed");
     let found = diff(&rotation(&right), &rotation(&wrong));
-    assert!(
-        found
-            .changes
-            .iter()
-            .any(|change| change.aspect == aspect && change.field == field),
-        "{}",
-        text(&found)
-    );
+    assert!(found.changes.iter().any(|change| change.aspect == aspect && change.field == field), "{}", text(&found));
 }
 
 /// The kubelet that renews half an hour late, or takes ten seconds where it took none.
@@ -287,9 +243,7 @@ fn other_timing_is_found_and_noise_is_not() {
     };
     let slow = diff(&rotation(&right), &rotation(&later(10)));
     assert!(
-        slow.timing
-            .iter()
-            .any(|change| change.interval == tlsboot::diff::Interval::CertificateToLink),
+        slow.timing.iter().any(|change| change.interval == tlsboot::diff::Interval::CertificateToLink),
         "{}",
         text(&slow)
     );

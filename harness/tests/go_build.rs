@@ -64,8 +64,7 @@ fn what_go_builds_is_installed() {
 
 #[test]
 fn a_failed_build_says_what_go_said() {
-    let script =
-        "case $1 in build) echo k8s.io/api >&2; echo './main.go:3:1: no luck' >&2; exit 1 ;; esac";
+    let script = "case $1 in build) echo k8s.io/api >&2; echo './main.go:3:1: no luck' >&2; exit 1 ;; esac";
     let ran = Machine::with_go(script).get().output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(3), "{said}");

@@ -12,9 +12,7 @@ use tlsboot::history::{Event, parse};
 use tlsboot::scenario::{Scenario, load_text};
 
 fn read(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/all-kinds")
-        .join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/all-kinds").join(name);
     fs::read_to_string(path).unwrap()
 }
 
@@ -28,10 +26,8 @@ fn history() -> Vec<Event> {
 
 /// Judges the history after a change of its events, as JSON.
 fn judge_changed(change: impl Fn(&mut Vec<Value>)) -> Verdict {
-    let mut events: Vec<Value> = read("history.jsonl")
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let mut events: Vec<Value> =
+        read("history.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     change(&mut events);
     let text: String = events
         .into_iter()
@@ -47,19 +43,13 @@ fn judge_changed(change: impl Fn(&mut Vec<Value>)) -> Verdict {
 /// Sets a field in every event of a kind, where it exists.
 fn set(kind: &str, pointer: &str, value: &Value, events: &mut [Value]) {
     let mut hits = 0;
-    for event in events
-        .iter_mut()
-        .filter_map(|event| event["what"].get_mut(kind))
-    {
+    for event in events.iter_mut().filter_map(|event| event["what"].get_mut(kind)) {
         if let Some(field) = event.pointer_mut(pointer) {
             *field = value.clone();
             hits += 1;
         }
     }
-    assert!(
-        hits > 0,
-        "no event {kind} has {pointer}: the mutation has no effect"
-    );
+    assert!(hits > 0, "no event {kind} has {pointer}: the mutation has no effect");
 }
 
 /// The expectation of this kind that is red, and the fields in which it differs.
@@ -69,11 +59,7 @@ fn red(verdict: &Verdict) -> (String, Vec<String>) {
         .iter()
         .find(|expectation| matches!(expectation.outcome, Some(Outcome::Fail | Outcome::Hang)));
     let red = red.unwrap_or_else(|| panic!("nothing is red: {verdict:#?}"));
-    let fields = red
-        .closest
-        .iter()
-        .flat_map(|closest| &closest.mismatches)
-        .map(|mismatch| mismatch.field.clone());
+    let fields = red.closest.iter().flat_map(|closest| &closest.mismatches).map(|mismatch| mismatch.field.clone());
     (red.kind.clone(), fields.collect())
 }
 
@@ -83,10 +69,7 @@ fn the_recorded_history_passes_and_has_every_kind() {
     assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}");
     for kind in KINDS {
         assert!(
-            verdict
-                .expectations
-                .iter()
-                .any(|expectation| expectation.kind == *kind),
+            verdict.expectations.iter().any(|expectation| expectation.kind == *kind),
             "no expectation of the kind {kind}"
         );
     }
@@ -106,17 +89,9 @@ fn the_recorded_history_passes_and_has_every_kind() {
 fn without_its_events_nothing_passes(#[case] event: &str, #[case] expectation: &str) {
     let verdict = judge_changed(|events| events.retain(|known| known["what"].get(event).is_none()));
     assert_ne!(verdict.outcome, Outcome::Pass);
-    let of_kind = verdict
-        .expectations
-        .iter()
-        .filter(|verdict| verdict.kind == expectation && !verdict.never);
+    let of_kind = verdict.expectations.iter().filter(|verdict| verdict.kind == expectation && !verdict.never);
     for verdict in of_kind {
-        assert_ne!(
-            verdict.outcome,
-            Some(Outcome::Pass),
-            "line {}",
-            verdict.line
-        );
+        assert_ne!(verdict.outcome, Some(Outcome::Pass), "line {}", verdict.line);
     }
 }
 
@@ -135,9 +110,7 @@ fn a_recorder_that_lost_events_or_never_started_is_an_error(#[case] recorder: &s
         "what": {"recorder": {"recorder": recorder, "state": {"gap": "the queue was full"}}}});
     let verdict = judge_changed(|events| events.insert(1, gap.clone()));
     assert_eq!(verdict.outcome, Outcome::Error, "{:?}", verdict.error);
-    let verdict = judge_changed(|events| {
-        events.retain(|event| event["what"]["recorder"]["recorder"] != recorder)
-    });
+    let verdict = judge_changed(|events| events.retain(|event| event["what"]["recorder"]["recorder"] != recorder));
     assert_eq!(verdict.outcome, Outcome::Error, "{:?}", verdict.error);
 }
 
@@ -196,26 +169,18 @@ fn one_changed_field_turns_its_expectation_red(
     #[case] field: &str,
 ) {
     let only = |verdict: &Verdict| {
-        verdict
-            .expectations
-            .iter()
-            .filter(|expectation| expectation.kind == kind)
-            .cloned()
-            .collect::<Vec<_>>()
+        verdict.expectations.iter().filter(|expectation| expectation.kind == kind).cloned().collect::<Vec<_>>()
     };
     let verdict = judge_of_kind(kind, |events| set(event, pointer, &value, events));
-    let closest = only(&verdict)
-        .into_iter()
-        .filter(|verdict| matches!(verdict.outcome, Some(Outcome::Fail | Outcome::Hang)));
+    let closest =
+        only(&verdict).into_iter().filter(|verdict| matches!(verdict.outcome, Some(Outcome::Fail | Outcome::Hang)));
     let fields: Vec<String> = closest
         .flat_map(|verdict| verdict.closest)
         .flat_map(|closest| closest.mismatches)
         .map(|mismatch| mismatch.field)
         .collect();
     assert!(
-        fields
-            .iter()
-            .any(|found| found == field || found.ends_with(&format!(": {field}"))),
+        fields.iter().any(|found| found == field || found.ends_with(&format!(": {field}"))),
         "{kind} is red for {fields:?}: {verdict:#?}"
     );
 }
@@ -224,9 +189,7 @@ fn one_changed_field_turns_its_expectation_red(
 fn judge_of_kind(kind: &str, change: impl Fn(&mut Vec<Value>)) -> Verdict {
     let mut scenario = scenario();
     scenario.steps.retain(|step| match &step.value {
-        tlsboot::scenario::Step::Expect(expect) => {
-            expect.matchers().iter().any(|(known, _)| *known == kind)
-        }
+        tlsboot::scenario::Step::Expect(expect) => expect.matchers().iter().any(|(known, _)| *known == kind),
         tlsboot::scenario::Step::Never(_) => false,
         _ => true,
     });
@@ -237,20 +200,11 @@ fn judge_of_kind(kind: &str, change: impl Fn(&mut Vec<Value>)) -> Verdict {
         }
     }
     // Steps are counted anew, and the history speaks of the old count.
-    let kept: Vec<u64> = scenario
-        .steps
-        .iter()
-        .map(|step| step.referenced.line())
-        .collect();
+    let kept: Vec<u64> = scenario.steps.iter().map(|step| step.referenced.line()).collect();
     let all = self::scenario();
-    let place = |old: usize| {
-        kept.iter()
-            .position(|line| *line == all.steps[old].referenced.line())
-    };
-    let mut events: Vec<Value> = read("history.jsonl")
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let place = |old: usize| kept.iter().position(|line| *line == all.steps[old].referenced.line());
+    let mut events: Vec<Value> =
+        read("history.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     change(&mut events);
     let mut told: Vec<Value> = Vec::new();
     for mut event in events {
@@ -295,11 +249,7 @@ fn deadline(step: usize, beside: &Value) -> Value {
         event["what"]["process"]["node"] = json!("n1");
     }
 })]
-fn another_sequence_of_events_is_red(
-    #[case] kind: &str,
-    #[case] field: &str,
-    #[case] change: fn(&mut Value),
-) {
+fn another_sequence_of_events_is_red(#[case] kind: &str, #[case] field: &str, #[case] change: fn(&mut Value)) {
     let verdict = judge_of_kind(kind, |events| events.iter_mut().for_each(change));
     let (red, fields) = red(&verdict);
     assert_eq!(red, kind);
@@ -314,24 +264,16 @@ fn another_sequence_of_events_is_red(
 #[case::with_another_certificate("/what/csr/extra/authentication.kubernetes.io~1credential-id/0", json!("X509SHA256=00"), "credential")]
 fn a_wrong_renewal_is_red(#[case] pointer: &str, #[case] value: Value, #[case] field: &str) {
     let verdict = judge_changed(|events| {
-        let first_key = events
-            .iter()
-            .find_map(|event| event.pointer("/what/csr/request/key/spkiSha256"))
-            .cloned()
-            .unwrap();
+        let first_key =
+            events.iter().find_map(|event| event.pointer("/what/csr/request/key/spkiSha256")).cloned().unwrap();
         let renewal = events
             .iter_mut()
             .filter(|event| event.pointer("/what/csr/username") == Some(&json!("system:node:n1")))
             .find(|event| {
-                event.pointer("/what/csr/signerName")
-                    == Some(&json!("kubernetes.io/kube-apiserver-client-kubelet"))
+                event.pointer("/what/csr/signerName") == Some(&json!("kubernetes.io/kube-apiserver-client-kubelet"))
             });
         let target = renewal.unwrap().pointer_mut(pointer).unwrap();
-        *target = if value.is_null() {
-            first_key
-        } else {
-            value.clone()
-        };
+        *target = if value.is_null() { first_key } else { value.clone() };
     });
     let (kind, fields) = red(&verdict);
     assert_eq!(kind, "rotation", "{verdict:#?}");
@@ -341,39 +283,23 @@ fn a_wrong_renewal_is_red(#[case] pointer: &str, #[case] value: Value, #[case] f
 #[test]
 fn what_must_never_come_is_red_when_it_comes() {
     let verdict = judge_changed(|events| {
-        let place = events
-            .iter()
-            .position(|event| event.pointer("/what/step/name") == Some(&json!("odd")))
-            .unwrap()
-            + 2;
-        let mut forbidden = events
-            .iter()
-            .find(|event| event["what"].get("csr").is_some())
-            .unwrap()
-            .clone();
+        let place =
+            events.iter().position(|event| event.pointer("/what/step/name") == Some(&json!("odd"))).unwrap() + 2;
+        let mut forbidden = events.iter().find(|event| event["what"].get("csr").is_some()).unwrap().clone();
         forbidden["what"]["csr"]["request"]["subject"]["commonName"] = json!("system:node:n2");
         forbidden["what"]["csr"]["uid"] = json!("another");
-        (forbidden["at"], forbidden["mono"]) =
-            (events[place]["at"].clone(), events[place]["mono"].clone());
+        (forbidden["at"], forbidden["mono"]) = (events[place]["at"].clone(), events[place]["mono"].clone());
         events.insert(place, forbidden);
     });
-    let red = verdict
-        .expectations
-        .iter()
-        .find(|verdict| verdict.outcome == Some(Outcome::Fail))
-        .unwrap();
+    let red = verdict.expectations.iter().find(|verdict| verdict.outcome == Some(Outcome::Fail)).unwrap();
     assert!(red.never && red.kind == "csr", "{red:?}");
 }
 
 #[test]
 fn a_history_that_was_cut_off_proves_nothing() {
     let events = history();
-    let decided = judge_all(&scenario(), history())
-        .expectations
-        .iter()
-        .flat_map(|verdict| verdict.events.clone())
-        .max()
-        .unwrap();
+    let decided =
+        judge_all(&scenario(), history()).expectations.iter().flat_map(|verdict| verdict.events.clone()).max().unwrap();
     for length in (0..decided as usize).step_by(7) {
         let verdict = judge_all(&scenario(), events[..length].to_vec());
         assert_ne!(verdict.outcome, Outcome::Pass, "after {length} events");
@@ -415,8 +341,7 @@ proptest! {
 fn submitted_csr_is_judged_when_its_name_is_known() {
     let verdict = judge_changed(|events| {
         let is_done = |event: &Value| {
-            event["what"]["step"]["name"] == "own"
-                && event["what"]["step"]["phase"].get("done").is_some()
+            event["what"]["step"]["name"] == "own" && event["what"]["step"]["phase"].get("done").is_some()
         };
         let place = events.iter().position(is_done).unwrap();
         let mut done = events.remove(place);
@@ -464,12 +389,7 @@ steps:
         }})
     };
     let answer = json!({"done": {"proof": "answered with 201", "answer": {"code": 201, "object": "csr-bad"}}});
-    let mut whats = vec![
-        begin,
-        step(0, "bad", json!("begin")),
-        csr("added", json!([])),
-        step(0, "bad", answer),
-    ];
+    let mut whats = vec![begin, step(0, "bad", json!("begin")), csr("added", json!([])), step(0, "bad", answer)];
     if approved {
         let approval = json!([{"type": "Approved", "status": "True", "reason": "AutoApproved", "message": ""}]);
         whats.push(csr("modified", approval));
@@ -480,10 +400,7 @@ steps:
         .enumerate()
         .map(|(seq, what)| {
             let at = format!("2026-01-01T00:00:{seq:02}Z");
-            format!(
-                "{}\n",
-                json!({"seq": seq, "at": at, "seen": at, "mono": seq * 1_000_000, "what": what})
-            )
+            format!("{}\n", json!({"seq": seq, "at": at, "seen": at, "mono": seq * 1_000_000, "what": what}))
         })
         .collect();
     let verdict = judge_all(&scenario, parse(&lines).unwrap());
@@ -497,9 +414,7 @@ fn judge_made(expectation: &str, happened: &[Value]) -> Option<Outcome> {
     );
     let scenario = load_text("made.yaml", &text).unwrap();
     let recorded = read("history.jsonl");
-    let recorded = recorded
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let recorded = recorded.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let (begin, recorders): (Vec<Value>, Vec<Value>) = recorded
         .map(|event| event["what"].clone())
         .filter(|what| what.get("begin").is_some() || what.get("recorder").is_some())
@@ -507,20 +422,12 @@ fn judge_made(expectation: &str, happened: &[Value]) -> Option<Outcome> {
     let step = |phase: Value| json!({"step": {"index": 0, "stimulus": "start", "phase": phase}});
     let started = [step(json!("begin")), step(json!({"done": {"proof": ""}}))];
     let over = [json!({"deadline": {"step": 1}})];
-    let all = begin
-        .iter()
-        .chain(&recorders)
-        .chain(&started)
-        .chain(happened)
-        .chain(&over);
+    let all = begin.iter().chain(&recorders).chain(&started).chain(happened).chain(&over);
     let text: String = all
         .enumerate()
         .map(|(seq, what)| {
             let at = "2026-11-24T05:00:00Z";
-            format!(
-                "{}\n",
-                json!({"seq": seq, "at": at, "seen": at, "mono": seq, "what": what})
-            )
+            format!("{}\n", json!({"seq": seq, "at": at, "seen": at, "mono": seq, "what": what}))
         })
         .collect();
     judge_all(&scenario, parse(&text).unwrap()).expectations[0].outcome
@@ -528,24 +435,18 @@ fn judge_made(expectation: &str, happened: &[Value]) -> Option<Outcome> {
 
 #[test]
 fn a_component_that_exited_by_itself_is_told_from_others() {
-    let process = |component: &str, state: Value| json!({"process": {"component": component, "pid": 7, "state": state}});
+    let process =
+        |component: &str, state: Value| json!({"process": {"component": component, "pid": 7, "state": state}});
     let exited = |component, code| {
-        [
-            process(component, json!("started")),
-            process(component, json!({"exited": {"code": code, "asked": false}})),
-        ]
+        [process(component, json!("started")), process(component, json!({"exited": {"code": code, "asked": false}}))]
     };
-    let expectation =
-        "process: {component: kube-controller-manager, is: exited, code: 1}, within: 1s";
+    let expectation = "process: {component: kube-controller-manager, is: exited, code: 1}, within: 1s";
     let judge = |happened: &[Value]| judge_made(expectation, happened);
     let manager = "kube-controller-manager";
     assert_eq!(judge(&exited(manager, 1)), Some(Outcome::Pass));
     assert_eq!(judge(&exited(manager, 2)), Some(Outcome::Fail));
     assert_ne!(judge(&exited("kube-apiserver", 1)), Some(Outcome::Pass));
-    assert_ne!(
-        judge(&[process(manager, json!("started"))]),
-        Some(Outcome::Pass)
-    );
+    assert_ne!(judge(&[process(manager, json!("started"))]), Some(Outcome::Pass));
 }
 
 #[test]
@@ -563,10 +464,7 @@ fn what_is_presented_is_compared_with_a_file_and_with_ca_names() {
     let shows = |word: &str| format!("presented: {{node: n1, shows: {{{word}}}}}, within: 1s");
     let judge = |what: &[Value]| judge_made(&shows("file: tls.crt"), what);
     assert_eq!(judge(&[file(leaf), presented.clone()]), Some(Outcome::Pass));
-    assert_eq!(
-        judge(&[file(&other), presented.clone()]),
-        Some(Outcome::Fail)
-    );
+    assert_eq!(judge(&[file(&other), presented.clone()]), Some(Outcome::Fail));
     assert_eq!(judge(std::slice::from_ref(&presented)), Some(Outcome::Fail));
 
     let mut asking = presented.clone();
@@ -581,15 +479,10 @@ fn what_is_presented_is_compared_with_a_file_and_with_ca_names() {
 #[rstest]
 #[case::over_an_old_connection(None, Outcome::Pass)]
 #[case::without_a_reason(Some("2026-11-27T00:20:00Z"), Outcome::Fail)]
-fn a_renewal_may_be_late_where_it_was_refused(
-    #[case] not_after: Option<&str>,
-    #[case] outcome: Outcome,
-) {
+fn a_renewal_may_be_late_where_it_was_refused(#[case] not_after: Option<&str>, #[case] outcome: Outcome) {
     let mut first = None;
     let verdict = judge_recorded("old-connection", |event| {
-        if let (Some(later), Some(leaf)) =
-            (not_after, event.pointer_mut("/what/csr/certificates/0"))
-        {
+        if let (Some(later), Some(leaf)) = (not_after, event.pointer_mut("/what/csr/certificates/0")) {
             let serial = leaf["serial"].clone();
             if *first.get_or_insert_with(|| serial.clone()) == serial {
                 leaf["notAfter"] = json!(later);
@@ -604,10 +497,7 @@ fn a_renewal_may_be_late_where_it_was_refused(
 #[rstest]
 #[case::closed_by_the_kubelet(json!("kubelet"), Outcome::Pass)]
 #[case::closed_by_the_server(json!("server"), Outcome::Error)]
-fn a_connection_just_before_that_of_a_csr_is_an_old_one(
-    #[case] by: Value,
-    #[case] outcome: Outcome,
-) {
+fn a_connection_just_before_that_of_a_csr_is_an_old_one(#[case] by: Value, #[case] outcome: Outcome) {
     let verdict = judge_recorded("connection-beside-a-csr", |event| {
         if event["what"]["connection"]["id"] == 3
             && let Some(closed) = event.pointer_mut("/what/connection/state/closed/by")
@@ -623,10 +513,7 @@ fn a_connection_just_before_that_of_a_csr_is_an_old_one(
 #[rstest]
 #[case::as_it_was(false, Outcome::Pass)]
 #[case::without_requests(true, Outcome::Error)]
-fn a_connection_just_after_the_request_for_a_csr_is_another(
-    #[case] is_blind: bool,
-    #[case] outcome: Outcome,
-) {
+fn a_connection_just_after_the_request_for_a_csr_is_another(#[case] is_blind: bool, #[case] outcome: Outcome) {
     let verdict = judge_recorded("connection-beside-a-request", |event| {
         if is_blind && event["what"]["request"]["verb"] == "create" {
             event["what"]["request"]["verb"] = json!("get");
@@ -654,10 +541,7 @@ fn certificates_of_old_versions_are_held_to_their_rules(
         }
     });
     let certificate = &verdict.expectations[1];
-    let wrong = certificate
-        .closest
-        .iter()
-        .flat_map(|closest| &closest.mismatches);
+    let wrong = certificate.closest.iter().flat_map(|closest| &closest.mismatches);
     let wrong: Vec<&str> = wrong.map(|mismatch| mismatch.field.as_str()).collect();
     match field {
         None => assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}"),
@@ -667,9 +551,7 @@ fn certificates_of_old_versions_are_held_to_their_rules(
 
 /// The verdict on a fixture whose events are changed.
 fn judge_recorded(fixture: &str, mut change: impl FnMut(&mut Value)) -> Verdict {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(fixture);
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
     let read = |name| fs::read_to_string(folder.join(name)).unwrap();
     let text: String = read("history.jsonl")
         .lines()

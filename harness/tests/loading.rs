@@ -4,9 +4,7 @@ use std::fs;
 
 use proptest::prelude::*;
 use rstest::rstest;
-use tlsboot::scenario::{
-    Diagnostic, Library, Profile, Scenario, SelectError, Selector, load_text, select,
-};
+use tlsboot::scenario::{Diagnostic, Library, Profile, Scenario, SelectError, Selector, load_text, select};
 
 const RIGHT: &str = "\
 id: rbac.example
@@ -24,10 +22,7 @@ steps:
 #[test]
 fn the_example_is_right() {
     let scenario = load_text("right.yaml", RIGHT).unwrap();
-    assert_eq!(
-        (scenario.id.as_str(), scenario.tags.as_slice()),
-        ("rbac.example", &["rbac".to_owned()][..])
-    );
+    assert_eq!((scenario.id.as_str(), scenario.tags.as_slice()), ("rbac.example", &["rbac".to_owned()][..]));
     assert!(scenario.tokens.contains_key("staticToken") && scenario.tokens.contains_key("odd"));
 }
 
@@ -54,12 +49,7 @@ fn the_example_is_right() {
     8,
     "either a `node` or a `component`"
 )]
-#[case::unknown_control(
-    "control: asked",
-    "control: none",
-    10,
-    "positive control `none` does not exist"
-)]
+#[case::unknown_control("control: asked", "control: none", 10, "positive control `none` does not exist")]
 #[case::control_of_another_kind(
     "never: {csr: {node: n1, role: serving}",
     "never: {node: {name: n1}",
@@ -96,18 +86,8 @@ fn the_example_is_right() {
     9,
     "said of kubelets"
 )]
-#[case::counted_from_one(
-    "role: client}, as",
-    "role: client, number: 0}, as",
-    9,
-    "counted from 1"
-)]
-#[case::static_tokens_are_not_deleted(
-    "start: {node: n1}",
-    "deleteToken: {token: staticToken}",
-    8,
-    "read once"
-)]
+#[case::counted_from_one("role: client}, as", "role: client, number: 0}, as", 9, "counted from 1")]
+#[case::static_tokens_are_not_deleted("start: {node: n1}", "deleteToken: {token: staticToken}", 8, "read once")]
 #[case::stopped_before_the_start("start: {node: n1}", "stop: {node: n1}", 8, "n1 does not run")]
 #[case::restarted_before_the_start("start: {node: n1}", "restart: {node: n1}", 8, "`start` it")]
 #[case::stopped_twice(
@@ -116,18 +96,8 @@ fn the_example_is_right() {
     9,
     "kube-apiserver does not run"
 )]
-#[case::bound_already(
-    "start: {node: n1}",
-    "bind: {role: nodeClient, to: {user: eve}}",
-    8,
-    "bound already"
-)]
-#[case::not_bound(
-    "start: {node: n1}",
-    "unbind: {role: nodeClient}\n  - unbind: {role: nodeClient}",
-    9,
-    "is not bound"
-)]
+#[case::bound_already("start: {node: n1}", "bind: {role: nodeClient, to: {user: eve}}", 8, "bound already")]
+#[case::not_bound("start: {node: n1}", "unbind: {role: nodeClient}\n  - unbind: {role: nodeClient}", 9, "is not bound")]
 #[case::deleted_twice(
     "start: {node: n1}",
     "deleteToken: {token: odd}\n  - deleteToken: {token: odd}",
@@ -153,12 +123,7 @@ fn the_example_is_right() {
     "cut so already"
 )]
 #[case::not_cut("start: {node: n1}", "mend: {node: n1}", 8, "is not cut")]
-#[case::no_link(
-    "start: {node: n1}",
-    "file: {node: n1, name: kubelet.crt, action: plain}",
-    8,
-    "is no link"
-)]
+#[case::no_link("start: {node: n1}", "file: {node: n1, name: kubelet.crt, action: plain}", 8, "is no link")]
 #[case::bad_cel(
     "csr: {node: n1, role: client}, as: asked",
     "cel: {event: csr, that: 'event.'}, as: asked",
@@ -183,9 +148,7 @@ fn what_is_wrong_is_said_with_its_place(
         // Beside an `expect`, a `never` may go without a time of its own.
         Ok(_) => assert!(says.is_empty(), "loaded though {wrong:?}"),
         Err(errors) => {
-            let fits = errors
-                .iter()
-                .find(|error| error.line == line && error.message.contains(says));
+            let fits = errors.iter().find(|error| error.line == line && error.message.contains(says));
             assert!(fits.is_some(), "{errors:#?}");
             let drawn = fits.unwrap().render(false);
             assert!(drawn.contains(&format!("wrong.yaml:{line}:")), "{drawn}");
@@ -195,10 +158,7 @@ fn what_is_wrong_is_said_with_its_place(
 
 #[rstest]
 #[case::expects_nothing("steps:\n  - start: {node: n1}\n", "expects nothing")]
-#[case::begins_with_an_expectation(
-    "steps:\n  - expect: {csr: {node: n1}}\n",
-    "first step must do something"
-)]
+#[case::begins_with_an_expectation("steps:\n  - expect: {csr: {node: n1}}\n", "first step must do something")]
 #[case::ends_with_a_stimulus(
     "steps:\n  - start: {node: n1}\n  - expect: {csr: {node: n1}}\n  - stop: {node: n1}\n",
     "nothing is expected of the last step"
@@ -207,10 +167,7 @@ fn what_is_wrong_is_said_with_its_place(
 fn steps_must_make_sense_together(#[case] steps: &str, #[case] says: &str) {
     let head = RIGHT.split("steps:").next().unwrap();
     let errors = load_text("wrong.yaml", &format!("{head}{steps}")).unwrap_err();
-    assert!(
-        errors.iter().any(|error| error.message.contains(says)),
-        "{errors:#?}"
-    );
+    assert!(errors.iter().any(|error| error.message.contains(says)), "{errors:#?}");
 }
 
 #[test]
@@ -219,21 +176,13 @@ fn all_files_errors_come_at_once_and_ids_are_unique() {
     let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
     write("a.yaml", RIGHT);
     write("b.yaml", &RIGHT.replace("title", "titel"));
-    write(
-        "c.yaml",
-        &RIGHT.replace("A-04", "A-99").replace("n1}\n", "n9}\n"),
-    );
+    write("c.yaml", &RIGHT.replace("A-04", "A-99").replace("n1}\n", "n9}\n"));
     write("d.yaml", RIGHT);
     let library = Library::load(&[dir.path().to_owned()]);
     assert_eq!(library.scenarios.len(), 1);
     let files: Vec<bool> = ["b.yaml", "c.yaml", "d.yaml"]
         .iter()
-        .map(|name| {
-            library
-                .errors
-                .iter()
-                .any(|error| error.file.ends_with(name))
-        })
+        .map(|name| library.errors.iter().any(|error| error.file.ends_with(name)))
         .collect();
     assert_eq!(files, [true; 3], "{:#?}", library.errors);
 }
@@ -245,18 +194,9 @@ fn an_empty_folder_is_an_error() {
 }
 
 fn some() -> Vec<Scenario> {
-    let named = |id: &str, more: &str| {
-        load_text(
-            "x.yaml",
-            &format!("{}{more}", RIGHT.replace("rbac.example", id)),
-        )
-        .unwrap()
-    };
-    vec![
-        named("rbac.one", ""),
-        named("rotation.two", "tags: [quick]\n"),
-        named("rotation.three", "profile: full\n"),
-    ]
+    let named =
+        |id: &str, more: &str| load_text("x.yaml", &format!("{}{more}", RIGHT.replace("rbac.example", id))).unwrap();
+    vec![named("rbac.one", ""), named("rotation.two", "tags: [quick]\n"), named("rotation.three", "profile: full\n")]
 }
 
 #[rstest]
@@ -268,31 +208,16 @@ fn some() -> Vec<Scenario> {
 #[case(&[], &["rbac.one", "rotation.two"])]
 fn selectors_choose(#[case] selectors: &[&str], #[case] ids: &[&str]) {
     let scenarios = some();
-    let selectors: Vec<Selector> = selectors
-        .iter()
-        .map(|text| Selector((*text).into()))
-        .collect();
+    let selectors: Vec<Selector> = selectors.iter().map(|text| Selector((*text).into())).collect();
     let chosen = select(&scenarios, &selectors, Profile::Core).unwrap();
-    assert_eq!(
-        chosen
-            .iter()
-            .map(|scenario| scenario.id.as_str())
-            .collect::<Vec<_>>(),
-        ids
-    );
+    assert_eq!(chosen.iter().map(|scenario| scenario.id.as_str()).collect::<Vec<_>>(), ids);
 }
 
 #[test]
 fn a_selector_that_chooses_nothing_is_an_error() {
     let error = select(&some(), &[Selector("rotation.tow".into())], Profile::Core).unwrap_err();
-    assert!(
-        error.to_string().contains("did you mean `rotation."),
-        "{error}"
-    );
-    assert_eq!(
-        select(&[], &[], Profile::Slow).unwrap_err(),
-        SelectError::Empty
-    );
+    assert!(error.to_string().contains("did you mean `rotation."), "{error}");
+    assert_eq!(select(&[], &[], Profile::Slow).unwrap_err(), SelectError::Empty);
 }
 
 proptest! {
@@ -338,46 +263,16 @@ fn kubeadms_token_is_there_where_kubeadm_is() {
 }
 
 #[rstest]
-#[case::own_bindings(
-    "true}",
-    "true, bindings: {nodeClient: absent}}",
-    1,
-    "its own bindings"
-)]
-#[case::own_configuration(
-    "kubeadmToken}",
-    "kubeadmToken, rotateCertificates: false}",
-    1,
-    "kubeadm configures"
-)]
+#[case::own_bindings("true}", "true, bindings: {nodeClient: absent}}", 1, "its own bindings")]
+#[case::own_configuration("kubeadmToken}", "kubeadmToken, rotateCertificates: false}", 1, "kubeadm configures")]
 #[case::static_token("kubeadmToken}", "staticToken}", 1, "bootstrap tokens only")]
-#[case::no_token(
-    ", bootstrap: kubeadmToken",
-    ", bootstrap: none",
-    1,
-    "bootstrap tokens only"
-)]
+#[case::no_token(", bootstrap: kubeadmToken", ", bootstrap: none", 1, "bootstrap tokens only")]
 #[case::started("join: {node: n1}", "start: {node: n1}", 7, "there is `join`")]
-#[case::joined_elsewhere(
-    "cluster: {kubeadm: true}",
-    "cluster: {}",
-    7,
-    "clusters that kubeadm sets up"
-)]
+#[case::joined_elsewhere("cluster: {kubeadm: true}", "cluster: {}", 7, "clusters that kubeadm sets up")]
 #[case::unknown_node("join: {node: n1}", "join: {node: n2}", 7, "no node `n2`")]
-#[case::joined_twice(
-    "  - expect",
-    "  - join: {node: n1}\n  - expect",
-    8,
-    "has joined n1 already"
-)]
+#[case::joined_twice("  - expect", "  - join: {node: n1}\n  - expect", 8, "has joined n1 already")]
 #[case::kubeadm_of_no_node("node: n1, component", "component", 8, "name the `node`")]
-#[case::component_on_a_node(
-    "component: kubeadm",
-    "component: etcd",
-    8,
-    "either a `node` or a `component`"
-)]
+#[case::component_on_a_node("component: kubeadm", "component: etcd", 8, "either a `node` or a `component`")]
 fn what_is_kubeadms_is_not_said_otherwise(
     #[case] right: &str,
     #[case] wrong: &str,

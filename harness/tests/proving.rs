@@ -11,9 +11,7 @@ use tlsboot::history::{Event, parse};
 use tlsboot::scenario::{Scenario, load_text};
 
 fn read(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/all-kinds")
-        .join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/all-kinds").join(name);
     fs::read_to_string(path).unwrap()
 }
 
@@ -41,15 +39,10 @@ steps:
 "
     );
     let scenario = load_text("one.yaml", &text).unwrap_or_else(|errors| panic!("{errors:?}"));
-    let mut events: Vec<Value> = read("history.jsonl")
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let mut events: Vec<Value> =
+        read("history.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     events.retain(|event| {
-        event["what"].get("deadline").is_none()
-            && event
-                .pointer("/what/step/index")
-                .is_none_or(|index| *index == 0)
+        event["what"].get("deadline").is_none() && event.pointer("/what/step/index").is_none_or(|index| *index == 0)
     });
     change(&mut events);
     let mut deadline = events[events.len() - 1].clone();
@@ -67,10 +60,7 @@ steps:
 fn set(kind: &str, pointer: &str, value: &Value, events: &mut [Value]) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let mut hits = 0;
-    for event in events
-        .iter_mut()
-        .filter_map(|event| event["what"].get_mut(kind))
-    {
+    for event in events.iter_mut().filter_map(|event| event["what"].get_mut(kind)) {
         match event.pointer_mut(parent) {
             Some(Value::Object(fields)) => {
                 fields.insert(name.replace("~1", "/"), value.clone());
@@ -85,29 +75,18 @@ fn set(kind: &str, pointer: &str, value: &Value, events: &mut [Value]) {
             _ => {}
         }
     }
-    assert!(
-        hits > 0,
-        "no event {kind} has {pointer}: the mutation has no effect"
-    );
+    assert!(hits > 0, "no event {kind} has {pointer}: the mutation has no effect");
 }
 
 fn fields(verdict: &ExpectationVerdict) -> Vec<&str> {
-    let mismatches = verdict
-        .closest
-        .iter()
-        .flat_map(|closest| &closest.mismatches);
+    let mismatches = verdict.closest.iter().flat_map(|closest| &closest.mismatches);
     mismatches.map(|mismatch| mismatch.field.as_str()).collect()
 }
 
 fn assert_red(verdict: &ExpectationVerdict, field: &str) {
-    assert!(
-        matches!(verdict.outcome, Some(Outcome::Fail | Outcome::Hang)),
-        "{verdict:#?}"
-    );
+    assert!(matches!(verdict.outcome, Some(Outcome::Fail | Outcome::Hang)), "{verdict:#?}");
     let found = fields(verdict);
-    let is_named = found
-        .iter()
-        .any(|found| *found == field || found.ends_with(&format!(": {field}")));
+    let is_named = found.iter().any(|found| *found == field || found.ends_with(&format!(": {field}")));
     assert!(field.is_empty() || is_named, "no `{field}` in {found:?}");
 }
 
@@ -188,24 +167,15 @@ fn each_field_of_an_expectation_counts(
 #[case("csr: {node: n1, role: client, number: 1, named: digest}", "name")]
 #[case("csr: {node: n1, role: client, number: 2, key: same}", "key")]
 #[case("csr: {node: n1, role: client, number: 1, key: new}", "key")]
-#[case(
-    "csr: {node: n1, role: client, number: 1, expirationSeconds: \"600\"}",
-    "expirationSeconds"
-)]
+#[case("csr: {node: n1, role: client, number: 1, expirationSeconds: \"600\"}", "expirationSeconds")]
 #[case("csr: {node: n1, role: client, state: denied}", "state")]
 #[case("csr: {node: n1, role: client, state: failed}", "state")]
 #[case("csr: {node: n1, role: client, state: deleted}", "state")]
 #[case("certificate: {node: n1, role: client, endsWithCa: true}", "notAfter")]
 #[case("certificate: {node: n1, role: client, validFor: 1h}", "notAfter")]
 #[case("certificate: {node: n1, role: client, number: 9}", "")]
-#[case(
-    "file: {node: n1, name: kubelet-client-current.pem, selfSigned: true}",
-    "certificate"
-)]
-#[case(
-    "file: {node: n1, name: kubelet-client-current.pem, count: 2}",
-    "count"
-)]
+#[case("file: {node: n1, name: kubelet-client-current.pem, selfSigned: true}", "certificate")]
+#[case("file: {node: n1, name: kubelet-client-current.pem, count: 2}", "count")]
 #[case("file: {node: n1, name: kubeconfig, refersToLink: false}", "")]
 #[case("presented: {node: n1, shows: selfSigned}", "certificate")]
 #[case("presented: {node: n1, shows: {certificate: 2}}", "certificate")]
@@ -213,14 +183,8 @@ fn each_field_of_an_expectation_counts(
 #[case("process: {node: n1, is: exited, code: 1}", "is")]
 #[case("connections: {node: n1, renewedBy: 3}", "")]
 #[case("metric: {node: n1, name: no_such_metric}", "no_such_metric")]
-#[case(
-    "metric: {component: kube-controller-manager, name: kubelet_certificate_manager_client_ttl_seconds}",
-    ""
-)]
-#[case(
-    "log: {component: kube-controller-manager, contains: no such line}",
-    ""
-)]
+#[case("metric: {component: kube-controller-manager, name: kubelet_certificate_manager_client_ttl_seconds}", "")]
+#[case("log: {component: kube-controller-manager, contains: no such line}", "")]
 #[case("cel: {event: csr, that: \"event.no_such_field == 1\"}", "that")]
 fn what_is_not_in_the_history_is_red(#[case] expectation: &str, #[case] field: &str) {
     let verdict = judged(expectation, |_| {});
@@ -238,16 +202,12 @@ fn what_is_not_in_the_history_is_red(#[case] expectation: &str, #[case] field: &
 #[case::no_new_ones("/state", "")]
 fn connections_that_are_not_renewed_are_red(#[case] gone: &str, #[case] field: &str) {
     let verdict = judged("connections: {node: n1, renewedBy: 2}", |events| {
-        let renewed = events
-            .iter()
-            .position(|event| event.pointer("/what/csr/name") == Some(&json!("csr-pvddq")))
-            .unwrap();
+        let renewed =
+            events.iter().position(|event| event.pointer("/what/csr/name") == Some(&json!("csr-pvddq"))).unwrap();
         let mut place = 0;
         events.retain(|event| {
             place += 1;
-            let goes = event["what"]
-                .get("connection")
-                .is_some_and(|connection| connection.pointer(gone).is_some());
+            let goes = event["what"].get("connection").is_some_and(|connection| connection.pointer(gone).is_some());
             place <= renewed || !goes
         });
     });
@@ -258,10 +218,7 @@ fn connections_that_are_not_renewed_are_red(#[case] gone: &str, #[case] field: &
 #[test]
 fn more_than_one_certificate_is_red() {
     let verdict = judged("certificate: {node: n1, role: client}", |events| {
-        for event in events
-            .iter_mut()
-            .filter_map(|event| event.pointer_mut("/what/csr/certificates"))
-        {
+        for event in events.iter_mut().filter_map(|event| event.pointer_mut("/what/csr/certificates")) {
             let items = event.as_array_mut().unwrap();
             items.push(items[0].clone());
         }
@@ -302,10 +259,7 @@ fn story(kubernetes: &str, events: &[(u64, Value)]) -> Vec<Event> {
         .enumerate()
         .map(|(seq, (second, what))| {
             let at = format!("2026-11-24T00:00:{second:02}Z");
-            format!(
-                "{}\n",
-                json!({"seq": seq, "at": at, "seen": at, "mono": second * 1_000_000, "what": what})
-            )
+            format!("{}\n", json!({"seq": seq, "at": at, "seen": at, "mono": second * 1_000_000, "what": what}))
         })
         .collect();
     parse(&text).unwrap()
@@ -348,8 +302,7 @@ fn beginning() -> Vec<(u64, Value)> {
 }
 
 const NEVER_FILE: &str = "never: {file: {node: n1, name: kubelet.crt}, control: made, for: 5s}";
-const NEVER_EXIT: &str =
-    "never: {process: {node: n1, is: running, starts: 2}, control: runs, for: 5s}";
+const NEVER_EXIT: &str = "never: {process: {node: n1, is: running, starts: 2}, control: runs, for: 5s}";
 
 #[rstest]
 // Another recorder's event comes before that of the deletion: it says nothing about the file.
@@ -376,26 +329,15 @@ fn what_stands_is_judged_where_it_can_change(
 /// A `never` whose control, or whose beginning, is left out for the version at hand proves nothing there.
 #[test]
 fn a_never_without_its_control_is_an_error() {
-    let text = scenario_with_never(NEVER_FILE)
-        .text
-        .replace("as: made", "as: made, kubernetes: \">=1.36\"");
+    let text = scenario_with_never(NEVER_FILE).text.replace("as: made", "as: made, kubernetes: \">=1.36\"");
     let scenario = load_text("never.yaml", &text).unwrap();
     let mut events = beginning();
-    events.extend([
-        (3, file("kubelet.crt", "deleted")),
-        (4, step(3, done())),
-        (11, json!({"deadline": {"step": 4}})),
-    ]);
+    events.extend([(3, file("kubelet.crt", "deleted")), (4, step(3, done())), (11, json!({"deadline": {"step": 4}}))]);
     let verdict = judge_all(&scenario, story("1.37.2", &events));
     assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}");
     let verdict = judge_all(&scenario, story("1.33.0", &events));
     assert_eq!(verdict.outcome, Outcome::Error, "{verdict:#?}");
-    assert!(
-        verdict
-            .error
-            .unwrap()
-            .contains("`made` is for other versions")
-    );
+    assert!(verdict.error.unwrap().contains("`made` is for other versions"));
 }
 
 /// A kubelet's own pair, and what its port shows.
@@ -403,11 +345,7 @@ fn a_never_without_its_control_is_an_error() {
 #[case::as_it_is("", json!(null), None)]
 #[case::foreign_key("/file/facts/pem/0/privateKey/spkiSha256", json!("00"), Some(("file", "key")))]
 #[case::other_on_the_port("/presented/chain/0/sha256", json!("00"), Some(("presented", "certificate")))]
-fn a_self_signed_pair_belongs_together(
-    #[case] pointer: &str,
-    #[case] value: Value,
-    #[case] red: Option<(&str, &str)>,
-) {
+fn a_self_signed_pair_belongs_together(#[case] pointer: &str, #[case] value: Value, #[case] red: Option<(&str, &str)>) {
     let scenario = "\
 id: files.pair
 title: The pair belongs together and is shown
@@ -420,20 +358,11 @@ steps:
 ";
     let certificate: Value = read("history.jsonl")
         .lines()
-        .find_map(|line| {
-            serde_json::from_str::<Value>(line)
-                .unwrap()
-                .pointer("/what/csr/certificates/0")
-                .cloned()
-        })
+        .find_map(|line| serde_json::from_str::<Value>(line).unwrap().pointer("/what/csr/certificates/0").cloned())
         .unwrap();
-    let (mut crt, mut key) = (
-        file("kubelet.crt", "created"),
-        file("kubelet.key", "created"),
-    );
+    let (mut crt, mut key) = (file("kubelet.crt", "created"), file("kubelet.key", "created"));
     crt["file"]["facts"]["pem"] = json!([{"label": "CERTIFICATE", "certificate": certificate}]);
-    key["file"]["facts"]["pem"] =
-        json!([{"label": "RSA PRIVATE KEY", "privateKey": certificate["key"]}]);
+    key["file"]["facts"]["pem"] = json!([{"label": "RSA PRIVATE KEY", "privateKey": certificate["key"]}]);
     let presented = json!({"presented": {"node": "n1", "chain": [certificate]}});
     let mut whats = [key, crt, presented];
     for what in &mut whats {
@@ -442,19 +371,13 @@ steps:
         }
     }
     let mut events = vec![
-        (
-            0,
-            json!({"recorder": {"recorder": "presented", "state": "started"}}),
-        ),
+        (0, json!({"recorder": {"recorder": "presented", "state": "started"}})),
         (1, step(0, json!("begin"))),
         (2, step(0, done())),
     ];
     events.extend(whats.map(|what| (3, what)));
     events.extend([1, 2].map(|step| (9, json!({"deadline": {"step": step}}))));
-    let verdict = judge_all(
-        &load_text("pair.yaml", scenario).unwrap(),
-        story("1.37.2", &events),
-    );
+    let verdict = judge_all(&load_text("pair.yaml", scenario).unwrap(), story("1.37.2", &events));
     match red {
         None => assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}"),
         Some((kind, field)) => {
@@ -485,10 +408,7 @@ steps:
     let mut events = beginning();
     events.truncate(5);
     events.extend([(3, kubelet(state)), (9, json!({"deadline": {"step": 1}}))]);
-    let verdict = judge_all(
-        &load_text("exit.yaml", scenario).unwrap(),
-        story("1.37.2", &events),
-    );
+    let verdict = judge_all(&load_text("exit.yaml", scenario).unwrap(), story("1.37.2", &events));
     match field {
         None => assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}"),
         Some(field) => assert_red(&verdict.expectations[0], field),
@@ -530,10 +450,7 @@ fn every_expectation_of_every_kind_can_be_turned_red() {
     let proofs = prove(&scenario(), &history(), Effort::First).unwrap();
     let survivors: Vec<_> = proofs.iter().filter(|proof| proof.survives()).collect();
     assert!(survivors.is_empty(), "{survivors:#?}");
-    assert_eq!(
-        proofs.len(),
-        judge_all(&scenario(), history()).expectations.len()
-    );
+    assert_eq!(proofs.len(), judge_all(&scenario(), history()).expectations.len());
 }
 
 /// What can't fail is found: here the log says nothing that could be dropped, and no file is ever named like that.
@@ -541,17 +458,8 @@ fn every_expectation_of_every_kind_can_be_turned_red() {
 fn an_expectation_that_cannot_fail_survives() {
     let never = "never: {file: {node: n1, name: kubelet.crt, mode: \"0600\", is: link}, control: made, for: 5s}";
     let mut events = beginning();
-    events.extend([
-        (3, file("kubelet.crt", "deleted")),
-        (4, step(3, done())),
-        (11, json!({"deadline": {"step": 4}})),
-    ]);
-    let proofs = prove(
-        &scenario_with_never(never),
-        &story("1.37.2", &events),
-        Effort::All,
-    )
-    .unwrap();
+    events.extend([(3, file("kubelet.crt", "deleted")), (4, step(3, done())), (11, json!({"deadline": {"step": 4}}))]);
+    let proofs = prove(&scenario_with_never(never), &story("1.37.2", &events), Effort::All).unwrap();
     let survives: Vec<bool> = proofs.iter().map(|proof| proof.survives()).collect();
     assert_eq!(survives, [false, false, true], "{proofs:#?}");
 }

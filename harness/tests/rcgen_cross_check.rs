@@ -3,10 +3,9 @@
 
 use jiff::{Timestamp, ToSpan};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
-    DnValue, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
-    SigningKey,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    PKCS_ED25519, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm, SigningKey,
 };
 use rstest::rstest;
 use sha2::{Digest, Sha256};
@@ -31,26 +30,16 @@ fn ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = params();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
 /// What a kubelet's client certificate says.
 fn node_params() -> CertificateParams {
     let mut params = params();
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, "system:nodes");
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "system:node:n1");
-    params.key_usages = vec![
-        KeyUsagePurpose::DigitalSignature,
-        KeyUsagePurpose::KeyEncipherment,
-    ];
+    params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+    params.distinguished_name.push(DnType::CommonName, "system:node:n1");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     params
@@ -67,10 +56,7 @@ fn alt_names() -> Vec<SanType> {
 }
 
 fn facts(pem: &str) -> CertificateFacts {
-    let [facts] = read::certificates_from_pem(pem.as_bytes())
-        .unwrap()
-        .try_into()
-        .unwrap();
+    let [facts] = read::certificates_from_pem(pem.as_bytes()).unwrap().try_into().unwrap();
     facts
 }
 
@@ -78,21 +64,11 @@ fn facts(pem: &str) -> CertificateFacts {
 #[case(&PKCS_ECDSA_P256_SHA256, "ECDSA", "P-256")]
 #[case(&PKCS_ECDSA_P384_SHA384, "ECDSA", "P-384")]
 #[case(&PKCS_ED25519, "Ed25519", "")]
-fn keys_are_read_right(
-    #[case] algorithm: &'static SignatureAlgorithm,
-    #[case] name: &str,
-    #[case] parameters: &str,
-) {
+fn keys_are_read_right(#[case] algorithm: &'static SignatureAlgorithm, #[case] name: &str, #[case] parameters: &str) {
     let key = KeyPair::generate_for(algorithm).unwrap();
     let facts = facts(&params().self_signed(&key).unwrap().pem());
-    assert_eq!(
-        (facts.key.algorithm.as_str(), facts.key.parameters.as_str()),
-        (name, parameters)
-    );
-    assert_eq!(
-        facts.key.spki_sha256,
-        hex::encode(Sha256::digest(key.subject_public_key_info()))
-    );
+    assert_eq!((facts.key.algorithm.as_str(), facts.key.parameters.as_str()), (name, parameters));
+    assert_eq!(facts.key.spki_sha256, hex::encode(Sha256::digest(key.subject_public_key_info())));
     assert_eq!(
         facts.signature_algorithm,
         match name {
@@ -118,14 +94,7 @@ fn every_field_of_a_certificate_is_read_right() {
     assert_eq!(facts.subject.organizations, ["system:nodes"]);
     assert_eq!(facts.issuer.common_name.as_deref(), Some("rcgen CA"));
     assert_eq!(facts.dns, ["n1"]);
-    assert_eq!(
-        facts
-            .ips
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
-        ["10.0.0.7", "fd00::7"]
-    );
+    assert_eq!(facts.ips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.7", "fd00::7"]);
     assert_eq!(facts.emails, ["admin@example.com"]);
     assert_eq!(facts.uris, ["spiffe://cluster/n1"]);
     assert_eq!(facts.not_before.to_string(), "2026-01-01T00:00:00Z");
@@ -136,10 +105,7 @@ fn every_field_of_a_certificate_is_read_right() {
     let issuer = self::facts(&ca.pem());
     assert_eq!(facts.authority_key_id, issuer.subject_key_id);
     assert!(facts.authority_key_id.is_some());
-    assert_eq!(
-        (issuer.ca, issuer.basic_constraints_critical),
-        (Some(true), true)
-    );
+    assert_eq!((issuer.ca, issuer.basic_constraints_critical), (Some(true), true));
     assert_eq!(issuer.key_usage, ["digital signature", "cert sign"]);
 }
 
@@ -151,14 +117,8 @@ fn a_file_with_certificate_and_key_shows_that_they_belong_together() {
     let blocks = read::pem_file(file.as_bytes(), &vault).blocks;
     let labels: Vec<_> = blocks.iter().map(|block| block.label.as_str()).collect();
     assert_eq!(labels, ["CERTIFICATE", "PRIVATE KEY"]);
-    assert!(same_key(
-        blocks[0].certificate.as_ref().unwrap(),
-        blocks[1].private_key.as_ref().unwrap()
-    ));
-    assert!(
-        vault.scan(key.serialize_pem().as_bytes()).is_some(),
-        "the key was not registered as a secret"
-    );
+    assert!(same_key(blocks[0].certificate.as_ref().unwrap(), blocks[1].private_key.as_ref().unwrap()));
+    assert!(vault.scan(key.serialize_pem().as_bytes()).is_some(), "the key was not registered as a secret");
 }
 
 #[test]
@@ -167,35 +127,13 @@ fn a_request_is_read_right() {
     let mut params = CertificateParams::default();
     params.distinguished_name = node_params().distinguished_name;
     params.subject_alt_names = alt_names();
-    let request = read::request(
-        params
-            .serialize_request(&key)
-            .unwrap()
-            .pem()
-            .unwrap()
-            .as_bytes(),
-    )
-    .unwrap();
+    let request = read::request(params.serialize_request(&key).unwrap().pem().unwrap().as_bytes()).unwrap();
 
     assert!(request.signature_valid);
-    assert_eq!(
-        request.subject.common_name.as_deref(),
-        Some("system:node:n1")
-    );
+    assert_eq!(request.subject.common_name.as_deref(), Some("system:node:n1"));
     assert_eq!(request.subject.organizations, ["system:nodes"]);
-    assert_eq!(
-        (
-            request.dns.len(),
-            request.ips.len(),
-            request.emails.len(),
-            request.uris.len()
-        ),
-        (1, 2, 1, 1)
-    );
-    assert_eq!(
-        request.key.spki_sha256,
-        hex::encode(Sha256::digest(key.subject_public_key_info()))
-    );
+    assert_eq!((request.dns.len(), request.ips.len(), request.emails.len(), request.uris.len()), (1, 2, 1, 1));
+    assert_eq!(request.key.spki_sha256, hex::encode(Sha256::digest(key.subject_public_key_info())));
     assert_eq!(request.requested_extensions, ["2.5.29.17"]);
 }
 
@@ -207,36 +145,22 @@ fn our_requests_are_read_right_by_rcgen() {
     let subject = &read.params.distinguished_name;
     // Go, so the kubelet, writes a PrintableString wherever the characters allow it.
     let printable = |text: &str| DnValue::PrintableString(text.try_into().unwrap());
-    assert_eq!(
-        subject.get(&DnType::CommonName),
-        Some(&printable("system:node:n1"))
-    );
-    assert_eq!(
-        subject.get(&DnType::OrganizationName),
-        Some(&printable("system:nodes"))
-    );
+    assert_eq!(subject.get(&DnType::CommonName), Some(&printable("system:node:n1")));
+    assert_eq!(subject.get(&DnType::OrganizationName), Some(&printable("system:nodes")));
     assert_eq!(read.params.subject_alt_names, alt_names()[..2]);
 
-    let (broken, _key) = RequestBuilder::node("n1")
-        .broken_signature()
-        .build()
-        .unwrap();
+    let (broken, _key) = RequestBuilder::node("n1").broken_signature().build().unwrap();
     assert!(CertificateSigningRequestParams::from_pem(&broken).is_err());
 }
 
 /// A leaf below an intermediate CA below a root, as PEM facts.
 fn three_tiers(root: &CertifiedIssuer<'_, impl SigningKey>) -> [CertificateFacts; 2] {
     let mut params = params();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "intermediate");
+    params.distinguished_name.push(DnType::CommonName, "intermediate");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let intermediate =
-        CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), root).unwrap();
-    let leaf = node_params()
-        .signed_by(&KeyPair::generate().unwrap(), &intermediate)
-        .unwrap();
+    let intermediate = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), root).unwrap();
+    let leaf = node_params().signed_by(&KeyPair::generate().unwrap(), &intermediate).unwrap();
     [facts(&leaf.pem()), facts(&intermediate.pem())]
 }
 
@@ -245,32 +169,18 @@ fn a_right_chain_verifies_and_a_wrong_one_does_not() {
     let (root, stranger) = (ca("root"), ca("root"));
     let [leaf, intermediate] = three_tiers(&root);
     let (root, stranger) = (facts(&root.pem()), facts(&stranger.pem()));
-    let verify = |with: &[CertificateFacts], roots: &[CertificateFacts], at, usage| {
-        chain_of(&leaf, with, roots, at, usage)
-    };
-    let (with, roots) = (
-        std::slice::from_ref(&intermediate),
-        std::slice::from_ref(&root),
-    );
+    let verify =
+        |with: &[CertificateFacts], roots: &[CertificateFacts], at, usage| chain_of(&leaf, with, roots, at, usage);
+    let (with, roots) = (std::slice::from_ref(&intermediate), std::slice::from_ref(&root));
 
     assert_eq!(verify(with, roots, now(), Usage::Client), Ok(()));
-    assert_eq!(
-        verify(
-            with,
-            &[stranger.clone(), root.clone()],
-            now(),
-            Usage::Client
-        ),
-        Ok(())
-    );
+    assert_eq!(verify(with, &[stranger.clone(), root.clone()], now(), Usage::Client), Ok(()));
 
     verify(with, roots, now(), Usage::Server).expect_err("it is a client certificate");
     verify(&[], roots, now(), Usage::Client).expect_err("the intermediate CA is missing");
-    verify(with, &[stranger], now(), Usage::Client)
-        .expect_err("a CA of the same name, but another key");
+    verify(with, &[stranger], now(), Usage::Client).expect_err("a CA of the same name, but another key");
     verify(with, roots, now() + (24 * 365).hours(), Usage::Client).expect_err("it has expired");
-    verify(with, roots, now() - (24 * 365).hours(), Usage::Client)
-        .expect_err("it is not valid yet");
+    verify(with, roots, now() - (24 * 365).hours(), Usage::Client).expect_err("it is not valid yet");
 }
 
 #[test]
@@ -278,31 +188,14 @@ fn a_certificate_that_no_ca_signed_does_not_verify() {
     let root = ca("root");
     let own_key = KeyPair::generate().unwrap();
     let self_signed = node_params().self_signed(&own_key).unwrap();
-    chain(self_signed.der(), &[], &[root.der()], now(), Usage::Client)
-        .expect_err("it is self-signed");
+    chain(self_signed.der(), &[], &[root.der()], now(), Usage::Client).expect_err("it is self-signed");
 
     let no_ca = CertifiedIssuer::self_signed(node_params(), own_key).unwrap();
-    let below = node_params()
-        .signed_by(&KeyPair::generate().unwrap(), &no_ca)
-        .unwrap();
-    chain(
-        below.der(),
-        &[no_ca.der()],
-        &[root.der()],
-        now(),
-        Usage::Client,
-    )
-    .expect_err("its issuer is no CA");
+    let below = node_params().signed_by(&KeyPair::generate().unwrap(), &no_ca).unwrap();
+    chain(below.der(), &[no_ca.der()], &[root.der()], now(), Usage::Client).expect_err("its issuer is no CA");
 
-    let mut bytes = node_params()
-        .signed_by(&KeyPair::generate().unwrap(), &root)
-        .unwrap()
-        .der()
-        .to_vec();
-    assert_eq!(
-        chain(&bytes, &[], &[root.der()], now(), Usage::Client),
-        Ok(())
-    );
+    let mut bytes = node_params().signed_by(&KeyPair::generate().unwrap(), &root).unwrap().der().to_vec();
+    assert_eq!(chain(&bytes, &[], &[root.der()], now(), Usage::Client), Ok(()));
     *bytes.last_mut().unwrap() ^= 1;
     chain(&bytes, &[], &[root.der()], now(), Usage::Client).expect_err("its signature is wrong");
 }

@@ -21,9 +21,7 @@ fn main() -> ExitCode {
     let interrupted = |name: &str, signal| {
         Trial::test(name, move || {
             let run = Run::start()?;
-            run.end(signal, Some(130))?
-                .leaves_no_process()?
-                .leaves_no_folder()
+            run.end(signal, Some(130))?.leaves_no_process()?.leaves_no_folder()
         })
     };
     let trials = vec![
@@ -38,17 +36,9 @@ fn main() -> ExitCode {
         Trial::test("a_cluster_that_can_not_start_is_ended_at_once", || {
             let run = Run::start_beside(Some(BROKEN))?;
             let servers = processes_of(run.folder.path())?;
-            let servers = servers
-                .iter()
-                .filter(|line| line.contains("--etcd-servers="));
-            match servers
-                .filter(|line| !line.starts_with("/proc/self/exe "))
-                .count()
-            {
-                1 => run
-                    .end(Signal::INT, Some(130))?
-                    .leaves_no_process()?
-                    .leaves_no_folder(),
+            let servers = servers.iter().filter(|line| line.contains("--etcd-servers="));
+            match servers.filter(|line| !line.starts_with("/proc/self/exe ")).count() {
+                1 => run.end(Signal::INT, Some(130))?.leaves_no_process()?.leaves_no_folder(),
                 count => Err(format!("{count} API servers run, and one cluster").into()),
             }
         }),
@@ -126,17 +116,9 @@ impl Run {
             fs::write(scenarios.join("other.yaml"), other)?;
         }
         let out = folder.path().join("out");
-        let child = tlsboot(folder.path())
-            .args(["run", "--jobs", "1"])
-            .arg(scenarios)
-            .arg("--out")
-            .arg(&out)
-            .spawn()?;
-        let mut run = Self {
-            child: Guarded(child),
-            folder,
-            mounts: mounts()?,
-        };
+        let child =
+            tlsboot(folder.path()).args(["run", "--jobs", "1"]).arg(scenarios).arg("--out").arg(&out).spawn()?;
+        let mut run = Self { child: Guarded(child), folder, mounts: mounts()? };
         until(START, "the kubelet did not start", || {
             if let Some(status) = run.child.0.try_wait()? {
                 return Err(format!("the run ended too early: {status}").into());
@@ -145,9 +127,7 @@ impl Run {
                 .and_then(|evidence| fs::read_to_string(evidence.join("history.jsonl")).ok());
             Ok(history.is_some_and(|history| {
                 let mut lines = history.lines();
-                lines.any(|line| {
-                    line.contains("\"component\":\"kubelet\"") && line.contains("\"started\"")
-                })
+                lines.any(|line| line.contains("\"component\":\"kubelet\"") && line.contains("\"started\""))
             }))
         })?;
         Ok(run)
@@ -158,9 +138,7 @@ impl Run {
         if processes_of(self.folder.path())?.len() < 4 {
             return Err("etcd, API server, controller-manager and kubelet should run".into());
         }
-        let pid = i32::try_from(self.child.0.id())
-            .ok()
-            .and_then(Pid::from_raw);
+        let pid = i32::try_from(self.child.0.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.ok_or("no pid")?, signal)?;
         let mut status = None;
         until(Duration::from_secs(30), "the run did not end", || {
@@ -171,10 +149,7 @@ impl Run {
         if ended != code {
             return Err(format!("exit code {ended:?} instead of {code:?}").into());
         }
-        Ok(Ended {
-            folder: self.folder,
-            mounts: self.mounts,
-        })
+        Ok(Ended { folder: self.folder, mounts: self.mounts })
     }
 }
 
@@ -208,10 +183,7 @@ impl Ended {
 
     fn gc(&self) -> Result<(), Failed> {
         let left = run_folder(self.folder.path())?.ok_or("SIGKILL should leave a folder")?;
-        let output = tlsboot(self.folder.path())
-            .arg("gc")
-            .stdout(Stdio::piped())
-            .output()?;
+        let output = tlsboot(self.folder.path()).arg("gc").stdout(Stdio::piped()).output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() && said.contains(&left.display().to_string()) {
             Ok(())
@@ -224,17 +196,13 @@ impl Ended {
 fn up() -> Result<(), Failed> {
     let mounts = mounts()?;
     let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
-    let look = "test -r \"$KUBECONFIG\" && grep -q client-key-data \"$KUBECONFIG\" && stat -c %a \"$KUBECONFIG\"; exit 7";
-    let output = tlsboot(folder.path())
-        .args(["up", "--", "sh", "-c", look])
-        .stdout(Stdio::piped())
-        .output()?;
+    let look =
+        "test -r \"$KUBECONFIG\" && grep -q client-key-data \"$KUBECONFIG\" && stat -c %a \"$KUBECONFIG\"; exit 7";
+    let output = tlsboot(folder.path()).args(["up", "--", "sh", "-c", look]).stdout(Stdio::piped()).output()?;
     if output.status.code() != Some(7) || output.stdout != b"600\n" {
         return Err(format!("{output:?}").into());
     }
-    Ended { folder, mounts }
-        .leaves_no_process()?
-        .leaves_no_folder()
+    Ended { folder, mounts }.leaves_no_process()?.leaves_no_folder()
 }
 
 /// This executable as tlsboot, with a folder of temporary files of its own.
@@ -271,10 +239,7 @@ fn processes_of(folder: &Path) -> Result<Vec<String>, Failed> {
 fn mounts() -> Result<Vec<String>, Failed> {
     let info = fs::read_to_string("/proc/self/mountinfo")?;
     let points = info.lines().filter_map(|line| line.split(' ').nth(4));
-    Ok(points
-        .filter(|point| point.starts_with("/var/"))
-        .map(str::to_owned)
-        .collect())
+    Ok(points.filter(|point| point.starts_with("/var/")).map(str::to_owned).collect())
 }
 
 fn run_folder(temporary: &Path) -> Result<Option<PathBuf>, Failed> {
@@ -286,23 +251,11 @@ fn run_folder(temporary: &Path) -> Result<Option<PathBuf>, Failed> {
 /// A folder of this name below another.
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.flatten();
-    let mut folders = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir());
-    folders.find_map(|path| {
-        if path.ends_with(name) {
-            Some(path)
-        } else {
-            find(&path, name)
-        }
-    })
+    let mut folders = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
+    folders.find_map(|path| if path.ends_with(name) { Some(path) } else { find(&path, name) })
 }
 
-fn until(
-    within: Duration,
-    what: &str,
-    mut look: impl FnMut() -> Result<bool, Failed>,
-) -> Result<(), Failed> {
+fn until(within: Duration, what: &str, mut look: impl FnMut() -> Result<bool, Failed>) -> Result<(), Failed> {
     let deadline = Instant::now() + within;
     while !look()? {
         if Instant::now() > deadline {

@@ -44,9 +44,7 @@ fn main() -> ExitCode {
 impl Environment {
     /// Tests run in their package's folder, but paths are meant from the workspace's.
     fn at_workspace_root(mut self) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .unwrap_or(Path::new("."));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
         for path in [&mut self.scenarios.scenarios, &mut self.out] {
             *path = root.join(&*path);
         }
@@ -57,12 +55,8 @@ impl Environment {
 /// Never fails: what can't be loaded is a failing test, or it would be missed.
 fn list(environment: &Arc<Environment>) -> Vec<Trial> {
     let library = Library::load(std::slice::from_ref(&environment.scenarios.scenarios));
-    let broken = library.errors.iter().map(|error| {
-        failing(
-            &format!("scenario_parses::{}", error.file),
-            error.render(false),
-        )
-    });
+    let broken =
+        library.errors.iter().map(|error| failing(&format!("scenario_parses::{}", error.file), error.render(false)));
     let planned = match environment.target.plan() {
         Ok(planned) => planned,
         Err(error) => return broken.chain([failing("targets", error.message)]).collect(),
@@ -70,12 +64,7 @@ fn list(environment: &Arc<Environment>) -> Vec<Trial> {
     let profile = environment.scenarios.profile;
     let mut trials: Vec<Trial> = broken.collect();
     for target in planned {
-        trials.extend(
-            library
-                .scenarios
-                .iter()
-                .map(|scenario| trial(scenario, target, profile, environment)),
-        );
+        trials.extend(library.scenarios.iter().map(|scenario| trial(scenario, target, profile, environment)));
     }
     if trials.is_empty() {
         trials.push(failing("scenarios", "no scenario is listed".into()));
@@ -84,12 +73,7 @@ fn list(environment: &Arc<Environment>) -> Vec<Trial> {
 }
 
 /// What the target can't show, or is in a larger profile, is ignored; run all the same, it says why and fails.
-fn trial(
-    scenario: &Scenario,
-    target: Planned,
-    profile: Profile,
-    environment: &Arc<Environment>,
-) -> Trial {
+fn trial(scenario: &Scenario, target: Planned, profile: Profile, environment: &Arc<Environment>) -> Trial {
     let name = format!("{}::{}", target.name(), scenario.id);
     let unsupported = target.unsupported(scenario);
     let ignored = unsupported.is_some() || scenario.profile > profile;
@@ -106,27 +90,14 @@ fn failing(name: &str, message: String) -> Trial {
 }
 
 fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Result<(), Failed> {
-    let known = environment
-        .known
-        .load(&environment.scenarios)
-        .map_err(|error| error.message)?;
-    let (target, _) = environment
-        .target
-        .resolve(target, Progress::on_stderr())
-        .map_err(|error| error.message)?;
+    let known = environment.known.load(&environment.scenarios).map_err(|error| error.message)?;
+    let (target, _) = environment.target.resolve(target, Progress::on_stderr()).map_err(|error| error.message)?;
     let runtime = tlsboot::runtime::runtime()?;
     std::fs::create_dir_all(&environment.out)?;
     let mut result = runtime.block_on(async {
         let interrupt = tlsboot::run::on_interrupt()?;
         Ok::<_, std::io::Error>(
-            tlsboot::run::run(
-                scenario,
-                &target,
-                &environment.out,
-                &LiveProgress::hidden(),
-                interrupt,
-            )
-            .await,
+            tlsboot::run::run(scenario, &target, &environment.out, &LiveProgress::hidden(), interrupt).await,
         )
     })?;
     if let Some(stale) = known.apply(&mut result, target.kubernetes, target.kubelet) {
@@ -137,10 +108,6 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
     }
     let text = failure::text(&result, &Evidence::read(&environment.out, &result), false);
     // nextest takes the message of its JUnit report from a line that begins so.
-    eprintln!(
-        "Error: {} {}",
-        format!("{:?}", result.verdict.outcome).to_lowercase(),
-        scenario.id
-    );
+    eprintln!("Error: {} {}", format!("{:?}", result.verdict.outcome).to_lowercase(), scenario.id);
     Err(Failed::from(text))
 }

@@ -64,10 +64,8 @@ fn main() -> ExitCode {
     match options(None).map(|options| options.provider) {
         // Its executables can be other ones, too.
         Ok(ProviderKind::Local) => {
-            trials.push(on_runtime(
-                "the_approver_kit_misses_node_restriction",
-                || block_on(without_node_restriction()),
-            ));
+            trials
+                .push(on_runtime("the_approver_kit_misses_node_restriction", || block_on(without_node_restriction())));
         }
         // The faults take a control plane whose parts can be stopped.
         Ok(ProviderKind::K3s) => trials.clear(),
@@ -104,14 +102,8 @@ async fn doctor() -> Result<(), Failed> {
 /// A binding that lacks, and what the doctor calls that.
 const BINDINGS: [(&str, &str); 3] = [
     ("system:node-bootstrapper", "bootstrap.not-bound"),
-    (
-        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
-        "bootstrap.not-approved",
-    ),
-    (
-        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-        "renewal.not-approved",
-    ),
+    ("system:certificates.k8s.io:certificatesigningrequests:nodeclient", "bootstrap.not-approved"),
+    ("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", "renewal.not-approved"),
 ];
 
 impl Lab {
@@ -134,27 +126,11 @@ impl Lab {
     async fn wide_bindings(&self) -> Result<(), Failed> {
         let bindings = Api::<ClusterRoleBinding>::all(self.admin());
         let faults = [
-            (
-                BINDINGS[0].0,
-                "system:unauthenticated",
-                "anonymous.too-wide",
-            ),
-            (
-                "cluster-admin",
-                "system:unauthenticated",
-                "anonymous.too-wide",
-            ),
-            (
-                BINDINGS[1].0,
-                "system:authenticated",
-                "authenticated.too-wide",
-            ),
+            (BINDINGS[0].0, "system:unauthenticated", "anonymous.too-wide"),
+            ("cluster-admin", "system:unauthenticated", "anonymous.too-wide"),
+            (BINDINGS[1].0, "system:authenticated", "authenticated.too-wide"),
             (BINDINGS[1].0, "system:nodes", "nodes.too-wide"),
-            (
-                "cluster-admin",
-                "system:bootstrappers",
-                "bootstrap.too-wide",
-            ),
+            ("cluster-admin", "system:bootstrappers", "bootstrap.too-wide"),
         ];
         for (role, group, finding) in faults {
             let wide = json!({
@@ -174,31 +150,17 @@ impl Lab {
     /// The token cleaner is off in this cluster.
     async fn tokens(&self) -> Result<(), Failed> {
         let secrets = Api::<SecretObject>::namespaced(self.admin(), "kube-system");
-        let name = format!(
-            "bootstrap-token-{}",
-            self.cluster.token(BOOTSTRAP_TOKEN)?.id
-        );
+        let name = format!("bootstrap-token-{}", self.cluster.token(BOOTSTRAP_TOKEN)?.id);
         let good = secrets.get(&name).await?;
         let past = (Timestamp::now() - SignedDuration::from_mins(1)).to_string();
         let faults = [
-            (
-                json!({"stringData": {"expiration": past}}),
-                "tokens.expired",
-            ),
-            (
-                json!({"stringData": {"expiration": "tomorrow"}}),
-                "tokens.defective",
-            ),
-            (
-                json!({"stringData": {"expiration": "", "token-id": "zzzzzz"}}),
-                "tokens.defective",
-            ),
+            (json!({"stringData": {"expiration": past}}), "tokens.expired"),
+            (json!({"stringData": {"expiration": "tomorrow"}}), "tokens.defective"),
+            (json!({"stringData": {"expiration": "", "token-id": "zzzzzz"}}), "tokens.defective"),
         ];
         for (patch, finding) in faults {
             let patch = Patch::Merge(&patch);
-            secrets
-                .patch(&name, &PatchParams::default(), &patch)
-                .await?;
+            secrets.patch(&name, &PatchParams::default(), &patch).await?;
             self.finds(&[finding]).await?;
         }
         secrets.delete(&name, &DeleteParams::default()).await?;
@@ -232,9 +194,7 @@ impl Lab {
         self.finds(&["serving.names"]).await?;
         shown.show(&ca, mine(), from(1, 60))?;
         self.finds(&[]).await?;
-        Api::<Node>::all(self.admin())
-            .delete("n2", &DeleteParams::default())
-            .await?;
+        Api::<Node>::all(self.admin()).delete("n2", &DeleteParams::default()).await?;
         Ok(())
     }
 
@@ -242,21 +202,16 @@ impl Lab {
         let run = RunId::new();
         let manager = Component::ControllerManager;
         self.cluster.end_component(manager, Ending::Stop).await?;
-        self.ask(&run, Role::Client, RequestBuilder::node("n3"))
-            .await?;
+        self.ask(&run, Role::Client, RequestBuilder::node("n3")).await?;
         self.finds(&["approver.absent"]).await?;
         let with = |controllers: &[&str]| Changes {
             controllers: Some(controllers.iter().map(|&name| name.into()).collect()),
             ..Default::default()
         };
-        self.cluster
-            .start_component(manager, &with(&["csrapproving"]))
-            .await?;
+        self.cluster.start_component(manager, &with(&["csrapproving"])).await?;
         self.finds(&["signer.absent"]).await?;
         self.cluster.end_component(manager, Ending::Stop).await?;
-        self.cluster
-            .start_component(manager, &with(CONTROLLERS))
-            .await?;
+        self.cluster.start_component(manager, &with(CONTROLLERS)).await?;
         self.finds(&[]).await?;
         // What is no kubelet's request stays, and somebody decides against one.
         let odd = RequestBuilder::node("n3").alt_names([AltName::Dns("n3".into())]);
@@ -272,8 +227,7 @@ impl Lab {
         self.ask(&run, Role::Client, odd).await?;
         self.finds(&["approver.too-much", "signer.refused"]).await?;
         self.remove(&run).await?;
-        let foreign =
-            RequestBuilder::node("n1").alt_names([AltName::Dns("www.example.com".into())]);
+        let foreign = RequestBuilder::node("n1").alt_names([AltName::Dns("www.example.com".into())]);
         let node = self.node_client("n1", &run).await?;
         self.ask_as(&node, &run, Role::Serving, foreign).await?;
         self.finds(&["approver.foreign-names"]).await?;
@@ -304,9 +258,7 @@ impl Lab {
         let ca = self.cluster.endpoint().ca;
         let runs = fs::read_dir(std::env::temp_dir())?;
         let mut folders = runs.flatten().map(|run| run.path().join("pki"));
-        let is_ours = |folder: &PathBuf| {
-            fs::read_to_string(folder.join("cluster-ca.crt")).ok() == Some(ca.clone())
-        };
+        let is_ours = |folder: &PathBuf| fs::read_to_string(folder.join("cluster-ca.crt")).ok() == Some(ca.clone());
         Ok(folders.find(is_ours).ok_or("no folder of keys")?)
     }
 
@@ -335,11 +287,7 @@ impl Lab {
         fs::write(&path, file.expose())?;
         let output = tlsboot(&path, &["doctor"])?;
         expect(&output, 3, "list secrets in kube-system")?;
-        expect(
-            &output,
-            3,
-            "kubectl create clusterrole tlsboot-doctor-1 --verb=list",
-        )
+        expect(&output, 3, "kubectl create clusterrole tlsboot-doctor-1 --verb=list")
     }
 }
 
@@ -356,11 +304,7 @@ async fn approver() -> Result<(), Failed> {
     // The probes: what creates nothing creates nothing, and the rest cleans up.
     let reading = lab.probes(&[])?;
     reading.is(0, "fail", &[])?;
-    assert!(
-        reading
-            .outcomes("unsupported")
-            .contains("bootstrap.first-certificate")
-    );
+    assert!(reading.outcomes("unsupported").contains("bootstrap.first-certificate"));
     lab.is_clean().await?;
     let writing = lab.probes(&["--allow-writes"])?;
     writing.is(0, "fail", &[])?;
@@ -380,14 +324,9 @@ async fn approver() -> Result<(), Failed> {
     all.stop();
 
     // One for serving certificates that looks at no names, tried against a policy for one that does.
-    let serving = Rogue::start(lab.admin(), |csr| {
-        csr.spec.signer_name == Role::Serving.signer_name()
-    });
+    let serving = Rogue::start(lab.admin(), |csr| csr.spec.signer_name == Role::Serving.signer_name());
     let policy = lab.folder.path().join("policy.yaml");
-    fs::write(
-        &policy,
-        "serving: {ips: [192.0.2.7]}\nexpect:\n  - {cases: serving.rightful, decision: approve}\n",
-    )?;
+    fs::write(&policy, "serving: {ips: [192.0.2.7]}\nexpect:\n  - {cases: serving.rightful, decision: approve}\n")?;
     let policy = policy.display().to_string();
     let careless: BTreeSet<String> = pending
         .iter()
@@ -405,10 +344,7 @@ async fn approver() -> Result<(), Failed> {
     let manager = Component::ControllerManager;
     lab.cluster.end_component(manager, Ending::Stop).await?;
     let nobody = lab.fires(&[])?;
-    if nobody.code != 1
-        || nobody.outcomes("undecided").is_empty()
-        || !nobody.outcomes("hole").is_empty()
-    {
+    if nobody.code != 1 || nobody.outcomes("undecided").is_empty() || !nobody.outcomes("hole").is_empty() {
         return Err(format!("{nobody:?}").into());
     }
     lab.is_clean().await?;
@@ -421,14 +357,9 @@ async fn without_node_restriction() -> Result<(), Failed> {
     let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
     let planned = options(None)?.plan().map_err(|error| error.message)?;
     let first = planned.first().ok_or("no target")?;
-    let (_, used) = options(None)?
-        .resolve(first, Progress::hidden())
-        .map_err(|error| error.message)?;
+    let (_, used) = options(None)?.resolve(first, Progress::hidden()).map_err(|error| error.message)?;
     let real = real_path("kube-apiserver", first.kubernetes)?;
-    assert!(
-        used.iter()
-            .any(|component| component.name == "kube-apiserver")
-    );
+    assert!(used.iter().any(|component| component.name == "kube-apiserver"));
     let script = format!(
         "#!/bin/sh\nfor arg; do shift; case $arg in --enable-admission-plugins=*) ;; *) set -- \"$@\" \"$arg\" ;; esac; done\nexec {} \"$@\"\n",
         real.display()
@@ -445,8 +376,7 @@ async fn without_node_restriction() -> Result<(), Failed> {
         "serving.another-node",
     ];
     lab.fires(&[])?.is(1, &BTreeSet::new(), &restricted)?;
-    lab.probes(&[])?
-        .is(1, "fail", &["security.node-restriction"])?;
+    lab.probes(&[])?.is(1, "fail", &["security.node-restriction"])?;
     lab.cluster.stop().await;
     Ok(())
 }
@@ -456,20 +386,15 @@ impl Lab {
         let mut all = vec!["approver", "--allow-writes", "--format", "json"];
         all.extend(args);
         let output = tlsboot(&self.kubeconfig, &all)?;
-        let judgement = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("{error}: {output:?}"))?;
-        Ok(Firing {
-            code: output.status.code().unwrap_or(-1),
-            judgement,
-        })
+        let judgement = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
+        Ok(Firing { code: output.status.code().unwrap_or(-1), judgement })
     }
 
     fn probes(&self, args: &[&str]) -> Result<Probing, Failed> {
         let mut all = vec!["probe", "--format", "json"];
         all.extend(args);
         let output = tlsboot(&self.kubeconfig, &all)?;
-        let found: Value = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("{error}: {output:?}"))?;
+        let found: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
         Ok(Probing {
             code: output.status.code().unwrap_or(-1),
             probes: found["probes"].as_array().cloned().unwrap_or_default(),
@@ -478,10 +403,7 @@ impl Lab {
 
     /// With a bootstrap kubeconfig no token is made, and what takes one is unsupported or left out.
     async fn given(&self, good: &Firing) -> Result<(), Failed> {
-        let made = [
-            "authentication.deleted-token",
-            "authentication.expired-token",
-        ];
+        let made = ["authentication.deleted-token", "authentication.expired-token"];
         let path = self.bootstrap_kubeconfig(BOOTSTRAP_TOKEN)?;
         let given = ["--allow-writes", "--bootstrap-kubeconfig", &path];
         let probed = self.probes(&given)?;
@@ -506,14 +428,11 @@ impl Lab {
     async fn killed(&self) -> Result<(), Failed> {
         let policy = self.folder.path().join("slow.yaml");
         fs::write(&policy, "settle: 10m\n")?;
-        let mut child = command(
-            &self.kubeconfig,
-            &["approver", "--allow-writes", "--policy"],
-        )
-        .arg(&policy)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
+        let mut child = command(&self.kubeconfig, &["approver", "--allow-writes", "--policy"])
+            .arg(&policy)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
         let deadline = Instant::now() + WITHIN;
         while self.left().await?.len() < 20 {
             if Instant::now() > deadline {
@@ -521,22 +440,14 @@ impl Lab {
             }
             tokio::time::sleep(POLL).await;
         }
-        expect(
-            &tlsboot(&self.kubeconfig, &["gc"])?,
-            0,
-            "nothing was left behind",
-        )?;
+        expect(&tlsboot(&self.kubeconfig, &["gc"])?, 0, "nothing was left behind")?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.ok_or("no pid")?, Signal::KILL)?;
         child.wait()?;
         if self.left().await?.is_empty() {
             return Err("a killed run should leave something, or this shows nothing".into());
         }
-        expect(
-            &tlsboot(&self.kubeconfig, &["gc"])?,
-            0,
-            "removed Secret bootstrap-token-",
-        )?;
+        expect(&tlsboot(&self.kubeconfig, &["gc"])?, 0, "removed Secret bootstrap-token-")?;
         self.is_clean().await
     }
 
@@ -546,9 +457,7 @@ impl Lab {
         let secrets = Api::<SecretObject>::namespaced(self.admin(), "kube-system");
         let (csrs, secrets) = (csrs.list(&labelled).await?, secrets.list(&labelled).await?);
         let names = csrs.items.iter().map(ResourceExt::name_any);
-        Ok(names
-            .chain(secrets.items.iter().map(ResourceExt::name_any))
-            .collect())
+        Ok(names.chain(secrets.items.iter().map(ResourceExt::name_any)).collect())
     }
 
     async fn is_clean(&self) -> Result<(), Failed> {
@@ -569,10 +478,7 @@ struct Firing {
 impl Firing {
     fn ids(&self, fits: impl Fn(&Value) -> bool) -> BTreeSet<String> {
         let cases = self.judgement["cases"].as_array().into_iter().flatten();
-        cases
-            .filter(|case| fits(case))
-            .filter_map(|case| Some(case["id"].as_str()?.to_owned()))
-            .collect()
+        cases.filter(|case| fits(case)).filter_map(|case| Some(case["id"].as_str()?.to_owned())).collect()
     }
 
     fn outcomes(&self, outcome: &str) -> BTreeSet<String> {
@@ -586,15 +492,8 @@ impl Firing {
     /// These are holes, those are wrong, and all the rest is right.
     fn is(&self, code: i32, holes: &BTreeSet<String>, wrong: &[&str]) -> Result<(), Failed> {
         let wrong: BTreeSet<String> = wrong.iter().map(|&id| id.to_owned()).collect();
-        let seen = (
-            self.code,
-            self.outcomes("hole"),
-            self.outcomes("wrong"),
-            self.outcomes("undecided"),
-        );
-        if seen == (code, holes.clone(), wrong.clone(), BTreeSet::new())
-            && self.outcomes("right").len() > 20
-        {
+        let seen = (self.code, self.outcomes("hole"), self.outcomes("wrong"), self.outcomes("undecided"));
+        if seen == (code, holes.clone(), wrong.clone(), BTreeSet::new()) && self.outcomes("right").len() > 20 {
             return Ok(());
         }
         Err(format!(
@@ -615,10 +514,7 @@ struct Probing {
 impl Probing {
     fn outcomes(&self, outcome: &str) -> BTreeSet<&str> {
         let probes = self.probes.iter();
-        probes
-            .filter(|probe| probe["outcome"] == outcome)
-            .filter_map(|probe| probe["id"].as_str())
-            .collect()
+        probes.filter(|probe| probe["outcome"] == outcome).filter_map(|probe| probe["id"].as_str()).collect()
     }
 
     /// These and no others have the outcome; some pass.
@@ -629,11 +525,7 @@ impl Probing {
         if right {
             return Ok(());
         }
-        Err(format!(
-            "should be {code}, {outcome} {ids:?}; is {} {:#?}",
-            self.code, self.probes
-        )
-        .into())
+        Err(format!("should be {code}, {outcome} {ids:?}; is {} {:#?}", self.code, self.probes).into())
     }
 }
 
@@ -673,10 +565,7 @@ fn options(components: Option<&Path>) -> Result<TargetOptions, Failed> {
 fn real_path(name: &str, version: Version) -> Result<PathBuf, Failed> {
     use tlsboot::components::{Package, Product, Store};
     let options = options(None)?.components.options()?;
-    let package = Package {
-        product: Product::Kubernetes,
-        version,
-    };
+    let package = Package { product: Product::Kubernetes, version };
     let found = Store::new(&options.cache).executable(package, name)?;
     Ok(found.ok_or("not in the store")?.path)
 }
@@ -698,22 +587,14 @@ impl Lab {
             signer_ca_valid: Some(SignedDuration::from_hours(24 * 365)),
             ..Default::default()
         };
-        let node = scenario::Node {
-            bootstrap: STATIC_TOKEN.into(),
-            ..scenario::Node::named("n1")
-        };
+        let node = scenario::Node { bootstrap: STATIC_TOKEN.into(), ..scenario::Node::named("n1") };
         let scenario = Scenario::of_cluster("faults", settings, vec![node]);
         let cluster = target.provider.start(&scenario, sink, logs).await?;
         drive::prepare(&bindings(), &cluster.admin()).await?;
         forget_other_tokens(cluster.as_ref()).await?;
         let kubeconfig = folder.path().join("kubeconfig");
         fs::write(&kubeconfig, cluster.admin_kubeconfig().expose())?;
-        Ok(Self {
-            cluster,
-            rules: Rules::new(target.kubernetes, target.kubelet),
-            kubeconfig,
-            folder,
-        })
+        Ok(Self { cluster, rules: Rules::new(target.kubernetes, target.kubelet), kubeconfig, folder })
     }
 
     fn admin(&self) -> kube::Client {
@@ -731,10 +612,8 @@ impl Lab {
                 Ok(snapshot) => {
                     let diagnosis = diagnose(&snapshot);
                     let found = diagnosis.findings.iter();
-                    let found: BTreeSet<&str> = found
-                        .filter(|finding| finding.grade > Grade::Note)
-                        .map(|finding| finding.id)
-                        .collect();
+                    let found: BTreeSet<&str> =
+                        found.filter(|finding| finding.grade > Grade::Note).map(|finding| finding.id).collect();
                     if found == wanted && diagnosis.missing.is_empty() {
                         return Ok(());
                     }
@@ -771,21 +650,11 @@ impl Lab {
         let bootstrapper = self.bootstrapper().await?;
         let got = client_certificate(&bootstrapper, node, self.rules, run, WITHIN).await?;
         let credential: Credential = got.0;
-        Ok(client(
-            &self.cluster.endpoint(),
-            &Credentials::Certificate(credential),
-        )
-        .await?)
+        Ok(client(&self.cluster.endpoint(), &Credentials::Certificate(credential)).await?)
     }
 
-    async fn ask(
-        &self,
-        run: &RunId,
-        role: Role,
-        request: RequestBuilder,
-    ) -> Result<String, Failed> {
-        self.ask_as(&self.bootstrapper().await?, run, role, request)
-            .await
+    async fn ask(&self, run: &RunId, role: Role, request: RequestBuilder) -> Result<String, Failed> {
+        self.ask_as(&self.bootstrapper().await?, run, role, request).await
     }
 
     async fn ask_as(
@@ -796,13 +665,7 @@ impl Lab {
         request: RequestBuilder,
     ) -> Result<String, Failed> {
         let (pem, _) = request.build()?;
-        let object = csr(
-            run,
-            pem.into_bytes(),
-            role.signer_name(),
-            self.rules.usages(role),
-            None,
-        );
+        let object = csr(run, pem.into_bytes(), role.signer_name(), self.rules.usages(role), None);
         let answer = create(client, &object, &PostParams::default()).await?;
         answer.object.ok_or_else(|| answer.message.into())
     }
@@ -821,9 +684,7 @@ impl Lab {
             "daemonEndpoints": {"kubeletEndpoint": {"Port": address.port()}},
         }});
         let patch = Patch::Merge(&status);
-        nodes
-            .patch_status(name, &PatchParams::default(), &patch)
-            .await?;
+        nodes.patch_status(name, &PatchParams::default(), &patch).await?;
         Ok(())
     }
 }
@@ -856,13 +717,7 @@ fn bindings() -> Bindings {
 fn command(kubeconfig: &Path, args: &[&str]) -> Command {
     let mut command = Command::new("/proc/self/exe");
     let (name, rest) = args.split_first().unwrap_or((&"--help", &[]));
-    command
-        .env(BE_TLSBOOT, "1")
-        .arg(name)
-        .arg("--kubeconfig")
-        .arg(kubeconfig)
-        .args(rest)
-        .stdin(Stdio::null());
+    command.env(BE_TLSBOOT, "1").arg(name).arg("--kubeconfig").arg(kubeconfig).args(rest).stdin(Stdio::null());
     command
 }
 
@@ -871,19 +726,11 @@ fn tlsboot(kubeconfig: &Path, args: &[&str]) -> Result<Output, Failed> {
 }
 
 fn expect(output: &Output, code: i32, words: &str) -> Result<(), Failed> {
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.code() == Some(code) && said.contains(words) {
         return Ok(());
     }
-    Err(format!(
-        "should end with {code} and say {words:?}; ended with {:?} and said {said}",
-        output.status
-    )
-    .into())
+    Err(format!("should end with {code} and say {words:?}; ended with {:?} and said {said}", output.status).into())
 }
 
 /// An approver that approves too much.
@@ -897,11 +744,7 @@ impl Rogue {
                 let all = api.list(&ListParams::default()).await;
                 for csr in all.map(|all| all.items).unwrap_or_default() {
                     let status = csr.status.clone().unwrap_or_default();
-                    if status
-                        .conditions
-                        .is_none_or(|conditions| conditions.is_empty())
-                        && approves(&csr)
-                    {
+                    if status.conditions.is_none_or(|conditions| conditions.is_empty()) && approves(&csr) {
                         // Kubernetes' own approver may have been quicker, or the run may have removed it.
                         let _ = decide(&client, &csr.name_any(), "Approved", "ByRogue").await;
                     }
@@ -916,18 +759,11 @@ impl Rogue {
     }
 }
 
-async fn decide(
-    client: &kube::Client,
-    name: &str,
-    kind: &str,
-    reason: &str,
-) -> Result<(), kube::Error> {
+async fn decide(client: &kube::Client, name: &str, kind: &str, reason: &str) -> Result<(), kube::Error> {
     let api = Api::<CertificateSigningRequest>::all(client.clone());
-    let condition =
-        json!({"type": kind, "status": "True", "reason": reason, "message": "by a test"});
+    let condition = json!({"type": kind, "status": "True", "reason": reason, "message": "by a test"});
     let patch = json!({"status": {"conditions": [condition]}});
-    api.patch_approval(name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await?;
+    api.patch_approval(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
     Ok(())
 }
 
@@ -938,10 +774,10 @@ struct Shown(Arc<Mutex<Option<Arc<CertifiedKey>>>>);
 impl Shown {
     fn show(&self, ca: &Authority, names: Vec<AltName>, validity: Validity) -> Result<(), Failed> {
         let issued = ca.issue_server("system:node:n2", &names, validity)?;
-        let chain = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes())
-            .map_err(|error| error.to_string())?;
-        let key = PrivateKeyDer::from_pem_slice(issued.key_pem.expose().as_bytes())
-            .map_err(|error| error.to_string())?;
+        let chain =
+            CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).map_err(|error| error.to_string())?;
+        let key =
+            PrivateKeyDer::from_pem_slice(issued.key_pem.expose().as_bytes()).map_err(|error| error.to_string())?;
         let key = CertifiedKey::from_der(vec![chain], key, &ring::default_provider())?;
         *self.0.lock().map_err(|error| error.to_string())? = Some(Arc::new(key));
         Ok(())
@@ -957,9 +793,7 @@ impl ResolvesServerCert for Shown {
 async fn serve(shown: Shown) -> Result<SocketAddr, Failed> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(shown));
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(shown));
     let acceptor = TlsAcceptor::from(Arc::new(config));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -27,12 +27,8 @@ pub enum Decision {
 
 impl Decision {
     /// In the policy's words.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("refused", Self::Refused),
-        ("pending", Self::Pending),
-        ("deny", Self::Deny),
-        ("approve", Self::Approve),
-    ];
+    pub const ALL: [(&'static str, Self); 4] =
+        [("refused", Self::Refused), ("pending", Self::Pending), ("deny", Self::Deny), ("approve", Self::Approve)];
 
     /// Its word.
     pub fn word(self) -> &'static str {
@@ -123,12 +119,7 @@ const NODES: &str = "system:nodes";
 
 /// The names of all cases, for policies: they do not depend on the cluster.
 pub fn ids() -> Vec<&'static str> {
-    let subjects = Subjects {
-        node: "n".into(),
-        other: "o".into(),
-        dns: Vec::new(),
-        ips: Vec::new(),
-    };
+    let subjects = Subjects { node: "n".into(), other: "o".into(), dns: Vec::new(), ips: Vec::new() };
     let any = Version::new(1, 37, 0);
     let cases = corpus(&subjects, any);
     cases.into_iter().map(|case| case.id).collect()
@@ -140,11 +131,7 @@ pub fn corpus(subjects: &Subjects, version: Version) -> Vec<Case> {
         subjects,
         rules: Rules::new(version, version),
         // From then on NodeRestriction looks at the names that nodes ask for (catalogue N-03).
-        restricted: if version.minor >= 31 {
-            Refused
-        } else {
-            Pending
-        },
+        restricted: if version.minor >= 31 { Refused } else { Pending },
         // Go refuses RSA below 1024 bits from 1.24 on, which builds Kubernetes from 1.33 on; older ones may be built with it.
         tiny_rsa: match version.minor {
             33.. => Expected::one(Refused),
@@ -175,30 +162,11 @@ struct Corpus<'a> {
 
 impl Corpus<'_> {
     /// A client CSR as a kubelet sends it, by a bootstrap token.
-    fn client(
-        &self,
-        id: &'static str,
-        what: &'static str,
-        subject: Name,
-        expected: Decision,
-    ) -> Case {
-        self.case(
-            id,
-            By::Bootstrap,
-            what,
-            RequestBuilder::new(subject),
-            expected,
-        )
+    fn client(&self, id: &'static str, what: &'static str, subject: Name, expected: Decision) -> Case {
+        self.case(id, By::Bootstrap, what, RequestBuilder::new(subject), expected)
     }
 
-    fn case(
-        &self,
-        id: &'static str,
-        by: By,
-        what: &'static str,
-        request: RequestBuilder,
-        expected: Decision,
-    ) -> Case {
+    fn case(&self, id: &'static str, by: By, what: &'static str, request: RequestBuilder, expected: Decision) -> Case {
         Case {
             id,
             by,
@@ -222,41 +190,20 @@ impl Corpus<'_> {
 
     /// Kubernetes looks at the prefix only: whoever may have a client certificate approved may have any name's.
     fn names(&self) -> Vec<Case> {
-        let named = |name: &str| Name {
-            common_name: Some(name.to_owned()),
-            ..self.other()
-        };
+        let named = |name: &str| Name { common_name: Some(name.to_owned()), ..self.other() };
         let of = |organizations: &[&str]| Name {
             organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
             ..self.other()
         };
         let long = format!("system:node:{}", "n".repeat(253));
         vec![
-            self.client(
-                "name.another-node",
-                "a bootstrapper asks in the name of any node",
-                self.other(),
-                Approve,
-            ),
-            self.client(
-                "name.empty",
-                "the node's name is empty",
-                named("system:node:"),
-                Approve,
-            ),
-            self.client(
-                "name.wildcard",
-                "the node's name is an asterisk",
-                named("system:node:*"),
-                Approve,
-            ),
+            self.client("name.another-node", "a bootstrapper asks in the name of any node", self.other(), Approve),
+            self.client("name.empty", "the node's name is empty", named("system:node:"), Approve),
+            self.client("name.wildcard", "the node's name is an asterisk", named("system:node:*"), Approve),
             self.client(
                 "name.upper-case",
                 "the node's name is in upper case, which no Node can have",
-                named(&format!(
-                    "system:node:{}",
-                    self.subjects.other.to_uppercase()
-                )),
+                named(&format!("system:node:{}", self.subjects.other.to_uppercase())),
                 Approve,
             ),
             self.client(
@@ -271,33 +218,15 @@ impl Corpus<'_> {
                 named(&self.subjects.other),
                 Pending,
             ),
-            self.client(
-                "name.none",
-                "there is no common name",
-                Name {
-                    common_name: None,
-                    ..self.other()
-                },
-                Pending,
-            ),
+            self.client("name.none", "there is no common name", Name { common_name: None, ..self.other() }, Pending),
             self.client(
                 "name.line-break",
                 "the node's name has a line break in it",
                 named("system:node:a\nsystem:admin"),
                 Approve,
             ),
-            self.client(
-                "name.long",
-                "the node's name has 253 characters",
-                named(&long),
-                Approve,
-            ),
-            self.client(
-                "name.administrator",
-                "the name is an administrator's",
-                named("kubernetes-admin"),
-                Pending,
-            ),
+            self.client("name.long", "the node's name has 253 characters", named(&long), Approve),
+            self.client("name.administrator", "the name is an administrator's", named("kubernetes-admin"), Pending),
             self.client("organization.none", "no organization", of(&[]), Pending),
             self.client(
                 "organization.masters",
@@ -311,47 +240,23 @@ impl Corpus<'_> {
                 of(&[NODES, "system:masters"]),
                 Pending,
             ),
-            self.client(
-                "organization.twice",
-                "system:nodes two times",
-                of(&[NODES, NODES]),
-                Pending,
-            ),
-            self.client(
-                "organization.upper-case",
-                "System:Nodes",
-                of(&["System:Nodes"]),
-                Pending,
-            ),
+            self.client("organization.twice", "system:nodes two times", of(&[NODES, NODES]), Pending),
+            self.client("organization.upper-case", "System:Nodes", of(&["System:Nodes"]), Pending),
             self.client(
                 "organization.unit-too",
                 "an organizational unit beside",
-                Name {
-                    other: vec!["OU=system:masters".into()],
-                    ..self.other()
-                },
+                Name { other: vec!["OU=system:masters".into()], ..self.other() },
                 Approve,
             ),
         ]
     }
 
     fn signers(&self) -> Vec<Case> {
-        let to = |id, what, signer, subject: Name, expected| Case {
-            signer,
-            ..self.client(id, what, subject, expected)
-        };
-        let masters = Name {
-            organizations: vec!["system:masters".into()],
-            ..self.other()
-        };
+        let to =
+            |id, what, signer, subject: Name, expected| Case { signer, ..self.client(id, what, subject, expected) };
+        let masters = Name { organizations: vec!["system:masters".into()], ..self.other() };
         vec![
-            to(
-                "signer.api-client",
-                "the signer of all clients",
-                API_CLIENT,
-                self.other(),
-                Pending,
-            ),
+            to("signer.api-client", "the signer of all clients", API_CLIENT, self.other(), Pending),
             to(
                 "signer.api-client-masters",
                 "the signer of all clients, for system:masters",
@@ -359,51 +264,18 @@ impl Corpus<'_> {
                 masters,
                 Refused,
             ),
-            to(
-                "signer.legacy",
-                "the signer of everything, which v1 does not take",
-                LEGACY,
-                self.other(),
-                Refused,
-            ),
-            to(
-                "signer.stranger",
-                "a signer that nobody knows",
-                STRANGER,
-                self.other(),
-                Pending,
-            ),
-            to(
-                "signer.malformed",
-                "a signer without a domain",
-                "kubelet",
-                self.other(),
-                Refused,
-            ),
+            to("signer.legacy", "the signer of everything, which v1 does not take", LEGACY, self.other(), Refused),
+            to("signer.stranger", "a signer that nobody knows", STRANGER, self.other(), Pending),
+            to("signer.malformed", "a signer without a domain", "kubelet", self.other(), Refused),
         ]
     }
 
     fn alternative_names(&self) -> Vec<Case> {
-        let with = |id, what, name: AltName| {
-            self.case(
-                id,
-                By::Bootstrap,
-                what,
-                self.request().alt_names([name]),
-                Pending,
-            )
-        };
+        let with =
+            |id, what, name: AltName| self.case(id, By::Bootstrap, what, self.request().alt_names([name]), Pending);
         vec![
-            with(
-                "client.dns-name",
-                "a client certificate with a DNS name",
-                AltName::Dns(self.subjects.other.clone()),
-            ),
-            with(
-                "client.ip-address",
-                "a client certificate with an IP address",
-                AltName::Ip([192, 0, 2, 1].into()),
-            ),
+            with("client.dns-name", "a client certificate with a DNS name", AltName::Dns(self.subjects.other.clone())),
+            with("client.ip-address", "a client certificate with an IP address", AltName::Ip([192, 0, 2, 1].into())),
             with(
                 "client.email",
                 "a client certificate with an e-mail address",
@@ -441,18 +313,8 @@ impl Corpus<'_> {
                 &["digital signature", "client auth", "cert sign"],
                 Pending,
             ),
-            with(
-                "usages.any",
-                "any extended usage",
-                &["digital signature", "client auth", "any"],
-                Pending,
-            ),
-            with(
-                "usages.too-few",
-                "no digital signature",
-                &["client auth"],
-                Pending,
-            ),
+            with("usages.any", "any extended usage", &["digital signature", "client auth", "any"], Pending),
+            with("usages.too-few", "no digital signature", &["client auth"], Pending),
             with("usages.none", "no usages at all", &[], Refused),
             with(
                 "usages.unknown",
@@ -460,34 +322,21 @@ impl Corpus<'_> {
                 &["digital signature", "client auth", "world domination"],
                 Refused,
             ),
-            with(
-                "usages.twice",
-                "a usage two times",
-                &["digital signature", "client auth", "client auth"],
-                Refused,
-            ),
+            with("usages.twice", "a usage two times", &["digital signature", "client auth", "client auth"], Refused),
         ]
     }
 
     /// Extensions but for alternative names are looked at by nobody; the signer leaves them out (catalogue S-07).
     fn content(&self) -> Vec<Case> {
-        let odd =
-            |id, what, request, expected| self.case(id, By::Bootstrap, what, request, expected);
-        let fixed = |id, what, text| Case {
-            payload: Payload::Fixed(text),
-            ..self.client(id, what, self.other(), Refused)
-        };
+        let odd = |id, what, request, expected| self.case(id, By::Bootstrap, what, request, expected);
+        let fixed =
+            |id, what, text| Case { payload: Payload::Fixed(text), ..self.client(id, what, self.other(), Refused) };
         let short = |id, what, seconds, expected| Case {
             expiration_seconds: Some(seconds),
             ..self.client(id, what, self.other(), expected)
         };
         vec![
-            odd(
-                "content.ca",
-                "asks to be a CA",
-                self.request().ca(true).usages(&["cert sign"]),
-                Approve,
-            ),
+            odd("content.ca", "asks to be a CA", self.request().ca(true).usages(&["cert sign"]), Approve),
             odd(
                 "content.signature",
                 "the signature is wrong: the sender does not show that it has the key",
@@ -500,18 +349,8 @@ impl Corpus<'_> {
                 "PEM of another kind",
                 "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
             ),
-            short(
-                "content.nine-minutes",
-                "a certificate for 599 s",
-                599,
-                Refused,
-            ),
-            short(
-                "content.century",
-                "a certificate for 68 years",
-                i32::MAX,
-                Approve,
-            ),
+            short("content.nine-minutes", "a certificate for 599 s", 599, Refused),
+            short("content.century", "a certificate for 68 years", i32::MAX, Approve),
         ]
     }
 
@@ -522,88 +361,38 @@ impl Corpus<'_> {
             ..self.client(id, what, self.other(), expected)
         };
         vec![
-            fixed(
-                "key.rsa-1024",
-                "an RSA key of 1024 bits",
-                include_str!("requests/rsa-1024.pem"),
-                Approve,
-            ),
+            fixed("key.rsa-1024", "an RSA key of 1024 bits", include_str!("requests/rsa-1024.pem"), Approve),
             Case {
                 expected: self.tiny_rsa.clone(),
-                ..fixed(
-                    "key.rsa-512",
-                    "an RSA key of 512 bits",
-                    include_str!("requests/rsa-512.pem"),
-                    Refused,
-                )
+                ..fixed("key.rsa-512", "an RSA key of 512 bits", include_str!("requests/rsa-512.pem"), Refused)
             },
-            fixed(
-                "key.ecdsa-p224",
-                "an ECDSA key on P-224",
-                include_str!("requests/ecdsa-p224.pem"),
-                Approve,
-            ),
+            fixed("key.ecdsa-p224", "an ECDSA key on P-224", include_str!("requests/ecdsa-p224.pem"), Approve),
             fixed(
                 "key.ecdsa-secp256k1",
                 "an ECDSA key on a curve that Go does not know",
                 include_str!("requests/ecdsa-secp256k1.pem"),
                 Refused,
             ),
-            fixed(
-                "key.ed25519",
-                "an Ed25519 key",
-                include_str!("requests/ed25519.pem"),
-                Approve,
-            ),
-            fixed(
-                "key.ed448",
-                "an Ed448 key",
-                include_str!("requests/ed448.pem"),
-                Refused,
-            ),
-            fixed(
-                "key.sha1",
-                "signed with SHA-1",
-                include_str!("requests/rsa-sha1.pem"),
-                Approve,
-            ),
-            fixed(
-                "key.md5",
-                "signed with MD5",
-                include_str!("requests/rsa-md5.pem"),
-                Refused,
-            ),
+            fixed("key.ed25519", "an Ed25519 key", include_str!("requests/ed25519.pem"), Approve),
+            fixed("key.ed448", "an Ed448 key", include_str!("requests/ed448.pem"), Refused),
+            fixed("key.sha1", "signed with SHA-1", include_str!("requests/rsa-sha1.pem"), Approve),
+            fixed("key.md5", "signed with MD5", include_str!("requests/rsa-md5.pem"), Refused),
         ]
     }
 
     fn renewals(&self) -> Vec<Case> {
-        let as_node = |id, what, subject: Name, expected| Case {
-            by: By::Node,
-            ..self.client(id, what, subject, expected)
-        };
-        let named = |name: String| Name {
-            common_name: Some(name),
-            ..self.other()
-        };
+        let as_node =
+            |id, what, subject: Name, expected| Case { by: By::Node, ..self.client(id, what, subject, expected) };
+        let named = |name: String| Name { common_name: Some(name), ..self.other() };
         vec![
-            as_node(
-                "renewal.another-node",
-                "a node asks in another node's name",
-                self.other(),
-                self.restricted,
-            ),
+            as_node("renewal.another-node", "a node asks in another node's name", self.other(), self.restricted),
             as_node(
                 "renewal.upper-case",
                 "a node asks in its own name, in upper case",
                 named(format!("system:node:{}", self.subjects.node.to_uppercase())),
                 self.restricted,
             ),
-            as_node(
-                "renewal.empty",
-                "a node asks for an empty name",
-                named("system:node:".into()),
-                self.restricted,
-            ),
+            as_node("renewal.empty", "a node asks for an empty name", named("system:node:".into()), self.restricted),
             as_node(
                 "renewal.administrator",
                 "a node asks for an administrator's name",
@@ -633,9 +422,7 @@ impl Corpus<'_> {
     /// What is the node's own: one address of documentation where the policy says nothing.
     fn rightful(&self) -> Vec<AltName> {
         let names = self.subjects.dns.iter().cloned().map(AltName::Dns);
-        names
-            .chain(self.subjects.ips.iter().copied().map(AltName::Ip))
-            .collect()
+        names.chain(self.subjects.ips.iter().copied().map(AltName::Ip)).collect()
     }
 
     fn mine(&self) -> RequestBuilder {
@@ -653,18 +440,10 @@ impl Corpus<'_> {
             RequestBuilder::new(subject).alt_names(self.rightful())
         };
         vec![
-            serving(
-                "serving.rightful",
-                "a node's serving CSR as it should be",
-                self.mine(),
-            ),
+            serving("serving.rightful", "a node's serving CSR as it should be", self.mine()),
             Case {
                 by: By::Bootstrap,
-                ..serving(
-                    "serving.by-bootstrapper",
-                    "the requester is not the node",
-                    self.mine(),
-                )
+                ..serving("serving.by-bootstrapper", "the requester is not the node", self.mine())
             },
             Case {
                 expected: Expected::one(self.restricted),
@@ -675,141 +454,60 @@ impl Corpus<'_> {
                 )
             },
             Case {
-                usages: vec![
-                    "digital signature".into(),
-                    "server auth".into(),
-                    "client auth".into(),
-                ],
-                ..serving(
-                    "serving.client-auth-too",
-                    "server and client authentication",
-                    self.mine(),
-                )
+                usages: vec!["digital signature".into(), "server auth".into(), "client auth".into()],
+                ..serving("serving.client-auth-too", "server and client authentication", self.mine())
             },
             Case {
                 usages: self.rules.usages(Role::Client),
-                ..serving(
-                    "serving.client-auth",
-                    "client authentication to the servers' signer",
-                    self.mine(),
-                )
+                ..serving("serving.client-auth", "client authentication to the servers' signer", self.mine())
             },
-            serving(
-                "serving.masters-too",
-                "system:masters beside system:nodes",
-                organized(&[NODES, "system:masters"]),
-            ),
+            serving("serving.masters-too", "system:masters beside system:nodes", organized(&[NODES, "system:masters"])),
             serving("serving.no-organization", "no organization", organized(&[])),
             serving("serving.ca", "asks to be a CA", self.mine().ca(true)),
-            serving(
-                "serving.no-names",
-                "no names at all",
-                RequestBuilder::node(&self.subjects.node),
-            ),
+            serving("serving.no-names", "no names at all", RequestBuilder::node(&self.subjects.node)),
         ]
     }
 
     fn serving_names(&self) -> Vec<Case> {
-        let with = |id, what, names: Vec<AltName>| {
-            self.serving_case(id, what, self.mine().alt_names(names))
-        };
+        let with = |id, what, names: Vec<AltName>| self.serving_case(id, what, self.mine().alt_names(names));
         let dns = |name: &str| vec![AltName::Dns(name.to_owned())];
         let ip = |ip: IpAddr| vec![AltName::Ip(ip)];
         let mapped = |ip: &IpAddr| match ip {
             IpAddr::V4(v4) => IpAddr::V6(v4.to_ipv6_mapped()),
             v6 => *v6,
         };
-        let first = self
-            .subjects
-            .ips
-            .first()
-            .copied()
-            .unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+        let first = self.subjects.ips.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
         let hundreds = (0..500).map(|number| AltName::Dns(format!("name-{number}.example.com")));
         vec![
-            with(
-                "names.foreign-host",
-                "a host name of somebody else",
-                dns("www.example.com"),
-            ),
-            with(
-                "names.foreign-address",
-                "an address of somebody else",
-                ip([203, 0, 113, 9].into()),
-            ),
-            with(
-                "names.other-node",
-                "the name of another node",
-                dns(&self.subjects.other),
-            ),
+            with("names.foreign-host", "a host name of somebody else", dns("www.example.com")),
+            with("names.foreign-address", "an address of somebody else", ip([203, 0, 113, 9].into())),
+            with("names.other-node", "the name of another node", dns(&self.subjects.other)),
             with("names.wildcard", "a wildcard", dns("*.example.com")),
             with("names.all", "an asterisk alone", dns("*")),
-            with(
-                "names.api-server",
-                "the API server's name",
-                dns("kubernetes.default.svc"),
-            ),
+            with("names.api-server", "the API server's name", dns("kubernetes.default.svc")),
             with("names.localhost", "localhost", dns("localhost")),
-            with(
-                "names.loopback",
-                "the loopback address",
-                ip(Ipv4Addr::LOCALHOST.into()),
-            ),
-            with(
-                "names.unspecified",
-                "the address ::",
-                ip(Ipv6Addr::UNSPECIFIED.into()),
-            ),
-            with(
-                "names.ipv4-in-ipv6",
-                "its own address, written as IPv6 (::ffff:…)",
-                ip(mapped(&first)),
-            ),
+            with("names.loopback", "the loopback address", ip(Ipv4Addr::LOCALHOST.into())),
+            with("names.unspecified", "the address ::", ip(Ipv6Addr::UNSPECIFIED.into())),
+            with("names.ipv4-in-ipv6", "its own address, written as IPv6 (::ffff:…)", ip(mapped(&first))),
             with(
                 "names.ipv6-foreign",
                 "an IPv6 address of somebody else",
-                ip("2001:db8::bad"
-                    .parse()
-                    .unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST))),
+                ip("2001:db8::bad".parse().unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST))),
             ),
-            with(
-                "names.upper-case",
-                "its own name in upper case",
-                dns(&self.subjects.node.to_uppercase()),
-            ),
-            with(
-                "names.trailing-dot",
-                "its own name with a dot at the end",
-                dns(&format!("{}.", self.subjects.node)),
-            ),
+            with("names.upper-case", "its own name in upper case", dns(&self.subjects.node.to_uppercase())),
+            with("names.trailing-dot", "its own name with a dot at the end", dns(&format!("{}.", self.subjects.node))),
             with("names.empty", "an empty name", dns("")),
             with("names.hundreds", "five hundred names", hundreds.collect()),
-            with(
-                "names.email",
-                "an e-mail address",
-                vec![AltName::Email("root@example.com".into())],
-            ),
-            with(
-                "names.uri",
-                "a URI",
-                vec![AltName::Uri("https://example.com".into())],
-            ),
+            with("names.email", "an e-mail address", vec![AltName::Email("root@example.com".into())]),
+            with("names.uri", "a URI", vec![AltName::Uri("https://example.com".into())]),
         ]
     }
 
     fn identities(&self) -> Vec<Case> {
         let by = |id, by, what| self.case(id, by, what, self.request(), Refused);
         vec![
-            by(
-                "identity.expired-token",
-                By::ExpiredToken,
-                "a token that expired a minute ago",
-            ),
-            by(
-                "identity.unknown-token",
-                By::UnknownToken,
-                "a well-formed token that nobody knows",
-            ),
+            by("identity.expired-token", By::ExpiredToken, "a token that expired a minute ago"),
+            by("identity.unknown-token", By::UnknownToken, "a well-formed token that nobody knows"),
             by(
                 "identity.foreign-certificate",
                 By::ForeignCertificate,
@@ -851,26 +549,13 @@ mod tests {
         for case in cases(37) {
             match case.payload {
                 Payload::Built(request) => {
-                    let (pem, _) = request
-                        .build()
-                        .unwrap_or_else(|error| panic!("{}: {error}", case.id));
-                    let facts = read::request(pem.as_bytes())
-                        .unwrap_or_else(|error| panic!("{}: {error}", case.id));
-                    assert_eq!(
-                        facts.signature_valid,
-                        case.id != "content.signature",
-                        "{}",
-                        case.id
-                    );
+                    let (pem, _) = request.build().unwrap_or_else(|error| panic!("{}: {error}", case.id));
+                    let facts = read::request(pem.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", case.id));
+                    assert_eq!(facts.signature_valid, case.id != "content.signature", "{}", case.id);
                 }
                 Payload::Fixed(text) if case.id.starts_with("key.") => {
                     let facts = read::request(text.as_bytes()).unwrap();
-                    assert_eq!(
-                        facts.subject,
-                        node_subject("tlsboot-odd-key"),
-                        "{}",
-                        case.id
-                    );
+                    assert_eq!(facts.subject, node_subject("tlsboot-odd-key"), "{}", case.id);
                     assert!(!text.contains("PRIVATE"));
                 }
                 Payload::Fixed(text) => assert!(read::request(text.as_bytes()).is_err()),
@@ -885,9 +570,7 @@ mod tests {
     fn node_restriction_looks_at_names_from_1_31_on() {
         let of = |minor| {
             let all = cases(minor);
-            let case = all
-                .into_iter()
-                .find(|case| case.id == "renewal.another-node");
+            let case = all.into_iter().find(|case| case.id == "renewal.another-node");
             case.unwrap().expected
         };
         assert_eq!(of(30), Expected::one(Pending));
@@ -928,12 +611,7 @@ mod tests {
                 certificates: Vec::new(),
             };
             let recognised = unrecognised(&csr, Some(Version::new(1, 37, 0))).is_none();
-            assert_eq!(
-                recognised,
-                case.expected == Expected::one(Approve),
-                "{}",
-                case.id
-            );
+            assert_eq!(recognised, case.expected == Expected::one(Approve), "{}", case.id);
         }
     }
 }

@@ -78,11 +78,7 @@ impl Plan {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub async fn new(
-        connection: &Connection,
-        policy: &Policy,
-        given: Option<Bootstrap>,
-    ) -> Result<Self, Unreachable> {
+    pub async fn new(connection: &Connection, policy: &Policy, given: Option<Bootstrap>) -> Result<Self, Unreachable> {
         let version = connection.client().apiserver_version().await;
         let version = version.map_err(|error| connection.unreachable(&error))?;
         // One that hides its version is taken for a new one.
@@ -94,21 +90,14 @@ impl Plan {
         };
         let run = RunId::new();
         let made_up = format!("tlsboot-{run}");
-        let node = policy
-            .node
-            .as_ref()
-            .map_or(made_up.clone(), |node| node.value.clone());
+        let node = policy.node.as_ref().map_or(made_up.clone(), |node| node.value.clone());
         let mut ips = policy.serving.ips.clone();
         if ips.is_empty() && policy.serving.dns.is_empty() {
             // Of the documentation's, RFC 5737: nobody has it.
             ips.push([192, 0, 2, 7].into());
         }
-        let subjects = Subjects {
-            node: node.clone(),
-            other: format!("{made_up}-b"),
-            dns: policy.serving.dns.clone(),
-            ips,
-        };
+        let subjects =
+            Subjects { node: node.clone(), other: format!("{made_up}-b"), dns: policy.serving.dns.clone(), ips };
         let mut cases = corpus(&subjects, version);
         if given.is_some() {
             cases.retain(|case| case.by != By::ExpiredToken);
@@ -135,7 +124,9 @@ impl Plan {
             groups => groups.join(", "),
         };
         let secrets = match self.given {
-            Some(_) => "no Secret, with a bootstrap kubeconfig: what an expired token would ask for is left out".to_owned(),
+            Some(_) => {
+                "no Secret, with a bootstrap kubeconfig: what an expired token would ask for is left out".to_owned()
+            }
             None => format!(
                 "2 Secrets bootstrap-token-… in kube-system: one valid for {} minutes, with the extra groups {groups}; one that has expired",
                 TOKEN_LIFE.as_mins()
@@ -175,13 +166,8 @@ pub async fn fire(connection: &Connection, plan: Plan) -> Result<Fired, FireErro
             (bootstrapper, Some(expired.value))
         }
     };
-    let firing = Firing {
-        connection,
-        rules: Rules::new(plan.version, plan.version),
-        plan: &plan,
-        bootstrapper,
-        expired,
-    };
+    let firing =
+        Firing { connection, rules: Rules::new(plan.version, plan.version), plan: &plan, bootstrapper, expired };
     firing.all().await
 }
 
@@ -196,12 +182,7 @@ struct Firing<'a> {
 impl Firing<'_> {
     async fn all(&self) -> Result<Fired, FireError> {
         let mut controls = Vec::new();
-        let first = self.control(
-            "good.bootstrap",
-            &self.bootstrapper,
-            &self.plan.node,
-            &mut controls,
-        );
+        let first = self.control("good.bootstrap", &self.bootstrapper, &self.plan.node, &mut controls);
         let node = first.await?;
         let clients = self.clients(node.as_ref())?;
         let sent = stream::iter(self.plan.cases.clone())
@@ -213,22 +194,11 @@ impl Firing<'_> {
             // Sent last: where they are approved, whoever approves has had the others before.
             let renewing = connect(self.connection, &Credentials::Certificate(node.clone()))?;
             let (node, after) = (&self.plan.node, &self.plan.after);
-            self.control("good.renewal", &renewing, node, &mut controls)
-                .await?;
-            self.control(
-                "good.bootstrap-after",
-                &self.bootstrapper,
-                after,
-                &mut controls,
-            )
-            .await?;
+            self.control("good.renewal", &renewing, node, &mut controls).await?;
+            self.control("good.bootstrap-after", &self.bootstrapper, after, &mut controls).await?;
         }
         // Where not even the first was approved, waiting for others would be in vain.
-        let patience = if node.is_some() {
-            CONTROL
-        } else {
-            Duration::ZERO
-        };
+        let patience = if node.is_some() { CONTROL } else { Duration::ZERO };
         let fates = self.fates(sent, patience).await?;
         Ok(Fired { fates, controls })
     }
@@ -245,9 +215,7 @@ impl Firing<'_> {
         let got = loop {
             let got = client_certificate(client, node, self.rules, &self.plan.run, CONTROL).await;
             match &got {
-                Err(NoCertificate::Refused(answer))
-                    if answer.code == 401 && Instant::now() < deadline =>
-                {
+                Err(NoCertificate::Refused(answer)) if answer.code == 401 && Instant::now() < deadline => {
                     tokio::time::sleep(POLL).await;
                 }
                 Err(NoCertificate::Api(error)) => {
@@ -265,8 +233,7 @@ impl Firing<'_> {
     fn clients(&self, node: Option<&Credential>) -> Result<Vec<(By, kube::Client)>, FireError> {
         let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(CONTROL))?;
         let user = format!("{NODE_USER_PREFIX}{}", self.plan.node);
-        let foreign =
-            foreign.issue_client(&user, &["system:nodes"], Validity::for_next(CONTROL))?;
+        let foreign = foreign.issue_client(&user, &["system:nodes"], Validity::for_next(CONTROL))?;
         let unknown = random_token(&[], TOKEN_LIFE);
         let mut clients = vec![(By::Bootstrap, self.bootstrapper.clone())];
         let mut add = |by, credentials: Credentials| {
@@ -280,10 +247,7 @@ impl Firing<'_> {
         add(By::Anonymous, Credentials::None)?;
         add(
             By::ForeignCertificate,
-            Credentials::Certificate(Credential {
-                certificate: foreign.certificate_pem,
-                key: foreign.key_pem,
-            }),
+            Credentials::Certificate(Credential { certificate: foreign.certificate_pem, key: foreign.key_pem }),
         )?;
         if let Some(node) = node {
             add(By::Node, Credentials::Certificate(node.clone()))?;
@@ -292,11 +256,7 @@ impl Firing<'_> {
     }
 
     /// Sends one; a case whose sender does not exist, since it has no certificate, is left out.
-    async fn send(
-        &self,
-        case: Case,
-        clients: &[(By, kube::Client)],
-    ) -> Result<Option<(Case, Answer)>, FireError> {
+    async fn send(&self, case: Case, clients: &[(By, kube::Client)]) -> Result<Option<(Case, Answer)>, FireError> {
         let Some((_, client)) = clients.iter().find(|(by, _)| *by == case.by) else {
             return Ok(None);
         };
@@ -304,13 +264,8 @@ impl Firing<'_> {
             Payload::Built(request) => request.clone().build()?.0,
             Payload::Fixed(text) => (*text).to_owned(),
         };
-        let object = csr(
-            &self.plan.run,
-            request.into_bytes(),
-            case.signer,
-            case.usages.clone(),
-            case.expiration_seconds,
-        );
+        let object =
+            csr(&self.plan.run, request.into_bytes(), case.signer, case.usages.clone(), case.expiration_seconds);
         let answer = create(client, &object, &PostParams::default()).await;
         let answer = answer.map_err(|error| self.connection.unreachable(&error))?;
         if answer.object.is_none() && ![400, 401, 403, 422].contains(&answer.code) {
@@ -344,10 +299,8 @@ impl Firing<'_> {
                 .map(|csr| csr_event(csr, Change::Added))
                 .map(|event| (event.name.clone(), event))
                 .collect();
-            let fates: Vec<(Case, Fate)> = sent
-                .iter()
-                .map(|(case, answer)| (case.clone(), fate(answer, &seen)))
-                .collect();
+            let fates: Vec<(Case, Fate)> =
+                sent.iter().map(|(case, answer)| (case.clone(), fate(answer, &seen))).collect();
             let is_decided = |fate: &Fate| fate.decision != Decision::Pending;
             let now = Instant::now();
             let count = fates.iter().filter(|(_, fate)| is_decided(fate)).count();
@@ -355,9 +308,7 @@ impl Firing<'_> {
                 decided = count;
                 settled = now + self.plan.settle;
             }
-            let waits = fates
-                .iter()
-                .any(|(case, fate)| case.expected.is_decided() && !is_decided(fate));
+            let waits = fates.iter().any(|(case, fate)| case.expected.is_decided() && !is_decided(fate));
             if now >= settled && (!waits || now >= deadline) {
                 return Ok(fates);
             }
@@ -368,31 +319,15 @@ impl Firing<'_> {
 
 /// What was decided about a CSR, by the answer to its creation and what it is now.
 fn fate(answer: &Answer, seen: &BTreeMap<String, CsrEvent>) -> Fate {
-    let plain = |decision, detail: String| Fate {
-        decision,
-        detail,
-        is_ca: false,
-    };
+    let plain = |decision, detail: String| Fate { decision, detail, is_ca: false };
     let Some(name) = &answer.object else {
-        return plain(
-            Decision::Refused,
-            format!("{}: {}", answer.code, answer.message),
-        );
+        return plain(Decision::Refused, format!("{}: {}", answer.code, answer.message));
     };
     let Some(event) = seen.get(name) else {
-        return plain(
-            Decision::Deny,
-            format!("{name} was deleted by somebody else"),
-        );
+        return plain(Decision::Deny, format!("{name} was deleted by somebody else"));
     };
-    let condition = event
-        .conditions
-        .iter()
-        .find(|condition| condition.kind != "Failed");
-    let failed = event
-        .conditions
-        .iter()
-        .find(|condition| condition.kind == "Failed");
+    let condition = event.conditions.iter().find(|condition| condition.kind != "Failed");
+    let failed = event.conditions.iter().find(|condition| condition.kind == "Failed");
     let Some(condition) = condition else {
         return plain(Decision::Pending, String::new());
     };
@@ -405,11 +340,7 @@ fn fate(answer: &Answer, seen: &BTreeMap<String, CsrEvent>) -> Fate {
         detail.push_str(&format!("; the signer refused it: {}", failed.message));
     }
     let leaf = event.certificates.first();
-    Fate {
-        decision,
-        detail,
-        is_ca: leaf.is_some_and(|leaf| leaf.ca == Some(true)),
-    }
+    Fate { decision, detail, is_ca: leaf.is_some_and(|leaf| leaf.ca == Some(true)) }
 }
 
 fn connect(connection: &Connection, credentials: &Credentials) -> Result<kube::Client, FireError> {
@@ -423,23 +354,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_from_what_waits() {
-        let refused = Answer {
-            code: 403,
-            reason: "Forbidden".into(),
-            message: "no".into(),
-            object: None,
-        };
+        let refused = Answer { code: 403, reason: "Forbidden".into(), message: "no".into(), object: None };
         let fate_of = fate(&refused, &BTreeMap::new());
-        assert_eq!(
-            (fate_of.decision, fate_of.detail.as_str()),
-            (Decision::Refused, "403: no")
-        );
-        let taken = Answer {
-            code: 201,
-            reason: String::new(),
-            message: String::new(),
-            object: Some("csr-x".into()),
-        };
+        assert_eq!((fate_of.decision, fate_of.detail.as_str()), (Decision::Refused, "403: no"));
+        let taken = Answer { code: 201, reason: String::new(), message: String::new(), object: Some("csr-x".into()) };
         assert_eq!(fate(&taken, &BTreeMap::new()).decision, Decision::Deny);
     }
 }

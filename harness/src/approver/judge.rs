@@ -76,33 +76,19 @@ pub struct Judgement {
 impl Judgement {
     /// Whether everything is as it should be.
     pub fn is_right(&self) -> bool {
-        let controls = self
-            .controls
-            .iter()
-            .all(|control| control.failure.is_none());
-        controls
-            && !self.cases.is_empty()
-            && self.cases.iter().all(|case| case.outcome == Outcome::Right)
+        let controls = self.controls.iter().all(|control| control.failure.is_none());
+        controls && !self.cases.is_empty() && self.cases.iter().all(|case| case.outcome == Outcome::Right)
     }
 
     /// How many cases went so.
     pub fn count(&self, outcome: Outcome) -> usize {
-        self.cases
-            .iter()
-            .filter(|case| case.outcome == outcome)
-            .count()
+        self.cases.iter().filter(|case| case.outcome == outcome).count()
     }
 }
 
 /// Judges what was fired, by what each case expects.
-pub fn judge(
-    run: String,
-    server: String,
-    fates: Vec<(Case, Fate)>,
-    controls: Vec<Control>,
-) -> Judgement {
-    let controlled =
-        !controls.is_empty() && controls.iter().all(|control| control.failure.is_none());
+pub fn judge(run: String, server: String, fates: Vec<(Case, Fate)>, controls: Vec<Control>) -> Judgement {
+    let controlled = !controls.is_empty() && controls.iter().all(|control| control.failure.is_none());
     let cases = fates.into_iter().map(|(case, fate)| Judged {
         id: case.id,
         by: case.by,
@@ -111,12 +97,7 @@ pub fn judge(
         expected: case.expected,
         fate,
     });
-    Judgement {
-        run,
-        server,
-        cases: cases.collect(),
-        controls,
-    }
+    Judgement { run, server, cases: cases.collect(), controls }
 }
 
 fn outcome(expected: &Expected, fate: &Fate, controlled: bool) -> Outcome {
@@ -140,12 +121,7 @@ mod tests {
 
     #[rstest]
     #[case::as_it_should(Decision::Pending, Decision::Pending, true, Outcome::Right)]
-    #[case::nothing_is_ever_approved(
-        Decision::Pending,
-        Decision::Pending,
-        false,
-        Outcome::Undecided
-    )]
+    #[case::nothing_is_ever_approved(Decision::Pending, Decision::Pending, false, Outcome::Undecided)]
     #[case::approved_too_much(Decision::Pending, Decision::Approve, true, Outcome::Hole)]
     #[case::refused_needs_no_control(Decision::Refused, Decision::Refused, false, Outcome::Right)]
     #[case::denied_instead(Decision::Pending, Decision::Deny, true, Outcome::Wrong)]
@@ -157,17 +133,10 @@ mod tests {
         #[case] controlled: bool,
         #[case] wanted: Outcome,
     ) {
-        let mut fate = Fate {
-            decision,
-            detail: String::new(),
-            is_ca: false,
-        };
+        let mut fate = Fate { decision, detail: String::new(), is_ca: false };
         assert_eq!(outcome(&Expected::one(expected), &fate, controlled), wanted);
         fate.is_ca = true;
-        assert_eq!(
-            outcome(&Expected::one(expected), &fate, controlled),
-            Outcome::Hole
-        );
+        assert_eq!(outcome(&Expected::one(expected), &fate, controlled), Outcome::Hole);
     }
 
     #[test]

@@ -126,11 +126,9 @@ impl<'de> Visitor<'de> for ExpectedVisitor {
 
 fn decision<E: de::Error>(word: &str) -> Result<Decision, E> {
     let known = Decision::ALL.iter().find(|(known, _)| *known == word);
-    known.map(|(_, decision)| *decision).ok_or_else(|| {
-        E::custom(format!(
-            "`{word}` is no decision; there are approve, pending, deny and refused"
-        ))
-    })
+    known
+        .map(|(_, decision)| *decision)
+        .ok_or_else(|| E::custom(format!("`{word}` is no decision; there are approve, pending, deny and refused")))
 }
 
 impl JsonSchema for Expected {
@@ -181,11 +179,7 @@ impl Policy {
             .into_iter()
             .map(|(line, column, message)| Diagnostic::at(file, text, line, column, message))
             .collect();
-        if errors.is_empty() {
-            Ok(policy)
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(policy) } else { Err(errors) }
     }
 
     fn mistakes(&self) -> Vec<(u64, u64, String)> {
@@ -196,19 +190,13 @@ impl Policy {
         if let Some(node) = &self.node
             && !is_node_name(&node.value)
         {
-            wrong(
-                node,
-                format!("`{}` can't be the name of a Node", node.value),
-            );
+            wrong(node, format!("`{}` can't be the name of a Node", node.value));
         }
         for group in self.bootstrap_groups.iter().flatten() {
             if !group.value.starts_with(GROUPS) {
                 wrong(
                     group,
-                    format!(
-                        "`{}`: a bootstrap token can only have groups that begin with {GROUPS}",
-                        group.value
-                    ),
+                    format!("`{}`: a bootstrap token can only have groups that begin with {GROUPS}", group.value),
                 );
             }
         }
@@ -216,16 +204,10 @@ impl Policy {
         for rule in &self.expect {
             let pattern = &rule.cases.value;
             if !ids.iter().any(|id| glob_match::glob_match(pattern, id)) {
-                wrong(
-                    &rule.cases,
-                    format!("no case is called `{pattern}`; `tlsboot approver --list` shows them"),
-                );
+                wrong(&rule.cases, format!("no case is called `{pattern}`; `tlsboot approver --list` shows them"));
             }
         }
-        let rightful = self
-            .expect
-            .iter()
-            .rfind(|rule| glob_match::glob_match(&rule.cases.value, "serving.rightful"));
+        let rightful = self.expect.iter().rfind(|rule| glob_match::glob_match(&rule.cases.value, "serving.rightful"));
         if let Some(rule) = rightful
             && rule.decision.allows(Decision::Approve)
             && self.serving.dns.is_empty()
@@ -241,10 +223,7 @@ impl Policy {
 
     /// What is right for a case.
     pub fn expected(&self, case: &Case) -> Expected {
-        let rule = self
-            .expect
-            .iter()
-            .rfind(|rule| glob_match::glob_match(&rule.cases.value, case.id));
+        let rule = self.expect.iter().rfind(|rule| glob_match::glob_match(&rule.cases.value, case.id));
         rule.map_or_else(|| case.expected.clone(), |rule| rule.decision.clone())
     }
 }
@@ -255,9 +234,7 @@ fn is_node_name(name: &str) -> bool {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|letter| {
-                letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-'
-            })
+            && label.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-')
     };
     name.len() <= 253 && name.split('.').all(label)
 }
@@ -283,18 +260,9 @@ expect:
     #[test]
     fn the_last_rule_for_a_case_counts_and_kubernetes_rules_for_the_rest() {
         let policy = Policy::read("p.yaml", WHOLE).unwrap();
-        let subjects = Subjects {
-            node: "a".into(),
-            other: "b".into(),
-            dns: vec![],
-            ips: vec![],
-        };
+        let subjects = Subjects { node: "a".into(), other: "b".into(), dns: vec![], ips: vec![] };
         let cases = corpus(&subjects, Version::new(1, 37, 0));
-        let of = |id| {
-            policy
-                .expected(cases.iter().find(|case| case.id == id).unwrap())
-                .to_string()
-        };
+        let of = |id| policy.expected(cases.iter().find(|case| case.id == id).unwrap()).to_string();
         assert_eq!(of("serving.rightful"), "approve");
         assert_eq!(of("serving.ca"), "pending or deny");
         assert_eq!(of("name.none"), "pending");
@@ -303,30 +271,10 @@ expect:
 
     #[rstest]
     #[case::unknown_key("nodes: x\n", 1, 1, "nodes")]
-    #[case::unknown_decision(
-        "expect:\n  - {cases: 'name.*', decision: forbid}\n",
-        2,
-        33,
-        "`forbid` is no decision"
-    )]
-    #[case::nothing_is_right(
-        "expect:\n  - {cases: 'name.*', decision: []}\n",
-        2,
-        33,
-        "an empty list"
-    )]
-    #[case::unknown_case(
-        "expect:\n  - {cases: 'nome.*', decision: deny}\n",
-        2,
-        13,
-        "no case is called `nome.*`"
-    )]
-    #[case::foreign_group(
-        "bootstrapGroups: ['system:masters']\n",
-        1,
-        19,
-        "begin with system:bootstrappers:"
-    )]
+    #[case::unknown_decision("expect:\n  - {cases: 'name.*', decision: forbid}\n", 2, 33, "`forbid` is no decision")]
+    #[case::nothing_is_right("expect:\n  - {cases: 'name.*', decision: []}\n", 2, 33, "an empty list")]
+    #[case::unknown_case("expect:\n  - {cases: 'nome.*', decision: deny}\n", 2, 13, "no case is called `nome.*`")]
+    #[case::foreign_group("bootstrapGroups: ['system:masters']\n", 1, 19, "begin with system:bootstrappers:")]
     #[case::node_name("node: Worker\n", 1, 7, "can't be the name of a Node")]
     #[case::serving_without_names(
         "expect:\n  - {cases: serving.rightful, decision: approve}\n",
@@ -334,19 +282,9 @@ expect:
         13,
         "say what it rightfully names"
     )]
-    fn mistakes_have_their_place(
-        #[case] text: &str,
-        #[case] line: u64,
-        #[case] column: u64,
-        #[case] words: &str,
-    ) {
+    fn mistakes_have_their_place(#[case] text: &str, #[case] line: u64, #[case] column: u64, #[case] words: &str) {
         let errors = Policy::read("p.yaml", text).unwrap_err();
-        assert_eq!(
-            (errors[0].line, errors[0].column),
-            (line, column),
-            "{}",
-            errors[0]
-        );
+        assert_eq!((errors[0].line, errors[0].column), (line, column), "{}", errors[0]);
         assert!(errors[0].message.contains(words), "{}", errors[0]);
     }
 
@@ -356,9 +294,6 @@ expect:
         let whole: serde_json::Value = serde_saphyr::from_str(WHOLE).unwrap();
         assert!(validator.is_valid(&whole));
         assert!(!validator.is_valid(&serde_json::json!({"nodes": "x"})));
-        assert!(
-            !validator
-                .is_valid(&serde_json::json!({"expect": [{"cases": "x", "decision": "forbid"}]}))
-        );
+        assert!(!validator.is_valid(&serde_json::json!({"expect": [{"cases": "x", "decision": "forbid"}]})));
     }
 }

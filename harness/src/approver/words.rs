@@ -11,18 +11,8 @@ pub fn text(judgement: &Judgement, colours: bool) -> String {
     let mut text = String::new();
     for control in &judgement.controls {
         let _ = match &control.failure {
-            None => writeln!(
-                text,
-                "{}  {}: approved and issued",
-                paint("32", "control  "),
-                control.name
-            ),
-            Some(why) => writeln!(
-                text,
-                "{}  {}: {why}",
-                paint("1;31", "control  "),
-                control.name
-            ),
+            None => writeln!(text, "{}  {}: approved and issued", paint("32", "control  "), control.name),
+            Some(why) => writeln!(text, "{}  {}: {why}", paint("1;31", "control  "), control.name),
         };
     }
     for case in &judgement.cases {
@@ -63,11 +53,7 @@ pub fn text(judgement: &Judgement, colours: bool) -> String {
     );
     let code = if judgement.is_right() { "32" } else { "1;31" };
     let _ = writeln!(text, "\n{}", paint(code, &summary));
-    if judgement
-        .controls
-        .iter()
-        .any(|control| control.failure.is_some())
-    {
+    if judgement.controls.iter().any(|control| control.failure.is_some()) {
         text.push_str("A good CSR was not approved and issued, so that a pending one shows nothing: first see `tlsboot doctor`.\n");
     }
     text

@@ -72,7 +72,8 @@ impl Matcher for Cel {
         match Program::compile(&self.that) {
             Err(error) => Some(format!("the expression can't be read: {error}")),
             Ok(program) => {
-                let unknown = program.references().variables().into_iter().find(|name| !VARIABLES.contains(name))?.to_owned();
+                let unknown =
+                    program.references().variables().into_iter().find(|name| !VARIABLES.contains(name))?.to_owned();
                 Some(format!("there is no variable `{unknown}`; there are `event` and `at`"))
             }
         }

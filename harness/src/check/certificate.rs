@@ -87,7 +87,11 @@ impl Certificate {
         let request = &csr.now.request;
         compare
             .holds("version", certificate.version == 3, 3, certificate.version)
-            .text("subject.commonName", Some(&format!("{NODE_USER_PREFIX}{}", self.node)), subject.common_name.as_deref())
+            .text(
+                "subject.commonName",
+                Some(&format!("{NODE_USER_PREFIX}{}", self.node)),
+                subject.common_name.as_deref(),
+            )
             .set("subject.organizations", Some(&["system:nodes".to_owned()]), &subject.organizations)
             .holds("subject", subject.other.is_empty(), "only CN and O", list(&subject.other));
         let (dns, ips) = match self.role {
@@ -104,7 +108,13 @@ impl Certificate {
         }
     }
 
-    fn chain_and_validity(&self, compare: &mut Compare, moment: &Moment<'_>, csr: &CsrState, certificate: &CertificateFacts) {
+    fn chain_and_validity(
+        &self,
+        compare: &mut Compare,
+        moment: &Moment<'_>,
+        csr: &CsrState,
+        certificate: &CertificateFacts,
+    ) {
         let roots = moment.state.signers.get(self.role.signer_name()).cloned().unwrap_or_default();
         let roots: Vec<CertificateFacts> = roots.iter().filter_map(|der| read_der(der)).collect();
         let Some(ca) = roots.last() else {
@@ -116,12 +126,25 @@ impl Certificate {
             Role::Client => verify::Usage::Client,
             Role::Serving => verify::Usage::Server,
         };
-        let chain = verify::chain_of(certificate, &[], std::slice::from_ref(ca), certificate.not_before.max(ca.not_before), usage);
+        let chain = verify::chain_of(
+            certificate,
+            &[],
+            std::slice::from_ref(ca),
+            certificate.not_before.max(ca.not_before),
+            usage,
+        );
         compare.holds("chain", chain.is_ok(), "leads to the signer's CA", chain.err().unwrap_or_default());
         self.validity(compare, moment, csr, certificate, ca.not_after);
     }
 
-    fn validity(&self, compare: &mut Compare, moment: &Moment<'_>, csr: &CsrState, certificate: &CertificateFacts, ca_ends: Timestamp) {
+    fn validity(
+        &self,
+        compare: &mut Compare,
+        moment: &Moment<'_>,
+        csr: &CsrState,
+        certificate: &CertificateFacts,
+        ca_ends: Timestamp,
+    ) {
         let rules = moment.state.rules();
         let Some(flag) = moment.state.signing else {
             compare.holds("notAfter", false, "by the signing duration", "the signing duration is not known");

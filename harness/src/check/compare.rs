@@ -47,30 +47,15 @@ pub(super) struct Compare(pub(super) Vec<Mismatch>);
 
 impl Compare {
     /// Notes a difference where `holds` is false.
-    pub(super) fn holds(
-        &mut self,
-        field: &str,
-        holds: bool,
-        expected: impl Display,
-        found: impl Display,
-    ) -> &mut Self {
+    pub(super) fn holds(&mut self, field: &str, holds: bool, expected: impl Display, found: impl Display) -> &mut Self {
         if !holds {
-            self.0.push(Mismatch {
-                field: field.into(),
-                expected: expected.to_string(),
-                found: found.to_string(),
-            });
+            self.0.push(Mismatch { field: field.into(), expected: expected.to_string(), found: found.to_string() });
         }
         self
     }
 
     /// Compares with what is expected, where something is.
-    pub(super) fn same<T: PartialEq + Display>(
-        &mut self,
-        field: &str,
-        expected: Option<&T>,
-        found: &T,
-    ) -> &mut Self {
+    pub(super) fn same<T: PartialEq + Display>(&mut self, field: &str, expected: Option<&T>, found: &T) -> &mut Self {
         match expected {
             Some(expected) => self.holds(field, expected == found, expected, found),
             None => self,
@@ -78,19 +63,9 @@ impl Compare {
     }
 
     /// Compares a text that may be absent (expected as `none`).
-    pub(super) fn text(
-        &mut self,
-        field: &str,
-        expected: Option<&str>,
-        found: Option<&str>,
-    ) -> &mut Self {
+    pub(super) fn text(&mut self, field: &str, expected: Option<&str>, found: Option<&str>) -> &mut Self {
         match expected {
-            Some(expected) => self.holds(
-                field,
-                expected == found.unwrap_or(NONE),
-                expected,
-                found.unwrap_or(NONE),
-            ),
+            Some(expected) => self.holds(field, expected == found.unwrap_or(NONE), expected, found.unwrap_or(NONE)),
             None => self,
         }
     }
@@ -109,12 +84,7 @@ impl Compare {
     }
 
     /// Compares sets, whatever the order.
-    pub(super) fn set(
-        &mut self,
-        field: &str,
-        expected: Option<&[String]>,
-        found: &[String],
-    ) -> &mut Self {
+    pub(super) fn set(&mut self, field: &str, expected: Option<&[String]>, found: &[String]) -> &mut Self {
         let Some(expected) = expected else {
             return self;
         };
@@ -123,30 +93,17 @@ impl Compare {
             list.sort();
             list
         };
-        self.holds(
-            field,
-            sorted(expected) == sorted(found),
-            list(expected),
-            list(found),
-        )
+        self.holds(field, sorted(expected) == sorted(found), list(expected), list(found))
     }
 
     /// Fulfilled without differences, else near.
     pub(super) fn or_near(self) -> Match {
-        if self.0.is_empty() {
-            Match::Yes
-        } else {
-            Match::Near(self.0)
-        }
+        if self.0.is_empty() { Match::Yes } else { Match::Near(self.0) }
     }
 
     /// Fulfilled without differences, else wrong for good.
     pub(super) fn or_wrong(self) -> Match {
-        if self.0.is_empty() {
-            Match::Yes
-        } else {
-            Match::Wrong(self.0)
-        }
+        if self.0.is_empty() { Match::Yes } else { Match::Wrong(self.0) }
     }
 }
 

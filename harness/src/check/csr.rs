@@ -160,11 +160,7 @@ impl Matcher for Csr {
         compare
             .text("signerName", self.signer_name.as_deref(), Some(&csr.signer_name))
             .text("requestor", self.requestor.as_deref(), Some(&csr.username))
-            .text(
-                "uid",
-                self.uid.as_deref(),
-                Some(csr.user_uid.as_str()).filter(|uid| !uid.is_empty()),
-            )
+            .text("uid", self.uid.as_deref(), Some(csr.user_uid.as_str()).filter(|uid| !uid.is_empty()))
             .set("groups", self.groups.as_deref(), &csr.groups)
             .set("dns", self.dns.as_deref(), &csr.request.dns)
             .text("reason", self.reason.as_deref(), condition.map(|condition| condition.reason.as_str()))
@@ -194,18 +190,29 @@ impl Matcher for Csr {
             compare.same("expirationSeconds", Some(expected), &found);
         }
         if let Some(has) = self.has_ips {
-            compare.holds("ips", csr.request.ips.is_empty() != has, if has { "some" } else { NONE }, list(&csr.request.ips));
+            compare.holds(
+                "ips",
+                csr.request.ips.is_empty() != has,
+                if has { "some" } else { NONE },
+                list(&csr.request.ips),
+            );
         }
         if let Some(number) = self.requested_with {
             let issued = csr.node().map(|node| moment.state.issued(node, Role::Client)).unwrap_or_default();
-            let expected = issued.get(number.wrapping_sub(1)).map(|(_, certificate)| format!("X509SHA256={}", certificate.sha256));
+            let expected =
+                issued.get(number.wrapping_sub(1)).map(|(_, certificate)| format!("X509SHA256={}", certificate.sha256));
             compare.text("requestedWith", Some(expected.as_deref().unwrap_or(NONE)), csr.credential_id());
         }
         if let (Some(key), Some(node), Some(role)) = (self.key, csr.node(), role_of(csr)) {
             let before = moment.state.csrs_of(node, role).take_while(|known| known.now.uid != csr.uid).last();
             let same = before.is_some_and(|before| before.now.request.key.spki_sha256 == csr.request.key.spki_sha256);
             let found = if same { "the key of the CSR before" } else { "another key" };
-            compare.holds("key", before.is_some() && same == (key == KeyIs::Same), format!("{key:?}").to_lowercase(), found);
+            compare.holds(
+                "key",
+                before.is_some() && same == (key == KeyIs::Same),
+                format!("{key:?}").to_lowercase(),
+                found,
+            );
         }
         compare.or_near()
     }
@@ -237,7 +244,8 @@ impl Matcher for Csr {
         if self.number.is_some() && (self.node.is_none() || self.role.is_none()) {
             return Some("`number` needs `node` and `role`: which CSRs are counted?".into());
         }
-        (self.node.is_none() && self.submitted.is_none() && self.signer_name.is_none()).then(|| "any CSR would do: name a node or a submitted one".into())
+        (self.node.is_none() && self.submitted.is_none() && self.signer_name.is_none())
+            .then(|| "any CSR would do: name a node or a submitted one".into())
     }
 }
 
@@ -278,7 +286,9 @@ fn state_words(csr: &CsrEvent) -> String {
 
 fn is_named(name: &str, naming: Naming) -> bool {
     let rest_is = |rest: Option<&str>, length: usize| {
-        rest.is_some_and(|rest| rest.len() == length && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)))
+        rest.is_some_and(|rest| {
+            rest.len() == length && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        })
     };
     match naming {
         Naming::Generated => rest_is(name.strip_prefix("csr-"), 5),

@@ -84,10 +84,14 @@ impl Matcher for File {
 
     fn concerns(&self, event: &Event) -> bool {
         match &event.what {
-            What::File(file) => file.node == self.node && (self.self_signed.is_some() || glob_match::glob_match(&self.name, &file.name)),
+            What::File(file) => {
+                file.node == self.node && (self.self_signed.is_some() || glob_match::glob_match(&self.name, &file.name))
+            }
             // Which certificate was issued, or signed by whom, may be recorded later than the file that holds it.
             What::Csr(_) => self.holds.is_some() || self.self_signed.is_some(),
-            What::Kubelet(kubelet) => kubelet.node == self.node && (self.points_to.is_some() || self.refers_to_link.is_some()),
+            What::Kubelet(kubelet) => {
+                kubelet.node == self.node && (self.points_to.is_some() || self.refers_to_link.is_some())
+            }
             _ => false,
         }
     }
@@ -97,7 +101,11 @@ impl Matcher for File {
     }
 
     fn lint(&self) -> Option<String> {
-        let says = self.is.is_some() || self.mode.is_some() || self.points_to.is_some() || self.blocks.is_some() || self.holds.is_some();
+        let says = self.is.is_some()
+            || self.mode.is_some()
+            || self.points_to.is_some()
+            || self.blocks.is_some()
+            || self.holds.is_some();
         (self.count == 0 && says).then(|| "what does not exist (`count: 0`) has no kind, mode or content".into())
     }
 }
@@ -127,15 +135,22 @@ impl File {
             let same = expected.is_some() && expected == inside.map(|certificate| certificate.sha256.as_str());
             let words = format!("certificate {} issued for {:?}", holds.number, holds.role);
             compare.holds(&field("certificate"), same, words, inside.map_or(NONE, |certificate| &certificate.sha256));
-            let own_key = key_of(&facts.pem).is_some_and(|key| inside.is_some_and(|certificate| certificate.key == *key));
+            let own_key =
+                key_of(&facts.pem).is_some_and(|key| inside.is_some_and(|certificate| certificate.key == *key));
             compare.holds(&field("key"), own_key, "the certificate's own", "another, or none");
         }
         if self.self_signed == Some(true) {
             let certificate = certificate_of(&facts.pem);
             let foreign = certificate.is_some_and(|certificate| {
-                moment.state.signers.values().flatten().all(|ca| *ca != certificate.der) && !moment.state.csrs.iter().any(|csr| csr.now.certificates.contains(certificate))
+                moment.state.signers.values().flatten().all(|ca| *ca != certificate.der)
+                    && !moment.state.csrs.iter().any(|csr| csr.now.certificates.contains(certificate))
             });
-            compare.holds(&field("certificate"), foreign, "one that no signer of the cluster made", "none, or an issued one");
+            compare.holds(
+                &field("certificate"),
+                foreign,
+                "one that no signer of the cluster made",
+                "none, or an issued one",
+            );
             let key_name = name.strip_suffix(".crt").map(|stem| format!("{stem}.key")).unwrap_or_default();
             let key = moment.state.file(&self.node, &key_name).and_then(|facts| key_of(&facts.pem));
             let own = key.is_some_and(|key| certificate.is_some_and(|certificate| certificate.key == *key));
@@ -145,8 +160,13 @@ impl File {
             let cert_dir = moment.state.kubelets.get(&self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
             let link = format!("{cert_dir}/{}-current.pem", Role::Client.file_prefix());
             let found = facts.kubeconfig.clone().unwrap_or_default();
-            let does = found.client_certificate.as_deref() == Some(&link) && found.client_key.as_deref() == Some(&link) && !found.embedded;
-            let words = format!("certificate {:?}, key {:?}, embedded data: {}", found.client_certificate, found.client_key, found.embedded);
+            let does = found.client_certificate.as_deref() == Some(&link)
+                && found.client_key.as_deref() == Some(&link)
+                && !found.embedded;
+            let words = format!(
+                "certificate {:?}, key {:?}, embedded data: {}",
+                found.client_certificate, found.client_key, found.embedded
+            );
             compare.holds(&field("refersToLink"), does == refers, link, words);
         }
     }

@@ -230,11 +230,7 @@ impl<'s> Judge<'s> {
     /// The verdict, as far as the events go. What is undecided is an error: a history that was cut off proves nothing.
     pub fn verdict(&self) -> Verdict {
         let expectations: Vec<_> = self.verdicts.values().cloned().collect();
-        let worst = expectations
-            .iter()
-            .filter_map(|verdict| verdict.outcome)
-            .max()
-            .unwrap_or(Outcome::Error);
+        let worst = expectations.iter().filter_map(|verdict| verdict.outcome).max().unwrap_or(Outcome::Error);
         let undecided = expectations.iter().any(|verdict| verdict.outcome.is_none());
         let error = self.broken.clone().or_else(|| {
             let judged_red = matches!(worst, Outcome::Fail | Outcome::Hang);
@@ -248,16 +244,8 @@ impl<'s> Judge<'s> {
                 self.unproven()
             }
         });
-        let outcome = if error.is_some() {
-            Outcome::Error
-        } else {
-            worst
-        };
-        Verdict {
-            outcome,
-            error,
-            expectations,
-        }
+        let outcome = if error.is_some() { Outcome::Error } else { worst };
+        Verdict { outcome, error, expectations }
     }
 
     /// What the harness itself could not do ends the scenario.
@@ -268,7 +256,10 @@ impl<'s> Judge<'s> {
 
     fn stimulus(&mut self, index: usize, phase: &Phase, event: &Event) {
         if index != self.cursor {
-            return self.give_up(format!("step {index} was done while step {} was next: the history does not belong to this scenario", self.cursor));
+            return self.give_up(format!(
+                "step {index} was done while step {} was next: the history does not belong to this scenario",
+                self.cursor
+            ));
         }
         match phase {
             Phase::Begin => {
@@ -297,11 +288,7 @@ impl<'s> Judge<'s> {
 
     /// What must never come fails at once where it has come before its time began.
     fn refuse_what_is_there(&mut self, event: &Event) {
-        let moment = Moment {
-            event,
-            state: &self.state,
-            past: &self.past,
-        };
+        let moment = Moment { event, state: &self.state, past: &self.past };
         let there = self.group().find(|index| {
             let judged = Judged::of(&self.scenario.steps[*index].value);
             judged.is_some_and(|judged| {
@@ -322,16 +309,8 @@ impl<'s> Judge<'s> {
     /// The expectations that are judged now: those after the stimulus that runs or ran last.
     fn group(&self) -> Range<usize> {
         let steps = &self.scenario.steps;
-        let first = if self.driving {
-            self.cursor + 1
-        } else {
-            self.cursor
-        };
-        let length = steps
-            .iter()
-            .skip(first)
-            .take_while(|step| step.value.is_judged())
-            .count();
+        let first = if self.driving { self.cursor + 1 } else { self.cursor };
+        let length = steps.iter().skip(first).take_while(|step| step.value.is_judged()).count();
         first..first + length
     }
 
@@ -347,9 +326,7 @@ impl<'s> Judge<'s> {
     }
 
     fn is_open(&self, index: usize) -> bool {
-        self.verdicts
-            .get(&index)
-            .is_some_and(|verdict| verdict.outcome.is_none())
+        self.verdicts.get(&index).is_some_and(|verdict| verdict.outcome.is_none())
     }
 
     /// Whether the event lies in the expectation's window.
@@ -360,14 +337,10 @@ impl<'s> Judge<'s> {
         let in_time = match judged.never.map(|never| never.duration) {
             // What must not come may be reported late: what counts is when it happened.
             Some(_) if self.driving => true,
-            Some(duration) => duration.is_none_or(|duration| {
-                self.zero_at
-                    .saturating_add(duration)
-                    .is_ok_and(|end| event.at <= end)
-            }),
-            None => self
-                .deadline_of(index)
-                .is_none_or(|mono| event.mono <= mono),
+            Some(duration) => {
+                duration.is_none_or(|duration| self.zero_at.saturating_add(duration).is_ok_and(|end| event.at <= end))
+            }
+            None => self.deadline_of(index).is_none_or(|mono| event.mono <= mono),
         };
         in_time && self.comes_after(judged.after, event) && event.at >= self.window
     }
@@ -383,8 +356,7 @@ impl<'s> Judge<'s> {
             .filter(|verdict| verdict.outcome == Some(Outcome::Pass))
             .and_then(|verdict| verdict.events.last())
             .is_some_and(|seq| {
-                self.past[*seq as usize].at < event.at
-                    || *seq < event.seq && self.past[*seq as usize].at == event.at
+                self.past[*seq as usize].at < event.at || *seq < event.seq && self.past[*seq as usize].at == event.at
             })
     }
 
@@ -399,14 +371,9 @@ impl<'s> Judge<'s> {
     /// What stands when the stimulus is done, and must never be.
     fn judge_what_stands(&mut self, done: &Event) {
         for index in self.group() {
-            let now = Event {
-                what: What::Deadline(Deadline { step: index }),
-                ..done.clone()
-            };
+            let now = Event { what: What::Deadline(Deadline { step: index }), ..done.clone() };
             let stands = Judged::of(&self.scenario.steps[index].value).is_some_and(|judged| {
-                judged.never.is_some()
-                    && !judged.matcher.concerns(&now)
-                    && self.comes_after(judged.after, &now)
+                judged.never.is_some() && !judged.matcher.concerns(&now) && self.comes_after(judged.after, &now)
             });
             if stands && self.is_open(index) {
                 self.judge_one(index, &now);
@@ -418,11 +385,7 @@ impl<'s> Judge<'s> {
         let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
             return;
         };
-        let found = judged.matcher.judge(&Moment {
-            event,
-            state: &self.state,
-            past: &self.past,
-        });
+        let found = judged.matcher.judge(&Moment { event, state: &self.state, past: &self.past });
         let Some(verdict) = self.verdicts.get_mut(&index) else {
             return;
         };
@@ -442,37 +405,20 @@ impl<'s> Judge<'s> {
             }
             (Match::Wrong(mismatches), None) => {
                 verdict.events.push(event.seq);
-                verdict.closest.insert(
-                    0,
-                    Closest {
-                        seq: event.seq,
-                        mismatches,
-                    },
-                );
+                verdict.closest.insert(0, Closest { seq: event.seq, mismatches });
                 verdict.outcome = Some(Outcome::Fail);
                 self.over = true;
             }
-            (Match::Near(mismatches), None) => {
-                note_closest(&mut verdict.closest, event.seq, mismatches)
-            }
+            (Match::Near(mismatches), None) => note_closest(&mut verdict.closest, event.seq, mismatches),
             (Match::Near(_) | Match::Wrong(_), Some(_)) => {}
         }
     }
 
     fn deadline(&mut self, index: usize) {
-        let Some(judged) = self
-            .scenario
-            .steps
-            .get(index)
-            .and_then(|step| Judged::of(&step.value))
-        else {
+        let Some(judged) = self.scenario.steps.get(index).and_then(|step| Judged::of(&step.value)) else {
             return;
         };
-        let Some(verdict) = self
-            .verdicts
-            .get_mut(&index)
-            .filter(|verdict| verdict.outcome.is_none())
-        else {
+        let Some(verdict) = self.verdicts.get_mut(&index).filter(|verdict| verdict.outcome.is_none()) else {
             return;
         };
         verdict.outcome = Some(match judged.never {
@@ -540,13 +486,19 @@ impl<'s> Judge<'s> {
             };
             let control = judged.never.map(|never| never.control.as_str()).filter(|_| self.only.is_none());
             if let Some(name) = control.into_iter().chain(judged.after).find(left_out) {
-                return Some(format!("line {}: `{name}` is for other versions, so nothing is proven here", verdict.line));
+                return Some(format!(
+                    "line {}: `{name}` is for other versions, so nothing is proven here",
+                    verdict.line
+                ));
             }
             judged.matcher.recorders().iter().find_map(|recorder| {
                 if let Some(why) = self.state.gaps.get(recorder) {
-                    return Some(format!("the recorder `{recorder:?}` may have missed events ({why}), so nothing is proven"));
+                    return Some(format!(
+                        "the recorder `{recorder:?}` may have missed events ({why}), so nothing is proven"
+                    ));
                 }
-                (!self.state.recording.contains(recorder)).then(|| format!("the recorder `{recorder:?}` never started, so nothing is proven"))
+                (!self.state.recording.contains(recorder))
+                    .then(|| format!("the recorder `{recorder:?}` never started, so nothing is proven"))
             })
         })
     }
@@ -577,23 +529,11 @@ impl<'a> Judged<'a> {
                 let expect: &Expectation = expect;
                 let (kind, matcher) = expect.matchers().into_iter().next()?;
                 let times = expect.times.unwrap_or(1).max(1) as usize;
-                Some(Self {
-                    kind,
-                    matcher,
-                    after: expect.after.as_deref(),
-                    times,
-                    never: None,
-                })
+                Some(Self { kind, matcher, after: expect.after.as_deref(), times, never: None })
             }
             Step::Never(never) => {
                 let (kind, matcher) = never.matchers().into_iter().next()?;
-                Some(Self {
-                    kind,
-                    matcher,
-                    after: never.after.as_deref(),
-                    times: 1,
-                    never: Some(never),
-                })
+                Some(Self { kind, matcher, after: never.after.as_deref(), times: 1, never: Some(never) })
             }
             _ => None,
         }
@@ -605,15 +545,11 @@ fn companions(scenario: &Scenario, index: usize) -> impl Iterator<Item = usize> 
     let judged = |index: &usize| scenario.steps[*index].value.is_judged();
     let before = (0..index).rev().take_while(judged);
     let behind = (index + 1..scenario.steps.len()).take_while(judged);
-    before
-        .chain(behind)
-        .filter(|index| matches!(scenario.steps[*index].value, Step::Expect(_)))
+    before.chain(behind).filter(|index| matches!(scenario.steps[*index].value, Step::Expect(_)))
 }
 
 fn note_closest(closest: &mut Vec<Closest>, seq: u64, mismatches: Vec<Mismatch>) {
-    let same = closest
-        .iter_mut()
-        .find(|known| known.mismatches == mismatches);
+    let same = closest.iter_mut().find(|known| known.mismatches == mismatches);
     match same {
         Some(known) => known.seq = seq,
         None => closest.push(Closest { seq, mismatches }),

@@ -4,11 +4,25 @@
 //! from a file, so both give the same verdict. Each kind of expectation is one module with one [`Matcher`]; a new
 //! kind is one new file and one line in the list below.
 
+pub mod answer;
+pub mod cel;
+pub mod certificate;
 mod compare;
+pub mod connections;
+pub mod csr;
+pub mod file;
 mod judge;
+pub mod log;
+pub mod metric;
 pub mod mutate;
+pub mod node;
+pub mod presented;
+pub mod process;
+pub mod request;
+pub mod rotation;
 pub mod rules;
 mod state;
+pub mod swap;
 
 use jiff::SignedDuration;
 use schemars::JsonSchema;
@@ -86,8 +100,6 @@ pub const DEFAULT_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
 macro_rules! expectations {
     ($($(#[$doc:meta])* $module:ident: $matcher:ident,)*) => {
-        $(pub mod $module;)*
-
         /// Something that must follow from the stimulus above it. Exactly one kind is named.
         #[derive(Clone, Debug, Deserialize, JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -192,4 +204,26 @@ expectations! {
     log: Log,
     /// Any event, by a CEL expression: the escape hatch.
     cel: Cel,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KINDS;
+
+    /// Modules are declared above, where `cargo fmt` sees them, and listed in the macro; a matcher that is not in the list
+    /// would be dead.
+    #[test]
+    fn every_module_with_a_matcher_is_a_kind() {
+        let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/check"));
+        let mut matchers: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("impl Matcher for ")))
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        matchers.sort();
+        let mut kinds = KINDS.to_vec();
+        kinds.sort_unstable();
+        assert_eq!(matchers, kinds);
+    }
 }

@@ -104,12 +104,7 @@ impl<'a> Subject<'a> {
             _ => Vec::new(),
         };
         let (_, matcher) = matchers[0];
-        Self {
-            scenario,
-            events,
-            index,
-            matcher,
-        }
+        Self { scenario, events, index, matcher }
     }
 
     fn is_red(&self, events: &[Event]) -> bool {
@@ -153,17 +148,14 @@ impl<'a> Subject<'a> {
             return decided.to_vec();
         }
         let end = decided.last().map_or(0, |last| last + 1);
-        let own = (0..end)
-            .rev()
-            .filter(|place| self.is_own(&self.events[*place]));
+        let own = (0..end).rev().filter(|place| self.is_own(&self.events[*place]));
         own.take(LAST).collect()
     }
 
     /// Whether the event is of a recorder that the expectation needs, and concerns it.
     fn is_own(&self, event: &Event) -> bool {
         let recorder = event.what.recorder();
-        recorder.is_some_and(|recorder| self.matcher.recorders().contains(&recorder))
-            && self.matcher.concerns(event)
+        recorder.is_some_and(|recorder| self.matcher.recorders().contains(&recorder)) && self.matcher.concerns(event)
     }
 
     // --- what is expected ---
@@ -173,8 +165,7 @@ impl<'a> Subject<'a> {
         let mut events = self.events.to_vec();
         for _ in 0..ROUNDS {
             let gone: HashSet<usize> = decided.into_iter().collect();
-            let goes =
-                |(place, event): (usize, &Event)| gone.contains(&place) && self.is_own(event);
+            let goes = |(place, event): (usize, &Event)| gone.contains(&place) && self.is_own(event);
             let before = events.len();
             let keep: Vec<bool> = events.iter().enumerate().map(|item| !goes(item)).collect();
             let mut keep = keep.into_iter();
@@ -195,16 +186,11 @@ impl<'a> Subject<'a> {
 
     fn doubled(&'a self, places: &[usize]) -> Changed<'a> {
         let places = places.to_vec();
-        Box::new(
-            places
-                .into_iter()
-                .filter(|place| self.is_own(&self.events[*place]))
-                .map(|place| {
-                    let mut events = self.events.to_vec();
-                    events.insert(place, fresh(&self.events[place]));
-                    ("doubled".to_owned(), events)
-                }),
-        )
+        Box::new(places.into_iter().filter(|place| self.is_own(&self.events[*place])).map(|place| {
+            let mut events = self.events.to_vec();
+            events.insert(place, fresh(&self.events[place]));
+            ("doubled".to_owned(), events)
+        }))
     }
 
     /// Each field of the events that it stands on, altered wherever it says the same in this history.
@@ -223,15 +209,8 @@ impl<'a> Subject<'a> {
         Box::new(fields.into_iter().flat_map(move |(pointer, value)| {
             let mut values: Vec<Value> = alterations(&value).to_vec();
             // A word of a closed set can only become another one of it.
-            let others = documents
-                .iter()
-                .filter_map(|document| document.pointer(&pointer));
-            values.extend(
-                others
-                    .filter(|other| **other != value && other.is_string())
-                    .take(LAST)
-                    .cloned(),
-            );
+            let others = documents.iter().filter_map(|document| document.pointer(&pointer));
+            values.extend(others.filter(|other| **other != value && other.is_string()).take(LAST).cloned());
             let documents = &documents;
             let changed: Vec<_> = values
                 .into_iter()
@@ -246,10 +225,7 @@ impl<'a> Subject<'a> {
                         *document.pointer_mut(&pointer)? = new.clone();
                         event.what = serde_json::from_value(document).ok()?;
                     }
-                    Some((
-                        format!("{} altered", pointer.trim_start_matches('/')),
-                        events,
-                    ))
+                    Some((format!("{} altered", pointer.trim_start_matches('/')), events))
                 })
                 .collect();
             changed
@@ -258,17 +234,10 @@ impl<'a> Subject<'a> {
 
     /// What stands elsewhere in the history stands where the expectation was fulfilled: for what is expected not to be.
     fn planted(&'a self, place: Option<usize>) -> Changed<'a> {
-        let own = self
-            .events
-            .iter()
-            .enumerate()
-            .filter(|(_, event)| self.is_own(event));
+        let own = self.events.iter().enumerate().filter(|(_, event)| self.is_own(event));
         Box::new(own.filter_map(move |(from, event)| {
             let place = place.filter(|place| *place != from && *place > 0)?;
-            Some((
-                "what stands elsewhere stands there".to_owned(),
-                self.inserted(place, vec![event.clone()]),
-            ))
+            Some(("what stands elsewhere stands there".to_owned(), self.inserted(place, vec![event.clone()])))
         }))
     }
 
@@ -288,100 +257,49 @@ impl<'a> Subject<'a> {
             })
             .unwrap_or_default();
         let (places, until) = control_places;
-        let own: Vec<&Event> = self
-            .events
-            .iter()
-            .filter(|event| self.is_own(event))
-            .collect();
+        let own: Vec<&Event> = self.events.iter().filter(|event| self.is_own(event)).collect();
         let mut intruders: Vec<(String, Vec<Event>)> = Vec::new();
-        intruders.extend(places.iter().map(|place| {
-            (
-                "the control's event in its window".to_owned(),
-                vec![self.events[*place].clone()],
-            )
-        }));
-        intruders.extend(own.iter().map(|event| {
-            (
-                "an event of elsewhere in its window".to_owned(),
-                vec![(*event).clone()],
-            )
-        }));
-        intruders.push((
-            "the control's story in its window".to_owned(),
-            self.story(window[0], until),
-        ));
-        intruders.push((
-            "the control's end in its window".to_owned(),
-            self.end_of_story(until, &places),
-        ));
         intruders.extend(
-            own.iter()
-                .map(|event| ("another one of its kind".to_owned(), vec![fresh(event)])),
+            places
+                .iter()
+                .map(|place| ("the control's event in its window".to_owned(), vec![self.events[*place].clone()])),
         );
-        let renamed = places
-            .iter()
-            .flat_map(|place| self.renamed(control, &self.events[*place]));
-        intruders.extend(
-            renamed.map(|event| ("the control's event with its names".to_owned(), vec![event])),
-        );
+        intruders
+            .extend(own.iter().map(|event| ("an event of elsewhere in its window".to_owned(), vec![(*event).clone()])));
+        intruders.push(("the control's story in its window".to_owned(), self.story(window[0], until)));
+        intruders.push(("the control's end in its window".to_owned(), self.end_of_story(until, &places)));
+        intruders.extend(own.iter().map(|event| ("another one of its kind".to_owned(), vec![fresh(event)])));
+        let renamed = places.iter().flat_map(|place| self.renamed(control, &self.events[*place]));
+        intruders.extend(renamed.map(|event| ("the control's event with its names".to_owned(), vec![event])));
         let decided = own.iter().flat_map(|event| decided(event));
-        intruders.extend(
-            decided.map(|event| ("one of its kind, decided otherwise".to_owned(), vec![event])),
-        );
+        intruders.extend(decided.map(|event| ("one of its kind, decided otherwise".to_owned(), vec![event])));
         let grafts = move || {
             let base: Vec<&Event> = own.clone();
             let scions: Vec<&Event> = places.iter().map(|place| &self.events[*place]).collect();
             base.into_iter()
-                .flat_map(move |base| {
-                    scions
-                        .clone()
-                        .into_iter()
-                        .flat_map(move |scion| grafts(base, scion))
-                })
-                .map(|event| {
-                    (
-                        "an event of its window with the control's fields".to_owned(),
-                        vec![event],
-                    )
-                })
+                .flat_map(move |base| scions.clone().into_iter().flat_map(move |scion| grafts(base, scion)))
+                .map(|event| ("an event of its window with the control's fields".to_owned(), vec![event]))
         };
         let everywhere = move |(words, intruder): (String, Vec<Event>)| {
             window.map(|place| (words.clone(), self.inserted(place, intruder.clone())))
         };
-        Box::new(
-            intruders
-                .into_iter()
-                .chain(std::iter::once_with(grafts).flatten())
-                .flat_map(everywhere),
-        )
+        Box::new(intruders.into_iter().chain(std::iter::once_with(grafts).flatten()).flat_map(everywhere))
     }
 
     /// Where something could be inserted: behind the end of the stimulus above (or what it comes after), before the next
     /// stimulus, and behind the beginning of the one above: what happens while it is being done counts.
     fn window(&self, after: Option<&str>) -> Option<[usize; 3]> {
-        let stimulus = (0..self.index)
-            .rev()
-            .find(|index| !self.scenario.steps[*index].value.is_judged())?;
+        let stimulus = (0..self.index).rev().find(|index| !self.scenario.steps[*index].value.is_judged())?;
         let is = |event: &Event, index: usize, begins: bool| matches!(&event.what, What::Step(step) if step.index == index && matches!(step.phase, Phase::Begin) == begins);
-        let mut begin = self
-            .events
-            .iter()
-            .position(|event| is(event, stimulus, true))?
-            + 1;
-        let mut from = self
-            .events
-            .iter()
-            .position(|event| is(event, stimulus, false))?
-            + 1;
+        let mut begin = self.events.iter().position(|event| is(event, stimulus, true))? + 1;
+        let mut from = self.events.iter().position(|event| is(event, stimulus, false))? + 1;
         if let Some(after) = after.and_then(|name| self.scenario.step_named(name)) {
             let (_, decided) = Subject::new(self.scenario, self.events, after).outcome(self.events);
             from = from.max(*decided.last()? + 1);
             begin = from;
         }
-        let next = (self.index..self.scenario.steps.len())
-            .find(|index| !self.scenario.steps[*index].value.is_judged());
-        let until =
-            next.and_then(|next| self.events.iter().position(|event| is(event, next, true)));
+        let next = (self.index..self.scenario.steps.len()).find(|index| !self.scenario.steps[*index].value.is_judged());
+        let until = next.and_then(|next| self.events.iter().position(|event| is(event, next, true)));
         // The last event before the window's end, by the clock of the one that decided it.
         let end = until.unwrap_or(self.events.len());
         let for_seconds = match &self.scenario.steps[self.index].value {
@@ -390,13 +308,9 @@ impl<'a> Subject<'a> {
         };
         let zero = &self.events[from - 1];
         let in_time = |event: &Event| {
-            for_seconds.is_none_or(|length| {
-                event.at.duration_since(zero.at) < length && event.at >= zero.at
-            })
+            for_seconds.is_none_or(|length| event.at.duration_since(zero.at) < length && event.at >= zero.at)
         };
-        let last = (from..end)
-            .rev()
-            .find(|place| in_time(&self.events[*place]));
+        let last = (from..end).rev().find(|place| in_time(&self.events[*place]));
         Some([from, last.unwrap_or(from).max(from), begin])
     }
 
@@ -406,27 +320,17 @@ impl<'a> Subject<'a> {
         let from = if from <= until {
             from
         } else {
-            (0..until)
-                .rev()
-                .find(|place| matches!(self.events[*place].what, What::Step(_)))
-                .unwrap_or(0)
+            (0..until).rev().find(|place| matches!(self.events[*place].what, What::Step(_))).unwrap_or(0)
         };
-        let observed = self.events[from..=until]
-            .iter()
-            .filter(|event| event.what.recorder().is_some());
+        let observed = self.events[from..=until].iter().filter(|event| event.what.recorder().is_some());
         observed.cloned().collect()
     }
 
     /// The control's events, and the certificates that were issued until then, without how they came about.
     fn end_of_story(&self, until: usize, places: &[usize]) -> Vec<Event> {
-        let is_issued =
-            |event: &Event| matches!(&event.what, What::Csr(csr) if !csr.certificates.is_empty());
-        let issued =
-            (0..until).filter(|place| is_issued(&self.events[*place]) && !places.contains(place));
-        issued
-            .chain(places.iter().copied())
-            .map(|place| self.events[place].clone())
-            .collect()
+        let is_issued = |event: &Event| matches!(&event.what, What::Csr(csr) if !csr.certificates.is_empty());
+        let issued = (0..until).filter(|place| is_issued(&self.events[*place]) && !places.contains(place));
+        issued.chain(places.iter().copied()).map(|place| self.events[place].clone()).collect()
     }
 
     /// The control's event with the names of the `never` in it: those that the control has in the same fields, or the
@@ -437,9 +341,7 @@ impl<'a> Subject<'a> {
             let step = file.get("steps")?.get(index)?.get(step)?.as_object()?;
             step.values().find_map(Value::as_object).cloned()
         };
-        let has = control
-            .and_then(|control| words(control, "expect"))
-            .unwrap_or_default();
+        let has = control.and_then(|control| words(control, "expect")).unwrap_or_default();
         let mut events = Vec::new();
         for (field, wanted) in words(self.index, "never").unwrap_or_default() {
             let nodes = self.scenario.nodes.iter().map(|node| node.name.as_str());
@@ -449,10 +351,7 @@ impl<'a> Subject<'a> {
                 let mut what = json(&event.what);
                 replace(&mut what, known, wanted.unwrap_or(known));
                 if let Ok(what) = serde_json::from_value(what) {
-                    events.push(Event {
-                        what,
-                        ..fresh(event)
-                    });
+                    events.push(Event { what, ..fresh(event) });
                 }
             }
         }
@@ -462,12 +361,7 @@ impl<'a> Subject<'a> {
     fn inserted(&self, place: usize, intruder: Vec<Event>) -> Vec<Event> {
         let mut events = self.events.to_vec();
         let beside = self.events[place - 1].clone();
-        let at = |event: Event| Event {
-            at: beside.at,
-            seen: beside.seen,
-            mono: beside.mono,
-            ..event
-        };
+        let at = |event: Event| Event { at: beside.at, seen: beside.seen, mono: beside.mono, ..event };
         events.splice(place..place, intruder.into_iter().map(at));
         events
     }
@@ -513,10 +407,7 @@ fn feed(judge: &mut Judge<'_>, event: Event) {
 fn feed_deadline(judge: &mut Judge<'_>, step: usize) {
     if let Some(last) = judge.past().last() {
         let what = What::Deadline(Deadline { step });
-        let event = Event {
-            what,
-            ..last.clone()
-        };
+        let event = Event { what, ..last.clone() };
         feed(judge, event);
     }
 }
@@ -531,10 +422,7 @@ fn fresh(event: &Event) -> Event {
     match &mut event.what {
         What::Csr(csr) => {
             csr.uid.push_str("-again");
-            csr.name = format!(
-                "csr-{}",
-                &csr.name.chars().rev().take(5).collect::<String>()
-            );
+            csr.name = format!("csr-{}", &csr.name.chars().rev().take(5).collect::<String>());
         }
         What::Process(process) => process.pid += 1,
         What::Connection(connection) => connection.id += 1000,
@@ -562,38 +450,28 @@ fn decided(event: &Event) -> Vec<Event> {
             last_update_time: None,
             last_transition_time: None,
         });
-        Event {
-            what: What::Csr(csr),
-            ..event.clone()
-        }
+        Event { what: What::Csr(csr), ..event.clone() }
     };
     ["Approved", "Denied", "Failed"].map(with).into()
 }
 
 /// `base` with one or two of the fields in which `scion` differs.
 fn grafts(base: &Event, scion: &Event) -> Vec<Event> {
-    let (Value::Object(base_what), Value::Object(scion_what)) =
-        (json(&base.what), json(&scion.what))
+    let (Value::Object(base_what), Value::Object(scion_what)) = (json(&base.what), json(&scion.what)) else {
+        return Vec::new();
+    };
+    let (Some((kind, base_fields)), Some((other, scion_fields))) = (base_what.iter().next(), scion_what.iter().next())
     else {
         return Vec::new();
     };
-    let (Some((kind, base_fields)), Some((other, scion_fields))) =
-        (base_what.iter().next(), scion_what.iter().next())
-    else {
-        return Vec::new();
-    };
-    let (Some(base_fields), Some(scion_fields)) =
-        (base_fields.as_object(), scion_fields.as_object())
-    else {
+    let (Some(base_fields), Some(scion_fields)) = (base_fields.as_object(), scion_fields.as_object()) else {
         return Vec::new();
     };
     if kind != other {
         return Vec::new();
     }
-    let differing: Vec<&String> = scion_fields
-        .keys()
-        .filter(|field| base_fields.get(*field) != scion_fields.get(*field))
-        .collect();
+    let differing: Vec<&String> =
+        scion_fields.keys().filter(|field| base_fields.get(*field) != scion_fields.get(*field)).collect();
     let mut grafted = Vec::new();
     for (first, one) in differing.iter().enumerate() {
         for two in &differing[first..] {
@@ -603,10 +481,7 @@ fn grafts(base: &Event, scion: &Event) -> Vec<Event> {
             }
             let what = serde_json::json!({ kind.clone(): fields });
             if let Ok(what) = serde_json::from_value(what) {
-                grafted.push(Event {
-                    what,
-                    ..base.clone()
-                });
+                grafted.push(Event { what, ..base.clone() });
             }
         }
     }
@@ -617,15 +492,10 @@ fn grafts(base: &Event, scion: &Event) -> Vec<Event> {
 fn leaves(value: &Value, pointer: String, found: &mut impl FnMut(&str, &Value)) {
     let deeper = |key: &str| format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
     match value {
-        Value::Object(fields) => fields
-            .iter()
-            .for_each(|(key, value)| leaves(value, deeper(key), found)),
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| leaves(value, deeper(key), found)),
         Value::Array(items) => {
             found(&pointer, value);
-            items
-                .iter()
-                .enumerate()
-                .for_each(|(key, value)| leaves(value, deeper(&key.to_string()), found));
+            items.iter().enumerate().for_each(|(key, value)| leaves(value, deeper(&key.to_string()), found));
         }
         _ => found(&pointer, value),
     }
@@ -635,16 +505,11 @@ fn leaves(value: &Value, pointer: String, found: &mut impl FnMut(&str, &Value)) 
 fn alterations(value: &Value) -> Vec<Value> {
     match value {
         Value::Bool(value) => vec![Value::Bool(!value)],
-        Value::Number(number) => number
-            .as_i64()
-            .map(|number| vec![(number + 1).into(), (number + 100_000).into()])
-            .unwrap_or_default(),
+        Value::Number(number) => {
+            number.as_i64().map(|number| vec![(number + 1).into(), (number + 100_000).into()]).unwrap_or_default()
+        }
         Value::String(text) => match text.parse::<jiff::Timestamp>() {
-            Ok(time) => vec![
-                (time + jiff::SignedDuration::from_hours(1))
-                    .to_string()
-                    .into(),
-            ],
+            Ok(time) => vec![(time + jiff::SignedDuration::from_hours(1)).to_string().into()],
             Err(_) => vec![format!("{text}~").into(), "0".into(), "1e18".into()],
         },
         Value::Array(items) if items.is_empty() => Vec::new(),
@@ -656,15 +521,10 @@ fn alterations(value: &Value) -> Vec<Value> {
 /// Puts `to` for `from` in each text that is it, or ends with it behind a colon.
 fn replace(value: &mut Value, from: &str, to: &str) {
     match value {
-        Value::Object(fields) => fields
-            .values_mut()
-            .for_each(|value| replace(value, from, to)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| replace(value, from, to)),
         Value::Array(items) => items.iter_mut().for_each(|value| replace(value, from, to)),
         Value::String(text) => {
-            if let Some(before) = text
-                .strip_suffix(from)
-                .filter(|before| before.is_empty() || before.ends_with(':'))
-            {
+            if let Some(before) = text.strip_suffix(from).filter(|before| before.is_empty() || before.ends_with(':')) {
                 *text = format!("{before}{to}");
             }
         }

@@ -77,7 +77,13 @@ impl Matcher for Process {
             Some(ProcessState::Exited { asked: true, .. }) => (false, "ended by tlsboot".into()),
             Some(ProcessState::Exited { code, signal, .. }) => {
                 let code = code.map_or(NONE.into(), |code| code.to_string());
-                (false, format!("exited with code {code}, signal {}", signal.map_or(NONE.into(), |signal| signal.to_string())))
+                (
+                    false,
+                    format!(
+                        "exited with code {code}, signal {}",
+                        signal.map_or(NONE.into(), |signal| signal.to_string())
+                    ),
+                )
             }
             Some(ProcessState::Started) => (true, "running".into()),
         };
@@ -115,7 +121,9 @@ impl Matcher for Process {
         match (self.is, self.code, &self.component) {
             (Running::Running, Some(_), _) => Some("a running process has no exit `code`".into()),
             (Running::Failed, Some(_), _) => Some("`failed` says which exit `code`".into()),
-            (Running::Failed, None, Some(_)) => Some("`failed` is said of kubelets: say `exited`, and the exit `code`".into()),
+            (Running::Failed, None, Some(_)) => {
+                Some("`failed` is said of kubelets: say `exited`, and the exit `code`".into())
+            }
             _ => None,
         }
     }

@@ -52,7 +52,8 @@ impl Matcher for Request {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Request(request) = &moment.event.what else { return Match::Other };
         // Who asks for what makes it the request that is meant; how it was answered is what may differ.
-        let differs = |expected: &Option<String>, found: &str| expected.as_deref().is_some_and(|expected| expected != found);
+        let differs =
+            |expected: &Option<String>, found: &str| expected.as_deref().is_some_and(|expected| expected != found);
         if differs(&self.node, request.node.as_deref().unwrap_or(NONE))
             || differs(&self.verb, &request.verb)
             || differs(&self.resource, &request.resource)
@@ -71,10 +72,16 @@ impl Matcher for Request {
         }
         if let Some(number) = self.certificate {
             let issued = self.node.as_deref().map(|node| moment.state.issued(node, Role::Client)).unwrap_or_default();
-            let expected = issued.get(number.wrapping_sub(1)).map(|(_, certificate)| format!("X509SHA256={}", certificate.sha256));
+            let expected =
+                issued.get(number.wrapping_sub(1)).map(|(_, certificate)| format!("X509SHA256={}", certificate.sha256));
             let found = request.credential_id.as_deref();
             let expected_text = expected.as_deref().unwrap_or("a certificate that is not issued yet");
-            compare.holds("certificate", expected.is_some() && expected.as_deref() == found, expected_text, found.unwrap_or(NONE));
+            compare.holds(
+                "certificate",
+                expected.is_some() && expected.as_deref() == found,
+                expected_text,
+                found.unwrap_or(NONE),
+            );
         }
         compare.or_near()
     }

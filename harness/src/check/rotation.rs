@@ -8,8 +8,8 @@ use super::compare::{Compare, NONE};
 use super::state::CsrState;
 use super::{Match, Matcher, Moment, Role};
 use crate::history::What;
-use crate::history::facts::CertificateFacts;
 use crate::history::event::{Change, NODE_USER_PREFIX, Recorder};
+use crate::history::facts::CertificateFacts;
 
 /// A renewal: a CSR of the node itself, inside the window of 70 % to 90 % of its certificate's life, with a new key.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -79,7 +79,9 @@ impl Matcher for Rotation {
         if state.rules().credential_ids() {
             let allowed: Vec<String> = match self.role {
                 Role::Client => usable(&issued[..self.of], moment.event.at).into_iter().map(id).collect(),
-                Role::Serving => state.issued(&self.node, Role::Client).iter().map(|(_, certificate)| id(certificate)).collect(),
+                Role::Serving => {
+                    state.issued(&self.node, Role::Client).iter().map(|(_, certificate)| id(certificate)).collect()
+                }
             };
             let found = csr.credential_id().unwrap_or(NONE);
             compare.holds("credential", allowed.iter().any(|id| id == found), super::compare::list(&allowed), found);

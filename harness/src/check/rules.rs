@@ -43,12 +43,7 @@ pub struct Behaviour<T: 'static> {
 
 impl<T: Copy> Behaviour<T> {
     fn at(&self, minor: u32) -> T {
-        self.rows
-            .iter()
-            .rev()
-            .find(|row| row.from <= minor)
-            .unwrap_or(&self.rows[0])
-            .value
+        self.rows.iter().rev().find(|row| row.from <= minor).unwrap_or(&self.rows[0]).value
     }
 }
 
@@ -71,11 +66,7 @@ pub const NOT_AFTER: Behaviour<NotAfterRule> = Behaviour {
             value: NotAfterRule::LosesBackdate,
             source: "catalogue S-05; pkg/controller/certificates/authority",
         },
-        Row {
-            from: 22,
-            value: NotAfterRule::Full,
-            source: "catalogue S-05; kubernetes#99412",
-        },
+        Row { from: 22, value: NotAfterRule::Full, source: "catalogue S-05; kubernetes#99412" },
     ],
     shown_by: &["issuance.signing-duration"],
 };
@@ -85,16 +76,8 @@ pub const KEY_ENCIPHERMENT: Behaviour<bool> = Behaviour {
     name: "kubelet asks for `key encipherment` with ECDSA keys",
     who: Who::Kubelet,
     rows: &[
-        Row {
-            from: 0,
-            value: true,
-            source: "catalogue C-03",
-        },
-        Row {
-            from: 27,
-            value: false,
-            source: "catalogue C-03; kubernetes#111660",
-        },
+        Row { from: 0, value: true, source: "catalogue C-03" },
+        Row { from: 27, value: false, source: "catalogue C-03; kubernetes#111660" },
     ],
     shown_by: &["rotation.short-signing-duration"],
 };
@@ -104,21 +87,10 @@ pub const CREDENTIAL_IDS: Behaviour<bool> = Behaviour {
     name: "API server records X509SHA256 credential ids",
     who: Who::ControlPlane,
     rows: &[
-        Row {
-            from: 0,
-            value: false,
-            source: "catalogue C-07",
-        },
-        Row {
-            from: 32,
-            value: true,
-            source: "catalogue C-07, T-14; kubernetes#125634",
-        },
+        Row { from: 0, value: false, source: "catalogue C-07" },
+        Row { from: 32, value: true, source: "catalogue C-07, T-14; kubernetes#125634" },
     ],
-    shown_by: &[
-        "rotation.short-signing-duration",
-        "reload.client-certificate-without-restart",
-    ],
+    shown_by: &["rotation.short-signing-duration", "reload.client-certificate-without-restart"],
 };
 
 /// The shortest `--cluster-signing-duration` with which no kubelet can loop, in seconds.
@@ -126,16 +98,8 @@ pub const QUICK: Behaviour<i64> = Behaviour {
     name: "shortest signing duration without a loop of renewals, with some room (s)",
     who: Who::ControlPlane,
     rows: &[
-        Row {
-            from: 0,
-            value: 480,
-            source: "catalogue 0.1: T > 7m09s",
-        },
-        Row {
-            from: 22,
-            value: 135,
-            source: "catalogue 0.1: T > 2m09s",
-        },
+        Row { from: 0, value: 480, source: "catalogue 0.1: T > 7m09s" },
+        Row { from: 22, value: 135, source: "catalogue 0.1: T > 2m09s" },
     ],
     shown_by: &["rotation.short-signing-duration"],
 };
@@ -145,21 +109,10 @@ pub const FAILURE_CODE: Behaviour<i32> = Behaviour {
     name: "exit code of a kubelet that gives up",
     who: Who::Kubelet,
     rows: &[
-        Row {
-            from: 0,
-            value: 255,
-            source: "klog.Fatal in cmd/kubelet/app/server.go",
-        },
-        Row {
-            from: 21,
-            value: 1,
-            source: "cmd/kubelet/app/server.go",
-        },
+        Row { from: 0, value: 255, source: "klog.Fatal in cmd/kubelet/app/server.go" },
+        Row { from: 21, value: 1, source: "cmd/kubelet/app/server.go" },
     ],
-    shown_by: &[
-        "approval.without-rotation-denied",
-        "recovery.kubeconfig-garbage-without-bootstrap-kubeconfig",
-    ],
+    shown_by: &["approval.without-rotation-denied", "recovery.kubeconfig-garbage-without-bootstrap-kubeconfig"],
 };
 
 /// What makes the certificates of Kubernetes' own signers.
@@ -176,16 +129,8 @@ pub const AUTHORITY: Behaviour<Authority> = Behaviour {
     name: "certificates are made by",
     who: Who::ControlPlane,
     rows: &[
-        Row {
-            from: 0,
-            value: Authority::Cfssl,
-            source: "github.com/cloudflare/cfssl/signer, signer/local",
-        },
-        Row {
-            from: 17,
-            value: Authority::Own,
-            source: "catalogue S-05, S-07; pkg/controller/certificates/authority",
-        },
+        Row { from: 0, value: Authority::Cfssl, source: "github.com/cloudflare/cfssl/signer, signer/local" },
+        Row { from: 17, value: Authority::Own, source: "catalogue S-05, S-07; pkg/controller/certificates/authority" },
     ],
     shown_by: &["approval.without-rotation-automatic"],
 };
@@ -195,16 +140,8 @@ pub const BETA_CSRS: Behaviour<bool> = Behaviour {
     name: "CSRs are in certificates.k8s.io/v1beta1 only",
     who: Who::ControlPlane,
     rows: &[
-        Row {
-            from: 0,
-            value: true,
-            source: "catalogue C-11",
-        },
-        Row {
-            from: 19,
-            value: false,
-            source: "catalogue C-11; kubernetes#91685",
-        },
+        Row { from: 0, value: true, source: "catalogue C-11" },
+        Row { from: 19, value: false, source: "catalogue C-11; kubernetes#91685" },
     ],
     shown_by: &["rotation.short-signing-duration"],
 };
@@ -250,12 +187,9 @@ pub fn table() -> Vec<Line> {
     };
     let authority = |authority| match authority {
         Authority::Cfssl => {
-            "cfssl: a subject key identifier, a serial number of 160 bits, NotBefore by the minute"
-                .to_owned()
+            "cfssl: a subject key identifier, a serial number of 160 bits, NotBefore by the minute".to_owned()
         }
-        Authority::Own => {
-            "Kubernetes: no subject key identifier, 128 bits, by the second".to_owned()
-        }
+        Authority::Own => "Kubernetes: no subject key identifier, 128 bits, by the second".to_owned(),
     };
     [
         lines(&NOT_AFTER, not_after),
@@ -284,10 +218,7 @@ pub struct Rules {
 impl Rules {
     /// For this control plane with this kubelet.
     pub fn new(control_plane: Version, kubelet: Version) -> Self {
-        Self {
-            control_plane: control_plane.minor,
-            kubelet: kubelet.minor,
-        }
+        Self { control_plane: control_plane.minor, kubelet: kubelet.minor }
     }
 
     fn of<T: Copy>(&self, behaviour: &Behaviour<T>) -> T {
@@ -351,14 +282,9 @@ impl Rules {
     }
 
     /// The window in which a kubelet renews: 70 % to 90 % of the whole span from NotBefore (catalogue T-01).
-    pub fn rotation_window(
-        &self,
-        not_before: Timestamp,
-        not_after: Timestamp,
-    ) -> (Timestamp, Timestamp) {
+    pub fn rotation_window(&self, not_before: Timestamp, not_after: Timestamp) -> (Timestamp, Timestamp) {
         let span = not_after.duration_since(not_before);
-        let at =
-            |share: f64| not_before + SignedDuration::from_secs_f64(span.as_secs_f64() * share);
+        let at = |share: f64| not_before + SignedDuration::from_secs_f64(span.as_secs_f64() * share);
         (at(0.7), at(0.9))
     }
 }
@@ -371,10 +297,7 @@ mod tests {
     use super::*;
 
     fn rules(control_plane: u32, kubelet: u32) -> Rules {
-        Rules::new(
-            Version::new(1, control_plane, 0),
-            Version::new(1, kubelet, 0),
-        )
+        Rules::new(Version::new(1, control_plane, 0), Version::new(1, kubelet, 0))
     }
 
     fn at(text: &str) -> Timestamp {
@@ -388,16 +311,9 @@ mod tests {
     #[case::long_today(37, "8h", "2026-01-01T19:55:00Z")]
     #[case::short_before(21, "8m", "2026-01-01T12:03:00Z")]
     #[case::long_before(21, "8760h", "2027-01-01T11:55:00Z")]
-    fn not_after_goes_by_version_and_length(
-        #[case] minor: u32,
-        #[case] length: &str,
-        #[case] ends: &str,
-    ) {
+    fn not_after_goes_by_version_and_length(#[case] minor: u32, #[case] length: &str, #[case] ends: &str) {
         let not_before = at("2026-01-01T11:55:00Z");
-        assert_eq!(
-            rules(minor, minor).not_after(not_before, length.parse().unwrap()),
-            at(ends)
-        );
+        assert_eq!(rules(minor, minor).not_after(not_before, length.parse().unwrap()), at(ends));
     }
 
     #[rstest]
@@ -405,16 +321,9 @@ mod tests {
     #[case(27, false)]
     fn usages_go_by_the_kubelet(#[case] kubelet: u32, #[case] encipherment: bool) {
         let usages = rules(37, kubelet).usages(Role::Client);
-        assert_eq!(
-            usages.contains(&"key encipherment".to_owned()),
-            encipherment
-        );
+        assert_eq!(usages.contains(&"key encipherment".to_owned()), encipherment);
         assert!(usages.ends_with(&["client auth".to_owned()]));
-        assert!(
-            rules(37, kubelet)
-                .usages(Role::Serving)
-                .ends_with(&["server auth".to_owned()])
-        );
+        assert!(rules(37, kubelet).usages(Role::Serving).ends_with(&["server auth".to_owned()]));
     }
 
     #[rstest]
@@ -434,18 +343,11 @@ mod tests {
         let mut names: Vec<&str> = table.iter().map(|line| line.behaviour).collect();
         names.dedup();
         assert_eq!(names.len(), behaviours, "a behaviour is not in `table`");
-        for pair in table
-            .windows(2)
-            .filter(|pair| pair[0].behaviour == pair[1].behaviour)
-        {
+        for pair in table.windows(2).filter(|pair| pair[0].behaviour == pair[1].behaviour) {
             assert_eq!(pair[0].until, pair[1].from);
             assert!(pair[0].value != pair[1].value, "{}", pair[0].behaviour);
         }
-        assert!(
-            table
-                .iter()
-                .all(|line| !line.source.is_empty() && !line.shown_by.is_empty())
-        );
+        assert!(table.iter().all(|line| !line.source.is_empty() && !line.shown_by.is_empty()));
     }
 
     proptest! {

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Role, rules::Rules};
 use crate::components::Version;
 use crate::history::event::{
-    Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, NodeEvent,
-    Phase, Presented, ProcessState, Recorder, RecorderState, What,
+    Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, NodeEvent, Phase, Presented,
+    ProcessState, Recorder, RecorderState, What,
 };
 use crate::history::facts::CertificateFacts;
 
@@ -77,11 +77,7 @@ impl State {
                 self.add_signers(&signing.signers);
             }
             What::Step(step) => {
-                if let Phase::Done {
-                    answer: Some(answer),
-                    ..
-                } = &step.phase
-                {
+                if let Phase::Done { answer: Some(answer), .. } = &step.phase {
                     if let (Some(name), Some(object)) = (&step.name, &answer.object) {
                         self.objects.insert(name.clone(), object.clone());
                     }
@@ -102,23 +98,14 @@ impl State {
             What::Csr(csr) => self.apply_csr(csr, event.at),
             What::File(file) => self.apply_file(file),
             What::Presented(presented) => {
-                self.presented
-                    .insert(presented.node.clone(), (**presented).clone());
+                self.presented.insert(presented.node.clone(), (**presented).clone());
             }
             What::Process(process) => {
                 let key = (process.component.clone(), process.node.clone());
                 let starts = self.processes.get(&key).map_or(0, |now| now.starts);
                 let now = match &process.state {
-                    ProcessState::Started => ProcessNow {
-                        pid: process.pid,
-                        ended: None,
-                        starts: starts + 1,
-                    },
-                    ended => ProcessNow {
-                        pid: process.pid,
-                        ended: Some(ended.clone()),
-                        starts,
-                    },
+                    ProcessState::Started => ProcessNow { pid: process.pid, ended: None, starts: starts + 1 },
+                    ended => ProcessNow { pid: process.pid, ended: Some(ended.clone()), starts },
                 };
                 self.processes.insert(key, now);
             }
@@ -151,11 +138,7 @@ impl State {
                 known.now = csr.clone();
                 known.issued = known.issued.or(issued);
             }
-            None => self.csrs.push(CsrState {
-                now: csr.clone(),
-                first_seen: at,
-                issued,
-            }),
+            None => self.csrs.push(CsrState { now: csr.clone(), first_seen: at, issued }),
         }
     }
 
@@ -175,29 +158,18 @@ impl State {
     pub fn rules(&self) -> Rules {
         let fallback = Version::new(1, 33, 0);
         let begin = self.begin.as_ref();
-        Rules::new(
-            begin.map_or(fallback, |b| b.kubernetes),
-            begin.map_or(fallback, |b| b.kubelet),
-        )
+        Rules::new(begin.map_or(fallback, |b| b.kubernetes), begin.map_or(fallback, |b| b.kubelet))
     }
 
     /// CSRs for a node's certificate, oldest first.
     pub fn csrs_of<'a>(&'a self, node: &'a str, role: Role) -> impl Iterator<Item = &'a CsrState> {
-        self.csrs.iter().filter(move |csr| {
-            csr.now.signer_name == role.signer_name() && csr.now.node() == Some(node)
-        })
+        self.csrs.iter().filter(move |csr| csr.now.signer_name == role.signer_name() && csr.now.node() == Some(node))
     }
 
     /// Certificates that were issued for a node, oldest first, each with its CSR.
-    pub fn issued<'a>(
-        &'a self,
-        node: &'a str,
-        role: Role,
-    ) -> Vec<(&'a CsrState, &'a CertificateFacts)> {
-        let mut issued: Vec<_> = self
-            .csrs_of(node, role)
-            .filter_map(|csr| Some((csr, csr.now.certificates.first()?)))
-            .collect();
+    pub fn issued<'a>(&'a self, node: &'a str, role: Role) -> Vec<(&'a CsrState, &'a CertificateFacts)> {
+        let mut issued: Vec<_> =
+            self.csrs_of(node, role).filter_map(|csr| Some((csr, csr.now.certificates.first()?))).collect();
         issued.sort_by_key(|(csr, _)| csr.issued);
         issued
     }

@@ -25,7 +25,8 @@ impl Matcher for Swap {
     }
 
     fn judge(&self, moment: &Moment<'_>) -> Match {
-        let (current, updated) = (format!("{}-current.pem", self.role.file_prefix()), format!("{}-updated.pem", self.role.file_prefix()));
+        let (current, updated) =
+            (format!("{}-current.pem", self.role.file_prefix()), format!("{}-updated.pem", self.role.file_prefix()));
         let What::File(file) = &moment.event.what else { return Match::Other };
         if file.node != self.node || file.name != current || file.op != FileOp::MovedTo {
             return Match::Other;
@@ -43,9 +44,19 @@ impl Matcher for Swap {
         let since_last_swap = || before.iter().take_while(|file| !(file.name == current && file.op == FileOp::MovedTo));
         let mut compare = Compare::default();
         let from = since_last_swap().find(|other| other.op == FileOp::MovedFrom && other.name == updated);
-        compare.holds("rename", from.is_some_and(|from| from.cookie == file.cookie), format!("from {updated}"), "from elsewhere");
+        compare.holds(
+            "rename",
+            from.is_some_and(|from| from.cookie == file.cookie),
+            format!("from {updated}"),
+            "from elsewhere",
+        );
         let removed = since_last_swap().any(|other| other.name == current && other.op == FileOp::Deleted);
-        compare.holds("removal", removed, format!("{current} removed before the rename"), "no removal: an atomic swap, or a first link");
+        compare.holds(
+            "removal",
+            removed,
+            format!("{current} removed before the rename"),
+            "no removal: an atomic swap, or a first link",
+        );
         let kind = file.facts.as_ref().map(|facts| facts.kind);
         compare.holds("is", kind == Some(FileKind::Link), "a link", format!("{kind:?}"));
         compare.or_near()

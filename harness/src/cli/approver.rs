@@ -79,16 +79,11 @@ pub(super) fn run(command: &ApproverCommand) -> Result<u8, Failure> {
     let Some(kubeconfig) = &command.kubeconfig else {
         return list(&policy);
     };
-    let cluster = ExistingCluster {
-        kubeconfig: kubeconfig.clone(),
-        context: command.context.clone(),
-    };
+    let cluster = ExistingCluster { kubeconfig: kubeconfig.clone(), context: command.context.clone() };
     runtime()?.block_on(async {
         let connection = cluster.open().await?;
         let given = command.bootstrap.open(&connection).await?;
-        let plan = Plan::new(&connection, &policy, given)
-            .await
-            .map_err(failure)?;
+        let plan = Plan::new(&connection, &policy, given).await.map_err(failure)?;
         if !command.allow_writes {
             return Err(Failure::usage(format!(
                 "this creates things in {}, {}\n  With --allow-writes it is done.",
@@ -101,10 +96,7 @@ pub(super) fn run(command: &ApproverCommand) -> Result<u8, Failure> {
         let Some(fired) = fire_and_remove(&connection, plan).await? else {
             return Ok(INTERRUPTED);
         };
-        report(
-            command,
-            &judge(run.to_string(), server, fired.fates, fired.controls),
-        )
+        report(command, &judge(run.to_string(), server, fired.fates, fired.controls))
     })
 }
 
@@ -113,8 +105,7 @@ fn policy(command: &ApproverCommand) -> Result<Policy, Failure> {
         return Ok(Policy::default());
     };
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("--policy {name}: {error}")))?;
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("--policy {name}: {error}")))?;
     Policy::read(&name, &text).map_err(|errors| {
         let drawn: Vec<String> = errors.iter().map(|error| error.render(colours())).collect();
         Failure::usage(format!("the policy is wrong\n{}", drawn.join("\n\n")))
@@ -154,8 +145,7 @@ async fn fire_and_remove(connection: &Connection, plan: Plan) -> Result<Option<F
         Some(Err(FireError::Unreachable(error))) => return Err(failure(error)),
         Some(Err(error)) => return Err(Failure::error(error)),
     };
-    removed
-        .map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))?;
+    removed.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))?;
     Ok(fired)
 }
 

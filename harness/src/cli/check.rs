@@ -44,20 +44,9 @@ pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
         let told = Told::of(&events);
         let verdict = judge_all(&scenario, events);
         let recorded = recorded(folder);
-        let same = recorded
-            .as_ref()
-            .is_none_or(|recorded| *recorded == verdict);
-        let remark = if same {
-            ""
-        } else {
-            "  (not the verdict that was recorded)"
-        };
-        let _ = writeln!(
-            text,
-            "{:6} {}{remark}",
-            format!("{:?}", verdict.outcome).to_lowercase(),
-            folder.display()
-        );
+        let same = recorded.as_ref().is_none_or(|recorded| *recorded == verdict);
+        let remark = if same { "" } else { "  (not the verdict that was recorded)" };
+        let _ = writeln!(text, "{:6} {}{remark}", format!("{:?}", verdict.outcome).to_lowercase(), folder.display());
         if told.scenario_sha256 != hex::encode(Sha256::digest(scenario.text.as_bytes())) {
             let _ = writeln!(text, "       (scenario.yaml is not the one that was run)");
         }
@@ -84,8 +73,7 @@ pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
 pub(super) fn histories(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     for folder in folders {
-        collect(folder, &mut found)
-            .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+        collect(folder, &mut found).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
     }
     if found.is_empty() {
         return Err(Failure::usage("no history.jsonl is below these folders"));

@@ -61,9 +61,7 @@ pub(super) fn run(command: &DiffCommand) -> Result<u8, Failure> {
     let mut sides = [Side::from(a), Side::from(b)];
     for folder in &command.also {
         let again = Run::read(folder)?;
-        let place = [&name_a, &name_b]
-            .iter()
-            .position(|name| **name == again.target);
+        let place = [&name_a, &name_b].iter().position(|name| **name == again.target);
         let place = place.ok_or_else(|| {
             Failure::usage(format!(
                 "--also {}: it is a run on {}, neither on {name_a} nor on {name_b}",
@@ -75,9 +73,7 @@ pub(super) fn run(command: &DiffCommand) -> Result<u8, Failure> {
     }
     let [a, b] = sides;
     if !a.shares_scenarios_with(&b) {
-        return Err(Failure::usage(
-            "the two runs have no scenario in common: there is nothing to compare",
-        ));
+        return Err(Failure::usage("the two runs have no scenario in common: there is nothing to compare"));
     }
     let diff = diff(&a, &b);
     match command.format {
@@ -98,10 +94,7 @@ struct Run {
 
 impl From<Run> for Side {
     fn from(run: Run) -> Self {
-        Self {
-            name: run.target,
-            runs: vec![run.recorded],
-        }
+        Self { name: run.target, runs: vec![run.recorded] }
     }
 }
 
@@ -112,9 +105,7 @@ impl Run {
             let run = report::json::read(folder).map_err(Failure::usage)?;
             return Self::of_results(folder, folder, &run.scenarios);
         }
-        let parent = folder
-            .parent()
-            .filter(|parent| parent.join("result.json").is_file());
+        let parent = folder.parent().filter(|parent| parent.join("result.json").is_file());
         if let (Some(parent), Some(name)) = (parent, folder.file_name()) {
             let run = report::json::read(parent).map_err(Failure::usage)?;
             let name = name.to_string_lossy();
@@ -126,33 +117,22 @@ impl Run {
     }
 
     fn of_results(named: &Path, out: &Path, results: &[ScenarioResult]) -> Result<Self, Failure> {
-        let targets: BTreeSet<&str> = results
-            .iter()
-            .map(|result| result.target.as_str())
-            .collect();
+        let targets: BTreeSet<&str> = results.iter().map(|result| result.target.as_str()).collect();
         let target = one_target(named, &targets)?;
         let recorded = results.iter().map(|result| {
             let features = match &result.evidence {
                 Some(evidence) => features(&out.join(evidence))?,
                 None => Features::default(),
             };
-            Ok(Recorded {
-                scenario: result.id.clone(),
-                outcome: result.verdict.outcome,
-                features,
-            })
+            Ok(Recorded { scenario: result.id.clone(), outcome: result.verdict.outcome, features })
         });
-        Ok(Self {
-            target,
-            recorded: recorded.collect::<Result<_, Failure>>()?,
-        })
+        Ok(Self { target, recorded: recorded.collect::<Result<_, Failure>>()? })
     }
 
     /// Without a `result.json` (as `cargo nextest` leaves it) each history is judged again.
     fn of_evidence(folder: &Path) -> Result<Self, Failure> {
         let mut found = Vec::new();
-        collect(folder, &mut found)
-            .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+        collect(folder, &mut found).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
         found.sort();
         let mut recorded = Vec::new();
         let mut targets = BTreeSet::new();
@@ -167,10 +147,7 @@ impl Run {
             });
         }
         let targets: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
-        Ok(Self {
-            target: one_target(folder, &targets)?,
-            recorded,
-        })
+        Ok(Self { target: one_target(folder, &targets)?, recorded })
     }
 }
 
@@ -196,8 +173,7 @@ fn one_target(folder: &Path, targets: &BTreeSet<&str>) -> Result<String, Failure
 
 fn features(folder: &Path) -> Result<Features, Failure> {
     let path = folder.join("history.jsonl");
-    let wrong =
-        |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
+    let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(&path).map_err(|error| wrong(&error))?;
     let events = history::parse(&text).map_err(|error| wrong(&error))?;
     Ok(Features::of(&events))

@@ -36,13 +36,7 @@ pub(super) struct DoctorCommand {
     #[arg(long, value_name = "NAME", requires = "kubeconfig")]
     context: Option<String>,
     /// How to write what was found out about a cluster.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        requires = "kubeconfig",
-        default_value_t
-    )]
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "kubeconfig", default_value_t)]
     format: OutputFormat,
 }
 
@@ -81,12 +75,7 @@ enum Grade {
 impl Finding {
     fn new(grade: Grade, about: &'static str, found: impl Into<String>) -> Self {
         let found = found.into();
-        Self {
-            grade,
-            about,
-            found,
-            remedy: None,
-        }
+        Self { grade, about, found, remedy: None }
     }
 
     fn ok(about: &'static str, found: impl Into<String>) -> Self {
@@ -94,10 +83,7 @@ impl Finding {
     }
 
     fn remedy(self, remedy: impl Into<String>) -> Self {
-        Self {
-            remedy: Some(remedy.into()),
-            ..self
-        }
+        Self { remedy: Some(remedy.into()), ..self }
     }
 }
 
@@ -105,35 +91,20 @@ pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
     match &command.kubeconfig {
         None => machine(command),
         Some(kubeconfig) => {
-            let cluster = ExistingCluster {
-                kubeconfig: kubeconfig.clone(),
-                context: command.context.clone(),
-            };
+            let cluster = ExistingCluster { kubeconfig: kubeconfig.clone(), context: command.context.clone() };
             existing::doctor(&cluster, command.format)
         }
     }
 }
 
 fn machine(command: &DoctorCommand) -> Result<u8, Failure> {
-    let options = command
-        .target
-        .components
-        .options()
-        .map_err(Failure::usage)?;
-    let mut findings = vec![
-        cgroups(),
-        inotify(),
-        temporary_folder(),
-        space("space for clusters", &std::env::temp_dir(), CLUSTER),
-    ];
+    let options = command.target.components.options().map_err(Failure::usage)?;
+    let mut findings =
+        vec![cgroups(), inotify(), temporary_folder(), space("space for clusters", &std::env::temp_dir(), CLUSTER)];
     match command.target.provider {
         ProviderKind::Kind => findings.extend(containers(&command.target)?),
         provider => {
-            findings.extend([
-                namespaces(),
-                ports(),
-                space("space for executables", &options.cache, EXECUTABLES),
-            ]);
+            findings.extend([namespaces(), ports(), space("space for executables", &options.cache, EXECUTABLES)]);
             findings.extend(executables(&command.target, &options)?);
             if provider == ProviderKind::K3s {
                 findings.push(docker_daemon(Grade::Problem));
@@ -145,17 +116,10 @@ fn machine(command: &DoctorCommand) -> Result<u8, Failure> {
     }
     findings.push(leftovers());
     let colours = colours_wanted(&stdout());
-    let text: String = findings
-        .iter()
-        .map(|finding| line(finding, colours))
-        .collect();
+    let text: String = findings.iter().map(|finding| line(finding, colours)).collect();
     print(&text)?;
     let worst = findings.iter().map(|finding| finding.grade).max();
-    Ok(if worst == Some(Grade::Problem) {
-        ERROR
-    } else {
-        PASS
-    })
+    Ok(if worst == Some(Grade::Problem) { ERROR } else { PASS })
 }
 
 fn line(finding: &Finding, colours: bool) -> String {
@@ -166,16 +130,8 @@ fn line(finding: &Finding, colours: bool) -> String {
     };
     let word = format!("{word:7}");
     let word = paint(code, &word, colours);
-    let remedy = finding
-        .remedy
-        .as_ref()
-        .map(|remedy| format!("{:33}→ {remedy}\n", ""));
-    format!(
-        "{word}  {:22}  {}\n{}",
-        finding.about,
-        finding.found,
-        remedy.unwrap_or_default()
-    )
+    let remedy = finding.remedy.as_ref().map(|remedy| format!("{:33}→ {remedy}\n", ""));
+    format!("{word}  {:22}  {}\n{}", finding.about, finding.found, remedy.unwrap_or_default())
 }
 
 /// Tries what a kubelet gets. Where it fails, the kernel's settings say why.
@@ -184,12 +140,7 @@ fn namespaces() -> Finding {
     let Err(error) = try_sandbox() else {
         return Finding::ok(about, "a process with namespaces of its own ran");
     };
-    let setting = |path: &str| {
-        fs::read_to_string(path)
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
+    let setting = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let remedy = if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
         "AppArmor restricts them: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (or run as root)"
     } else if setting("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
@@ -207,10 +158,7 @@ fn cgroups() -> Finding {
     if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         Finding::ok(about, "version 2")
     } else {
-        Finding::ok(
-            about,
-            "version 1: kubelets from 1.35 on are told to take it (failCgroupV1: false)",
-        )
+        Finding::ok(about, "version 1: kubelets from 1.35 on are told to take it (failCgroupV1: false)")
     }
 }
 
@@ -218,24 +166,13 @@ fn cgroups() -> Finding {
 fn inotify() -> Finding {
     let about = "inotify instances";
     let Some(now) = Instances::now() else {
-        return Finding::new(
-            Grade::Warning,
-            about,
-            "/proc does not tell how many there are",
-        );
+        return Finding::new(Grade::Warning, about, "/proc does not tell how many there are");
     };
     let wanted = 2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let found = format!(
-        "{} of {} in use, room for {} kubelets",
-        now.used,
-        now.limit,
-        now.nodes()
-    );
+    let found = format!("{} of {} in use, room for {} kubelets", now.used, now.limit, now.nodes());
     match now.nodes() {
         0 => Finding::new(Grade::Problem, about, found).remedy(now.remedy(wanted)),
-        nodes if nodes < wanted => {
-            Finding::new(Grade::Warning, about, found).remedy(now.remedy(wanted))
-        }
+        nodes if nodes < wanted => Finding::new(Grade::Warning, about, found).remedy(now.remedy(wanted)),
         _ => Finding::ok(about, found),
     }
 }
@@ -265,12 +202,8 @@ fn temporary_folder() -> Finding {
             .remedy("set TMPDIR to a folder that you may write to");
     }
     if shown.len() > LONGEST_TEMP {
-        return Finding::new(
-            Grade::Problem,
-            about,
-            format!("{shown}: too long for the paths of Unix sockets"),
-        )
-        .remedy("set TMPDIR to a folder with a shorter path, as /tmp");
+        return Finding::new(Grade::Problem, about, format!("{shown}: too long for the paths of Unix sockets"))
+            .remedy("set TMPDIR to a folder with a shorter path, as /tmp");
     }
     Finding::ok(about, shown)
 }
@@ -283,32 +216,20 @@ const EXECUTABLES: u64 = 1 << 30;
 fn space(about: &'static str, folder: &Path, wanted: u64) -> Finding {
     // The folder may not be there yet.
     let Some(there) = folder.ancestors().find(|folder| folder.exists()) else {
-        return Finding::new(
-            Grade::Warning,
-            about,
-            format!("{} does not exist", folder.display()),
-        );
+        return Finding::new(Grade::Warning, about, format!("{} does not exist", folder.display()));
     };
     let free = match statvfs(there) {
         Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
         Err(error) => {
-            return Finding::new(
-                Grade::Warning,
-                about,
-                format!("{}: {error}", there.display()),
-            );
+            return Finding::new(Grade::Warning, about, format!("{}: {error}", there.display()));
         }
     };
     let found = format!("{} free in {}", HumanBytes(free), folder.display());
     if free >= wanted {
         return Finding::ok(about, found);
     }
-    Finding::new(
-        Grade::Warning,
-        about,
-        format!("{found}, {} would be comfortable", HumanBytes(wanted)),
-    )
-    .remedy("make room, or choose another folder (TMPDIR, TLSBOOT_CACHE)")
+    Finding::new(Grade::Warning, about, format!("{found}, {} would be comfortable", HumanBytes(wanted)))
+        .remedy("make room, or choose another folder (TMPDIR, TLSBOOT_CACHE)")
 }
 
 /// Where each version's executables are or would come from; nothing is fetched.
@@ -316,18 +237,12 @@ fn executables(target: &TargetOptions, options: &Options) -> Result<Vec<Finding>
     let resolver = Resolver::new(options.clone(), Progress::hidden()).map_err(Failure::error)?;
     let mut wanted: Vec<(Role, Package)> = Vec::new();
     for planned in target.plan()? {
-        let kubernetes = |version: Version| Package {
-            product: Product::Kubernetes,
-            version,
-        };
+        let kubernetes = |version: Version| Package { product: Product::Kubernetes, version };
         wanted.push((Role::KubeApiserver, kubernetes(planned.kubernetes)));
         wanted.push((Role::KubeControllerManager, kubernetes(planned.kubernetes)));
         wanted.push((Role::Kubelet, kubernetes(planned.kubelet)));
     }
-    let etcd = Package {
-        product: Product::Etcd,
-        version: options.etcd,
-    };
+    let etcd = Package { product: Product::Etcd, version: options.etcd };
     wanted.push((Role::Etcd, etcd));
     if let Some(folder) = &options.components {
         wanted.retain(|(role, _)| !folder.join(role.name()).exists());
@@ -349,12 +264,7 @@ fn executables(target: &TargetOptions, options: &Options) -> Result<Vec<Finding>
     Ok(findings)
 }
 
-fn of_package(
-    package: Package,
-    roles: &[Role],
-    resolver: &Resolver,
-    options: &Options,
-) -> Result<Finding, Failure> {
+fn of_package(package: Package, roles: &[Role], resolver: &Resolver, options: &Options) -> Result<Finding, Failure> {
     let about = "executables";
     let mut stored = true;
     for role in roles {
@@ -369,24 +279,20 @@ fn of_package(
         Product::Etcd => "tlsboot components get".to_owned(),
     };
     Ok(match &options.mirror {
-        Some(Location::Folder(mirror)) if mirror.join(package.folder()).is_dir() => Finding::ok(
-            about,
-            format!("{package}, in the mirror {}", mirror.display()),
-        ),
-        Some(mirror) => Finding::new(
-            Grade::Warning,
-            about,
-            format!("{package}: not in the store, perhaps in the mirror {mirror}"),
-        )
-        .remedy(get),
+        Some(Location::Folder(mirror)) if mirror.join(package.folder()).is_dir() => {
+            Finding::ok(about, format!("{package}, in the mirror {}", mirror.display()))
+        }
+        Some(mirror) => {
+            Finding::new(Grade::Warning, about, format!("{package}: not in the store, perhaps in the mirror {mirror}"))
+                .remedy(get)
+        }
         None => {
             let build = match go(&options.go) {
                 Some(path) => format!("built with {}", path.display()),
                 None => "not built: there is no Go".to_owned(),
             };
-            let found = format!(
-                "{package}: not in the store; will be downloaded from the official release, or else {build}"
-            );
+            let found =
+                format!("{package}: not in the store; will be downloaded from the official release, or else {build}");
             Finding::new(Grade::Warning, about, found).remedy(get)
         }
     })
@@ -400,16 +306,11 @@ fn go(command: &Path) -> Option<PathBuf> {
 
 /// The two commands that clusters in containers need.
 fn container_tools(missing: Grade) -> Vec<Finding> {
-    vec![
-        docker_daemon(missing),
-        tool("kind", missing, kind::doctor::kind(), |version| version),
-    ]
+    vec![docker_daemon(missing), tool("kind", missing, kind::doctor::kind(), |version| version)]
 }
 
 fn docker_daemon(missing: Grade) -> Finding {
-    tool("docker", missing, kind::doctor::daemon(), |version| {
-        format!("the daemon answers, version {version}")
-    })
+    tool("docker", missing, kind::doctor::daemon(), |version| format!("the daemon answers, version {version}"))
 }
 
 /// What the error says of a remedy is part of it.
@@ -436,18 +337,11 @@ fn containers(target: &TargetOptions) -> Result<Vec<Finding>, Failure> {
     let mut findings = vec![if rustix::process::geteuid().is_root() {
         Finding::ok("user", "root")
     } else {
-        Finding::new(
-            Grade::Warning,
-            "user",
-            "not root: scenarios with nodes are unsupported",
-        )
-        .remedy("run tlsboot as root")
+        Finding::new(Grade::Warning, "user", "not root: scenarios with nodes are unsupported")
+            .remedy("run tlsboot as root")
     }];
     findings.extend(container_tools(Grade::Problem));
-    if findings
-        .iter()
-        .any(|finding| finding.grade == Grade::Problem)
-    {
+    if findings.iter().any(|finding| finding.grade == Grade::Problem) {
         return Ok(findings);
     }
     for planned in target.plan()? {
@@ -457,14 +351,12 @@ fn containers(target: &TargetOptions) -> Result<Vec<Finding>, Failure> {
                 findings.push(Finding::ok("node image", format!("{image} is {id}")));
                 findings.extend(link(&id)?);
             }
-            Err(error) => findings.push(
-                Finding::new(Grade::Warning, "node image", format!("{image}: {error}")).remedy(
-                    format!(
-                        "it will be pulled, where that is possible; ci/node-image {} builds one",
-                        planned.kubernetes
-                    ),
-                ),
-            ),
+            Err(error) => {
+                findings.push(Finding::new(Grade::Warning, "node image", format!("{image}: {error}")).remedy(format!(
+                    "it will be pulled, where that is possible; ci/node-image {} builds one",
+                    planned.kubernetes
+                )))
+            }
         }
     }
     Ok(findings)
@@ -504,10 +396,7 @@ mod tests {
         let finding = Finding::new(Grade::Warning, "leftovers", "a folder").remedy("tlsboot gc");
         let text = line(&finding, false);
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        assert_eq!(
-            lines,
-            ["warning  leftovers               a folder", "→ tlsboot gc"]
-        );
+        assert_eq!(lines, ["warning  leftovers               a folder", "→ tlsboot gc"]);
         assert!(!line(&Finding::ok("x", "y"), false).contains('\x1b'));
         assert!(line(&Finding::ok("x", "y"), true).starts_with("\x1b[32mok"));
     }

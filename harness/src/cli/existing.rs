@@ -35,9 +35,7 @@ pub(super) struct ExistingCluster {
 
 impl ExistingCluster {
     pub(super) async fn open(&self) -> Result<Connection, Failure> {
-        Connection::open(&self.kubeconfig, self.context.as_deref())
-            .await
-            .map_err(failure)
+        Connection::open(&self.kubeconfig, self.context.as_deref()).await.map_err(failure)
     }
 }
 
@@ -113,15 +111,8 @@ pub(super) fn gc(command: &GcCommand) -> Result<u8, Failure> {
         let swept = owned::sweep(&connection.client()).await;
         swept.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))
     })?;
-    let lines: String = removed
-        .iter()
-        .map(|what| format!("removed {what}\n"))
-        .collect();
-    print(if lines.is_empty() {
-        "nothing was left behind\n"
-    } else {
-        &lines
-    })
+    let lines: String = removed.iter().map(|what| format!("removed {what}\n")).collect();
+    print(if lines.is_empty() { "nothing was left behind\n" } else { &lines })
 }
 
 fn exit_code(diagnosis: &Diagnosis) -> u8 {

@@ -26,33 +26,20 @@ pub(super) struct ExplainCommand {
     #[arg(value_name = "ID")]
     id: String,
     /// The folder of scenarios.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "TLSBOOT_SCENARIOS",
-        default_value = "scenarios"
-    )]
+    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
     scenarios: PathBuf,
 }
 
 pub(super) fn run(command: &ExplainCommand) -> Result<u8, Failure> {
     let load = |selectors| {
         let (scenarios, profile) = (command.scenarios.clone(), Profile::Slow);
-        ScenarioOptions {
-            selectors,
-            scenarios,
-            profile,
-        }
-        .load()
+        ScenarioOptions { selectors, scenarios, profile }.load()
     };
     let id = &command.id;
     if let Some(requirement) = requirements::find(&id.to_ascii_uppercase()) {
         return print(&behaviour(requirement, &load(Vec::new())?));
     }
-    let words: Vec<Word> = words()
-        .into_iter()
-        .filter(|word| word.name == *id)
-        .collect();
+    let words: Vec<Word> = words().into_iter().filter(|word| word.name == *id).collect();
     if !words.is_empty() {
         let scenarios = load(Vec::new())?;
         let told: Vec<String> = words.iter().map(|found| word(found, &scenarios)).collect();
@@ -86,10 +73,7 @@ fn scenario(scenario: &Scenario) -> String {
     }
     let _ = writeln!(text, "\n{}", bold("What it shows"));
     for id in &scenario.requirements {
-        if let Some(Requirement {
-            statement, source, ..
-        }) = requirements::find(id)
-        {
+        if let Some(Requirement { statement, source, .. }) = requirements::find(id) {
             let _ = writeln!(text, "  {id}  {statement}\n        {source}");
         }
     }
@@ -100,13 +84,7 @@ fn scenario(scenario: &Scenario) -> String {
     let _ = writeln!(text, "\n{}", bold("Step by step"));
     for (index, step) in describe(scenario).iter().enumerate() {
         let sign = if step.is_judged { "?" } else { "!" };
-        let _ = writeln!(
-            text,
-            "  {:>2} {sign} {} (line {})",
-            index + 1,
-            step.text,
-            step.line
-        );
+        let _ = writeln!(text, "  {:>2} {sign} {} (line {})", index + 1, step.text, step.line);
         if !step.fields.is_empty() {
             let _ = writeln!(text, "       {}", step.fields);
         }
@@ -122,57 +100,25 @@ fn scenario(scenario: &Scenario) -> String {
 /// Level, profile, versions, and what of the cluster is not the default.
 fn facts(scenario: &Scenario) -> Vec<(&'static str, String)> {
     let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-    let mut facts = vec![
-        ("file", scenario.file.clone()),
-        ("level", lower(&scenario.level)),
-        ("profile", lower(&scenario.profile)),
-    ];
+    let mut facts =
+        vec![("file", scenario.file.clone()), ("level", lower(&scenario.level)), ("profile", lower(&scenario.profile))];
     let versions = |range: &Option<crate::components::Versions>| {
-        range
-            .as_ref()
-            .map_or("all".to_owned(), |range| range.to_string())
+        range.as_ref().map_or("all".to_owned(), |range| range.to_string())
     };
     facts.push(("control plane", versions(&scenario.kubernetes)));
     facts.push(("kubelet", versions(&scenario.kubelet)));
     let settings = crate::scenario::differing_settings(scenario);
-    facts.push((
-        "cluster",
-        if settings.is_empty() {
-            "the default".into()
-        } else {
-            settings
-        },
-    ));
+    facts.push(("cluster", if settings.is_empty() { "the default".into() } else { settings }));
     for node in &scenario.nodes {
-        let serving = if node.server_tls_bootstrap {
-            ", serverTLSBootstrap"
-        } else {
-            ""
-        };
-        let rotation = if node.rotate_certificates {
-            ""
-        } else {
-            ", no rotation"
-        };
-        facts.push((
-            "node",
-            format!(
-                "{}, bootstraps with {}{rotation}{serving}",
-                node.name, node.bootstrap
-            ),
-        ));
+        let serving = if node.server_tls_bootstrap { ", serverTLSBootstrap" } else { "" };
+        let rotation = if node.rotate_certificates { "" } else { ", no rotation" };
+        facts.push(("node", format!("{}, bootstraps with {}{rotation}{serving}", node.name, node.bootstrap)));
     }
     facts
 }
 
 fn behaviour(requirement: &Requirement, scenarios: &[Scenario]) -> String {
-    let Requirement {
-        id,
-        statement,
-        level,
-        versions,
-        source,
-    } = requirement;
+    let Requirement { id, statement, level, versions, source } = requirement;
     let versions = if versions.is_empty() { "all" } else { versions };
     let showing = showing(scenarios, id);
     let scenarios = match (showing.as_slice(), reason(id)) {
@@ -188,25 +134,12 @@ fn behaviour(requirement: &Requirement, scenarios: &[Scenario]) -> String {
 }
 
 fn word(word: &Word, scenarios: &[Scenario]) -> String {
-    let place = if word.is_kind {
-        "in `expect` or `never`"
-    } else {
-        "a step"
-    };
+    let place = if word.is_kind { "in `expect` or `never`" } else { "a step" };
     let mut text = format!("{} ({place})\n{}\n\n", bold(&word.name), word.doc);
-    let width = word
-        .fields
-        .iter()
-        .map(|field| field.name.len())
-        .max()
-        .unwrap_or(0);
+    let width = word.fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
     for field in &word.fields {
         let required = if field.required { " (required)" } else { "" };
-        let _ = writeln!(
-            text,
-            "  {:width$}  {}\n  {:width$}  = {}{required}",
-            field.name, field.doc, "", field.values
-        );
+        let _ = writeln!(text, "  {:width$}  {}\n  {:width$}  = {}{required}", field.name, field.doc, "", field.values);
     }
     let using: Vec<&str> = scenarios
         .iter()

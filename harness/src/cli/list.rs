@@ -32,12 +32,7 @@ pub(super) struct ListCommand {
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
     /// The folder of scenarios.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "TLSBOOT_SCENARIOS",
-        default_value = "scenarios"
-    )]
+    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
     scenarios: PathBuf,
     /// Only scenarios of this profile and the smaller ones.
     #[arg(long, value_enum, env = "TLSBOOT_PROFILE")]
@@ -71,23 +66,15 @@ pub(super) fn run(command: &ListCommand) -> Result<u8, Failure> {
         None => Verdicts::default(),
     };
     print(&match command {
-        ListCommand { markdown: true, .. } if command.requirements => {
-            tables::coverage_page(&scenarios)
-        }
+        ListCommand { markdown: true, .. } if command.requirements => tables::coverage_page(&scenarios),
         ListCommand { markdown: true, .. } if command.versions => tables::versions_page(&scenarios),
         ListCommand { markdown: true, .. } => {
-            return Err(Failure::usage(
-                "--markdown is for pages: add --requirements or --versions",
-            ));
+            return Err(Failure::usage("--markdown is for pages: add --requirements or --versions"));
         }
-        ListCommand { json: true, .. } if command.requirements => {
-            pretty(catalogue_json(&scenarios, &verdicts))?
-        }
+        ListCommand { json: true, .. } if command.requirements => pretty(catalogue_json(&scenarios, &verdicts))?,
         ListCommand { json: true, .. } if command.versions => pretty(versions_json())?,
         ListCommand { json: true, .. } => pretty(scenarios.iter().map(scenario_json).collect())?,
-        ListCommand {
-            requirements: true, ..
-        } => catalogue(&scenarios, &verdicts),
+        ListCommand { requirements: true, .. } => catalogue(&scenarios, &verdicts),
         ListCommand { versions: true, .. } => versions(),
         _ => table(&scenarios),
     })
@@ -118,10 +105,8 @@ impl Verdicts {
         match outcomes.as_slice() {
             [one] => format!("{id} ({})", one.word()),
             _ => {
-                let each: Vec<String> = targets
-                    .iter()
-                    .map(|(target, outcome)| format!("{target} {}", outcome.word()))
-                    .collect();
+                let each: Vec<String> =
+                    targets.iter().map(|(target, outcome)| format!("{target} {}", outcome.word())).collect();
                 format!("{id} ({})", each.join(", "))
             }
         }
@@ -132,10 +117,7 @@ fn table(scenarios: &[Scenario]) -> String {
     let widths = scenarios.iter().map(|scenario| scenario.id.len());
     let width = widths.max().unwrap_or(0);
     let mut text = String::new();
-    for Scenario {
-        id, title, profile, ..
-    } in scenarios
-    {
+    for Scenario { id, title, profile, .. } in scenarios {
         let profile = match profile {
             Profile::Core => String::new(),
             larger => format!("  [{}]", format!("{larger:?}").to_lowercase()),
@@ -162,15 +144,9 @@ fn catalogue(scenarios: &[Scenario], verdicts: &Verdicts) -> String {
     let all = coverage(scenarios);
     for chapter in CHAPTERS {
         let _ = writeln!(text, "{}: {}", chapter.letter, chapter.heading);
-        let of_chapter = all
-            .iter()
-            .filter(|one| one.requirement.id.starts_with(chapter.letter));
+        let of_chapter = all.iter().filter(|one| one.requirement.id.starts_with(chapter.letter));
         for one in of_chapter {
-            let Coverage {
-                requirement,
-                scenarios,
-                reason,
-            } = one;
+            let Coverage { requirement, scenarios, reason } = one;
             let (id, statement) = (requirement.id, requirement.statement);
             let range = match requirement.versions {
                 "" => String::new(),
@@ -195,18 +171,13 @@ fn catalogue(scenarios: &[Scenario], verdicts: &Verdicts) -> String {
 
 fn catalogue_json(scenarios: &[Scenario], verdicts: &Verdicts) -> Value {
     let chapter = |id: &str| {
-        let found = CHAPTERS
-            .iter()
-            .find(|chapter| id.starts_with(chapter.letter));
+        let found = CHAPTERS.iter().find(|chapter| id.starts_with(chapter.letter));
         found.map_or("", |chapter| chapter.heading)
     };
     let one = |one: Coverage<'_>| {
         let requirement = one.requirement;
-        let known: BTreeMap<&str, _> = one
-            .scenarios
-            .iter()
-            .filter_map(|id| Some((*id, verdicts.0.get(*id)?)))
-            .collect();
+        let known: BTreeMap<&str, _> =
+            one.scenarios.iter().filter_map(|id| Some((*id, verdicts.0.get(*id)?))).collect();
         json!({
             "id": requirement.id,
             "chapter": chapter(requirement.id),
@@ -236,11 +207,7 @@ fn versions() -> String {
             );
         }
         let range = tables::range(&line);
-        let _ = writeln!(
-            text,
-            "  {range:8} {}\n           {}",
-            line.value, line.source
-        );
+        let _ = writeln!(text, "  {range:8} {}\n           {}", line.value, line.source);
     }
     text.push_str("\nwhat else is bound to versions: tlsboot list --versions --markdown\n");
     text

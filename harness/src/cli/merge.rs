@@ -54,16 +54,8 @@ pub(super) fn run(command: &MergeCommand) -> Result<u8, Failure> {
     report::write_all(&command.out, &merged.run, &command.format).map_err(Failure::error)?;
     report::sign(&command.out, key.as_ref()).map_err(Failure::error)?;
     for part in &merged.missing {
-        let word = if colours() {
-            paint("missing:", "31;1")
-        } else {
-            "missing:".into()
-        };
+        let word = if colours() { paint("missing:", "31;1") } else { "missing:".into() };
         eprintln!("{word} {part}: its scenarios are not in the report");
     }
-    Ok(if merged.missing.is_empty() {
-        merged.run.exit_code()
-    } else {
-        ERROR
-    })
+    Ok(if merged.missing.is_empty() { merged.run.exit_code() } else { ERROR })
 }

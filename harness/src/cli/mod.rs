@@ -142,17 +142,11 @@ pub struct Failure {
 
 impl Failure {
     fn usage(message: impl ToString) -> Self {
-        Self {
-            code: USAGE,
-            message: message.to_string(),
-        }
+        Self { code: USAGE, message: message.to_string() }
     }
 
     fn error(message: impl ToString) -> Self {
-        Self {
-            code: ERROR,
-            message: message.to_string(),
-        }
+        Self { code: ERROR, message: message.to_string() }
     }
 
     /// Versions that are not to be had and folders that hold nothing were asked for on the command line.
@@ -187,9 +181,7 @@ pub fn main() -> ExitCode {
         Command::Merge(command) => merge::run(&command),
         Command::Verify(command) => verify::run(&command),
         Command::Components(command) => {
-            crate::components::cli::run(&command, &mut std::io::stdout())
-                .map(|()| PASS)
-                .map_err(Failure::of_components)
+            crate::components::cli::run(&command, &mut std::io::stdout()).map(|()| PASS).map_err(Failure::of_components)
         }
         Command::Doctor(command) => doctor::run(&command),
         Command::Probe(command) => probe::run(&command),
@@ -266,12 +258,8 @@ fn gc() -> Result<u8, Failure> {
 
 fn init_tracing() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("TLSBOOT_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,kube_client=off"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
+    let filter = EnvFilter::try_from_env("TLSBOOT_LOG").unwrap_or_else(|_| EnvFilter::new("warn,kube_client=off"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
 /// Whether standard error may have colours.

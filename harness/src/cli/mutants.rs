@@ -58,12 +58,7 @@ pub(super) struct MutantsCommand {
     #[arg(long, value_enum, default_value_t = Profile::Slow)]
     profile: Profile,
     /// The folder of scenarios.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "TLSBOOT_SCENARIOS",
-        default_value = "scenarios"
-    )]
+    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
     scenarios: PathBuf,
     #[command(flatten)]
     target: TargetOptions,
@@ -79,17 +74,12 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     if command.list {
         return list(&mutants);
     }
-    let scenarios = ScenarioOptions {
-        selectors: Vec::new(),
-        scenarios: command.scenarios.clone(),
-        profile: command.profile,
-    };
+    let scenarios =
+        ScenarioOptions { selectors: Vec::new(), scenarios: command.scenarios.clone(), profile: command.profile };
     let scenarios = scenarios.load()?;
     let planned = command.target.plan()?;
     let [planned] = planned.as_slice() else {
-        return Err(Failure::usage(
-            "`mutants` runs on one version: give one by --kubernetes",
-        ));
+        return Err(Failure::usage("`mutants` runs on one version: give one by --kubernetes"));
     };
     let (local, components) = command.target.local(planned, Progress::on_stderr())?;
     std::fs::create_dir_all(&command.out)
@@ -111,8 +101,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
         true => read(&command.out, &planned.name())?,
         false => Vec::new(),
     };
-    let (rows, interrupted) =
-        runtime.block_on(all(&command, &mutants, &scenarios, &before, lab))?;
+    let (rows, interrupted) = runtime.block_on(all(&command, &mutants, &scenarios, &before, lab))?;
     let matrix = Matrix {
         format: matrix::FORMAT,
         tlsboot: env!("CARGO_PKG_VERSION").into(),
@@ -133,11 +122,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
 }
 
 /// The folder of the executables with bugs, if any of the mutants is one; or why there is none.
-fn edited(
-    command: &MutantsCommand,
-    planned: &Planned,
-    mutants: &[Mutant],
-) -> Result<PathBuf, String> {
+fn edited(command: &MutantsCommand, planned: &Planned, mutants: &[Mutant]) -> Result<PathBuf, String> {
     let is_inside = |mutant: &Mutant| matches!(mutant.made, Made::Inside(_));
     if !mutants.iter().any(is_inside) {
         return Err("none was asked for".into());
@@ -159,41 +144,24 @@ fn read(out: &Path, target: &str) -> Result<Vec<Row>, Failure> {
     let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
     let matrix: Matrix = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     if matrix.target != target {
-        return Err(wrong(format!(
-            "it is of {}, not of {target}",
-            matrix.target
-        )));
+        return Err(wrong(format!("it is of {}, not of {target}", matrix.target)));
     }
     Ok(matrix.mutants)
 }
 
 fn list(mutants: &[Mutant]) -> Result<u8, Failure> {
     let lines = mutants.iter().map(|mutant| {
-        let verb = if mutant.sound {
-            "passed by"
-        } else {
-            "killed by"
-        };
-        format!(
-            "{:36} {}\n{:36} {verb} {}\n",
-            mutant.id,
-            mutant.wrong,
-            "",
-            mutant.scenarios.join(", ")
-        )
+        let verb = if mutant.sound { "passed by" } else { "killed by" };
+        format!("{:36} {}\n{:36} {verb} {}\n", mutant.id, mutant.wrong, "", mutant.scenarios.join(", "))
     });
     print(&lines.collect::<String>())
 }
 
 fn write(out: &Path, matrix: &Matrix) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(matrix).map_err(Failure::error)?;
-    for (name, text) in [
-        ("mutants.json", json + "\n"),
-        ("KILLS.md", matrix.markdown()),
-    ] {
+    for (name, text) in [("mutants.json", json + "\n"), ("KILLS.md", matrix.markdown())] {
         let path = out.join(name);
-        std::fs::write(&path, text)
-            .map_err(|error| Failure::error(format!("{}: {error}", path.display())))?;
+        std::fs::write(&path, text).map_err(|error| Failure::error(format!("{}: {error}", path.display())))?;
     }
     Ok(())
 }
@@ -256,16 +224,11 @@ async fn all(
             (id, cells.await)
         }
     });
-    let done: Vec<_> = futures::stream::iter(runs)
-        .buffer_unordered(command.jobs.get(4))
-        .collect()
-        .await;
+    let done: Vec<_> = futures::stream::iter(runs).buffer_unordered(command.jobs.get(4)).collect().await;
     for (id, cells) in done {
-        let cells =
-            cells.map_err(|_| Failure::error("a scenario's task ended by a panic; see above"))?;
+        let cells = cells.map_err(|_| Failure::error("a scenario's task ended by a panic; see above"))?;
         let row = rows.iter_mut().find(|row| row.id == id);
-        row.into_iter()
-            .for_each(|row| row.cells.extend(cells.clone()));
+        row.into_iter().for_each(|row| row.cells.extend(cells.clone()));
     }
     for row in &mut rows {
         row.cells.sort_by(|a, b| a.scenario.cmp(&b.scenario));
@@ -293,15 +256,9 @@ fn trials_of<'a>(
     command: &MutantsCommand,
 ) -> Vec<Trial> {
     let all = command.all_scenarios && !mutant.sound;
-    let mut chosen: Vec<Scenario> = open
-        .filter(|scenario| all || mutant.scenarios.contains(&scenario.id.as_str()))
-        .cloned()
-        .collect();
-    let trial = |scenarios| Trial {
-        mutant: mutant.clone(),
-        defect: Arc::clone(defect),
-        scenarios,
-    };
+    let mut chosen: Vec<Scenario> =
+        open.filter(|scenario| all || mutant.scenarios.contains(&scenario.id.as_str())).cloned().collect();
+    let trial = |scenarios| Trial { mutant: mutant.clone(), defect: Arc::clone(defect), scenarios };
     if command.first && !mutant.sound {
         chosen.sort_by_key(Scenario::patience);
         return match chosen.is_empty() {
@@ -309,10 +266,7 @@ fn trials_of<'a>(
             false => vec![trial(chosen)],
         };
     }
-    chosen
-        .into_iter()
-        .map(|scenario| trial(vec![scenario]))
-        .collect()
+    chosen.into_iter().map(|scenario| trial(vec![scenario])).collect()
 }
 
 impl Lab {
@@ -321,25 +275,17 @@ impl Lab {
         let minor = self.planned.kubernetes.minor;
         if minor < mutant.from {
             let from = mutant.from;
-            return Err(format!(
-                "it needs Kubernetes 1.{from}, and this is 1.{minor}"
-            ));
+            return Err(format!("it needs Kubernetes 1.{from}, and this is 1.{minor}"));
         }
         Ok(match &mutant.made {
             Made::Around(defect) => Arc::clone(defect),
-            Made::Inside(_) => Arc::new(Buggy {
-                bug: mutant.id,
-                folder: self.edited.clone()?,
-            }),
+            Made::Inside(_) => Arc::new(Buggy { bug: mutant.id, folder: self.edited.clone()? }),
         })
     }
 
     async fn run(&self, trial: Trial, interrupt: watch::Receiver<bool>) -> Vec<Cell> {
         let target = Target {
-            provider: Box::new(Local {
-                defect: Some(Arc::clone(&trial.defect)),
-                ..self.local.clone()
-            }),
+            provider: Box::new(Local { defect: Some(Arc::clone(&trial.defect)), ..self.local.clone() }),
             kubernetes: self.planned.kubernetes,
             kubelet: self.planned.kubelet,
         };
@@ -368,9 +314,7 @@ impl Lab {
                 expected: trial.mutant.scenarios.contains(&scenario.id.as_str()),
                 outcome: result.verdict.outcome,
                 duration_ms: result.duration_ms,
-                why: result
-                    .unsupported
-                    .unwrap_or_else(|| matrix::why(&result.verdict)),
+                why: result.unsupported.unwrap_or_else(|| matrix::why(&result.verdict)),
             };
             eprintln!(
                 "[{number}/{}] {name}: {:?} after {} s. {}",

@@ -33,36 +33,21 @@ pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
     let work = || -> Result<(), Failure> {
         while let Some(folder) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
             let one = try_one(folder, effort)?;
-            tried
-                .lock()
-                .unwrap_or_else(|broken| broken.into_inner())
-                .push(one);
+            tried.lock().unwrap_or_else(|broken| broken.into_inner()).push(one);
         }
         Ok(())
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..thread::available_parallelism().map_or(1, NonZero::get))
-            .map(|_| scope.spawn(work))
-            .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|_| Err(Failure::error("a worker ended early")))
-        })
+        let workers: Vec<_> =
+            (0..thread::available_parallelism().map_or(1, NonZero::get)).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::error("a worker ended early"))))
     })?;
-    let mut tried = tried
-        .into_inner()
-        .unwrap_or_else(|broken| broken.into_inner());
+    let mut tried = tried.into_inner().unwrap_or_else(|broken| broken.into_inner());
     tried.sort_by(|a, b| (&a.target, &a.scenario).cmp(&(&b.target, &b.scenario)));
-    print(&if json {
-        serde_json::to_string_pretty(&tried).map_err(Failure::error)? + "\n"
-    } else {
-        words(&tried)
-    })?;
-    let survived = tried
-        .iter()
-        .flat_map(|one| &one.expectations)
-        .any(Proof::survives);
+    print(&if json { serde_json::to_string_pretty(&tried).map_err(Failure::error)? + "\n" } else { words(&tried) })?;
+    let survived = tried.iter().flat_map(|one| &one.expectations).any(Proof::survives);
     Ok(match tried.iter().any(|one| one.not_judged.is_some()) {
         true => ERROR,
         false if survived => 1,
@@ -80,18 +65,10 @@ fn try_one(folder: &Path, effort: Effort) -> Result<Tried, Failure> {
         Ok(proofs) => (None, proofs),
         Err(verdict) => {
             let outcome = format!("{:?}", verdict.outcome).to_lowercase();
-            (
-                Some(format!("its verdict is {outcome} as it is")),
-                Vec::new(),
-            )
+            (Some(format!("its verdict is {outcome} as it is")), Vec::new())
         }
     };
-    Ok(Tried {
-        scenario: scenario.id,
-        target,
-        not_judged,
-        expectations,
-    })
+    Ok(Tried { scenario: scenario.id, target, not_judged, expectations })
 }
 
 /// Survivors first, then a line for each history.
@@ -112,11 +89,7 @@ fn words(tried: &[Tried]) -> String {
     }
     let (mut all, mut red) = (0, 0);
     for one in tried.iter().filter(|one| one.not_judged.is_none()) {
-        let killed = one
-            .expectations
-            .iter()
-            .filter(|proof| !proof.survives())
-            .count();
+        let killed = one.expectations.iter().filter(|proof| !proof.survives()).count();
         let changes: usize = one.expectations.iter().map(|proof| proof.tried).sum();
         let _ = writeln!(
             text,
@@ -127,10 +100,6 @@ fn words(tried: &[Tried]) -> String {
         );
         (all, red) = (all + one.expectations.len(), red + killed);
     }
-    let _ = writeln!(
-        text,
-        "{red} of {all} expectations of {} histories can fail",
-        tried.len()
-    );
+    let _ = writeln!(text, "{red} of {all} expectations of {} histories can fail", tried.len());
     text
 }

@@ -51,9 +51,7 @@ pub(super) fn run(command: &ProbeCommand) -> Result<u8, Failure> {
     runtime()?.block_on(async {
         let connection = command.cluster.open().await?;
         let given = command.bootstrap.open(&connection).await?;
-        let plan = Plan::new(&connection, command.allow_writes, given)
-            .await
-            .map_err(failure)?;
+        let plan = Plan::new(&connection, command.allow_writes, given).await.map_err(failure)?;
         if command.allow_writes {
             eprintln!("creating in {}, {}", connection.server(), plan.creates());
         }
@@ -65,11 +63,7 @@ pub(super) fn run(command: &ProbeCommand) -> Result<u8, Failure> {
 }
 
 /// None when it was interrupted. What was created is removed in any case.
-async fn play_and_remove(
-    connection: &Connection,
-    plan: &Plan,
-    writes: bool,
-) -> Result<Option<Vec<Probed>>, Failure> {
+async fn play_and_remove(connection: &Connection, plan: &Plan, writes: bool) -> Result<Option<Vec<Probed>>, Failure> {
     let mut interrupt = on_interrupt().map_err(Failure::error)?;
     let probed: Option<Result<Vec<Probed>, Unreachable>> = tokio::select! {
         probed = play(connection, plan) => Some(probed),
@@ -77,18 +71,12 @@ async fn play_and_remove(
     };
     if writes {
         let removed = owned::remove(&connection.client(), &plan.run).await;
-        removed.map_err(|left| {
-            Failure::error(format!("not everything could be removed:\n  {left}"))
-        })?;
+        removed.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))?;
     }
     probed.transpose().map_err(failure)
 }
 
-fn report(
-    command: &ProbeCommand,
-    connection: &Connection,
-    probed: &[Probed],
-) -> Result<u8, Failure> {
+fn report(command: &ProbeCommand, connection: &Connection, probed: &[Probed]) -> Result<u8, Failure> {
     let text = match command.format {
         OutputFormat::Text => text(probed, colours_wanted(&stdout())),
         OutputFormat::Json => {
@@ -98,8 +86,6 @@ fn report(
         }
     };
     print(&text)?;
-    let failed = probed
-        .iter()
-        .any(|probed| matches!(probed.outcome, Outcome::Fail(_)));
+    let failed = probed.iter().any(|probed| matches!(probed.outcome, Outcome::Fail(_)));
     Ok(if failed { FAIL } else { PASS })
 }

@@ -33,12 +33,8 @@ Exit codes: 0 all that was judged holds, 1 something does not, 2 a wrong command
 pub(super) fn run(command: &ProfileCommand) -> Result<u8, Failure> {
     let ProfileCommand { target, format: _ } = command;
     let planned = target.plan()?;
-    let first = planned
-        .first()
-        .ok_or_else(|| Failure::usage("no version"))?;
-    target
-        .resolve(first, crate::components::Progress::on_stderr())
-        .map(|_| PASS)
+    let first = planned.first().ok_or_else(|| Failure::usage("no version"))?;
+    target.resolve(first, crate::components::Progress::on_stderr()).map(|_| PASS)
 }
 
 #[cfg(feature = "docker")]
@@ -68,9 +64,7 @@ mod with_docker {
 
     pub(in crate::cli) fn run(command: &ProfileCommand) -> Result<u8, Failure> {
         if command.target.provider != ProviderKind::K3s {
-            return Err(Failure::usage(
-                "only k3s does it otherwise and has a profile: say --provider k3s",
-            ));
+            return Err(Failure::usage("only k3s does it otherwise and has a profile: say --provider k3s"));
         }
         let planned = command.target.plan()?;
         let [planned] = planned.as_slice() else {
@@ -103,21 +97,12 @@ mod with_docker {
         seen
     }
 
-    fn report(
-        format: OutputFormat,
-        image: &ComponentResult,
-        stand_in: bool,
-        judged: &[Judged],
-    ) -> Result<u8, Failure> {
+    fn report(format: OutputFormat, image: &ComponentResult, stand_in: bool, judged: &[Judged]) -> Result<u8, Failure> {
         let (is, id) = (&image.origin, &image.sha256);
         let warning = "this image is a stand-in for k3s: what holds here says nothing of k3s";
         let text = match format {
             OutputFormat::Text => {
-                let note = if stand_in {
-                    format!("{warning}\n")
-                } else {
-                    String::new()
-                };
+                let note = if stand_in { format!("{warning}\n") } else { String::new() };
                 let said = text(judged, colours_wanted(&stdout()));
                 format!("k3s {}: {is}, {id}\n{note}\n{said}", image.version)
             }

@@ -88,9 +88,8 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     let known = command.known.load(&command.scenarios)?;
     let key = command.sign.load(&command.format)?;
     let planned = command.target.plan()?;
-    let pairs: Vec<Pair> = (0..planned.len())
-        .flat_map(|target| scenarios.iter().cloned().map(move |one| (target, one)))
-        .collect();
+    let pairs: Vec<Pair> =
+        (0..planned.len()).flat_map(|target| scenarios.iter().cloned().map(move |one| (target, one))).collect();
     let (pairs, shards) = share(pairs, &planned, command.partition)?;
     let mut targets = BTreeMap::new();
     let mut components = Vec::new();
@@ -119,20 +118,13 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     }
     let runtime = super::runtime()?;
     let (started, clock) = (Timestamp::now(), Instant::now());
-    let pairs = pairs
-        .into_iter()
-        .map(|(target, scenario)| (Arc::clone(&targets[&target]), scenario))
-        .collect();
+    let pairs = pairs.into_iter().map(|(target, scenario)| (Arc::clone(&targets[&target]), scenario)).collect();
     let (ran, interrupted) = runtime.block_on(all(&command, Arc::new(known), pairs))?;
     let (results, stale): (Vec<_>, Vec<_>) = ran.into_iter().unzip();
     let result = RunResult {
         format: report::result::FORMAT,
         tlsboot: env!("CARGO_PKG_VERSION").into(),
-        run: format!(
-            "{}-{}",
-            started.strftime("%Y%m%dT%H%M%SZ"),
-            std::process::id()
-        ),
+        run: format!("{}-{}", started.strftime("%Y%m%dT%H%M%SZ"), std::process::id()),
         started,
         duration_ms: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         environment: environment(),
@@ -144,11 +136,7 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     };
     report::write_all(&command.out, &result, &command.format).map_err(Failure::error)?;
     report::sign(&command.out, key.as_ref()).map_err(Failure::error)?;
-    Ok(if interrupted {
-        INTERRUPTED
-    } else {
-        result.exit_code()
-    })
+    Ok(if interrupted { INTERRUPTED } else { result.exit_code() })
 }
 
 /// This run's part of the whole, and what it says of itself in the report.
@@ -167,11 +155,7 @@ fn share(
             whole.update(text);
         }
     }
-    let shard = Shard {
-        whole: hex::encode(whole.finalize()),
-        part: partition.part(),
-        of: partition.of(),
-    };
+    let shard = Shard { whole: hex::encode(whole.finalize()), part: partition.part(), of: partition.of() };
     let part = partition.take(pairs).map_err(Failure::usage)?;
     Ok((part, vec![shard]))
 }
@@ -207,17 +191,13 @@ async fn all(
             (place, task.await.ok())
         }
     });
-    let mut results: Vec<(usize, Option<Ran>)> = futures::stream::iter(runs)
-        .buffer_unordered(command.jobs.get(2))
-        .collect()
-        .await;
+    let mut results: Vec<(usize, Option<Ran>)> =
+        futures::stream::iter(runs).buffer_unordered(command.jobs.get(2)).collect().await;
     results.sort_by_key(|(place, _)| *place);
     let interrupted = *interrupt.borrow();
     let missing = results.iter().any(|(_, result)| result.is_none());
     if missing && !interrupted {
-        return Err(Failure::error(
-            "a scenario's task ended by a panic; see above",
-        ));
+        return Err(Failure::error("a scenario's task ended by a panic; see above"));
     }
     let results = results.into_iter().filter_map(|(_, result)| result);
     Ok((results.collect(), interrupted))

@@ -16,12 +16,7 @@ pub struct ScenarioOptions {
     #[arg(value_name = "SELECTOR")]
     pub selectors: Vec<String>,
     /// The folder of scenarios.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "TLSBOOT_SCENARIOS",
-        default_value = "scenarios"
-    )]
+    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
     pub scenarios: PathBuf,
     /// Without selectors: the scenarios of this profile and the smaller ones.
     #[arg(long, value_enum, env = "TLSBOOT_PROFILE", default_value_t = Profile::Core)]
@@ -31,10 +26,8 @@ pub struct ScenarioOptions {
 impl ScenarioOptions {
     /// The scenarios that are meant. Any file that can't be loaded fails the whole, for it could have been one of them.
     pub fn load(&self) -> Result<Vec<Scenario>, Failure> {
-        let (paths, selectors): (Vec<&String>, Vec<&String>) = self
-            .selectors
-            .iter()
-            .partition(|selector| is_path(selector));
+        let (paths, selectors): (Vec<&String>, Vec<&String>) =
+            self.selectors.iter().partition(|selector| is_path(selector));
         let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
         let from_paths = load(&paths)?;
         if selectors.is_empty() && !paths.is_empty() {
@@ -43,10 +36,7 @@ impl ScenarioOptions {
         let library = load(std::slice::from_ref(&self.scenarios))?;
         let selectors: Vec<Selector> = selectors.into_iter().cloned().map(Selector).collect();
         let chosen = select(&library, &selectors, self.profile).map_err(Failure::usage)?;
-        Ok(from_paths
-            .into_iter()
-            .chain(chosen.into_iter().cloned())
-            .collect())
+        Ok(from_paths.into_iter().chain(chosen.into_iter().cloned()).collect())
     }
 }
 
@@ -91,19 +81,11 @@ fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failure> {
 
 fn render(errors: &[Diagnostic]) -> String {
     let drawn: Vec<String> = errors.iter().map(|error| error.render(colours())).collect();
-    format!(
-        "{} in the scenario files\n{}",
-        count(errors.len()),
-        drawn.join("\n\n")
-    )
+    format!("{} in the scenario files\n{}", count(errors.len()), drawn.join("\n\n"))
 }
 
 fn count(errors: usize) -> String {
-    if errors == 1 {
-        "an error".into()
-    } else {
-        format!("{errors} errors")
-    }
+    if errors == 1 { "an error".into() } else { format!("{errors} errors") }
 }
 
 /// Check scenario files without running anything.
@@ -128,11 +110,7 @@ pub(super) fn lint(command: &LintCommand) -> Result<u8, Failure> {
             super::print(&format!("{scenarios}, no errors\n"))
         }
         errors => {
-            eprintln!(
-                "{} in the scenario files; {} are right",
-                count(errors),
-                library.scenarios.len()
-            );
+            eprintln!("{} in the scenario files; {} are right", count(errors), library.scenarios.len());
             Ok(USAGE)
         }
     }

@@ -23,9 +23,7 @@ impl SignOptions {
             return Ok(None);
         };
         if !formats.contains(&Format::Json) {
-            return Err(Failure::usage(
-                "--sign signs result.json: name `json` in --format too",
-            ));
+            return Err(Failure::usage("--sign signs result.json: name `json` in --format too"));
         }
         SigningKey::read(path).map(Some).map_err(Failure::usage)
     }

@@ -13,9 +13,7 @@ use crate::cluster::kind::{self, Kind};
 use crate::cluster::local::Local;
 use crate::cluster::{Provider, ProviderKind};
 use crate::components::cli::ComponentOptions;
-use crate::components::{
-    ComponentSet, Edit, Executable, Progress, Resolver, Role, Version, VersionRequest,
-};
+use crate::components::{ComponentSet, Edit, Executable, Progress, Resolver, Role, Version, VersionRequest};
 use crate::report::ComponentResult;
 use crate::run::{Target, lacking, target_name};
 use crate::scenario::Scenario;
@@ -33,12 +31,7 @@ pub struct TargetOptions {
     #[arg(long, value_name = "IMAGE", env = "TLSBOOT_IMAGE")]
     pub image: Option<Image>,
     /// Versions of the control plane: 1.37 or 1.37.2, several with commas. The newest known by default.
-    #[arg(
-        long,
-        value_name = "VERSIONS",
-        env = "TLSBOOT_KUBERNETES",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "VERSIONS", env = "TLSBOOT_KUBERNETES", value_delimiter = ',')]
     pub kubernetes: Vec<VersionRequest>,
     /// Version of the kubelets, for skew; the control plane's by default.
     #[arg(long, value_name = "VERSION", env = "TLSBOOT_KUBELET")]
@@ -51,8 +44,7 @@ pub struct TargetOptions {
 /// A provider, and what takes part in its clusters.
 type Resolved = (Box<dyn Provider>, Vec<ComponentResult>);
 
-const SKEW: &str =
-    "a node image is one version, of control plane and kubelets: run kind once for each image";
+const SKEW: &str = "a node image is one version, of control plane and kubelets: run kind once for each image";
 
 /// A target by its versions, before anything is fetched or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +69,7 @@ impl Planned {
     pub fn unsupported(&self, scenario: &Scenario) -> Option<String> {
         scenario
             .unsupported(self.kubernetes, self.kubelet)
-            .or_else(|| {
-                lacking(
-                    scenario,
-                    self.provider.clusters(),
-                    self.provider.capabilities(),
-                )
-            })
+            .or_else(|| lacking(scenario, self.provider.clusters(), self.provider.capabilities()))
     }
 }
 
@@ -103,9 +89,7 @@ impl TargetOptions {
         for request in requests {
             let kubelet_request = self.kubelet.unwrap_or(request);
             let kubernetes = resolver.plan(&request).map_err(Failure::of_components)?;
-            let kubelet = resolver
-                .plan(&kubelet_request)
-                .map_err(Failure::of_components)?;
+            let kubelet = resolver.plan(&kubelet_request).map_err(Failure::of_components)?;
             let target = Planned {
                 provider: self.provider,
                 kubernetes,
@@ -124,18 +108,13 @@ impl TargetOptions {
     fn check(&self) -> Result<(), Failure> {
         let several = self.kubernetes.len() > 1;
         let untagged = |image: &Option<Image>| {
-            image
-                .as_ref()
-                .is_some_and(|image| image.version().is_none())
-                && self.kubernetes.is_empty()
+            image.as_ref().is_some_and(|image| image.version().is_none()) && self.kubernetes.is_empty()
         };
         let wrong = match self.provider {
             ProviderKind::Local | ProviderKind::K3s if self.node_image.is_some() => {
                 "--node-image is for --provider kind"
             }
-            ProviderKind::Local | ProviderKind::Kind if self.image.is_some() => {
-                "--image is for --provider k3s"
-            }
+            ProviderKind::Local | ProviderKind::Kind if self.image.is_some() => "--image is for --provider k3s",
             ProviderKind::Kind if self.kubelet.is_some() => SKEW,
             ProviderKind::Kind if self.node_image.is_some() && several => SKEW,
             ProviderKind::Kind if untagged(&self.node_image) => {
@@ -156,11 +135,7 @@ impl TargetOptions {
     }
 
     /// Makes a target ready to start clusters; fetches what is missing. Blocks.
-    pub fn resolve(
-        &self,
-        planned: &Planned,
-        progress: Progress,
-    ) -> Result<(Target, Vec<ComponentResult>), Failure> {
+    pub fn resolve(&self, planned: &Planned, progress: Progress) -> Result<(Target, Vec<ComponentResult>), Failure> {
         let (provider, used): Resolved = match planned.provider {
             ProviderKind::Local => {
                 let (local, used) = self.local(planned, progress)?;
@@ -179,11 +154,7 @@ impl TargetOptions {
                 ));
             }
         };
-        let target = Target {
-            provider,
-            kubernetes: planned.kubernetes,
-            kubelet: planned.kubelet,
-        };
+        let target = Target { provider, kubernetes: planned.kubernetes, kubelet: planned.kubelet };
         Ok((target, used))
     }
 
@@ -201,11 +172,7 @@ impl TargetOptions {
 
     /// The provider of k3s, and what it uses: the image first.
     #[cfg(feature = "docker")]
-    pub(super) fn k3s(
-        &self,
-        planned: &Planned,
-        progress: Progress,
-    ) -> Result<(K3s, Vec<ComponentResult>), Failure> {
+    pub(super) fn k3s(&self, planned: &Planned, progress: Progress) -> Result<(K3s, Vec<ComponentResult>), Failure> {
         let image = K3sImage::find(self.image.clone(), planned.kubernetes);
         let image = image.map_err(Failure::error)?;
         let kubelet = self
@@ -213,11 +180,7 @@ impl TargetOptions {
             .executable(Role::Kubelet, &planned.kubelet_request)
             .map_err(Failure::of_components)?;
         let used = vec![image.component(), component(Role::Kubelet, &kubelet)];
-        let k3s = K3s {
-            image,
-            kubelet,
-            kubelet_version: planned.kubelet,
-        };
+        let k3s = K3s { image, kubelet, kubelet_version: planned.kubelet };
         Ok((k3s, used))
     }
 
@@ -228,46 +191,28 @@ impl TargetOptions {
         progress: Progress,
     ) -> Result<(Local, Vec<ComponentResult>), Failure> {
         let resolver = self.resolver(progress)?;
-        let components = resolver
-            .resolve(&planned.control_plane_request)
-            .map_err(Failure::of_components)?;
+        let components = resolver.resolve(&planned.control_plane_request).map_err(Failure::of_components)?;
         let kubelet = if planned.kubelet == planned.kubernetes {
             components.kubelet.clone()
         } else {
-            resolver
-                .executable(Role::Kubelet, &planned.kubelet_request)
-                .map_err(Failure::of_components)?
+            resolver.executable(Role::Kubelet, &planned.kubelet_request).map_err(Failure::of_components)?
         };
         let used = used(&components, &kubelet);
-        let local = Local {
-            components,
-            kubelet,
-            kubelet_version: planned.kubelet,
-            defect: None,
-        };
+        let local = Local { components, kubelet, kubelet_version: planned.kubelet, defect: None };
         Ok((local, used))
     }
 
     /// The folder of a version's executables with these changes, built if need be.
-    pub(super) fn edited(
-        &self,
-        version: Version,
-        edits: Vec<Edit>,
-        progress: Progress,
-    ) -> Result<PathBuf, Failure> {
+    pub(super) fn edited(&self, version: Version, edits: Vec<Edit>, progress: Progress) -> Result<PathBuf, Failure> {
         let options = self.components.options().map_err(Failure::usage)?;
-        let resolver =
-            Resolver::new(options.edited(edits), progress).map_err(Failure::of_components)?;
-        let kubelet = resolver
-            .executable(Role::Kubelet, &version.into())
-            .map_err(Failure::of_components)?;
+        let resolver = Resolver::new(options.edited(edits), progress).map_err(Failure::of_components)?;
+        let kubelet = resolver.executable(Role::Kubelet, &version.into()).map_err(Failure::of_components)?;
         let folder = kubelet.path.parent().unwrap_or(Path::new("/"));
         Ok(folder.to_owned())
     }
 
     fn resolver(&self, progress: Progress) -> Result<Resolver, Failure> {
-        Resolver::new(self.components.options().map_err(Failure::usage)?, progress)
-            .map_err(Failure::of_components)
+        Resolver::new(self.components.options().map_err(Failure::usage)?, progress).map_err(Failure::of_components)
     }
 }
 
@@ -275,14 +220,10 @@ fn used(components: &ComponentSet, kubelet: &Executable) -> Vec<ComponentResult>
     let all = [
         (Role::Etcd, &components.etcd),
         (Role::KubeApiserver, &components.kube_apiserver),
-        (
-            Role::KubeControllerManager,
-            &components.kube_controller_manager,
-        ),
+        (Role::KubeControllerManager, &components.kube_controller_manager),
         (Role::Kubelet, kubelet),
     ];
-    all.map(|(role, executable)| component(role, executable))
-        .into()
+    all.map(|(role, executable)| component(role, executable)).into()
 }
 
 fn component(role: Role, executable: &Executable) -> ComponentResult {
@@ -296,12 +237,7 @@ fn component(role: Role, executable: &Executable) -> ComponentResult {
 
 /// Facts about this machine that a reader of a report needs.
 pub(super) fn environment() -> BTreeMap<String, String> {
-    let read = |path: &str| {
-        std::fs::read_to_string(path)
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let release = read("/etc/os-release");
     let os = release
         .lines()
@@ -309,17 +245,9 @@ pub(super) fn environment() -> BTreeMap<String, String> {
         .unwrap_or("unknown")
         .trim_matches('"')
         .to_owned();
-    let cgroups = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        "v2"
-    } else {
-        "v1"
-    };
+    let cgroups = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1" };
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let user = if rustix::process::geteuid().is_root() {
-        "root"
-    } else {
-        "an ordinary user"
-    };
+    let user = if rustix::process::geteuid().is_root() { "root" } else { "an ordinary user" };
     [
         ("os", os),
         ("kernel", read("/proc/sys/kernel/osrelease")),

@@ -65,9 +65,7 @@ pub(super) struct UpCommand {
 pub(super) fn run(command: &UpCommand) -> Result<u8, Failure> {
     let planned = command.target.plan()?;
     let [planned] = planned.as_slice() else {
-        return Err(Failure::usage(
-            "`up` starts one cluster: give one version by --kubernetes",
-        ));
+        return Err(Failure::usage("`up` starts one cluster: give one version by --kubernetes"));
     };
     let (target, _) = command.target.resolve(planned, Progress::on_stderr())?;
     if let Err(error) = sweep() {
@@ -84,12 +82,7 @@ async fn up(command: &UpCommand, target: &Target) -> Result<u8, Failure> {
     let (sink, events) = history(out)?;
     let scenario = scenario(command);
     sink.emit(begin(&scenario, target));
-    eprintln!(
-        "starting {} with {} nodes; history and logs are in {}",
-        target.name(),
-        command.nodes,
-        out.display()
-    );
+    eprintln!("starting {} with {} nodes; history and logs are in {}", target.name(), command.nodes, out.display());
     let telling = tokio::spawn(tell(events, Rules::new(target.kubernetes, target.kubelet)));
     let starting = target.provider.start(&scenario, sink, out.join("logs"));
     let cluster = tokio::select! {
@@ -113,19 +106,14 @@ fn history(out: &Path) -> Result<(Sink, mpsc::UnboundedReceiver<Event>), Failure
     std::fs::create_dir_all(out.join("logs")).map_err(wrong)?;
     let file = out.join("history.jsonl");
     if file.exists() {
-        return Err(Failure::usage(format!(
-            "{} is there already: choose another folder by --out",
-            file.display()
-        )));
+        return Err(Failure::usage(format!("{} is there already: choose another folder by --out", file.display())));
     }
     Sink::create(&file, Vault::new()).map_err(wrong)
 }
 
 fn scenario(command: &UpCommand) -> Scenario {
-    let node = |number| Node {
-        server_tls_bootstrap: command.server_tls_bootstrap,
-        ..Node::named(format!("n{number}"))
-    };
+    let node =
+        |number| Node { server_tls_bootstrap: command.server_tls_bootstrap, ..Node::named(format!("n{number}")) };
     let cluster = scenario::Cluster {
         signing_duration: command.signing_duration,
         anonymous_auth: command.anonymous_auth,
@@ -178,20 +166,11 @@ async fn use_until_end(
     run_command(&command.command, &kubeconfig, signals).await
 }
 
-async fn prepare(
-    scenario: &Scenario,
-    cluster: &dyn Cluster,
-    kubeconfig: &Path,
-) -> Result<(), Failure> {
-    drive::prepare(&scenario.cluster.bindings, &cluster.admin())
-        .await
-        .map_err(Failure::error)?;
+async fn prepare(scenario: &Scenario, cluster: &dyn Cluster, kubeconfig: &Path) -> Result<(), Failure> {
+    drive::prepare(&scenario.cluster.bindings, &cluster.admin()).await.map_err(Failure::error)?;
     write_private(kubeconfig, cluster.admin_kubeconfig().expose()).map_err(Failure::error)?;
     for node in &scenario.nodes {
-        cluster
-            .start_node(&node.name, &Changes::default())
-            .await
-            .map_err(Failure::error)?;
+        cluster.start_node(&node.name, &Changes::default()).await.map_err(Failure::error)?;
     }
     Ok(())
 }
@@ -200,11 +179,7 @@ async fn prepare(
 const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Ctrl-C is the command's own business, as in a shell; SIGTERM is passed on.
-async fn run_command(
-    command: &[String],
-    kubeconfig: &Path,
-    signals: &mut Signals,
-) -> Result<u8, Failure> {
+async fn run_command(command: &[String], kubeconfig: &Path, signals: &mut Signals) -> Result<u8, Failure> {
     let mut child = tokio::process::Command::new(&command[0])
         .args(&command[1..])
         .env("KUBECONFIG", kubeconfig)
@@ -227,8 +202,7 @@ async fn run_command(
 /// As shells have it: the code, or 128 and the signal's number.
 fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(u8::MAX)
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
 /// SIGINT and SIGTERM, caught from the beginning on.
@@ -239,10 +213,7 @@ struct Signals {
 
 impl Signals {
     fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            int: signal(SignalKind::interrupt())?,
-            term: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
     }
 
     async fn any(&mut self) {

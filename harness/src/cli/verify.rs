@@ -37,18 +37,11 @@ pub(super) fn run(command: &VerifyCommand) -> Result<u8, Failure> {
     let key = key.map_err(Failure::usage)?;
     let verification = verify(&command.report, key.as_ref()).map_err(|error| match error {
         // It was a report once.
-        ReportError::Malformed { .. } => Failure {
-            code: 1,
-            message: error.to_string(),
-        },
+        ReportError::Malformed { .. } => Failure { code: 1, message: error.to_string() },
         _ => Failure::usage(error),
     })?;
     print(&text(&verification))?;
-    Ok(if verification.findings.is_empty() {
-        PASS
-    } else {
-        1
-    })
+    Ok(if verification.findings.is_empty() { PASS } else { 1 })
 }
 
 fn text(verification: &Verification) -> String {

@@ -51,17 +51,8 @@ pub struct Base {
 
 impl Base {
     /// Makes the administrator of a control plane at this URL; nothing is asked of it yet.
-    pub(super) async fn new(
-        url: String,
-        trust: Trust,
-        orders: Orders,
-        sink: Sink,
-    ) -> Result<Self, ClusterError> {
-        let endpoint = Endpoint {
-            url,
-            ca: trust.cluster_ca().to_owned(),
-            beta_csrs: orders.rules.beta_csrs(),
-        };
+    pub(super) async fn new(url: String, trust: Trust, orders: Orders, sink: Sink) -> Result<Self, ClusterError> {
+        let endpoint = Endpoint { url, ca: trust.cluster_ca().to_owned(), beta_csrs: orders.rules.beta_csrs() };
         let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
         let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
         Ok(Self {
@@ -86,10 +77,7 @@ impl Base {
     }
 
     pub(super) fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
-        self.tokens
-            .get(name)
-            .cloned()
-            .ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
+        self.tokens.get(name).cloned().ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
     }
 
     pub(super) async fn trust(&self) -> MutexGuard<'_, Trust> {
@@ -121,19 +109,10 @@ impl Base {
     /// Records the API server's metrics. They are many: only for a scenario that asks for one.
     pub(super) fn scrape_api_server(&self, address: SocketAddr) -> Result<Task, ClusterError> {
         let Credential { certificate, key } = self.administrator.clone();
-        let identity = ClientIdentity {
-            certificate_pem: certificate,
-            key_pem: key,
-        };
+        let identity = ClientIdentity { certificate_pem: certificate, key_pem: key };
         let component = Component::ApiServer.name().to_owned();
         let sink = self.sink.clone();
-        Ok(metrics::scrape(
-            component,
-            None,
-            address,
-            Some(&identity),
-            sink,
-        )?)
+        Ok(metrics::scrape(component, None, address, Some(&identity), sink)?)
     }
 
     /// Gives the signer another CA, and waits until the API server takes it.

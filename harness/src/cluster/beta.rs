@@ -23,9 +23,7 @@ const BETA: &str = "certificates.k8s.io/v1beta1";
 
 /// A client of an API server that has no CSRs of v1.
 pub(super) fn client(config: kube::Config) -> Result<kube::Client, kube::Error> {
-    let layer = ServiceBuilder::new()
-        .map_request(request)
-        .map_response(response);
+    let layer = ServiceBuilder::new().map_request(request).map_response(response);
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
@@ -46,10 +44,7 @@ fn request(request: Request<Body>) -> Request<Body> {
 
 fn uri(uri: Uri) -> Uri {
     let mut parts = uri.clone().into_parts();
-    let path = parts
-        .path_and_query
-        .as_ref()
-        .map_or("", PathAndQuery::as_str);
+    let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::as_str);
     let renamed = path.replacen(&format!("/apis/{V1}/"), &format!("/apis/{BETA}/"), 1);
     parts.path_and_query = renamed.parse().ok();
     Uri::from_parts(parts).unwrap_or(uri)
@@ -83,10 +78,7 @@ impl Lines {
         let end = self.begun.iter().rposition(|byte| *byte == b'\n');
         let rest = self.begun.split_off(end.map_or(0, |end| end + 1));
         let whole = std::mem::replace(&mut self.begun, rest);
-        whole
-            .split_inclusive(|byte| *byte == b'\n')
-            .flat_map(line)
-            .collect()
+        whole.split_inclusive(|byte| *byte == b'\n').flat_map(line).collect()
     }
 
     /// What comes after the last of them.
@@ -97,10 +89,7 @@ impl Lines {
 
 fn line(line: &[u8]) -> Vec<u8> {
     let speaks_beta = line.windows(BETA.len()).any(|part| part == BETA.as_bytes());
-    let Some(mut value) = speaks_beta
-        .then(|| serde_json::from_slice(line).ok())
-        .flatten()
-    else {
+    let Some(mut value) = speaks_beta.then(|| serde_json::from_slice(line).ok()).flatten() else {
         return line.to_vec();
     };
     update(&mut value);
@@ -127,9 +116,7 @@ fn update_csr(csr: &mut Value) {
     if csr["spec"]["signerName"].is_null() {
         csr["spec"]["signerName"] = json!(signer_name(&csr["spec"]));
     }
-    let conditions = csr
-        .pointer_mut("/status/conditions")
-        .and_then(Value::as_array_mut);
+    let conditions = csr.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
     for condition in conditions.into_iter().flatten() {
         // It is there, or it is not.
         if condition["status"].is_null() {
@@ -175,11 +162,9 @@ mod tests {
             renamed("https://h:1/apis/certificates.k8s.io/v1/certificatesigningrequests?watch=1"),
             "https://h:1/apis/certificates.k8s.io/v1beta1/certificatesigningrequests?watch=1"
         );
-        for other in [
-            "https://h:1/apis/rbac.authorization.k8s.io/v1/clusterroles",
-            "https://h:1/version",
-            "https://h:1/",
-        ] {
+        for other in
+            ["https://h:1/apis/rbac.authorization.k8s.io/v1/clusterroles", "https://h:1/version", "https://h:1/"]
+        {
             assert_eq!(renamed(other), other);
         }
     }
@@ -187,11 +172,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_sent_says_the_old_name() {
         let text = r#"{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest"}"#;
-        let sent = request(
-            Request::post("/")
-                .body(Body::from(text.as_bytes().to_vec()))
-                .unwrap(),
-        );
+        let sent = request(Request::post("/").body(Body::from(text.as_bytes().to_vec())).unwrap());
         let sent = sent.into_body().collect_bytes().await.unwrap();
         assert_eq!(sent, text.replace("/v1", "/v1beta1"));
     }
@@ -202,10 +183,7 @@ mod tests {
             organizations: vec![organization.into()],
             ..Default::default()
         };
-        let (request, _) = RequestBuilder::new(subject)
-            .alt_names(names.to_vec())
-            .build()
-            .unwrap();
+        let (request, _) = RequestBuilder::new(subject).alt_names(names.to_vec()).build().unwrap();
         json!({
             "apiVersion": BETA,
             "kind": "CertificateSigningRequest",
@@ -218,12 +196,7 @@ mod tests {
     const SERVING: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
 
     #[rstest]
-    #[case::client(
-        "system:nodes",
-        false,
-        CLIENT,
-        "kubernetes.io/kube-apiserver-client-kubelet"
-    )]
+    #[case::client("system:nodes", false, CLIENT, "kubernetes.io/kube-apiserver-client-kubelet")]
     #[case::serving("system:nodes", true, SERVING, "kubernetes.io/kubelet-serving")]
     #[case::client_with_a_name("system:nodes", true, CLIENT, "kubernetes.io/legacy-unknown")]
     #[case::serving_without("system:nodes", false, SERVING, "kubernetes.io/legacy-unknown")]
@@ -236,17 +209,12 @@ mod tests {
     ) {
         let names = [AltName::Dns("n1".into())];
         let csr = csr(organization, &names[..usize::from(named)], &usages);
-        for mut value in [
-            csr.clone(),
-            json!({"type": "ADDED", "object": csr}),
-            json!({"apiVersion": BETA, "items": [csr]}),
-        ] {
+        for mut value in
+            [csr.clone(), json!({"type": "ADDED", "object": csr}), json!({"apiVersion": BETA, "items": [csr]})]
+        {
             update(&mut value);
-            let found = [value.pointer("/object"), value.pointer("/items/0")]
-                .into_iter()
-                .flatten()
-                .next()
-                .unwrap_or(&value);
+            let found =
+                [value.pointer("/object"), value.pointer("/items/0")].into_iter().flatten().next().unwrap_or(&value);
             assert_eq!(found["spec"]["signerName"], signer);
             assert_eq!(found["status"]["conditions"][0]["status"], "True");
             assert!(!value.to_string().contains(BETA));

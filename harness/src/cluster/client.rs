@@ -69,10 +69,7 @@ pub fn kubeconfig(endpoint: &Endpoint, credentials: &Credentials) -> Secret<Stri
 ///
 /// # Errors
 /// Credentials that can't be read.
-pub async fn client(
-    endpoint: &Endpoint,
-    credentials: &Credentials,
-) -> Result<kube::Client, ClusterError> {
+pub async fn client(endpoint: &Endpoint, credentials: &Credentials) -> Result<kube::Client, ClusterError> {
     let kubeconfig = kubeconfig(endpoint, credentials);
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig.expose()).map_err(std::io::Error::other)?;
     client_of(endpoint, kubeconfig).await
@@ -87,28 +84,20 @@ pub async fn impersonating(
     kubeconfig: &Secret<String>,
     whom: &str,
 ) -> Result<kube::Client, ClusterError> {
-    let mut kubeconfig =
-        Kubeconfig::from_yaml(kubeconfig.expose()).map_err(std::io::Error::other)?;
+    let mut kubeconfig = Kubeconfig::from_yaml(kubeconfig.expose()).map_err(std::io::Error::other)?;
     for user in &mut kubeconfig.auth_infos {
         user.auth_info.get_or_insert_default().impersonate = Some(whom.to_owned());
     }
     client_of(endpoint, kubeconfig).await
 }
 
-async fn client_of(
-    endpoint: &Endpoint,
-    kubeconfig: Kubeconfig,
-) -> Result<kube::Client, ClusterError> {
-    let mut config =
-        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .map_err(std::io::Error::other)?;
+async fn client_of(endpoint: &Endpoint, kubeconfig: Kubeconfig) -> Result<kube::Client, ClusterError> {
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(std::io::Error::other)?;
     config.default_retry = false;
     config.connect_timeout = Some(ANSWER);
-    config.headers.push((
-        http::header::USER_AGENT,
-        http::HeaderValue::from_static(USER_AGENT),
-    ));
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
     Ok(match endpoint.beta_csrs {
         true => beta::client(config)?,
         false => kube::Client::try_from(config)?,
@@ -137,9 +126,7 @@ pub(super) async fn until_ok(
     let deadline = Instant::now() + patience;
     let answers = async {
         loop {
-            let request = http::Request::get(path)
-                .body(Vec::new())
-                .map_err(std::io::Error::other)?;
+            let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
             let last = match probe.request_text(request).await {
                 Ok(_) => return Ok(()),
                 Err(error) => error.to_string(),
@@ -166,16 +153,11 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Waits until the API server takes a client certificate: it takes up a changed bundle of CAs by itself. Answers with
 /// the proof.
-pub(super) async fn until_taken(
-    endpoint: &Endpoint,
-    credential: Credential,
-) -> Result<String, ClusterError> {
+pub(super) async fn until_taken(endpoint: &Endpoint, credential: Credential) -> Result<String, ClusterError> {
     let probe = client(endpoint, &Credentials::Certificate(credential)).await?;
     let deadline = Instant::now() + TAKEN;
     loop {
-        let request = http::Request::get("/version")
-            .body(Vec::new())
-            .map_err(std::io::Error::other)?;
+        let request = http::Request::get("/version").body(Vec::new()).map_err(std::io::Error::other)?;
         match probe.request_text(request).await {
             Ok(_) => return Ok("the API server takes a client certificate of the new CA".into()),
             Err(error) if Instant::now() > deadline => {

@@ -25,11 +25,8 @@ impl RunDir {
         let staging = tempfile::Builder::new().prefix(STAGING).tempdir()?;
         let lock = File::create_new(staging.path().join(LOCK))?;
         lock.try_lock()?;
-        let name = staging
-            .path()
-            .file_name()
-            .map(|name| name.to_string_lossy().replace(STAGING, PREFIX))
-            .unwrap_or_default();
+        let name =
+            staging.path().file_name().map(|name| name.to_string_lossy().replace(STAGING, PREFIX)).unwrap_or_default();
         let path = std::env::temp_dir().join(name);
         fs::rename(staging.keep(), &path)?;
         Ok(Self { path, _lock: lock })
@@ -67,9 +64,7 @@ pub fn abandoned() -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(std::env::temp_dir())? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if (name.starts_with(PREFIX) || name.starts_with(STAGING) && is_old(&path))
-            && is_abandoned(&path)
-        {
+        if (name.starts_with(PREFIX) || name.starts_with(STAGING) && is_old(&path)) && is_abandoned(&path) {
             left.push(path);
         }
     }

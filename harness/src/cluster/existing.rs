@@ -59,55 +59,32 @@ impl Connection {
     /// # Errors
     /// When the file or the context is no use.
     pub async fn open(path: &Path, context: Option<&str>) -> Result<Self, Unreachable> {
-        let refuse = |reason: String| Unreachable::Kubeconfig {
-            path: path.to_owned(),
-            reason,
-        };
+        let refuse = |reason: String| Unreachable::Kubeconfig { path: path.to_owned(), reason };
         // kube's own error shows the path again.
         std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
         let kubeconfig = Kubeconfig::read_from(path).map_err(|error| refuse(chain(&error)))?;
-        let known: Vec<&str> = kubeconfig
-            .contexts
-            .iter()
-            .map(|context| context.name.as_str())
-            .collect();
+        let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
         let name = context
             .or(kubeconfig.current_context.as_deref())
             .filter(|name| !name.is_empty())
             .ok_or_else(|| {
                 let known = known.join(", ");
-                refuse(format!(
-                    "it has no current-context; name one by --context: {known}"
-                ))
+                refuse(format!("it has no current-context; name one by --context: {known}"))
             })?
             .to_owned();
         if !known.contains(&name.as_str()) {
             let known = known.join(", ");
-            return Err(refuse(format!(
-                "it has no context `{name}`; it has: {known}"
-            )));
+            return Err(refuse(format!("it has no context `{name}`; it has: {known}")));
         }
-        let options = KubeConfigOptions {
-            context: Some(name.clone()),
-            ..Default::default()
-        };
-        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .map_err(|error| refuse(chain(&error)))?;
+        let options = KubeConfigOptions { context: Some(name.clone()), ..Default::default() };
+        let mut config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| refuse(chain(&error)))?;
         // Every answer counts here.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
-        config.headers.push((
-            http::header::USER_AGENT,
-            http::HeaderValue::from_static(USER_AGENT),
-        ));
-        let client =
-            kube::Client::try_from(config.clone()).map_err(|error| refuse(chain(&error)))?;
-        Ok(Self {
-            config,
-            client,
-            context: name,
-        })
+        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
+        let client = kube::Client::try_from(config.clone()).map_err(|error| refuse(chain(&error)))?;
+        Ok(Self { config, client, context: name })
     }
 
     /// A client with the kubeconfig's own credentials.
@@ -117,11 +94,7 @@ impl Connection {
 
     /// The API server's URL.
     pub fn server(&self) -> String {
-        self.config
-            .cluster_url
-            .to_string()
-            .trim_end_matches('/')
-            .to_owned()
+        self.config.cluster_url.to_string().trim_end_matches('/').to_owned()
     }
 
     /// The context's name in the kubeconfig.
@@ -134,8 +107,7 @@ impl Connection {
     /// # Errors
     /// Credentials that can't be used.
     pub fn with(&self, credentials: &Credentials) -> Result<kube::Client, kube::Error> {
-        let auth_info: AuthInfo =
-            serde_json::from_value(credentials.auth_info()).map_err(kube::Error::SerdeError)?;
+        let auth_info: AuthInfo = serde_json::from_value(credentials.auth_info()).map_err(kube::Error::SerdeError)?;
         let mut config = self.config.clone();
         config.auth_info = auth_info;
         kube::Client::try_from(config)
@@ -148,8 +120,7 @@ impl Connection {
     pub fn impersonating(&self, user: &str, groups: &[&str]) -> Result<kube::Client, kube::Error> {
         let mut config = self.config.clone();
         config.auth_info.impersonate = Some(user.to_owned());
-        config.auth_info.impersonate_groups =
-            Some(groups.iter().map(|&group| group.to_owned()).collect());
+        config.auth_info.impersonate_groups = Some(groups.iter().map(|&group| group.to_owned()).collect());
         kube::Client::try_from(config)
     }
 
@@ -164,29 +135,19 @@ impl Connection {
         let token_id = token.and_then(|token| bootstrap_token_id(token.expose_secret()));
         let mut config = self.config.clone();
         config.auth_info = auth_info;
-        let client = kube::Client::try_from(config).map_err(|error| Unreachable::Kubeconfig {
-            path: path.to_owned(),
-            reason: chain(&error),
-        })?;
+        let client = kube::Client::try_from(config)
+            .map_err(|error| Unreachable::Kubeconfig { path: path.to_owned(), reason: chain(&error) })?;
         Ok(Bootstrap { client, token_id })
     }
 
     /// What an error means that is not about the single request.
     pub fn unreachable(&self, error: &kube::Error) -> Unreachable {
         match error {
-            kube::Error::Api(status) if status.code == 401 => Unreachable::Unauthorized {
-                server: self.server(),
-            },
-            kube::Error::Api(status) => Unreachable::Refused(format!(
-                "{} answered {}: {}",
-                self.server(),
-                status.code,
-                status.message
-            )),
-            other => Unreachable::Server {
-                server: self.server(),
-                reason: chain(other),
-            },
+            kube::Error::Api(status) if status.code == 401 => Unreachable::Unauthorized { server: self.server() },
+            kube::Error::Api(status) => {
+                Unreachable::Refused(format!("{} answered {}: {}", self.server(), status.code, status.message))
+            }
+            other => Unreachable::Server { server: self.server(), reason: chain(other) },
         }
     }
 }
@@ -261,16 +222,8 @@ contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluste
 
     #[tokio::test]
     async fn a_context_that_is_not_there_is_named_with_those_that_are() {
-        assert!(
-            refused(TWO, Some("z"))
-                .await
-                .contains("no context `z`; it has: a, b")
-        );
-        assert!(
-            refused(TWO, None)
-                .await
-                .contains("name one by --context: a, b")
-        );
+        assert!(refused(TWO, Some("z")).await.contains("no context `z`; it has: a, b"));
+        assert!(refused(TWO, None).await.contains("name one by --context: a, b"));
         let missing = Connection::open(Path::new("/nowhere/kubeconfig"), None).await;
         let said = missing.map(drop).unwrap_err().to_string();
         assert!(said.contains("/nowhere/kubeconfig: No such file"), "{said}");
@@ -286,9 +239,6 @@ contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluste
         assert_eq!(connection.context(), "b");
         let error = connection.client().apiserver_version().await.unwrap_err();
         let said = connection.unreachable(&error).to_string();
-        assert!(
-            said.starts_with("https://127.0.0.1:1 can't be reached"),
-            "{said}"
-        );
+        assert!(said.starts_with("https://127.0.0.1:1 can't be reached"), "{said}");
     }
 }

@@ -224,22 +224,13 @@ pub trait Cluster: Send + Sync {
     }
 
     /// A client certificate for a user, of the right CA or a foreign one, valid or expired.
-    async fn client_certificate(
-        &self,
-        user: &str,
-        trusted: bool,
-        expired: bool,
-    ) -> Result<Credential, ClusterError> {
+    async fn client_certificate(&self, user: &str, trusted: bool, expired: bool) -> Result<Credential, ClusterError> {
         let trust = self.base().trust().await;
         trust.odd_client(user, &["system:nodes"], trusted, expired)
     }
 
     /// A valid client certificate of the right CA with a uid in its subject.
-    async fn client_certificate_with_uid(
-        &self,
-        user: &str,
-        uid: &str,
-    ) -> Result<Credential, ClusterError> {
+    async fn client_certificate_with_uid(&self, user: &str, uid: &str) -> Result<Credential, ClusterError> {
         self.base().trust().await.client_with_uid(user, uid)
     }
 
@@ -260,30 +251,15 @@ pub trait Cluster: Send + Sync {
     async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError>;
 
     /// Starts a component, and waits until it is ready.
-    async fn start_component(
-        &self,
-        component: Component,
-        changes: &Changes,
-    ) -> Result<String, ClusterError>;
+    async fn start_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError>;
 
     /// Starts a component that can't start so, and waits until it has exited by itself.
-    async fn fail_component(
-        &self,
-        component: Component,
-        _changes: &Changes,
-    ) -> Result<String, ClusterError> {
-        Err(ClusterError::Unknown(format!(
-            "{} with flags of one's own",
-            component.name()
-        )))
+    async fn fail_component(&self, component: Component, _changes: &Changes) -> Result<String, ClusterError> {
+        Err(ClusterError::Unknown(format!("{} with flags of one's own", component.name())))
     }
 
     /// Ends a component.
-    async fn end_component(
-        &self,
-        component: Component,
-        ending: Ending,
-    ) -> Result<String, ClusterError>;
+    async fn end_component(&self, component: Component, ending: Ending) -> Result<String, ClusterError>;
 
     /// Where a node's files are.
     async fn node_dir(&self, node: &str) -> Result<NodeDir, ClusterError>;
@@ -313,24 +289,13 @@ pub trait Provider: Send + Sync {
     fn capabilities(&self) -> &'static [Capability];
 
     /// Starts a cluster for a scenario, and all recorders. `logs` is where the components' logs go.
-    async fn start(
-        &self,
-        scenario: &Scenario,
-        sink: Sink,
-        logs: PathBuf,
-    ) -> Result<Box<dyn Cluster>, ClusterError>;
+    async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError>;
 }
 
 /// The end of a log, for a process that did not live.
 fn end_of(log: &Path) -> String {
     const LINES: usize = 5;
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    format!(
-        "the end of its log says: {}",
-        lines[lines.len().saturating_sub(LINES)..].join(" | ")
-    )
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    format!("the end of its log says: {}", lines[lines.len().saturating_sub(LINES)..].join(" | "))
 }

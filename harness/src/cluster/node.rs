@@ -84,33 +84,21 @@ impl Kubelet {
 
     /// What the history has to say of it before a start, and its recorders: all of the preparations for a kubelet that
     /// somebody else sets up.
-    pub(super) fn announce(
-        &mut self,
-        address: SocketAddr,
-        sink: &Sink,
-    ) -> Result<(), ClusterError> {
+    pub(super) fn announce(&mut self, address: SocketAddr, sink: &Sink) -> Result<(), ClusterError> {
         sink.emit(What::Kubelet(self.facts()));
         self.start_recorders(address, sink)
     }
 
     fn apply(&mut self, changes: &Changes) {
         let config = &mut self.config;
-        config.rotate_certificates = changes
-            .rotate_certificates
-            .unwrap_or(config.rotate_certificates);
-        config.server_tls_bootstrap = changes
-            .server_tls_bootstrap
-            .unwrap_or(config.server_tls_bootstrap);
+        config.rotate_certificates = changes.rotate_certificates.unwrap_or(config.rotate_certificates);
+        config.server_tls_bootstrap = changes.server_tls_bootstrap.unwrap_or(config.server_tls_bootstrap);
         if let Some(token) = &changes.bootstrap {
             self.token.clone_from(token);
         }
     }
 
-    fn write_files(
-        &self,
-        tokens: &BTreeMap<String, TokenValue>,
-        server: &str,
-    ) -> Result<(), ClusterError> {
+    fn write_files(&self, tokens: &BTreeMap<String, TokenValue>, server: &str) -> Result<(), ClusterError> {
         let dir = &self.config.dir;
         write_private(&dir.config(), &self.config.file().to_string())?;
         match tokens.get(&self.token) {
@@ -136,12 +124,7 @@ impl Kubelet {
             } else {
                 self.config.dir.cert_dir_of_kubelet().display().to_string()
             },
-            kubeconfig: self
-                .config
-                .dir
-                .kubeconfig_of_kubelet()
-                .display()
-                .to_string(),
+            kubeconfig: self.config.dir.kubeconfig_of_kubelet().display().to_string(),
             rotate_certificates: self.config.rotate_certificates,
             server_tls_bootstrap: self.config.server_tls_bootstrap,
         }
@@ -154,26 +137,12 @@ impl Kubelet {
         }
         let (node, dir) = (&self.config.node, &self.config.dir);
         let Credential { certificate, key } = self.administrator.clone();
-        let identity = ClientIdentity {
-            certificate_pem: certificate,
-            key_pem: key,
-        };
+        let identity = ClientIdentity { certificate_pem: certificate, key_pem: key };
         self.recorders = vec![
             observe::files::watch(node.clone(), dir.clone(), sink.clone())?,
-            observe::log::tail(
-                self.log.clone(),
-                "kubelet".into(),
-                Some(node.clone()),
-                sink.clone(),
-            ),
+            observe::log::tail(self.log.clone(), "kubelet".into(), Some(node.clone()), sink.clone()),
             observe::presented::probe(node.clone(), address, sink.clone(), self.pid.subscribe())?,
-            observe::metrics::scrape(
-                "kubelet".into(),
-                Some(node.clone()),
-                address,
-                Some(&identity),
-                sink.clone(),
-            )?,
+            observe::metrics::scrape("kubelet".into(), Some(node.clone()), address, Some(&identity), sink.clone())?,
         ];
         Ok(())
     }

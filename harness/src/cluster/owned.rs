@@ -40,10 +40,7 @@ impl RunId {
     pub fn meta(&self) -> ObjectMeta {
         ObjectMeta {
             labels: Some(BTreeMap::from([(LABEL.to_owned(), self.0.clone())])),
-            annotations: Some(BTreeMap::from([(
-                OWNER.to_owned(),
-                Owner::this().to_string(),
-            )])),
+            annotations: Some(BTreeMap::from([(OWNER.to_owned(), Owner::this().to_string())])),
             ..Default::default()
         }
     }
@@ -123,9 +120,7 @@ pub async fn create_token(
     let api = Api::<SecretObject>::namespaced(connection.client(), "kube-system");
     match api.create(&PostParams::default(), &secret).await {
         Ok(_) => Ok(token),
-        Err(kube::Error::Api(status)) if status.code == 403 => {
-            Err(TokenError::Refused(status.message.clone()))
-        }
+        Err(kube::Error::Api(status)) if status.code == 403 => Err(TokenError::Refused(status.message.clone())),
         Err(error) => Err(connection.unreachable(&error).into()),
     }
 }
@@ -148,12 +143,7 @@ pub async fn sweep(client: &kube::Client) -> Result<Vec<String>, String> {
         let owner = meta.annotations.as_ref().and_then(|notes| notes.get(OWNER));
         let created = meta.creation_timestamp.as_ref();
         let age = created.map_or(SignedDuration::MAX, |at| now.duration_since(at.0));
-        is_abandoned(
-            owner.map(String::as_str),
-            age,
-            &Owner::this().host,
-            start_of,
-        )
+        is_abandoned(owner.map(String::as_str), age, &Owner::this().host, start_of)
     })
     .await
 }
@@ -222,11 +212,7 @@ impl Owner {
     fn this() -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let pid = std::process::id();
-        Self {
-            host: host.trim().to_owned(),
-            pid,
-            start: start_of(pid).unwrap_or_default(),
-        }
+        Self { host: host.trim().to_owned(), pid, start: start_of(pid).unwrap_or_default() }
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -249,21 +235,11 @@ impl fmt::Display for Owner {
 fn start_of(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // After the name, which may have spaces and parentheses: field 22 of the whole.
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// Whether the process is gone that made something: known on its own machine, guessed by age on others.
-fn is_abandoned(
-    owner: Option<&str>,
-    age: SignedDuration,
-    host: &str,
-    start_of: impl Fn(u32) -> Option<u64>,
-) -> bool {
+fn is_abandoned(owner: Option<&str>, age: SignedDuration, host: &str, start_of: impl Fn(u32) -> Option<u64>) -> bool {
     match owner.and_then(Owner::read) {
         Some(owner) if owner.host == host => start_of(owner.pid) != Some(owner.start),
         _ => age > ANOTHER_MACHINES,
@@ -284,11 +260,7 @@ mod tests {
     #[case::elsewhere_and_old(Some("there 8 100"), 7200, true)]
     #[case::nothing_known(None, 7200, true)]
     #[case::nothing_known_and_young(None, 1, false)]
-    fn only_dead_runs_are_swept(
-        #[case] owner: Option<&str>,
-        #[case] age: i64,
-        #[case] abandoned: bool,
-    ) {
+    fn only_dead_runs_are_swept(#[case] owner: Option<&str>, #[case] age: i64, #[case] abandoned: bool) {
         let starts = |pid| (pid == 7).then_some(100);
         let age = SignedDuration::from_secs(age);
         assert_eq!(is_abandoned(owner, age, "here", starts), abandoned);
@@ -299,11 +271,6 @@ mod tests {
         let owner = Owner::this();
         assert_eq!(Owner::read(&owner.to_string()), Some(owner.clone()));
         assert!(owner.start > 0);
-        assert!(!is_abandoned(
-            Some(&owner.to_string()),
-            SignedDuration::ZERO,
-            &owner.host,
-            start_of
-        ));
+        assert!(!is_abandoned(Some(&owner.to_string()), SignedDuration::ZERO, &owner.host, start_of));
     }
 }

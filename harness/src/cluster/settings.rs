@@ -42,8 +42,7 @@ impl Settings {
         let is_off = |name: &&str| off.iter().any(|off| off == name);
         let on = own.split(',').filter(|name| !is_off(name));
         let on: Vec<&str> = on.collect();
-        off.iter()
-            .fold(on.join(","), |all, name| format!("{all},-{name}"))
+        off.iter().fold(on.join(","), |all, name| format!("{all},-{name}"))
     }
 
     /// Takes over what a start changes.

@@ -18,10 +18,7 @@ const STATIC_USER: &str = "kubelet-bootstrap";
 const STATIC_UID: &str = "10001";
 
 /// Gives each token of a scenario a random value.
-pub(super) fn values(
-    tokens: &BTreeMap<String, Token>,
-    vault: &Vault,
-) -> BTreeMap<String, TokenValue> {
+pub(super) fn values(tokens: &BTreeMap<String, Token>, vault: &Vault) -> BTreeMap<String, TokenValue> {
     tokens
         .iter()
         .map(|(name, token)| {
@@ -33,14 +30,7 @@ pub(super) fn values(
                 (TokenKind::Bootstrap, _) => format!("{id}.{half}"),
             };
             vault.register(&value);
-            (
-                name.clone(),
-                TokenValue {
-                    token: token.clone(),
-                    id,
-                    value: Secret::new(value),
-                },
-            )
+            (name.clone(), TokenValue { token: token.clone(), id, value: Secret::new(value) })
         })
         .collect()
 }
@@ -52,20 +42,13 @@ pub(super) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) 
         .filter(|token| token.token.kind == TokenKind::Static && token.token.defect.is_none())
         .map(|TokenValue { token, value, .. }| {
             let user = token.user.as_deref().unwrap_or(STATIC_USER);
-            format!(
-                "{},{user},{STATIC_UID},\"{}\"\n",
-                value.expose(),
-                token.groups.join(",")
-            )
+            format!("{},{user},{STATIC_UID},\"{}\"\n", value.expose(), token.groups.join(","))
         })
         .collect()
 }
 
 /// Makes the Secrets of the bootstrap tokens, but for the one that kubeadm has made.
-pub(super) async fn create(
-    tokens: &BTreeMap<String, TokenValue>,
-    admin: &Client,
-) -> Result<(), ClusterError> {
+pub(super) async fn create(tokens: &BTreeMap<String, TokenValue>, admin: &Client) -> Result<(), ClusterError> {
     let secrets: Api<SecretObject> = Api::namespaced(admin.clone(), "kube-system");
     for (name, token) in tokens {
         if name == KUBEADM_TOKEN {
@@ -82,11 +65,7 @@ pub(super) async fn create(
 /// The Secret of a bootstrap token (catalogue A-07), with its defect; none for a token that nobody knows.
 pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
     let TokenValue { token, id, value } = token;
-    if token.kind != TokenKind::Bootstrap
-        || matches!(
-            token.defect,
-            Some(TokenDefect::Unknown | TokenDefect::Malformed)
-        )
+    if token.kind != TokenKind::Bootstrap || matches!(token.defect, Some(TokenDefect::Unknown | TokenDefect::Malformed))
     {
         return None;
     }
@@ -104,11 +83,7 @@ pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
     if defect(TokenDefect::NoUsage) {
         data["usage-bootstrap-authentication"] = json!("false");
     }
-    let groups = if defect(TokenDefect::ForeignGroup) {
-        "system:masters".to_owned()
-    } else {
-        token.groups.join(",")
-    };
+    let groups = if defect(TokenDefect::ForeignGroup) { "system:masters".to_owned() } else { token.groups.join(",") };
     if !groups.is_empty() {
         data["auth-extra-groups"] = json!(groups);
     }
@@ -118,11 +93,7 @@ pub(crate) fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
     if defect(TokenDefect::UnparsableExpiration) {
         data["expiration"] = json!("tomorrow");
     }
-    let kind = if defect(TokenDefect::WrongType) {
-        "Opaque"
-    } else {
-        "bootstrap.kubernetes.io/token"
-    };
+    let kind = if defect(TokenDefect::WrongType) { "Opaque" } else { "bootstrap.kubernetes.io/token" };
     Some(json!({
         "apiVersion": "v1",
         "kind": "Secret",

@@ -35,23 +35,12 @@ pub(super) struct Trust {
 impl Trust {
     /// Makes the CAs and writes them below `dir`. With `signer_valid` the signer has a CA of its own, valid for so long;
     /// without, the control plane's signs.
-    pub(super) fn create(
-        dir: PathBuf,
-        signer_valid: Option<Duration>,
-        vault: Vault,
-    ) -> Result<Self, ClusterError> {
+    pub(super) fn create(dir: PathBuf, signer_valid: Option<Duration>, vault: Vault) -> Result<Self, ClusterError> {
         fs::create_dir_all(&dir).map_err(ClusterError::file(&dir))?;
         let cluster = Authority::new("tlsboot-cluster-ca", Validity::for_next(YEAR))?;
-        let signer = signer_valid
-            .map(|valid| Authority::new("tlsboot-signer-ca-1", Validity::for_next(valid)))
-            .transpose()?;
-        let trust = Self {
-            dir,
-            cluster,
-            clients: None,
-            signers: signer.into_iter().collect(),
-            vault,
-        };
+        let signer =
+            signer_valid.map(|valid| Authority::new("tlsboot-signer-ca-1", Validity::for_next(valid))).transpose()?;
+        let trust = Self { dir, cluster, clients: None, signers: signer.into_iter().collect(), vault };
         trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
         trust.write_signer()?;
         Ok(trust)
@@ -70,13 +59,7 @@ impl Trust {
         for authority in [&servers, &clients] {
             vault.register(authority.key_pem().expose());
         }
-        let trust = Self {
-            dir,
-            cluster: servers,
-            clients: Some(clients),
-            signers: Vec::new(),
-            vault,
-        };
+        let trust = Self { dir, cluster: servers, clients: Some(clients), signers: Vec::new(), vault };
         trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
         trust.write("client-ca.crt", trust.clients().certificate_pem())?;
         Ok(trust)
@@ -84,17 +67,9 @@ impl Trust {
 
     /// Writes what an API server needs that nobody else makes keys for.
     pub(super) fn write_api_server(&self) -> Result<(), ClusterError> {
-        let names = [
-            AltName::Ip([127, 0, 0, 1].into()),
-            AltName::Dns("localhost".into()),
-            AltName::Dns("kubernetes".into()),
-        ];
-        self.write_pair(
-            "apiserver",
-            &self
-                .cluster
-                .issue_server("kube-apiserver", &names, Validity::for_next(YEAR))?,
-        )?;
+        let names =
+            [AltName::Ip([127, 0, 0, 1].into()), AltName::Dns("localhost".into()), AltName::Dns("kubernetes".into())];
+        self.write_pair("apiserver", &self.cluster.issue_server("kube-apiserver", &names, Validity::for_next(YEAR))?)?;
         let accounts = PrivateKey::generate()?;
         self.write("sa.key", accounts.pem().expose())
     }
@@ -139,61 +114,36 @@ impl Trust {
                 not_after: now - jiff::SignedDuration::from_hours(1),
             };
         }
-        self.issue(
-            if trusted { self.clients() } else { &foreign },
-            user,
-            groups,
-            validity,
-        )
+        self.issue(if trusted { self.clients() } else { &foreign }, user, groups, validity)
     }
 
     /// A client certificate with a uid in its subject.
-    pub(super) fn client_with_uid(
-        &self,
-        user: &str,
-        uid: &str,
-    ) -> Result<Credential, ClusterError> {
+    pub(super) fn client_with_uid(&self, user: &str, uid: &str) -> Result<Credential, ClusterError> {
         let subject = Name {
             common_name: Some(user.to_owned()),
             organizations: Vec::new(),
             other: vec![format!("{UID_ATTRIBUTE}={uid}")],
         };
-        let issued = self
-            .clients()
-            .issue_client_named(&subject, Validity::for_next(YEAR))?;
+        let issued = self.clients().issue_client_named(&subject, Validity::for_next(YEAR))?;
         Ok(self.kept(issued))
     }
 
     /// A client certificate of the signer's CA for a node, as its kubelet would get it.
-    pub(super) fn node_client(
-        &self,
-        node: &str,
-        validity: Validity,
-    ) -> Result<Credential, ClusterError> {
+    pub(super) fn node_client(&self, node: &str, validity: Validity) -> Result<Credential, ClusterError> {
         let user = format!("{NODE_USER_PREFIX}{node}");
-        self.issue(
-            self.signer(Role::Client),
-            &user,
-            &["system:nodes"],
-            validity,
-        )
+        self.issue(self.signer(Role::Client), &user, &["system:nodes"], validity)
     }
 
     /// A serving certificate of the cluster's CA for a node.
     pub(super) fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
         let names = [AltName::Dns(node.to_owned())];
-        let issued = self
-            .cluster
-            .issue_server(node, &names, Validity::for_next(YEAR))?;
+        let issued = self.cluster.issue_server(node, &names, Validity::for_next(YEAR))?;
         Ok(self.kept(issued))
     }
 
     fn kept(&self, issued: Issued) -> Credential {
         self.vault.register(issued.key_pem.expose());
-        Credential {
-            certificate: issued.certificate_pem,
-            key: issued.key_pem,
-        }
+        Credential { certificate: issued.certificate_pem, key: issued.key_pem }
     }
 
     fn issue(
@@ -210,15 +160,9 @@ impl Trust {
     /// Answers with a client certificate of the new one.
     pub(super) fn replace_signer(&mut self, valid: Duration) -> Result<Credential, ClusterError> {
         let name = format!("tlsboot-signer-ca-{}", self.signers.len() + 1);
-        self.signers
-            .push(Authority::new(&name, Validity::for_next(valid))?);
+        self.signers.push(Authority::new(&name, Validity::for_next(valid))?);
         self.write_signer()?;
-        self.issue(
-            self.signer(Role::Client),
-            "tlsboot-probe",
-            &[],
-            Validity::for_next(YEAR),
-        )
+        self.issue(self.signer(Role::Client), "tlsboot-probe", &[], Validity::for_next(YEAR))
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -240,10 +184,7 @@ impl Trust {
 
     /// What the signer does from now on, for the history.
     pub(super) fn signing(&self, duration: SignedDuration) -> Result<Signing, ClusterError> {
-        Ok(Signing {
-            duration_seconds: duration.as_secs(),
-            signers: self.signer_facts()?,
-        })
+        Ok(Signing { duration_seconds: duration.as_secs(), signers: self.signer_facts()? })
     }
 
     /// The signing CA by signerName, DER in base64.
@@ -254,21 +195,14 @@ impl Trust {
             Ok(facts.into_iter().next().map(|facts| facts.der))
         };
         [Role::Client, Role::Serving]
-            .map(|role| {
-                Ok((
-                    role.signer_name().to_owned(),
-                    der(role)?.unwrap_or_default(),
-                ))
-            })
+            .map(|role| Ok((role.signer_name().to_owned(), der(role)?.unwrap_or_default())))
             .into_iter()
             .collect()
     }
 
     fn write_signer(&self) -> Result<(), ClusterError> {
-        let bundle: String = std::iter::once(&self.cluster)
-            .chain(&self.signers)
-            .map(Authority::certificate_pem)
-            .collect();
+        let bundle: String =
+            std::iter::once(&self.cluster).chain(&self.signers).map(Authority::certificate_pem).collect();
         self.write("client-ca.crt", &bundle)?;
         // The controller-manager reads both at once when one changes: the key first, so that they fit when it looks.
         let signer = self.signer(Role::Client);
@@ -294,11 +228,7 @@ pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), ClusterErr
     let staging = path.with_extension("new");
     let _ = fs::remove_file(&staging);
     let write = || {
-        let mut file = fs::File::options()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&staging)?;
+        let mut file = fs::File::options().create_new(true).write(true).mode(0o600).open(&staging)?;
         std::io::Write::write_all(&mut file, content.as_bytes())?;
         fs::set_permissions(&staging, fs::Permissions::from_mode(0o600))?;
         fs::rename(&staging, path)
@@ -330,12 +260,8 @@ mod tests {
         }
         let serving = trust.serving_pair("n1").unwrap();
         assert_eq!(issuer(&serving.certificate), "servers");
-        let signers = trust
-            .signing(SignedDuration::from_hours(1))
-            .unwrap()
-            .signers;
-        let [client, server] =
-            [Role::Client, Role::Serving].map(|role| &signers[role.signer_name()]);
+        let signers = trust.signing(SignedDuration::from_hours(1)).unwrap().signers;
+        let [client, server] = [Role::Client, Role::Serving].map(|role| &signers[role.signer_name()]);
         assert_ne!(client, server);
     }
 }

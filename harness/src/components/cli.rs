@@ -9,8 +9,8 @@ use indicatif::HumanBytes;
 use super::export::export;
 use super::store::Listing;
 use super::{
-    ComponentError, DEFAULT_ETCD, Executable, Options, Package, Product, Progress, Resolver, Role,
-    SourceKind, Store, Version, VersionRequest,
+    ComponentError, DEFAULT_ETCD, Executable, Options, Package, Product, Progress, Resolver, Role, SourceKind, Store,
+    Version, VersionRequest,
 };
 
 /// Which components to use; for `#[command(flatten)]`.
@@ -67,11 +67,7 @@ enum Action {
 impl ComponentOptions {
     /// These options, and the environment's for the rest: see [`Options::from_env`].
     pub fn options(&self) -> Result<Options, ComponentError> {
-        Ok(Options {
-            components: self.components.clone(),
-            source: self.source,
-            ..Options::from_env()?
-        })
+        Ok(Options { components: self.components.clone(), source: self.source, ..Options::from_env()? })
     }
 
     /// A resolver that shows its progress on stderr.
@@ -82,10 +78,7 @@ impl ComponentOptions {
 
 /// Runs `tlsboot components …`; what was asked for goes to `out`.
 pub fn run(command: &ComponentsCommand, out: &mut dyn Write) -> Result<(), ComponentError> {
-    let options = Options {
-        etcd: command.etcd,
-        ..command.options.options()?
-    };
+    let options = Options { etcd: command.etcd, ..command.options.options()? };
     let progress = Progress::on_stderr();
     let resolver = Resolver::new(options, progress.clone())?;
     let text = match &command.action {
@@ -94,21 +87,15 @@ pub fn run(command: &ComponentsCommand, out: &mut dyn Write) -> Result<(), Compo
         Action::Export { dir, versions } => {
             let packages = packages_to_export(&resolver, versions, command.etcd)?;
             export(resolver.store(), &packages, dir, &progress)?;
-            format!(
-                "{} versions are in {}: set TLSBOOT_MIRROR to it\n",
-                packages.len(),
-                dir.display()
-            )
+            format!("{} versions are in {}: set TLSBOOT_MIRROR to it\n", packages.len(), dir.display())
         }
         Action::Verify { remove } => verify(resolver.store(), *remove, &progress)?,
     };
     match out.write_all(text.as_bytes()) {
         // `tlsboot components list | head` is no error
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ComponentError::Io {
-            doing: "cannot write to",
-            path: "standard output".into(),
-            cause: error,
-        }),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(ComponentError::Io { doing: "cannot write to", path: "standard output".into(), cause: error })
+        }
         _ => Ok(()),
     }
 }
@@ -116,19 +103,9 @@ pub fn run(command: &ComponentsCommand, out: &mut dyn Write) -> Result<(), Compo
 fn list(store: &Store) -> Result<String, ComponentError> {
     let listings = store.list()?;
     let mut text = String::new();
-    for Listing {
-        package,
-        executables,
-        bytes,
-    } in &listings
-    {
-        let origin = executables
-            .first()
-            .map_or("", |executable| &executable.origin);
-        let names: Vec<_> = executables
-            .iter()
-            .filter_map(|executable| executable.path.file_name()?.to_str())
-            .collect();
+    for Listing { package, executables, bytes } in &listings {
+        let origin = executables.first().map_or("", |executable| &executable.origin);
+        let names: Vec<_> = executables.iter().filter_map(|executable| executable.path.file_name()?.to_str()).collect();
         let size = HumanBytes(*bytes).to_string();
         text += &format!(
             "{:<11}{:<9}{size:>11}  {}  ({origin})\n",
@@ -141,46 +118,24 @@ fn list(store: &Store) -> Result<String, ComponentError> {
     Ok(text + &format!("{} in {}\n", HumanBytes(total), store.root().display()))
 }
 
-fn get(
-    resolver: &Resolver,
-    versions: &[VersionRequest],
-    kubelet_only: bool,
-) -> Result<String, ComponentError> {
+fn get(resolver: &Resolver, versions: &[VersionRequest], kubelet_only: bool) -> Result<String, ComponentError> {
     let mut text = String::new();
     for request in requested(resolver, versions)? {
         let executables = if kubelet_only {
             vec![resolver.executable(Role::Kubelet, &request)?]
         } else {
             let all = resolver.resolve(&request)?;
-            vec![
-                all.kube_apiserver,
-                all.kube_controller_manager,
-                all.kubelet,
-                all.etcd,
-            ]
+            vec![all.kube_apiserver, all.kube_controller_manager, all.kubelet, all.etcd]
         };
-        for Executable {
-            path,
-            version,
-            sha256,
-            origin,
-        } in executables
-        {
+        for Executable { path, version, sha256, origin } in executables {
             text += &format!("{sha256}  {}  {version}  ({origin})\n", path.display());
         }
     }
     Ok(text)
 }
 
-fn requested(
-    resolver: &Resolver,
-    versions: &[VersionRequest],
-) -> Result<Vec<VersionRequest>, ComponentError> {
-    if versions.is_empty() {
-        Ok(vec![resolver.default_request()?])
-    } else {
-        Ok(versions.to_vec())
-    }
+fn requested(resolver: &Resolver, versions: &[VersionRequest]) -> Result<Vec<VersionRequest>, ComponentError> {
+    if versions.is_empty() { Ok(vec![resolver.default_request()?]) } else { Ok(versions.to_vec()) }
 }
 
 fn packages_to_export(
@@ -189,25 +144,14 @@ fn packages_to_export(
     etcd: Version,
 ) -> Result<Vec<Package>, ComponentError> {
     let stored = || -> Result<Vec<Package>, ComponentError> {
-        Ok(resolver
-            .store()
-            .list()?
-            .into_iter()
-            .map(|listing| listing.package)
-            .collect())
+        Ok(resolver.store().list()?.into_iter().map(|listing| listing.package).collect())
     };
     if versions.is_empty() && !stored()?.is_empty() {
         return stored();
     }
-    let mut packages = vec![Package {
-        product: Product::Etcd,
-        version: etcd,
-    }];
+    let mut packages = vec![Package { product: Product::Etcd, version: etcd }];
     for request in requested(resolver, versions)? {
-        packages.push(Package {
-            product: Product::Kubernetes,
-            version: resolver.resolve(&request)?.kubernetes,
-        });
+        packages.push(Package { product: Product::Kubernetes, version: resolver.resolve(&request)?.kubernetes });
     }
     Ok(packages)
 }
@@ -218,16 +162,9 @@ fn verify(store: &Store, remove: bool, progress: &Progress) -> Result<String, Co
     for listing in &listings {
         damaged.extend(store.damaged(listing.package, remove, progress)?);
     }
-    let names: String = damaged
-        .iter()
-        .map(|path| format!("\n  {}", path.display()))
-        .collect();
+    let names: String = damaged.iter().map(|path| format!("\n  {}", path.display())).collect();
     match (damaged.is_empty(), remove) {
-        (true, _) => Ok(format!(
-            "{} versions in {}: every byte is right\n",
-            listings.len(),
-            store.root().display()
-        )),
+        (true, _) => Ok(format!("{} versions in {}: every byte is right\n", listings.len(), store.root().display())),
         (false, true) => Ok(format!("removed, as they were damaged:{names}\n")),
         (false, false) => Err(ComponentError::DamagedStore(names)),
     }

@@ -43,9 +43,7 @@ pub(super) fn apply(edits: &[Edit], vendor: &Path) -> Result<(), String> {
         }
         fs::write(&path, text.replacen(edit.from, edit.to, 1)).map_err(wrong)?;
         let mut clauses = text.lines().filter(|line| line.starts_with("package "));
-        let clause = clauses
-            .next()
-            .ok_or_else(|| format!("{}: no package clause", edit.file))?;
+        let clause = clauses.next().ok_or_else(|| format!("{}: no package clause", edit.file))?;
         let folder = path.parent().unwrap_or(vendor).to_owned();
         packages.insert(folder, clause.to_owned());
     }
@@ -77,8 +75,7 @@ mod tests {
 
     use super::*;
 
-    const SOURCE: &str =
-        "// Licence.\n\npackage store\n\nfunc f() { mode(0600); twice(); twice() }\n";
+    const SOURCE: &str = "// Licence.\n\npackage store\n\nfunc f() { mode(0600); twice(); twice() }\n";
 
     fn applied(from: &'static str) -> Result<(String, String), String> {
         let vendor = tempfile::tempdir().unwrap();
@@ -97,10 +94,7 @@ mod tests {
         let (source, helper) = applied("mode(0600)").unwrap();
         assert_eq!(source, SOURCE.replace("0600", "0644"));
         assert!(helper.starts_with("package store\n"), "{helper}");
-        assert!(
-            helper.contains("os.Getenv(\"TLSBOOT_BUG\") == id"),
-            "{helper}"
-        );
+        assert!(helper.contains("os.Getenv(\"TLSBOOT_BUG\") == id"), "{helper}");
     }
 
     #[rstest]
@@ -113,11 +107,7 @@ mod tests {
 
     #[test]
     fn other_edits_have_another_name() {
-        let edit = |to| Edit {
-            file: "a.go",
-            from: "b",
-            to,
-        };
+        let edit = |to| Edit { file: "a.go", from: "b", to };
         assert_eq!(digest(&[edit("c")]), digest(&[edit("c")]));
         assert_ne!(digest(&[edit("c")]), digest(&[edit("d")]));
     }

@@ -77,9 +77,7 @@ pub enum ComponentError {
         reason: String,
     },
     /// A minor that no store, mirror or table has a patch of.
-    #[error(
-        "no patch release of Kubernetes {0} is known here: ask for one by its full version, such as {0}.0"
-    )]
+    #[error("no patch release of Kubernetes {0} is known here: ask for one by its full version, such as {0}.0")]
     UnknownMinor(VersionRequest),
 }
 
@@ -93,12 +91,10 @@ pub struct Attempt {
 }
 
 fn list(attempts: &[Attempt]) -> String {
-    attempts
-        .iter()
-        .fold(String::new(), |mut text, Attempt { source, reason }| {
-            let _ = write!(text, "\n  {source}: {reason}");
-            text
-        })
+    attempts.iter().fold(String::new(), |mut text, Attempt { source, reason }| {
+        let _ = write!(text, "\n  {source}: {reason}");
+        text
+    })
 }
 
 fn advice(cause: &io::Error) -> &'static str {
@@ -114,10 +110,7 @@ fn advice(cause: &io::Error) -> &'static str {
 }
 
 /// Names the path in an IO error: `.map_err(io_error("cannot write", path))`.
-pub(super) fn io_error(
-    doing: &'static str,
-    path: &Path,
-) -> impl FnOnce(io::Error) -> ComponentError {
+pub(super) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ComponentError {
     let path = path.to_owned();
     move |cause| ComponentError::Io { doing, path, cause }
 }

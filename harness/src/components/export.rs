@@ -38,11 +38,7 @@ pub(super) fn export(
             .map_err(io_error("cannot write", &folder))?;
         let mut sums = read_sums(&folder)?;
         // links are made where the mirror is used
-        for executable in store
-            .listing(*package)?
-            .executables
-            .iter()
-            .filter(|executable| !executable.path.is_symlink())
+        for executable in store.listing(*package)?.executables.iter().filter(|executable| !executable.path.is_symlink())
         {
             export_file(executable, &folder, &mut sums, progress)?;
         }
@@ -64,8 +60,7 @@ fn export_file(
     let packed = folder.join(&packed_name);
     let listed = |name: &str| sums.get(name).map(|sum| sum.sha256.clone());
     if listed(name).as_ref() == Some(&executable.sha256)
-        && listed(&packed_name)
-            .is_some_and(|sum| sha256_of_file(&packed, None).is_ok_and(|actual| actual == sum))
+        && listed(&packed_name).is_some_and(|sum| sha256_of_file(&packed, None).is_ok_and(|actual| actual == sum))
     {
         return Ok(());
     }
@@ -73,10 +68,7 @@ fn export_file(
     let (unpacked_sum, packed_sum) = compress(&executable.path, &partial, progress)?;
     if unpacked_sum != executable.sha256 {
         let _ = fs::remove_file(&partial);
-        return Err(ComponentError::DamagedStore(format!(
-            "\n  {}",
-            executable.path.display()
-        )));
+        return Err(ComponentError::DamagedStore(format!("\n  {}", executable.path.display())));
     }
     fs::rename(&partial, &packed).map_err(io_error("cannot write", &packed))?;
     sync_folder(folder)?;
@@ -86,27 +78,13 @@ fn export_file(
 }
 
 /// Compresses a file, and gives the SHA-256 of both, hex.
-fn compress(
-    from: &Path,
-    to: &Path,
-    progress: &Progress,
-) -> Result<(String, String), ComponentError> {
-    let size = from
-        .metadata()
-        .map_err(io_error("cannot read", from))?
-        .len();
+fn compress(from: &Path, to: &Path, progress: &Progress) -> Result<(String, String), ComponentError> {
+    let size = from.metadata().map_err(io_error("cannot read", from))?.len();
     let mut source = File::open(from).map_err(io_error("cannot read", from))?;
-    let mut task = progress.task(
-        &format!("compressing {}", from.display()),
-        Some(size),
-        Unit::Bytes,
-    );
+    let mut task = progress.task(&format!("compressing {}", from.display()), Some(size), Unit::Bytes);
     let mut reader = Hashing::new(&mut source, Some(&mut task));
     let mut write = || -> io::Result<String> {
-        let output = HashingWriter {
-            file: File::create(to)?,
-            hasher: Sha256::new(),
-        };
+        let output = HashingWriter { file: File::create(to)?, hasher: Sha256::new() };
         let mut options = XzOptions::with_preset(XZ_PRESET);
         options.set_block_size(NonZeroU64::new(XZ_BLOCK));
         let threads = available_parallelism().map_or(1, |threads| threads.get() as u32);

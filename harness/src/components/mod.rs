@@ -52,11 +52,7 @@ pub enum Role {
     Etcd,
 }
 
-const KUBERNETES_ROLES: [Role; 3] = [
-    Role::KubeApiserver,
-    Role::KubeControllerManager,
-    Role::Kubelet,
-];
+const KUBERNETES_ROLES: [Role; 3] = [Role::KubeApiserver, Role::KubeControllerManager, Role::Kubelet];
 
 /// What is released together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -120,9 +116,7 @@ impl Role {
     pub const fn product(self) -> Product {
         match self {
             Self::Etcd => Product::Etcd,
-            Self::KubeApiserver | Self::KubeControllerManager | Self::Kubelet => {
-                Product::Kubernetes
-            }
+            Self::KubeApiserver | Self::KubeControllerManager | Self::Kubelet => Product::Kubernetes,
         }
     }
 }
@@ -157,13 +151,7 @@ impl fmt::Display for Role {
 
 impl fmt::Display for Package {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {} for linux-{}",
-            self.product.name(),
-            self.version,
-            arch()
-        )
+        write!(f, "{} {} for linux-{}", self.product.name(), self.version, arch())
     }
 }
 

@@ -42,11 +42,7 @@ pub struct Task {
 impl Progress {
     /// Bars if stderr is a terminal, else lines.
     pub fn on_stderr() -> Self {
-        Self(if stderr().is_terminal() {
-            Output::Bars(MultiProgress::new())
-        } else {
-            Output::Lines
-        })
+        Self(if stderr().is_terminal() { Output::Bars(MultiProgress::new()) } else { Output::Lines })
     }
 
     /// Shows nothing.
@@ -66,27 +62,15 @@ impl Progress {
             None => ProgressBar::no_length(),
         };
         let bar = match &self.0 {
-            Output::Bars(bars) => bars
-                .add(bar)
-                .with_style(unit.style())
-                .with_prefix(label.to_owned()),
+            Output::Bars(bars) => bars.add(bar).with_style(unit.style()).with_prefix(label.to_owned()),
             Output::Lines | Output::Hidden => ProgressBar::hidden(),
         };
         if let Output::Lines = &self.0 {
-            let size = total
-                .map(|total| format!(" ({})", unit.show(total)))
-                .unwrap_or_default();
+            let size = total.map(|total| format!(" ({})", unit.show(total))).unwrap_or_default();
             self.0.line(&format!("{label}{size}"));
         }
         let now = Instant::now();
-        Task {
-            output: self.0.clone(),
-            bar,
-            label: label.into(),
-            unit,
-            started: now,
-            last_line: now,
-        }
+        Task { output: self.0.clone(), bar, label: label.into(), unit, started: now, last_line: now }
     }
 }
 
@@ -96,27 +80,15 @@ impl Task {
         self.bar.inc(more);
         if self.last_line.elapsed() >= LINE_INTERVAL && matches!(self.output, Output::Lines) {
             self.last_line = Instant::now();
-            self.output.line(&format!(
-                "{}: {} so far",
-                self.label,
-                self.unit.show(self.bar.position())
-            ));
+            self.output.line(&format!("{}: {} so far", self.label, self.unit.show(self.bar.position())));
         }
     }
 
     /// Ends the task well.
     pub fn finish(self) {
-        let Self {
-            output,
-            label,
-            started,
-            ..
-        } = &self;
+        let Self { output, label, started, .. } = &self;
         self.bar.finish_and_clear();
-        output.line(&format!(
-            "{label}: done in {:.1} s",
-            started.elapsed().as_secs_f32()
-        ));
+        output.line(&format!("{label}: done in {:.1} s", started.elapsed().as_secs_f32()));
     }
 }
 

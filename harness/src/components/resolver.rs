@@ -11,8 +11,7 @@ use super::source::{Build, Directory, FetchError, Mirror, Release, Source, Sourc
 use super::store::{Installed, Store, versions_in};
 use super::transfer::Location;
 use super::{
-    ComponentSet, DEFAULT_ETCD, Executable, KUBERNETES_ROLES, Package, Product, Role, Version,
-    VersionRequest,
+    ComponentSet, DEFAULT_ETCD, Executable, KUBERNETES_ROLES, Package, Product, Role, Version, VersionRequest,
 };
 
 const RELEASE_URL: &str = "https://dl.k8s.io/release";
@@ -55,17 +54,11 @@ impl Options {
             let value = value.to_string_lossy().into_owned();
             match value.parse() {
                 Ok(location) => Ok(Some(location)),
-                Err(reason) => Err(ComponentError::Setting {
-                    name,
-                    value,
-                    reason: reason.into(),
-                }),
+                Err(reason) => Err(ComponentError::Setting { name, value, reason: reason.into() }),
             }
         };
         // the XDG base directory specification has relative paths ignored
-        let cache_home = variable("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute());
+        let cache_home = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = variable("TLSBOOT_CACHE")
             .map(PathBuf::from)
             .or_else(|| Some(cache_home?.join("tlsboot")))
@@ -73,16 +66,14 @@ impl Options {
             .ok_or_else(|| ComponentError::Setting {
                 name: "TLSBOOT_CACHE",
                 value: String::new(),
-                reason: "there is no home folder (HOME) either: say where to keep components"
-                    .into(),
+                reason: "there is no home folder (HOME) either: say where to keep components".into(),
             })?;
         Ok(Self {
             components: None,
             source: None,
             cache: std::path::absolute(&cache).unwrap_or(cache),
             mirror: location("TLSBOOT_MIRROR")?,
-            release: location("TLSBOOT_RELEASE_URL")?
-                .unwrap_or_else(|| Location::Url(RELEASE_URL.into())),
+            release: location("TLSBOOT_RELEASE_URL")?.unwrap_or_else(|| Location::Url(RELEASE_URL.into())),
             etcd_release: location("TLSBOOT_ETCD_RELEASE_URL")?
                 .unwrap_or_else(|| Location::Url(ETCD_RELEASE_URL.into())),
             go: "go".into(),
@@ -115,34 +106,14 @@ pub struct Resolver {
 impl Resolver {
     /// A resolver. Checks that the folder of the distribution has components in it; runs and fetches nothing.
     pub fn new(options: Options, progress: Progress) -> Result<Self, ComponentError> {
-        let directory = options
-            .components
-            .as_ref()
-            .map(|folder| Directory::open(folder, &options.cache))
-            .transpose()?;
+        let directory =
+            options.components.as_ref().map(|folder| Directory::open(folder, &options.cache)).transpose()?;
         let mut sources: Vec<Box<dyn Source>> = Vec::new();
-        sources.extend(
-            options
-                .mirror
-                .iter()
-                .map(|at| Box::new(Mirror { at: at.clone() }) as Box<dyn Source>),
-        );
-        sources.push(Box::new(Release {
-            kubernetes: options.release.clone(),
-            etcd: options.etcd_release.clone(),
-        }));
-        sources.push(Box::new(Build {
-            go: options.go.clone(),
-            edits: options.edits.clone(),
-        }));
+        sources.extend(options.mirror.iter().map(|at| Box::new(Mirror { at: at.clone() }) as Box<dyn Source>));
+        sources.push(Box::new(Release { kubernetes: options.release.clone(), etcd: options.etcd_release.clone() }));
+        sources.push(Box::new(Build { go: options.go.clone(), edits: options.edits.clone() }));
         let store = Store::new(&options.cache);
-        Ok(Self {
-            options,
-            directory,
-            store,
-            sources,
-            progress,
-        })
+        Ok(Self { options, directory, store, sources, progress })
     }
 
     /// The store that it fills.
@@ -152,9 +123,7 @@ impl Resolver {
 
     /// The version to test when none is asked for: the distribution's, or else the newest known Kubernetes.
     pub fn default_request(&self) -> Result<VersionRequest, ComponentError> {
-        let distribution = self
-            .distribution(&KUBERNETES_ROLES)?
-            .map(|(_, version)| version.into());
+        let distribution = self.distribution(&KUBERNETES_ROLES)?.map(|(_, version)| version.into());
         let Version { major, minor, .. } = Version::known()[0];
         Ok(distribution.unwrap_or(VersionRequest::Minor { major, minor }))
     }
@@ -181,53 +150,24 @@ impl Resolver {
     }
 
     /// One component of a version, fetched if need be: a kubelet older than its control plane, for example.
-    pub fn executable(
-        &self,
-        role: Role,
-        request: &VersionRequest,
-    ) -> Result<Executable, ComponentError> {
+    pub fn executable(&self, role: Role, request: &VersionRequest) -> Result<Executable, ComponentError> {
         self.take(&self.choose(&[role], request)?, role)
     }
 
     /// etcd, of the version in the options, fetched if need be.
     pub fn etcd(&self) -> Result<Executable, ComponentError> {
-        self.obtain(
-            Package {
-                product: Product::Etcd,
-                version: self.options.etcd,
-            },
-            &[Role::Etcd],
-            Role::Etcd,
-        )
+        self.obtain(Package { product: Product::Etcd, version: self.options.etcd }, &[Role::Etcd], Role::Etcd)
     }
 
-    fn choose<'a>(
-        &'a self,
-        roles: &'a [Role],
-        request: &VersionRequest,
-    ) -> Result<Choice<'a>, ComponentError> {
-        match self
-            .distribution(roles)?
-            .filter(|(_, version)| request.matches(*version))
-        {
-            Some((directory, version)) => Ok(Choice {
-                roles,
-                version,
-                directory: Some(directory),
-            }),
-            None => Ok(Choice {
-                roles,
-                version: self.newest(request)?,
-                directory: None,
-            }),
+    fn choose<'a>(&'a self, roles: &'a [Role], request: &VersionRequest) -> Result<Choice<'a>, ComponentError> {
+        match self.distribution(roles)?.filter(|(_, version)| request.matches(*version)) {
+            Some((directory, version)) => Ok(Choice { roles, version, directory: Some(directory) }),
+            None => Ok(Choice { roles, version: self.newest(request)?, directory: None }),
         }
     }
 
     /// The distribution, and the version of the first of these roles that it has.
-    fn distribution(
-        &self,
-        roles: &[Role],
-    ) -> Result<Option<(&Directory, Version)>, ComponentError> {
+    fn distribution(&self, roles: &[Role]) -> Result<Option<(&Directory, Version)>, ComponentError> {
         let Some(directory) = &self.directory else {
             return Ok(None);
         };
@@ -245,13 +185,8 @@ impl Resolver {
         if let Some(Location::Folder(mirror)) = &self.options.mirror {
             local.extend(versions_in(mirror, Product::Kubernetes));
         }
-        let newest = local
-            .into_iter()
-            .filter(|version| request.matches(*version))
-            .max();
-        newest
-            .or_else(|| request.known())
-            .ok_or(ComponentError::UnknownMinor(*request))
+        let newest = local.into_iter().filter(|version| request.matches(*version)).max();
+        newest.or_else(|| request.known()).ok_or(ComponentError::UnknownMinor(*request))
     }
 
     fn take(&self, choice: &Choice<'_>, role: Role) -> Result<Executable, ComponentError> {
@@ -262,31 +197,15 @@ impl Resolver {
         match role.product() {
             Product::Etcd => self.etcd(),
             product @ Product::Kubernetes => {
-                let lacking: Vec<_> = choice
-                    .roles
-                    .iter()
-                    .copied()
-                    .filter(|role| from_directory(*role).is_none())
-                    .collect();
-                self.obtain(
-                    Package {
-                        product,
-                        version: choice.version,
-                    },
-                    &lacking,
-                    role,
-                )
+                let lacking: Vec<_> =
+                    choice.roles.iter().copied().filter(|role| from_directory(*role).is_none()).collect();
+                self.obtain(Package { product, version: choice.version }, &lacking, role)
             }
         }
     }
 
     /// A role's executable from the store; if it is not there, all of `roles` are fetched first.
-    fn obtain(
-        &self,
-        package: Package,
-        roles: &[Role],
-        role: Role,
-    ) -> Result<Executable, ComponentError> {
+    fn obtain(&self, package: Package, roles: &[Role], role: Role) -> Result<Executable, ComponentError> {
         let stored = match self.stored(package, role)? {
             Some(stored) => Some(stored),
             None => {
@@ -294,23 +213,11 @@ impl Resolver {
                 self.stored(package, role)?
             }
         };
-        let Installed {
-            path,
-            sha256,
-            origin,
-        } = stored.ok_or_else(|| ComponentError::Unavailable {
+        let Installed { path, sha256, origin } = stored.ok_or_else(|| ComponentError::Unavailable {
             what: format!("{role} of {package}"),
-            attempts: vec![Attempt {
-                source: SourceKind::Store,
-                reason: "it was removed just now".into(),
-            }],
+            attempts: vec![Attempt { source: SourceKind::Store, reason: "it was removed just now".into() }],
         })?;
-        Ok(Executable {
-            path,
-            version: package.version.to_string(),
-            sha256,
-            origin,
-        })
+        Ok(Executable { path, version: package.version.to_string(), sha256, origin })
     }
 
     /// What the store has, if it came from the source asked for.
@@ -348,10 +255,7 @@ impl Resolver {
                 reason: "TLSBOOT_MIRROR is not set (to a folder or URL that `tlsboot components export` wrote)".into(),
             });
         }
-        let allowed = self
-            .sources
-            .iter()
-            .filter(|source| self.allows(source.kind()));
+        let allowed = self.sources.iter().filter(|source| self.allows(source.kind()));
         for source in allowed {
             let mut outcome = self.fetch(&**source, package, &lacking);
             if let Err(FetchError::Interrupted(reason)) = &outcome {
@@ -364,19 +268,13 @@ impl Resolver {
                 Err(FetchError::Unavailable(reason) | FetchError::Interrupted(reason)) => reason,
             };
             let source = source.kind();
-            self.progress
-                .note(&format!("no {package} from {source}: {reason}"));
+            self.progress.note(&format!("no {package} from {source}: {reason}"));
             attempts.push(Attempt { source, reason });
         }
         Err(unavailable(package, &lacking, attempts))
     }
 
-    fn fetch(
-        &self,
-        source: &dyn Source,
-        package: Package,
-        roles: &[Role],
-    ) -> Result<(), FetchError> {
+    fn fetch(&self, source: &dyn Source, package: Package, roles: &[Role]) -> Result<(), FetchError> {
         let mut stage = self.store.stage(package)?;
         let origin = source.fetch(package, roles, &mut stage, &self.progress)?;
         Ok(self.store.commit(package, stage, &origin)?)
@@ -397,10 +295,7 @@ struct Choice<'a> {
 
 fn unavailable(package: Package, roles: &[Role], attempts: Vec<Attempt>) -> ComponentError {
     let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
-    ComponentError::Unavailable {
-        what: format!("{} of {package}", names.join(", ")),
-        attempts,
-    }
+    ComponentError::Unavailable { what: format!("{} of {package}", names.join(", ")), attempts }
 }
 
 #[cfg(test)]

@@ -79,20 +79,12 @@ impl Store {
     }
 
     /// The executable `name`, if it was installed. Its bytes are not read: see [`Store::damaged`].
-    pub fn executable(
-        &self,
-        package: Package,
-        name: &str,
-    ) -> Result<Option<Installed>, ComponentError> {
+    pub fn executable(&self, package: Package, name: &str) -> Result<Option<Installed>, ComponentError> {
         let folder = self.folder(package);
         let sums = self.sums(package)?;
         Ok(sums.get(name).and_then(|sum| {
             let path = folder.join(name);
-            path.is_file().then(|| Installed {
-                path,
-                sha256: sum.sha256.clone(),
-                origin: sum.origin.clone(),
-            })
+            path.is_file().then(|| Installed { path, sha256: sum.sha256.clone(), origin: sum.origin.clone() })
         }))
     }
 
@@ -105,58 +97,31 @@ impl Store {
     pub fn list(&self) -> Result<Vec<Listing>, ComponentError> {
         let mut packages: Vec<_> = [Product::Kubernetes, Product::Etcd]
             .into_iter()
-            .flat_map(|product| {
-                self.versions(product)
-                    .into_iter()
-                    .map(move |version| Package { product, version })
-            })
+            .flat_map(|product| self.versions(product).into_iter().map(move |version| Package { product, version }))
             .collect();
         packages.sort();
-        packages
-            .into_iter()
-            .map(|package| self.listing(package))
-            .collect()
+        packages.into_iter().map(|package| self.listing(package)).collect()
     }
 
     /// What it has of one version; nothing is no error.
     pub(super) fn listing(&self, package: Package) -> Result<Listing, ComponentError> {
         let folder = self.folder(package);
-        let mut listing = Listing {
-            package,
-            executables: Vec::new(),
-            bytes: 0,
-        };
+        let mut listing = Listing { package, executables: Vec::new(), bytes: 0 };
         for (name, sum) in self.sums(package)?.iter() {
             let path = folder.join(name);
-            listing.bytes += path
-                .symlink_metadata()
-                .map(|metadata| metadata.len())
-                .unwrap_or(0);
-            listing.executables.push(Installed {
-                path,
-                sha256: sum.sha256.clone(),
-                origin: sum.origin.clone(),
-            });
+            listing.bytes += path.symlink_metadata().map(|metadata| metadata.len()).unwrap_or(0);
+            listing.executables.push(Installed { path, sha256: sum.sha256.clone(), origin: sum.origin.clone() });
         }
         Ok(listing)
     }
 
     /// Reads every byte of a version and names the executables that are not what was installed.
     /// With `remove` they leave the store, so that they are fetched anew when next needed.
-    pub fn damaged(
-        &self,
-        package: Package,
-        remove: bool,
-        progress: &Progress,
-    ) -> Result<Vec<PathBuf>, ComponentError> {
+    pub fn damaged(&self, package: Package, remove: bool, progress: &Progress) -> Result<Vec<PathBuf>, ComponentError> {
         // reading needs no lock, so that a store that may not be written can be verified
         let _lock = remove.then(|| self.lock(package, progress)).transpose()?;
         let listing = self.listing(package)?;
-        let mut task = progress.task(
-            &format!("verifying {package}"),
-            Some(listing.bytes),
-            Unit::Bytes,
-        );
+        let mut task = progress.task(&format!("verifying {package}"), Some(listing.bytes), Unit::Bytes);
         let mut read: Vec<(PathBuf, Option<String>)> = Vec::new();
         let mut damaged = Vec::new();
         for Installed { path, sha256, .. } in listing.executables {
@@ -198,19 +163,13 @@ impl Store {
 
     /// Waits until no other process installs this version. The lock ends with the file, at the latest with the process.
     /// Removes what killed processes have left, of this and of every other version that nobody installs now.
-    pub(super) fn lock(
-        &self,
-        package: Package,
-        progress: &Progress,
-    ) -> Result<File, ComponentError> {
+    pub(super) fn lock(&self, package: Package, progress: &Progress) -> Result<File, ComponentError> {
         let path = self.root.join(LOCKS).join(package.key());
         let lock = open_lock(&path)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                progress.note(&format!(
-                    "waiting for another tlsboot that is installing {package}"
-                ));
+                progress.note(&format!("waiting for another tlsboot that is installing {package}"));
                 lock.lock().map_err(io_error("cannot lock", &path))?;
             }
             Err(TryLockError::Error(error)) => return Err(io_error("cannot lock", &path)(error)),
@@ -228,17 +187,9 @@ impl Store {
     fn sweep(&self, locked: Option<Package>) -> Vec<PathBuf> {
         let mut removed = Vec::new();
         let locked = locked.map(Package::key);
-        for entry in fs::read_dir(self.root.join(STAGING))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for entry in fs::read_dir(self.root.join(STAGING)).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let Some(key) = name
-                .to_str()
-                .and_then(|name| name.rsplit_once('.'))
-                .map(|(key, _)| key)
-            else {
+            let Some(key) = name.to_str().and_then(|name| name.rsplit_once('.')).map(|(key, _)| key) else {
                 continue;
             };
             // held until the folder is gone
@@ -262,26 +213,17 @@ impl Store {
             .prefix(&format!("{}.", package.key()))
             .tempdir_in(&staging)
             .map_err(io_error("cannot write", &staging))?;
-        Ok(Stage {
-            folder,
-            files: Vec::new(),
-        })
+        Ok(Stage { folder, files: Vec::new() })
     }
 
     /// Takes a stage's files in. The caller holds the version's lock.
-    pub(super) fn commit(
-        &self,
-        package: Package,
-        stage: Stage,
-        origin: &str,
-    ) -> Result<(), ComponentError> {
+    pub(super) fn commit(&self, package: Package, stage: Stage, origin: &str) -> Result<(), ComponentError> {
         let folder = self.folder(package);
         fs::create_dir_all(&folder).map_err(io_error("cannot make", &folder))?;
         let mut sums = self.sums(package)?;
         for (name, sha256) in stage.files {
             let target = folder.join(&name);
-            fs::rename(stage.folder.path().join(&name), &target)
-                .map_err(io_error("cannot write", &target))?;
+            fs::rename(stage.folder.path().join(&name), &target).map_err(io_error("cannot write", &target))?;
             sums.insert(&name, sha256, origin);
         }
         sync_folder(&folder)?;
@@ -304,20 +246,11 @@ impl Stage {
     }
 
     /// Writes an executable, synced to disk, and gives its SHA-256, hex.
-    pub(super) fn receive(
-        &mut self,
-        name: &str,
-        incoming: &mut dyn Read,
-    ) -> Result<String, ReceiveError> {
+    pub(super) fn receive(&mut self, name: &str, incoming: &mut dyn Read) -> Result<String, ReceiveError> {
         let path = self.folder.path().join(name);
         let write_error = |error| ReceiveError::Write(io_error("cannot write", &path)(error));
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o755)
-            .open(&path)
-            .map_err(write_error)?;
+        let mut file =
+            File::options().write(true).create(true).truncate(true).mode(0o755).open(&path).map_err(write_error)?;
         let mut hashing = Hashing::new(incoming, None);
         let mut buffer = vec![0; 1 << 17];
         loop {
@@ -344,25 +277,16 @@ impl Stage {
 
     /// Links every Kubernetes component to the executable for all, received before.
     pub(super) fn link_roles(&mut self, sha256: &str) -> Result<(), ComponentError> {
-        KUBERNETES_ROLES
-            .into_iter()
-            .try_for_each(|role| self.link(role.name(), KUBE, sha256))
+        KUBERNETES_ROLES.into_iter().try_for_each(|role| self.link(role.name(), KUBE, sha256))
     }
 }
 
 /// The versions of a product that a folder with the store's layout has for this machine, in no order.
 pub(super) fn versions_in(root: &Path, product: Product) -> Vec<Version> {
-    let entries = fs::read_dir(root.join(product.name()))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let entries = fs::read_dir(root.join(product.name())).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.strip_prefix('v')?.parse().ok())
-        .filter(|&version| {
-            root.join(Package { product, version }.folder())
-                .join(SUMS_FILE)
-                .is_file()
-        })
+        .filter(|&version| root.join(Package { product, version }.folder()).join(SUMS_FILE).is_file())
         .collect()
 }
 
@@ -389,10 +313,7 @@ pub(super) fn write_sums(folder: &Path, sums: &Sums) -> Result<(), ComponentErro
 pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), ComponentError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".")
-            .permissions(readable())
-            .tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(".").permissions(readable()).tempfile_in(folder)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -408,30 +329,19 @@ fn readable() -> fs::Permissions {
 /// Removes a file; one that is gone already is no error.
 fn remove_file(path: &Path) -> Result<(), ComponentError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(io_error("cannot remove", path)(error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("cannot remove", path)(error)),
         _ => Ok(()),
     }
 }
 
 /// Makes renames in a folder last.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), ComponentError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(io_error("cannot sync", folder))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("cannot sync", folder))
 }
 
 fn open_lock(path: &Path) -> Result<File, ComponentError> {
     path.parent()
         .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| {
-            File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
-        })
+        .and_then(|()| File::options().read(true).write(true).create(true).truncate(false).open(path))
         .map_err(io_error("cannot write", path))
 }

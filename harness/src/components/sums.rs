@@ -29,9 +29,8 @@ impl Sums {
             if let Some(rest) = line.strip_prefix(ORIGIN) {
                 origin = rest;
             } else if !line.trim().is_empty() && !line.starts_with('#') {
-                let (sha256, name) = parse_line(line).ok_or_else(|| {
-                    format!("line {} is not of the form \"SHA-256  NAME\"", number + 1)
-                })?;
+                let (sha256, name) = parse_line(line)
+                    .ok_or_else(|| format!("line {} is not of the form \"SHA-256  NAME\"", number + 1))?;
                 sums.insert(name, sha256, origin);
             }
         }
@@ -43,13 +42,7 @@ impl Sums {
     }
 
     pub(super) fn insert(&mut self, name: &str, sha256: String, origin: &str) {
-        self.0.insert(
-            name.into(),
-            Sum {
-                sha256,
-                origin: origin.replace('\n', " "),
-            },
-        );
+        self.0.insert(name.into(), Sum { sha256, origin: origin.replace('\n', " ") });
     }
 
     pub(super) fn remove(&mut self, name: &str) {
@@ -70,8 +63,7 @@ fn parse_line(line: &str) -> Option<(String, &str)> {
 
 /// 64 hex digits, lower-cased.
 pub(super) fn parse_sha256(text: &str) -> Option<String> {
-    (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        .then(|| text.to_ascii_lowercase())
+    (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
 }
 
 impl fmt::Display for Sums {
@@ -97,11 +89,7 @@ mod tests {
     #[test]
     fn a_list_is_read_back_with_origins() {
         let mut sums = Sums::default();
-        sums.insert(
-            "kubelet",
-            "a".repeat(64),
-            "release https://dl.k8s.io/release",
-        );
+        sums.insert("kubelet", "a".repeat(64), "release https://dl.k8s.io/release");
         sums.insert("kube", "b".repeat(64), "mirror /srv/mirror");
         sums.insert("other", "c".repeat(64), "");
         let text = sums.to_string();
@@ -117,12 +105,7 @@ mod tests {
 
     #[test]
     fn a_damaged_list_is_refused_by_line() {
-        let error = Sums::parse(&format!(
-            "{}  kube\n{}  kube.xz\n",
-            "a".repeat(64),
-            "a".repeat(63)
-        ))
-        .unwrap_err();
+        let error = Sums::parse(&format!("{}  kube\n{}  kube.xz\n", "a".repeat(64), "a".repeat(63))).unwrap_err();
         assert_eq!(error, "line 2 is not of the form \"SHA-256  NAME\"");
         assert!(Sums::parse("<html>not found</html>").is_err());
     }

@@ -43,9 +43,7 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once("://") {
-            Some(("http" | "https", host)) if !host.is_empty() => {
-                Ok(Self::Url(text.trim_end_matches('/').into()))
-            }
+            Some(("http" | "https", host)) if !host.is_empty() => Ok(Self::Url(text.trim_end_matches('/').into())),
             Some(("file", path)) if path.starts_with('/') => Ok(Self::Folder(path.into())),
             None if !text.is_empty() => Ok(Self::Folder(text.into())),
             _ => Err("neither a folder nor an http or https URL"),
@@ -74,10 +72,7 @@ impl Location {
             Self::Folder(folder) => match File::open(folder.join(file)) {
                 Ok(file) => {
                     let length = file.metadata().ok().map(|metadata| metadata.len());
-                    Ok(Some(Incoming {
-                        reader: Box::new(file),
-                        length,
-                    }))
+                    Ok(Some(Incoming { reader: Box::new(file), length }))
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(format!("{}: {error}", self.name(file))),
@@ -100,19 +95,13 @@ impl Location {
 }
 
 fn get(url: &str) -> Result<Option<Incoming>, String> {
-    let response = agent()?
-        .get(url)
-        .call()
-        .map_err(|error| format!("{url}: {error}"))?;
+    let response = agent()?.get(url).call().map_err(|error| format!("{url}: {error}"))?;
     match response.status() {
         StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
         status if status.is_success() => {
             let body = response.into_body();
             let length = body.content_length();
-            Ok(Some(Incoming {
-                reader: Box::new(body.into_reader()),
-                length,
-            }))
+            Ok(Some(Incoming { reader: Box::new(body.into_reader()), length }))
         }
         status => Err(format!("{url}: {status}")),
     }
@@ -165,12 +154,7 @@ pub(super) struct Hashing<'a> {
 
 impl<'a> Hashing<'a> {
     pub(super) fn new(inner: &'a mut dyn Read, task: Option<&'a mut Task>) -> Self {
-        Self {
-            inner,
-            task,
-            hasher: Sha256::new(),
-            failed: None,
-        }
+        Self { inner, task, hasher: Sha256::new(), failed: None }
     }
 
     /// Reads to the end and gives the SHA-256 of all that was read, hex.

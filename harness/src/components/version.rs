@@ -91,12 +91,7 @@ const KNOWN: [Version; 23] = [
 impl Version {
     /// The version `major.minor.patch`.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
-        Self {
-            major,
-            minor,
-            patch,
-            maturity: Maturity::Released,
-        }
+        Self { major, minor, patch, maturity: Maturity::Released }
     }
 
     /// The patch that tlsboot takes of each minor when it finds none on this machine, newest first.
@@ -107,8 +102,7 @@ impl Version {
     /// Reads the version out of what a component prints for `--version`: `Kubernetes v1.33.4+k3s1`, `etcd Version: 3.7.0`.
     /// Drops the suffix of a distribution or a pre-release.
     pub fn of_build(text: &str) -> Option<Self> {
-        text.split_whitespace()
-            .find_map(|word| word.split(['-', '+']).next()?.parse().ok())
+        text.split_whitespace().find_map(|word| word.split(['-', '+']).next()?.parse().ok())
     }
 }
 
@@ -117,8 +111,7 @@ impl VersionRequest {
     pub fn matches(&self, version: Version) -> bool {
         match *self {
             Self::Minor { major, minor } => {
-                (major, minor, Maturity::Released)
-                    == (version.major, version.minor, version.maturity)
+                (major, minor, Maturity::Released) == (version.major, version.minor, version.maturity)
             }
             Self::Exact(exact) => exact == version,
         }
@@ -134,8 +127,7 @@ impl VersionRequest {
 
     /// The known version of this minor, or the exact one.
     pub fn known(&self) -> Option<Version> {
-        self.exact()
-            .or_else(|| KNOWN.into_iter().find(|version| self.matches(*version)))
+        self.exact().or_else(|| KNOWN.into_iter().find(|version| self.matches(*version)))
     }
 }
 
@@ -149,10 +141,7 @@ impl FromStr for Version {
     type Err = ParseVersionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        version(text).ok_or_else(|| ParseVersionError {
-            text: text.into(),
-            wanted: "it like 1.37.2 or 1.38.0-alpha.1",
-        })
+        version(text).ok_or_else(|| ParseVersionError { text: text.into(), wanted: "it like 1.37.2 or 1.38.0-alpha.1" })
     }
 }
 
@@ -179,12 +168,7 @@ fn version(text: &str) -> Option<Version> {
         None => (text, Maturity::Released),
     };
     match *numbers(release)? {
-        [major, minor, patch] => Some(Version {
-            major,
-            minor,
-            patch,
-            maturity,
-        }),
+        [major, minor, patch] => Some(Version { major, minor, patch, maturity }),
         _ => None,
     }
 }
@@ -263,10 +247,7 @@ macro_rules! as_string {
 }
 
 as_string!(Version, r"^v?\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?$");
-as_string!(
-    VersionRequest,
-    r"^v?\d+\.\d+(\.\d+(-(alpha|beta|rc)\.\d+)?)?$"
-);
+as_string!(VersionRequest, r"^v?\d+\.\d+(\.\d+(-(alpha|beta|rc)\.\d+)?)?$");
 
 /// A range of versions, as Cargo writes them: `>=1.31, <1.34`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,17 +256,8 @@ pub struct Versions(VersionReq);
 impl Versions {
     /// Whether a version lies in it. A pre-release is held to what its release is held to.
     pub fn contains(&self, version: Version) -> bool {
-        let Version {
-            major,
-            minor,
-            patch,
-            ..
-        } = version;
-        self.0.matches(&semver::Version::new(
-            major.into(),
-            minor.into(),
-            patch.into(),
-        ))
+        let Version { major, minor, patch, .. } = version;
+        self.0.matches(&semver::Version::new(major.into(), minor.into(), patch.into()))
     }
 }
 
@@ -351,10 +323,7 @@ mod tests {
     #[rstest]
     #[case("Kubernetes v1.33.4+k3s1", Some(Version::new(1, 33, 4)))]
     #[case("Kubernetes v1.30.2-eks-1552ad0\n", Some(Version::new(1, 30, 2)))]
-    #[case(
-        "etcd Version: 3.7.0\nGit SHA: abc\nGo Version: go1.26.8",
-        Some(Version::new(3, 7, 0))
-    )]
+    #[case("etcd Version: 3.7.0\nGit SHA: abc\nGo Version: go1.26.8", Some(Version::new(3, 7, 0)))]
     #[case("no such flag", None)]
     fn version_of_a_build(#[case] text: &str, #[case] version: Option<Version>) {
         assert_eq!(Version::of_build(text), version);
@@ -367,54 +336,32 @@ mod tests {
     #[case("1.37.2", "1.37.1", false)]
     #[case("1.37", "1.37.0-rc.0", false)]
     #[case("1.37.0-rc.0", "1.37.0-rc.0", true)]
-    fn request_matches(
-        #[case] request: VersionRequest,
-        #[case] version: Version,
-        #[case] matches: bool,
-    ) {
+    fn request_matches(#[case] request: VersionRequest, #[case] version: Version, #[case] matches: bool) {
         assert_eq!(request.matches(version), matches);
     }
 
     #[test]
     fn requests_resolve_to_the_known_patch() {
-        assert_eq!(
-            "1.33".parse::<VersionRequest>().unwrap().known(),
-            Some(Version::new(1, 33, 13))
-        );
-        assert_eq!(
-            "1.33.0".parse::<VersionRequest>().unwrap().known(),
-            Some(Version::new(1, 33, 0))
-        );
+        assert_eq!("1.33".parse::<VersionRequest>().unwrap().known(), Some(Version::new(1, 33, 13)));
+        assert_eq!("1.33.0".parse::<VersionRequest>().unwrap().known(), Some(Version::new(1, 33, 0)));
         assert_eq!("1.99".parse::<VersionRequest>().unwrap().known(), None);
         assert!(Version::known().is_sorted_by(|newer, older| newer > older));
     }
 
     #[test]
     fn a_pre_release_comes_before_its_release_and_follows_its_rules() {
-        let tags = [
-            "1.37.9",
-            "1.38.0-alpha.2",
-            "1.38.0-beta.0",
-            "1.38.0-rc.1",
-            "1.38.0",
-        ];
+        let tags = ["1.37.9", "1.38.0-alpha.2", "1.38.0-beta.0", "1.38.0-rc.1", "1.38.0"];
         let versions = tags.map(|tag| tag.parse::<Version>().unwrap());
         assert!(versions.is_sorted(), "{versions:?}");
         let range: Versions = serde_json::from_str("\">=1.38\"").unwrap();
-        assert_eq!(
-            versions.map(|version| range.contains(version)),
-            [false, true, true, true, true]
-        );
+        assert_eq!(versions.map(|version| range.contains(version)), [false, true, true, true, true]);
     }
 
     #[test]
     fn json_is_a_string() {
         let request: VersionRequest = serde_json::from_str("\"1.37\"").unwrap();
         assert_eq!(serde_json::to_string(&request).unwrap(), "\"1.37\"");
-        assert!(
-            serde_json::from_str::<VersionRequest>("1.37").is_err(),
-            "1.30 as a number would be 1.3"
-        );
+        assert!(serde_json::from_str::<VersionRequest>("1.37").is_err(), "1.30 as a number would be 1.3");
     }
 
     proptest! {

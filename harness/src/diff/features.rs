@@ -9,8 +9,7 @@ use serde::Serialize;
 use super::normal::{Names, addresses, csr_name, file_name, list, path};
 use crate::check::Role;
 use crate::history::event::{
-    ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, Phase, ProcessState, RequestEvent,
-    StepEvent,
+    ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, Phase, ProcessState, RequestEvent, StepEvent,
 };
 use crate::history::facts::{CertificateFacts, KeyFacts};
 use crate::history::{Event, What};
@@ -225,12 +224,7 @@ impl Reader {
                         (None, Some(signal)) => format!("signal {signal}"),
                         (None, None) => "no code".into(),
                     };
-                    self.fact(
-                        Aspect::Processes,
-                        &process.component,
-                        "ends by itself with",
-                        how,
-                    );
+                    self.fact(Aspect::Processes, &process.component, "ends by itself with", how);
                 }
             },
             What::Connection(connection) => {
@@ -256,30 +250,12 @@ impl Reader {
                     self.fact(Aspect::Logs, &log.component, "says", message);
                 }
             }
-            What::Step(StepEvent {
-                stimulus,
-                name,
-                phase:
-                    Phase::Done {
-                        answer: Some(answer),
-                        ..
-                    },
-                ..
-            }) => {
+            What::Step(StepEvent { stimulus, name, phase: Phase::Done { answer: Some(answer), .. }, .. }) => {
                 let subject = format!("{stimulus} {}", name.as_deref().unwrap_or_default());
                 let reason = format!("{} {}", answer.code, answer.reason);
-                let value = format!(
-                    "{}: {}",
-                    reason.trim_end(),
-                    self.names.words(&answer.message)
-                );
+                let value = format!("{}: {}", reason.trim_end(), self.names.words(&answer.message));
                 let value = value.trim_end_matches([':', ' ']).to_owned();
-                self.fact(
-                    Aspect::Answers,
-                    subject.trim_end(),
-                    "is answered with",
-                    value,
-                );
+                self.fact(Aspect::Answers, subject.trim_end(), "is answered with", value);
             }
             What::Begin(_)
             | What::Step(_)
@@ -291,21 +267,13 @@ impl Reader {
     }
 
     fn fact(&mut self, aspect: Aspect, subject: &str, field: &'static str, value: String) {
-        let key = Key {
-            aspect,
-            subject: subject.to_owned(),
-            field,
-        };
+        let key = Key { aspect, subject: subject.to_owned(), field };
         self.features.facts.entry(key).or_default().insert(value);
     }
 
     fn sample(&mut self, interval: Interval, from: Timestamp, to: Timestamp) {
         let seconds = to.duration_since(from).as_secs_f64();
-        self.features
-            .samples
-            .entry(interval)
-            .or_default()
-            .push(seconds.max(0.0));
+        self.features.samples.entry(interval).or_default().push(seconds.max(0.0));
     }
 
     fn request(&mut self, request: &RequestEvent) {
@@ -314,11 +282,7 @@ impl Reader {
             return;
         }
         let about_csrs = request.group == "certificates.k8s.io";
-        let aspect = if about_csrs {
-            Aspect::CsrRequests
-        } else {
-            Aspect::OtherRequests
-        };
+        let aspect = if about_csrs { Aspect::CsrRequests } else { Aspect::OtherRequests };
         let what = match (request.resource.as_str(), request.subresource.as_str()) {
             ("", _) => self.names.text(&request.path),
             (resource, "") => resource.to_owned(),
@@ -330,9 +294,7 @@ impl Reader {
     }
 
     fn csr(&mut self, csr: &CsrEvent, at: Timestamp) {
-        let role = [Role::Client, Role::Serving]
-            .into_iter()
-            .find(|role| role.signer_name() == csr.signer_name);
+        let role = [Role::Client, Role::Serving].into_iter().find(|role| role.signer_name() == csr.signer_name);
         let kind = match role {
             Some(Role::Client) => "client CSR".to_owned(),
             Some(Role::Serving) => "serving CSR".to_owned(),
@@ -345,23 +307,12 @@ impl Reader {
             ("groups", list(&csr.groups)),
             ("extra keys", list(csr.extra.keys())),
             ("usages", list(&csr.usages)),
-            (
-                "expirationSeconds",
-                csr.expiration_seconds
-                    .map_or("none".into(), |seconds| seconds.to_string()),
-            ),
-            (
-                "CN",
-                self.names
-                    .common_name(request.subject.common_name.as_deref()),
-            ),
+            ("expirationSeconds", csr.expiration_seconds.map_or("none".into(), |seconds| seconds.to_string())),
+            ("CN", self.names.common_name(request.subject.common_name.as_deref())),
             ("O", list(&request.subject.organizations)),
             ("DNS names", self.names_of(&request.dns)),
             ("IP addresses", addresses(&request.ips)),
-            (
-                "e-mails and URIs",
-                list(request.emails.iter().chain(&request.uris)),
-            ),
+            ("e-mails and URIs", list(request.emails.iter().chain(&request.uris))),
             ("key", key(&request.key)),
             ("requested extensions", list(&request.requested_extensions)),
             ("proves its key", request.signature_valid.to_string()),
@@ -393,18 +344,12 @@ impl Reader {
                 if let Some((from, to)) = self.held.get(node).filter(|_| by_node) {
                     let life = to.duration_since(*from).as_secs_f64();
                     let share = at.duration_since(*from).as_secs_f64() / life.max(1.0);
-                    self.features
-                        .samples
-                        .entry(Interval::Renewal)
-                        .or_default()
-                        .push(share);
+                    self.features.samples.entry(Interval::Renewal).or_default().push(share);
                 }
             }
         }
-        let automatic = csr
-            .conditions
-            .iter()
-            .any(|condition| condition.kind == "Approved" && condition.reason == "AutoApproved");
+        let automatic =
+            csr.conditions.iter().any(|condition| condition.kind == "Approved" && condition.reason == "AutoApproved");
         if automatic && progress.approved.is_none() {
             progress.approved = Some(at);
             if let Some(seen) = progress.seen {
@@ -423,15 +368,7 @@ impl Reader {
             {
                 self.held.insert(node, (leaf.not_before, leaf.not_after));
             }
-            self.issued.insert(
-                leaf.sha256.clone(),
-                Issued {
-                    at,
-                    role,
-                    linked: false,
-                    presented: false,
-                },
-            );
+            self.issued.insert(leaf.sha256.clone(), Issued { at, role, linked: false, presented: false });
             let subject = match role {
                 Some(Role::Client) => "client certificate".to_owned(),
                 Some(Role::Serving) => "serving certificate".to_owned(),
@@ -453,31 +390,18 @@ impl Reader {
 
     fn certificate(&mut self, subject: &str, leaf: &CertificateFacts, chain: usize) {
         let critical = |is: bool| if is { ", critical" } else { "" };
-        let present =
-            |id: &Option<String>| if id.is_some() { "present" } else { "absent" }.to_owned();
+        let present = |id: &Option<String>| if id.is_some() { "present" } else { "absent" }.to_owned();
         let fields: [(&'static str, String); 15] = [
-            (
-                "CN",
-                self.names.common_name(leaf.subject.common_name.as_deref()),
-            ),
+            ("CN", self.names.common_name(leaf.subject.common_name.as_deref())),
             ("O", list(&leaf.subject.organizations)),
             ("other attributes", list(&leaf.subject.other)),
             ("DNS names", self.names_of(&leaf.dns)),
             ("IP addresses", addresses(&leaf.ips)),
-            (
-                "e-mails and URIs",
-                list(leaf.emails.iter().chain(&leaf.uris)),
-            ),
+            ("e-mails and URIs", list(leaf.emails.iter().chain(&leaf.uris))),
             ("version", leaf.version.to_string()),
             ("key", key(&leaf.key)),
-            (
-                "key usage",
-                list(&leaf.key_usage) + critical(leaf.key_usage_critical),
-            ),
-            (
-                "extended key usage",
-                list(&leaf.ext_key_usage) + critical(leaf.ext_key_usage_critical),
-            ),
+            ("key usage", list(&leaf.key_usage) + critical(leaf.key_usage_critical)),
+            ("extended key usage", list(&leaf.ext_key_usage) + critical(leaf.ext_key_usage_critical)),
             (
                 "basic constraints",
                 match leaf.ca {
@@ -539,10 +463,7 @@ impl Reader {
             let fields = [
                 ("context", text(&kubeconfig.context)),
                 ("user", text(&kubeconfig.user)),
-                (
-                    "client certificate",
-                    reference(&kubeconfig.client_certificate),
-                ),
+                ("client certificate", reference(&kubeconfig.client_certificate)),
                 ("client key", reference(&kubeconfig.client_key)),
                 ("embeds credentials", kubeconfig.embedded.to_string()),
             ];
@@ -559,11 +480,7 @@ impl Reader {
     /// A link that has been moved to its place.
     fn linked(&mut self, file: &FileEvent, at: Timestamp) {
         let is_current = file.name.ends_with("-current.pem") && file.op == FileOp::MovedTo;
-        let leaf = file
-            .facts
-            .iter()
-            .flat_map(|facts| &facts.pem)
-            .find_map(|block| block.certificate.as_ref());
+        let leaf = file.facts.iter().flat_map(|facts| &facts.pem).find_map(|block| block.certificate.as_ref());
         let Some(leaf) = leaf.filter(|_| is_current) else {
             return;
         };
@@ -589,7 +506,5 @@ impl Reader {
 }
 
 fn key(key: &KeyFacts) -> String {
-    format!("{} {}", key.algorithm, key.parameters)
-        .trim_end()
-        .to_owned()
+    format!("{} {}", key.algorithm, key.parameters).trim_end().to_owned()
 }

@@ -177,10 +177,7 @@ struct Seen<'a> {
 fn by_scenario(side: &Side) -> BTreeMap<&str, Seen<'_>> {
     let mut all: BTreeMap<&str, Seen<'_>> = BTreeMap::new();
     for recorded in side.runs.iter().flatten() {
-        let seen = all.entry(&recorded.scenario).or_insert(Seen {
-            outcome: recorded.outcome,
-            runs: Vec::new(),
-        });
+        let seen = all.entry(&recorded.scenario).or_insert(Seen { outcome: recorded.outcome, runs: Vec::new() });
         seen.outcome = seen.outcome.max(recorded.outcome);
         if !recorded.features.facts.is_empty() {
             seen.runs.push(&recorded.features);
@@ -189,20 +186,13 @@ fn by_scenario(side: &Side) -> BTreeMap<&str, Seen<'_>> {
     all
 }
 
-fn verdict_change(
-    id: &str,
-    before: Option<Outcome>,
-    after: Option<Outcome>,
-) -> Option<VerdictChange> {
+fn verdict_change(id: &str, before: Option<Outcome>, after: Option<Outcome>) -> Option<VerdictChange> {
     (before != after).then(|| VerdictChange {
         scenario: id.to_owned(),
         before,
         after,
         regression: before == Some(Outcome::Pass)
-            && matches!(
-                after,
-                Some(Outcome::Known | Outcome::Fail | Outcome::Hang | Outcome::Error)
-            ),
+            && matches!(after, Some(Outcome::Known | Outcome::Fail | Outcome::Hang | Outcome::Error)),
     })
 }
 
@@ -230,16 +220,11 @@ fn changes(both: &[(&str, &Seen<'_>, &Seen<'_>)]) -> Vec<Change> {
 type Subject = (Aspect, String);
 
 fn subjects(run: &Features) -> BTreeSet<Subject> {
-    run.facts
-        .keys()
-        .map(|key| (key.aspect, key.subject.clone()))
-        .collect()
+    run.facts.keys().map(|key| (key.aspect, key.subject.clone())).collect()
 }
 
 fn changes_of(a: &[&Features], b: &[&Features]) -> Vec<(Key, Vec<String>, Vec<String>)> {
-    let ever = |runs: &[&Features]| -> BTreeSet<Subject> {
-        runs.iter().flat_map(|run| subjects(run)).collect()
-    };
+    let ever = |runs: &[&Features]| -> BTreeSet<Subject> { runs.iter().flat_map(|run| subjects(run)).collect() };
     let (of_a, of_b) = (ever(a), ever(b));
     let mut changes = Vec::new();
     for subject in of_a.symmetric_difference(&of_b) {
@@ -248,11 +233,7 @@ fn changes_of(a: &[&Features], b: &[&Features]) -> Vec<(Key, Vec<String>, Vec<St
         // what only some runs have is noise
         if side.iter().all(|run| subjects(run).contains(subject)) {
             let (key, values) = whole_subject(side, subject);
-            changes.push(if in_a {
-                (key, values, Vec::new())
-            } else {
-                (key, Vec::new(), values)
-            });
+            changes.push(if in_a { (key, values, Vec::new()) } else { (key, Vec::new(), values) });
         }
     }
     let keys: BTreeSet<&Key> = a
@@ -288,11 +269,7 @@ fn whole_subject(side: &[&Features], subject: &Subject) -> (Key, Vec<String>) {
             ((*one).clone(), always.into_iter().collect())
         }
         _ => {
-            let key = Key {
-                aspect: subject.0,
-                subject: subject.1.clone(),
-                field: "",
-            };
+            let key = Key { aspect: subject.0, subject: subject.1.clone(), field: "" };
             (key, vec![SEEN.to_owned()])
         }
     }
@@ -303,9 +280,7 @@ fn always_and_ever(runs: &[&Features], key: &Key) -> (BTreeSet<String>, BTreeSet
     let none = BTreeSet::new();
     let mut sets = runs.iter().map(|run| run.facts.get(key).unwrap_or(&none));
     let first = sets.next().cloned().unwrap_or_default();
-    sets.fold((first.clone(), first), |(always, ever), set| {
-        (&always & set, &ever | set)
-    })
+    sets.fold((first.clone(), first), |(always, ever), set| (&always & set, &ever | set))
 }
 
 /// Times are pooled over all scenarios: the more there are, the less is noise.
@@ -326,11 +301,7 @@ fn timing(both: &[(&str, &Seen<'_>, &Seen<'_>)]) -> Vec<TimingChange> {
             let apart = before.max < after.min || after.max < before.min;
             let noise = interval.noise(before.median.max(after.median));
             let differs = apart && (before.median - after.median).abs() > noise;
-            differs.then_some(TimingChange {
-                interval,
-                before,
-                after,
-            })
+            differs.then_some(TimingChange { interval, before, after })
         })
         .collect()
 }

@@ -94,10 +94,7 @@ fn varies(word: &str) -> bool {
 /// in the name of a CSR without rotation.
 fn without_suffix(name: &str) -> Option<&str> {
     let (prefix, suffix) = name.rsplit_once('-')?;
-    let random = suffix.len() == 5
-        && suffix
-            .bytes()
-            .all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
+    let random = suffix.len() == 5 && suffix.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
     match name.strip_prefix("node-csr-") {
         Some(_) => Some("node-csr"),
         None => random.then_some(prefix),
@@ -109,9 +106,7 @@ fn klog_message(line: &str) -> Option<&str> {
     let mut letters = line.chars();
     let severity = letters.next()?;
     let dated = letters.next()?.is_ascii_digit();
-    let (_, message) = line
-        .split_once("] ")
-        .filter(|_| "IWEF".contains(severity) && dated)?;
+    let (_, message) = line.split_once("] ").filter(|_| "IWEF".contains(severity) && dated)?;
     Some(message)
 }
 
@@ -164,24 +159,14 @@ pub(super) fn path(path: &str) -> String {
 
 /// The kinds of some addresses, each once.
 pub(super) fn addresses(ips: &[IpAddr]) -> String {
-    let kinds: BTreeSet<&str> = ips
-        .iter()
-        .map(|ip| if ip.is_ipv4() { "IPv4" } else { "IPv6" })
-        .collect();
+    let kinds: BTreeSet<&str> = ips.iter().map(|ip| if ip.is_ipv4() { "IPv4" } else { "IPv6" }).collect();
     list(kinds)
 }
 
 /// A list for people; `none` where it is empty.
 pub(super) fn list(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let items: Vec<String> = items
-        .into_iter()
-        .map(|item| item.as_ref().to_owned())
-        .collect();
-    if items.is_empty() {
-        "none".into()
-    } else {
-        items.join(", ")
-    }
+    let items: Vec<String> = items.into_iter().map(|item| item.as_ref().to_owned()).collect();
+    if items.is_empty() { "none".into() } else { items.join(", ") }
 }
 
 #[cfg(test)]
@@ -199,10 +184,7 @@ mod tests {
 
     #[rstest]
     #[case("system:node:n1", "system:node:NODE")]
-    #[case(
-        "n1-a and n1, not n11 nor an1 nor n1.local",
-        "NODE and NODE, not n11 nor an1 nor n1.local"
-    )]
+    #[case("n1-a and n1, not n11 nor an1 nor n1.local", "NODE and NODE, not n11 nor an1 nor n1.local")]
     #[case("n1. And n1", "NODE. And NODE")]
     #[case("", "")]
     fn names_are_taken_out_as_whole_words(#[case] text: &str, #[case] normal: &str) {
@@ -218,10 +200,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(
-        "/tmp/x/pki/kubelet-client-2026-11-24-21-27-31.pem",
-        "/…/kubelet-client-DATE.pem"
-    )]
+    #[case("/tmp/x/pki/kubelet-client-2026-11-24-21-27-31.pem", "/…/kubelet-client-DATE.pem")]
     #[case("kubelet-client-2026-11-24-21-27-31.pem", "kubelet-client-DATE.pem")]
     #[case("../pki/a.pem", "…/a.pem")]
     fn targets_keep_whether_they_are_absolute(#[case] target: &str, #[case] normal: &str) {
@@ -249,10 +228,7 @@ mod tests {
     #[test]
     fn users_and_csrs_are_told_by_kind() {
         assert_eq!(names().user(Some("system:node:n1")), "the node");
-        assert_eq!(
-            names().user(Some("system:bootstrap:abcdef")),
-            "a bootstrap token"
-        );
+        assert_eq!(names().user(Some("system:bootstrap:abcdef")), "a bootstrap token");
         assert_eq!(names().user(None), "nobody");
         assert_eq!(csr_name("csr-88b4p"), "csr-*");
         assert_eq!(csr_name("node-csr-abc"), "node-csr-*");

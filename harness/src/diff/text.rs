@@ -15,9 +15,7 @@ pub fn text(diff: &Diff) -> String {
     let mut text = format!("A: {}\nB: {}\n", diff.a, diff.b);
     if !diff.verdicts.is_empty() {
         text.push_str("\nVerdicts\n");
-        diff.verdicts
-            .iter()
-            .for_each(|change| text.push_str(&verdict(change)));
+        diff.verdicts.iter().for_each(|change| text.push_str(&verdict(change)));
     }
     let mut last: Option<Aspect> = None;
     for change in &diff.changes {
@@ -28,9 +26,7 @@ pub fn text(diff: &Diff) -> String {
     }
     if !diff.timing.is_empty() {
         text.push_str("\nTiming, outside of noise\n");
-        diff.timing
-            .iter()
-            .for_each(|change| text.push_str(&timing(change)));
+        diff.timing.iter().for_each(|change| text.push_str(&timing(change)));
     }
     let _ = write!(text, "\n{}\n", summary(diff));
     text
@@ -38,17 +34,8 @@ pub fn text(diff: &Diff) -> String {
 
 fn verdict(change: &VerdictChange) -> String {
     let word = |outcome: Option<Outcome>| outcome.map_or("not run", Outcome::word);
-    let remark = if change.regression {
-        "  REGRESSION"
-    } else {
-        ""
-    };
-    format!(
-        "  {}: {} → {}{remark}\n",
-        change.scenario,
-        word(change.before),
-        word(change.after)
-    )
+    let remark = if change.regression { "  REGRESSION" } else { "" };
+    format!("  {}: {} → {}{remark}\n", change.scenario, word(change.before), word(change.after))
 }
 
 fn of_change(change: &Change, compared: usize) -> String {
@@ -79,17 +66,8 @@ fn of_change(change: &Change, compared: usize) -> String {
 }
 
 fn timing(change: &TimingChange) -> String {
-    let TimingChange {
-        interval,
-        before,
-        after,
-    } = change;
-    format!(
-        "  {}: {} → {}\n",
-        interval.words(),
-        samples(*interval, before),
-        samples(*interval, after)
-    )
+    let TimingChange { interval, before, after } = change;
+    format!("  {}: {} → {}\n", interval.words(), samples(*interval, before), samples(*interval, after))
 }
 
 fn samples(interval: Interval, samples: &Samples) -> String {
@@ -99,12 +77,7 @@ fn samples(interval: Interval, samples: &Samples) -> String {
     };
     match samples.count {
         1 => value(samples.median),
-        count => format!(
-            "{} ({} to {}, {count} times)",
-            value(samples.median),
-            value(samples.min),
-            value(samples.max)
-        ),
+        count => format!("{} ({} to {}, {count} times)", value(samples.median), value(samples.min), value(samples.max)),
     }
 }
 
@@ -117,11 +90,7 @@ fn summary(diff: &Diff) -> String {
     if diff.is_empty() {
         return format!("nothing changed in {compared}");
     }
-    let regressions = diff
-        .verdicts
-        .iter()
-        .filter(|change| change.regression)
-        .count();
+    let regressions = diff.verdicts.iter().filter(|change| change.regression).count();
     let verdicts = diff.verdicts.len() - regressions;
     let mut parts = vec![count(regressions, "regression")];
     if verdicts > 0 {

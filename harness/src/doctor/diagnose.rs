@@ -168,11 +168,7 @@ pub const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Judges a snapshot.
 pub fn diagnose(snapshot: &Snapshot) -> Diagnosis {
-    let mut doctor = Doctor {
-        snapshot,
-        findings: Vec::new(),
-        unknown: Vec::new(),
-    };
+    let mut doctor = Doctor { snapshot, findings: Vec::new(), unknown: Vec::new() };
     doctor.bootstrapping();
     doctor.renewing();
     doctor.too_wide();
@@ -182,11 +178,7 @@ pub fn diagnose(snapshot: &Snapshot) -> Diagnosis {
     doctor.tokens();
     doctor.client_certificates();
     doctor.serving_certificates();
-    let Doctor {
-        mut findings,
-        unknown,
-        ..
-    } = doctor;
+    let Doctor { mut findings, unknown, .. } = doctor;
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.grade));
     Diagnosis {
         taken: snapshot.taken,
@@ -211,8 +203,7 @@ struct Doctor<'a> {
 
 const BOOTSTRAPPER: &str = "system:node-bootstrapper";
 const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
-const SELF_NODE_CLIENT: &str =
-    "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
+const SELF_NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
 
 impl Doctor<'_> {
     fn find(
@@ -238,33 +229,17 @@ impl Doctor<'_> {
             return;
         };
         let may = |review: &Review, ability| review.may.contains(&ability);
-        let anybody = reviews
-            .iter()
-            .find(|review| review.who == Who::Authenticated);
-        let tokens = || {
-            reviews
-                .iter()
-                .filter(|review| matches!(review.who, Who::Token(_)))
-        };
-        let bound = || {
-            reviews
-                .iter()
-                .filter(|review| matches!(review.who, Who::Bound(_)))
-        };
+        let anybody = reviews.iter().find(|review| review.who == Who::Authenticated);
+        let tokens = || reviews.iter().filter(|review| matches!(review.who, Who::Token(_)));
+        let bound = || reviews.iter().filter(|review| matches!(review.who, Who::Bound(_)));
         let waiting = || {
-            let requesters = reviews
-                .iter()
-                .filter(|review| matches!(review.who, Who::Requester(_)));
+            let requesters = reviews.iter().filter(|review| matches!(review.who, Who::Requester(_)));
             requesters.filter(|review| !review.groups.iter().any(|group| group == NODES))
         };
 
-        let refused: Vec<String> = tokens()
-            .filter(|review| !may(review, Ability::Ask))
-            .map(|review| review.who.to_string())
-            .collect();
-        let somebody = tokens()
-            .chain(bound())
-            .any(|review| may(review, Ability::Ask))
+        let refused: Vec<String> =
+            tokens().filter(|review| !may(review, Ability::Ask)).map(|review| review.who.to_string()).collect();
+        let somebody = tokens().chain(bound()).any(|review| may(review, Ability::Ask))
             || anybody.is_some_and(|review| may(review, Ability::Ask));
         if !refused.is_empty() || !somebody {
             let who = match refused.as_slice() {
@@ -293,20 +268,12 @@ impl Doctor<'_> {
                 "{} may create CSRs, but not list and watch them: a kubelet never learns that it has its certificate",
                 blind.join(", ")
             );
-            let mend = bind(
-                "tlsboot-node-bootstrapper",
-                BOOTSTRAPPER,
-                "--group=system:bootstrappers",
-            );
+            let mend = bind("tlsboot-node-bootstrapper", BOOTSTRAPPER, "--group=system:bootstrappers");
             self.find("bootstrap.cannot-watch", Grade::Broken, blind, says, [mend]);
         }
 
-        let askers: Vec<&Review> = tokens()
-            .chain(waiting())
-            .filter(|review| may(review, Ability::Ask))
-            .collect();
-        let askers = if askers.is_empty() && !bound().any(|review| may(review, Ability::NodeClient))
-        {
+        let askers: Vec<&Review> = tokens().chain(waiting()).filter(|review| may(review, Ability::Ask)).collect();
+        let askers = if askers.is_empty() && !bound().any(|review| may(review, Ability::NodeClient)) {
             bound().filter(|review| may(review, Ability::Ask)).collect()
         } else {
             askers
@@ -319,21 +286,16 @@ impl Doctor<'_> {
         if !unapproved.is_empty() {
             let other = self.other_approver(|csr| !is_by_node(csr));
             let (grade, but) = match &other {
-                Some(reason) => (
-                    Grade::Note,
-                    format!(" (but another approver approves such CSRs, with the reason {reason})"),
-                ),
+                Some(reason) => {
+                    (Grade::Note, format!(" (but another approver approves such CSRs, with the reason {reason})"))
+                }
                 None => (Grade::Broken, String::new()),
             };
             let says = format!(
                 "the first CSR of {} is not approved by Kubernetes: without nodeclient it stays Pending, and says nothing{but}",
                 unapproved.join(", ")
             );
-            let mend = [bind(
-                "tlsboot-nodeclient",
-                NODE_CLIENT,
-                "--group=system:bootstrappers",
-            )];
+            let mend = [bind("tlsboot-nodeclient", NODE_CLIENT, "--group=system:bootstrappers")];
             self.find("bootstrap.not-approved", grade, unapproved, says, mend);
         }
     }
@@ -341,10 +303,7 @@ impl Doctor<'_> {
     /// Can a node renew?
     fn renewing(&mut self) {
         let review = self.snapshot.reviews.all();
-        let Some(node) = review
-            .iter()
-            .find(|review| matches!(review.who, Who::Node(_)))
-        else {
+        let Some(node) = review.iter().find(|review| matches!(review.who, Who::Node(_))) else {
             return;
         };
         if !node.may.contains(&Ability::Ask) {
@@ -360,10 +319,9 @@ impl Doctor<'_> {
             return;
         }
         let (grade, but) = match self.other_approver(is_by_node) {
-            Some(reason) => (
-                Grade::Note,
-                format!(" (but another approver approves renewals, with the reason {reason})"),
-            ),
+            Some(reason) => {
+                (Grade::Note, format!(" (but another approver approves renewals, with the reason {reason})"))
+            }
             None => (Grade::Broken, String::new()),
         };
         let first = self.next_renewal();
@@ -407,21 +365,13 @@ impl Doctor<'_> {
         if let Some(review) = anonymous {
             let is_off = self.snapshot.anonymous == 401;
             let (grade, effect) = match is_off {
-                true => (
-                    Grade::Warning,
-                    "without effect as long as anonymous authentication is off",
-                ),
-                false => (
-                    Grade::Hole,
-                    "whoever reaches the API server needs no credentials at all for it",
-                ),
+                true => (Grade::Warning, "without effect as long as anonymous authentication is off"),
+                false => (Grade::Hole, "whoever reaches the API server needs no credentials at all for it"),
             };
             let wide = wide(review, &BTreeSet::new(), &[]);
             self.wide("anonymous.too-wide", grade, review, &wide, effect);
         }
-        let above: BTreeSet<Ability> = anonymous
-            .map(|review| review.may.clone())
-            .unwrap_or_default();
+        let above: BTreeSet<Ability> = anonymous.map(|review| review.may.clone()).unwrap_or_default();
         if let Some(review) = anybody {
             let wide = wide(review, &above, &[]);
             let effect = if wide.contains(&Ability::NodeClient) {
@@ -439,25 +389,14 @@ impl Doctor<'_> {
         }
         for review in reviews {
             if let Who::Token(_) | Who::Bound(_) = review.who {
-                let wide = wide(
-                    review,
-                    &above,
-                    &[Ability::Ask, Ability::NodeClient, Ability::SelfNodeClient],
-                );
+                let wide = wide(review, &above, &[Ability::Ask, Ability::NodeClient, Ability::SelfNodeClient]);
                 let effect = "a bootstrap token lies in every machine image that has one";
                 self.wide("bootstrap.too-wide", Grade::Hole, review, &wide, effect);
             }
         }
     }
 
-    fn wide(
-        &mut self,
-        id: &'static str,
-        grade: Grade,
-        review: &Review,
-        wide: &[Ability],
-        effect: &str,
-    ) {
+    fn wide(&mut self, id: &'static str, grade: Grade, review: &Review, wide: &[Ability], effect: &str) {
         if wide.is_empty() {
             return;
         }
@@ -470,8 +409,7 @@ impl Doctor<'_> {
         };
         names.push(&user);
         let guilty = self.snapshot.grants.all().iter().filter(|grant| {
-            names.contains(&grant.subject.name.as_str())
-                && grant.abilities.iter().any(|ability| wide.contains(ability))
+            names.contains(&grant.subject.name.as_str()) && grant.abilities.iter().any(|ability| wide.contains(ability))
         });
         let mend: Vec<String> = guilty
             .map(|grant| {
@@ -536,18 +474,10 @@ impl Doctor<'_> {
         if !serving.is_empty() {
             let names: Vec<String> = serving.iter().map(|csr| csr.name.clone()).collect();
             let bare = |csr: &&CsrEvent| {
-                let node = snapshot
-                    .nodes
-                    .all()
-                    .iter()
-                    .find(|node| Some(node.name.as_str()) == csr.node());
+                let node = snapshot.nodes.all().iter().find(|node| Some(node.name.as_str()) == csr.node());
                 node.is_some_and(|node| matches!(node.served, Served::Alert(_)))
             };
-            let grade = if serving.iter().any(bare) {
-                Grade::Broken
-            } else {
-                Grade::Warning
-            };
+            let grade = if serving.iter().any(bare) { Grade::Broken } else { Grade::Warning };
             let nodes: BTreeSet<&str> = serving.iter().filter_map(|csr| csr.node()).collect();
             let nodes: Vec<&str> = nodes.into_iter().collect();
             self.find(
@@ -581,13 +511,10 @@ impl Doctor<'_> {
     /// Whether Kubernetes' approver would approve, as far as rights go.
     fn is_authorised(&self, csr: &CsrEvent) -> bool {
         let reviews = self.snapshot.reviews.all();
-        let review = reviews
-            .iter()
-            .find(|review| review.who == Who::Requester(csr.username.clone()));
+        let review = reviews.iter().find(|review| review.who == Who::Requester(csr.username.clone()));
         let is_self = csr.request.subject.common_name.as_deref() == Some(csr.username.as_str());
         review.is_some_and(|review| {
-            review.may.contains(&Ability::NodeClient)
-                || is_self && review.may.contains(&Ability::SelfNodeClient)
+            review.may.contains(&Ability::NodeClient) || is_self && review.may.contains(&Ability::SelfNodeClient)
         })
     }
 
@@ -607,8 +534,7 @@ impl Doctor<'_> {
             .collect();
         if !stuck.is_empty() {
             let names: Vec<String> = stuck.iter().map(|csr| csr.name.clone()).collect();
-            let signers: BTreeSet<&str> =
-                stuck.iter().map(|csr| csr.signer_name.as_str()).collect();
+            let signers: BTreeSet<&str> = stuck.iter().map(|csr| csr.signer_name.as_str()).collect();
             let signers: Vec<&str> = signers.into_iter().collect();
             let says = format!(
                 "nobody signs for {}: {} approved and not issued; the controller csrsigning does not run, has no key, or its CA has expired",
@@ -624,21 +550,14 @@ impl Doctor<'_> {
                     "signer.refused",
                     Grade::Warning,
                     [csr.name.clone()],
-                    format!(
-                        "{} was approved, and the signer refused it: {}",
-                        csr.name, failed.message
-                    ),
+                    format!("{} was approved, and the signer refused it: {}", csr.name, failed.message),
                     [format!("kubectl describe csr {}", csr.name)],
                 );
             }
         }
         self.trust();
         self.ca_life();
-        if snapshot
-            .csrs
-            .get()
-            .is_some_and(|csrs| !csrs.iter().any(|csr| condition(csr, "Approved").is_some()))
-        {
+        if snapshot.csrs.get().is_some_and(|csrs| !csrs.iter().any(|csr| condition(csr, "Approved").is_some())) {
             self.unknown.push(
                 "who approves and signs, and for how long: the API has no decided CSR (they are deleted an hour after approval)".into(),
             );
@@ -659,21 +578,15 @@ impl Doctor<'_> {
         let roots: Vec<Vec<u8>> = cas.iter().filter_map(der).collect();
         let roots: Vec<&[u8]> = roots.iter().map(Vec::as_slice).collect();
         let mut strangers = BTreeMap::new();
-        for csr in snapshot
-            .csrs
-            .all()
-            .iter()
-            .filter(|csr| is(csr, Role::Client))
-        {
+        for csr in snapshot.csrs.all().iter().filter(|csr| is(csr, Role::Client)) {
             let Some(leaf) = csr.certificates.first() else {
                 continue;
             };
             let is_current = leaf.not_before <= snapshot.taken && snapshot.taken <= leaf.not_after;
             let others: Vec<Vec<u8>> = csr.certificates[1..].iter().filter_map(der).collect();
             let others: Vec<&[u8]> = others.iter().map(Vec::as_slice).collect();
-            let trusted = der(leaf).is_some_and(|leaf| {
-                chain(&leaf, &others, &roots, snapshot.taken, Usage::Client).is_ok()
-            });
+            let trusted =
+                der(leaf).is_some_and(|leaf| chain(&leaf, &others, &roots, snapshot.taken, Usage::Client).is_ok());
             if is_current && !trusted {
                 strangers.insert(csr.name.clone(), name_of(&leaf.issuer));
             }
@@ -744,14 +657,11 @@ impl Doctor<'_> {
             let by = decider(&approved.reason);
             if is(csr, Role::Client) {
                 if let Some(why) = unrecognised(csr, snapshot.version) {
-                    let says = format!(
-                        "{by} approved {} of {}, which Kubernetes would not: {why}",
-                        csr.name, csr.username
-                    );
+                    let says =
+                        format!("{by} approved {} of {}, which Kubernetes would not: {why}", csr.name, csr.username);
                     let mend = [
                         format!("kubectl describe csr {}", csr.name),
-                        "tlsboot approver --allow-writes --kubeconfig …   # what else it approves"
-                            .into(),
+                        "tlsboot approver --allow-writes --kubeconfig …   # what else it approves".into(),
                     ];
                     self.find("approver.too-much", grade, [csr.name.clone()], says, mend);
                 }
@@ -766,16 +676,9 @@ impl Doctor<'_> {
                     );
                     let mend = [
                         format!("kubectl describe csr {}", csr.name),
-                        "tlsboot approver --allow-writes --kubeconfig …   # what else it approves"
-                            .into(),
+                        "tlsboot approver --allow-writes --kubeconfig …   # what else it approves".into(),
                     ];
-                    self.find(
-                        "approver.foreign-names",
-                        grade,
-                        [csr.name.clone()],
-                        says,
-                        mend,
-                    );
+                    self.find("approver.foreign-names", grade, [csr.name.clone()], says, mend);
                 }
                 Err(node) => {
                     unknown.insert(node);
@@ -802,7 +705,9 @@ impl Doctor<'_> {
         };
         let usable = ids(&|token| token.is_usable(now));
         let expired = ids(&|token| token.expires.is_some_and(|expires| expires <= now));
-        let create = "kubeadm token create --ttl 24h   # or a Secret of the type bootstrap.kubernetes.io/token in kube-system".to_owned();
+        let create =
+            "kubeadm token create --ttl 24h   # or a Secret of the type bootstrap.kubernetes.io/token in kube-system"
+                .to_owned();
         let none_left = if usable.is_empty() {
             "; no other is usable, so that a node whose certificate has ended can't come back by a bootstrap token"
         } else {
@@ -814,13 +719,7 @@ impl Doctor<'_> {
                 expired.join(", ")
             );
             let delete = format!("kubectl -n kube-system delete secret {}", secrets(&expired));
-            self.find(
-                "tokens.expired",
-                Grade::Warning,
-                expired.clone(),
-                says,
-                [create.clone(), delete],
-            );
+            self.find("tokens.expired", Grade::Warning, expired.clone(), says, [create.clone(), delete]);
         }
         for token in tokens {
             if let Some(defect) = &token.defect {
@@ -828,17 +727,8 @@ impl Doctor<'_> {
                     "nobody can authenticate with the bootstrap token {}: {defect}. The API server answers 401 and does not say why{none_left}",
                     token.id
                 );
-                let delete = format!(
-                    "kubectl -n kube-system delete secret bootstrap-token-{}",
-                    token.id
-                );
-                self.find(
-                    "tokens.defective",
-                    Grade::Warning,
-                    [token.id.clone()],
-                    says,
-                    [delete, create.clone()],
-                );
+                let delete = format!("kubectl -n kube-system delete secret bootstrap-token-{}", token.id);
+                self.find("tokens.defective", Grade::Warning, [token.id.clone()], says, [delete, create.clone()]);
             }
         }
         if tokens.is_empty() {
@@ -888,13 +778,7 @@ impl Doctor<'_> {
                 "systemctl restart kubelet   # on {}; then: journalctl -u kubelet | grep certificate_manager",
                 node.name
             )];
-            self.find(
-                "node.renewal-overdue",
-                Grade::Broken,
-                [node.name.clone()],
-                says,
-                mend,
-            );
+            self.find("node.renewal-overdue", Grade::Broken, [node.name.clone()], says, mend);
         }
         if without > 0 && snapshot.csrs.get().is_some() {
             self.unknown.push(format!(
@@ -944,10 +828,7 @@ impl Doctor<'_> {
                 node.name
             )
         } else {
-            format!(
-                "systemctl restart kubelet   # on {}; then approve its serving CSR",
-                node.name
-            )
+            format!("systemctl restart kubelet   # on {}; then approve its serving CSR", node.name)
         };
         // Nine tenths and half of what is left then: a kubelet that renews has done so.
         let span = life.not_after.duration_since(life.not_before);
@@ -958,38 +839,18 @@ impl Doctor<'_> {
                 node.name,
                 short(life.not_after)
             );
-            self.find(
-                "serving.expired",
-                Grade::Broken,
-                [node.name.clone()],
-                says,
-                [mend],
-            );
+            self.find("serving.expired", Grade::Broken, [node.name.clone()], says, [mend]);
         } else if now > late {
             let never = if life.self_signed {
                 ", and the kubelet does not renew it"
             } else {
                 ", and should long have been renewed"
             };
-            let says = format!(
-                "the certificate that {} serves ends at {}{never}",
-                node.name,
-                short(life.not_after)
-            );
-            self.find(
-                "serving.ends",
-                Grade::Broken,
-                [node.name.clone()],
-                says,
-                [mend],
-            );
+            let says = format!("the certificate that {} serves ends at {}{never}", node.name, short(life.not_after));
+            self.find("serving.ends", Grade::Broken, [node.name.clone()], says, [mend]);
         }
-        let lacking: Vec<String> = node
-            .addresses
-            .iter()
-            .filter(|ip| !certificate.ips.contains(ip))
-            .map(ToString::to_string)
-            .collect();
+        let lacking: Vec<String> =
+            node.addresses.iter().filter(|ip| !certificate.ips.contains(ip)).map(ToString::to_string).collect();
         if !life.self_signed && !lacking.is_empty() {
             let says = format!(
                 "the certificate that {} serves lacks its addresses {}: an API server with --kubelet-certificate-authority refuses it",
@@ -1018,9 +879,7 @@ fn is_by_node(csr: &CsrEvent) -> bool {
 }
 
 fn condition<'a>(csr: &'a CsrEvent, kind: &str) -> Option<&'a crate::history::event::CsrCondition> {
-    csr.conditions
-        .iter()
-        .find(|condition| condition.kind == kind)
+    csr.conditions.iter().find(|condition| condition.kind == kind)
 }
 
 fn bind(name: &str, role: &str, to: &str) -> String {
@@ -1028,10 +887,7 @@ fn bind(name: &str, role: &str, to: &str) -> String {
 }
 
 fn secrets(ids: &[String]) -> String {
-    let names: Vec<String> = ids
-        .iter()
-        .map(|id| format!("bootstrap-token-{id}"))
-        .collect();
+    let names: Vec<String> = ids.iter().map(|id| format!("bootstrap-token-{id}")).collect();
     names.join(" ")
 }
 
@@ -1041,30 +897,20 @@ fn wide(review: &Review, above: &BTreeSet<Ability>, right: &[Ability]) -> Vec<Ab
     }
     let may = review.may.difference(above).copied();
     // Watching CSRs shows public things only.
-    may.filter(|ability| *ability != Ability::Watch && !right.contains(ability))
-        .collect()
+    may.filter(|ability| *ability != Ability::Watch && !right.contains(ability)).collect()
 }
 
 /// Why Kubernetes' approver does not take a client CSR for one of a kubelet (catalogue P-02, C-04).
 pub fn unrecognised(csr: &CsrEvent, version: Option<Version>) -> Option<String> {
     let request = &csr.request;
     if request.subject.organizations != [NODES] {
-        return Some(format!(
-            "its organizations are {:?} and not [\"system:nodes\"]",
-            request.subject.organizations
-        ));
+        return Some(format!("its organizations are {:?} and not [\"system:nodes\"]", request.subject.organizations));
     }
     let name = request.subject.common_name.as_deref().unwrap_or_default();
     if !name.starts_with(NODE_USER_PREFIX) {
-        return Some(format!(
-            "its common name {name:?} does not begin with system:node:"
-        ));
+        return Some(format!("its common name {name:?} does not begin with system:node:"));
     }
-    if !(request.dns.is_empty()
-        && request.ips.is_empty()
-        && request.emails.is_empty()
-        && request.uris.is_empty())
-    {
+    if !(request.dns.is_empty() && request.ips.is_empty() && request.emails.is_empty() && request.uris.is_empty()) {
         return Some("it asks for subject alternative names".into());
     }
     let usages: BTreeSet<&str> = csr.usages.iter().map(String::as_str).collect();
@@ -1077,12 +923,7 @@ pub fn unrecognised(csr: &CsrEvent, version: Option<Version>) -> Option<String> 
 
 /// What a serving CSR names that is not its node's own; the node's name where there is no such Node.
 fn foreign_names(csr: &CsrEvent, nodes: &[NodeFacts]) -> Result<Option<String>, String> {
-    let name = csr
-        .request
-        .subject
-        .common_name
-        .as_deref()
-        .unwrap_or_default();
+    let name = csr.request.subject.common_name.as_deref().unwrap_or_default();
     if name != csr.username {
         return Ok(Some(format!("names {name:?}, not its requester")));
     }
@@ -1090,28 +931,10 @@ fn foreign_names(csr: &CsrEvent, nodes: &[NodeFacts]) -> Result<Option<String>, 
     let Some(node) = nodes.iter().find(|known| known.name == node) else {
         return Err(node.to_owned());
     };
-    let hosts = csr
-        .request
-        .dns
-        .iter()
-        .filter(|dns| **dns != node.name && !node.host_names.contains(dns));
-    let addresses = csr
-        .request
-        .ips
-        .iter()
-        .filter(|ip| !node.addresses.contains(ip));
-    let foreign: Vec<String> = hosts
-        .cloned()
-        .chain(addresses.map(ToString::to_string))
-        .take(5)
-        .collect();
-    Ok((!foreign.is_empty()).then(|| {
-        format!(
-            "names {}, which are not {}'s",
-            foreign.join(", "),
-            node.name
-        )
-    }))
+    let hosts = csr.request.dns.iter().filter(|dns| **dns != node.name && !node.host_names.contains(dns));
+    let addresses = csr.request.ips.iter().filter(|ip| !node.addresses.contains(ip));
+    let foreign: Vec<String> = hosts.cloned().chain(addresses.map(ToString::to_string)).take(5).collect();
+    Ok((!foreign.is_empty()).then(|| format!("names {}, which are not {}'s", foreign.join(", "), node.name)))
 }
 
 fn der(certificate: &CertificateFacts) -> Option<Vec<u8>> {
@@ -1119,9 +942,7 @@ fn der(certificate: &CertificateFacts) -> Option<Vec<u8>> {
 }
 
 fn name_of(name: &crate::history::facts::Name) -> String {
-    name.common_name
-        .clone()
-        .unwrap_or_else(|| name.organizations.join(","))
+    name.common_name.clone().unwrap_or_else(|| name.organizations.join(","))
 }
 
 /// As people read it: to the second, in UTC.
@@ -1132,21 +953,16 @@ pub(super) fn short(at: Timestamp) -> String {
 fn life(certificate: &CertificateFacts) -> Life {
     let issuer = name_of(&certificate.issuer);
     // `<host>-ca@<unix time>` (catalogue K-18).
-    let self_signed = issuer
-        .rsplit_once("-ca@")
-        .is_some_and(|(_, time)| time.parse::<u64>().is_ok());
+    let self_signed = issuer.rsplit_once("-ca@").is_some_and(|(_, time)| time.parse::<u64>().is_ok());
     let any = Version::new(1, 37, 0);
-    let (from, to) =
-        Rules::new(any, any).rotation_window(certificate.not_before, certificate.not_after);
+    let (from, to) = Rules::new(any, any).rotation_window(certificate.not_before, certificate.not_after);
     let names = certificate.dns.iter().cloned();
     Life {
         not_before: certificate.not_before,
         not_after: certificate.not_after,
         renews_from: (!self_signed).then_some(from),
         renews_to: (!self_signed).then_some(to),
-        names: names
-            .chain(certificate.ips.iter().map(ToString::to_string))
-            .collect(),
+        names: names.chain(certificate.ips.iter().map(ToString::to_string)).collect(),
         self_signed,
     }
 }
@@ -1164,10 +980,7 @@ fn bindings(snapshot: &Snapshot) -> Vec<BindingReport> {
     let grants = snapshot.grants.all().iter().filter(|grant| {
         !grant.abilities.contains(&Ability::Everything)
             && !grant.abilities.contains(&Ability::ReadSecrets)
-            && grant
-                .abilities
-                .iter()
-                .any(|ability| special.contains(ability))
+            && grant.abilities.iter().any(|ability| special.contains(ability))
     });
     let mut reports: Vec<BindingReport> = grants
         .map(|grant| BindingReport {
@@ -1192,28 +1005,18 @@ fn decider(reason: &str) -> String {
 fn approvers(snapshot: &Snapshot) -> Vec<ApproverReport> {
     let mut counts: BTreeMap<(String, String, String), usize> = BTreeMap::new();
     for csr in snapshot.csrs.all() {
-        for decision in csr
-            .conditions
-            .iter()
-            .filter(|condition| condition.kind != "Failed")
-        {
-            let key = (
-                csr.signer_name.clone(),
-                decision.kind.clone(),
-                decision.reason.clone(),
-            );
+        for decision in csr.conditions.iter().filter(|condition| condition.kind != "Failed") {
+            let key = (csr.signer_name.clone(), decision.kind.clone(), decision.reason.clone());
             *counts.entry(key).or_default() += 1;
         }
     }
-    let reports = counts
-        .into_iter()
-        .map(|((signer, decision, reason), csrs)| ApproverReport {
-            who: decider(&reason),
-            signer,
-            decision,
-            reason,
-            csrs,
-        });
+    let reports = counts.into_iter().map(|((signer, decision, reason), csrs)| ApproverReport {
+        who: decider(&reason),
+        signer,
+        decision,
+        reason,
+        csrs,
+    });
     reports.collect()
 }
 
@@ -1225,16 +1028,14 @@ fn signers(snapshot: &Snapshot) -> Vec<SignerReport> {
         };
         let span = leaf.not_after.duration_since(leaf.not_before).as_secs();
         let issuer = name_of(&leaf.issuer);
-        let report = reports
-            .entry((csr.signer_name.clone(), issuer.clone()))
-            .or_insert(SignerReport {
-                signer: csr.signer_name.clone(),
-                issuer,
-                certificates: 0,
-                shortest: span,
-                longest: span,
-                after_request: 0,
-            });
+        let report = reports.entry((csr.signer_name.clone(), issuer.clone())).or_insert(SignerReport {
+            signer: csr.signer_name.clone(),
+            issuer,
+            certificates: 0,
+            shortest: span,
+            longest: span,
+            after_request: 0,
+        });
         report.certificates += 1;
         report.shortest = report.shortest.min(span);
         report.longest = report.longest.max(span);
@@ -1246,12 +1047,7 @@ fn signers(snapshot: &Snapshot) -> Vec<SignerReport> {
 
 fn nodes(snapshot: &Snapshot) -> Vec<NodeReport> {
     let mut newest: BTreeMap<&str, &CertificateFacts> = BTreeMap::new();
-    for csr in snapshot
-        .csrs
-        .all()
-        .iter()
-        .filter(|csr| is(csr, Role::Client))
-    {
+    for csr in snapshot.csrs.all().iter().filter(|csr| is(csr, Role::Client)) {
         let (Some(node), Some(leaf)) = (csr.node(), csr.certificates.first()) else {
             continue;
         };
@@ -1311,9 +1107,7 @@ mod tests {
     }
 
     fn of_pem(pem: &str) -> CertificateFacts {
-        read::certificates_from_pem(pem.as_bytes())
-            .unwrap()
-            .remove(0)
+        read::certificates_from_pem(pem.as_bytes()).unwrap().remove(0)
     }
 
     fn condition(kind: &str, reason: &str) -> CsrCondition {
@@ -1351,11 +1145,7 @@ mod tests {
     }
 
     fn may(who: Who, groups: &[&str], may: &[Ability]) -> Review {
-        Review {
-            who,
-            groups: groups.iter().map(|&group| group.into()).collect(),
-            may: may.iter().copied().collect(),
-        }
+        Review { who, groups: groups.iter().map(|&group| group.into()).collect(), may: may.iter().copied().collect() }
     }
 
     fn token(id: &str) -> TokenFacts {
@@ -1371,34 +1161,19 @@ mod tests {
     fn healthy() -> Snapshot {
         let ca = Authority::new("kubernetes", Validity::for_next(DAY * 3650)).unwrap();
         let user = "system:node:n1";
-        let client = ca
-            .issue_client(user, &[NODES], Validity::for_next(DAY * 365))
-            .unwrap();
-        let names = [
-            AltName::Dns("n1".into()),
-            AltName::Ip([192, 0, 2, 7].into()),
-        ];
-        let served = ca
-            .issue_server(user, &names, Validity::for_next(DAY * 365))
-            .unwrap();
+        let client = ca.issue_client(user, &[NODES], Validity::for_next(DAY * 365)).unwrap();
+        let names = [AltName::Dns("n1".into()), AltName::Ip([192, 0, 2, 7].into())];
+        let served = ca.issue_server(user, &names, Validity::for_next(DAY * 365)).unwrap();
         let mut renewal = csr(Role::Client, user, RequestBuilder::node("n1"));
         renewal.conditions = vec![condition("Approved", "AutoApproved")];
         renewal.certificates = vec![facts(&client)];
-        let mut serving = csr(
-            Role::Serving,
-            user,
-            RequestBuilder::node("n1").alt_names(names),
-        );
+        let mut serving = csr(Role::Serving, user, RequestBuilder::node("n1").alt_names(names));
         serving.name = "csr-s".into();
         serving.conditions = vec![condition("Approved", "KubectlApprove")];
         serving.certificates = vec![facts(&served)];
         let bootstrapper = || {
             let abilities = [Ability::Ask, Ability::Watch, Ability::NodeClient];
-            may(
-                Who::Token("abcdef".into()),
-                &["system:bootstrappers"],
-                &abilities,
-            )
+            may(Who::Token("abcdef".into()), &["system:bootstrappers"], &abilities)
         };
         Snapshot {
             taken: Timestamp::now(),
@@ -1409,16 +1184,9 @@ mod tests {
             reviews: Seen::Is(vec![
                 may(Who::Anonymous, &["system:unauthenticated"], &[]),
                 may(Who::Authenticated, &["system:authenticated"], &[]),
-                may(
-                    Who::Node("n1".into()),
-                    &[NODES],
-                    &[Ability::Ask, Ability::Watch, Ability::SelfNodeClient],
-                ),
+                may(Who::Node("n1".into()), &[NODES], &[Ability::Ask, Ability::Watch, Ability::SelfNodeClient]),
                 bootstrapper(),
-                Review {
-                    who: Who::Requester("system:bootstrap:abcdef".into()),
-                    ..bootstrapper()
-                },
+                Review { who: Who::Requester("system:bootstrap:abcdef".into()), ..bootstrapper() },
             ]),
             csrs: Seen::Is(vec![renewal, serving]),
             tokens: Seen::Is(vec![token("abcdef")]),
@@ -1436,10 +1204,7 @@ mod tests {
 
     fn ids(snapshot: &Snapshot) -> Vec<(&'static str, Grade)> {
         let findings = diagnose(snapshot).findings;
-        findings
-            .iter()
-            .map(|finding| (finding.id, finding.grade))
-            .collect()
+        findings.iter().map(|finding| (finding.id, finding.grade)).collect()
     }
 
     /// Changes one thing of a healthy cluster.
@@ -1458,10 +1223,7 @@ mod tests {
 
     fn abilities(snapshot: &mut Snapshot, who: fn(&Who) -> bool) -> Vec<&mut BTreeSet<Ability>> {
         let reviews = list(&mut snapshot.reviews).iter_mut();
-        reviews
-            .filter(|review| who(&review.who))
-            .map(|review| &mut review.may)
-            .collect()
+        reviews.filter(|review| who(&review.who)).map(|review| &mut review.may).collect()
     }
 
     #[test]
@@ -1473,15 +1235,8 @@ mod tests {
         let client = diagnosis.nodes[0].client.as_ref().unwrap();
         assert!(client.renews_from.unwrap() < client.renews_to.unwrap());
         assert_eq!(diagnosis.signers.len(), 2);
-        let deciders: Vec<&str> = diagnosis
-            .approvers
-            .iter()
-            .map(|approver| approver.who.as_str())
-            .collect();
-        assert_eq!(
-            deciders,
-            ["kube-controller-manager", "a person, by kubectl"]
-        );
+        let deciders: Vec<&str> = diagnosis.approvers.iter().map(|approver| approver.who.as_str()).collect();
+        assert_eq!(deciders, ["kube-controller-manager", "a person, by kubectl"]);
     }
 
     fn is_token(who: &Who) -> bool {
@@ -1510,11 +1265,7 @@ mod tests {
     #[case(is_new, Ability::NodeClient, "bootstrap.not-approved")]
     #[case(is_node, Ability::Ask, "renewal.cannot-ask")]
     #[case(is_node, Ability::SelfNodeClient, "renewal.not-approved")]
-    fn a_right_that_lacks_breaks(
-        #[case] who: fn(&Who) -> bool,
-        #[case] ability: Ability,
-        #[case] id: &str,
-    ) {
+    fn a_right_that_lacks_breaks(#[case] who: fn(&Who) -> bool, #[case] ability: Ability, #[case] id: &str) {
         let found = with(|snapshot| {
             for may in abilities(snapshot, who) {
                 assert!(may.remove(&ability));
@@ -1533,21 +1284,9 @@ mod tests {
     }
 
     #[rstest]
-    #[case(
-        is_anonymous,
-        Ability::ReadSecrets,
-        403,
-        "anonymous.too-wide",
-        Grade::Hole
-    )]
+    #[case(is_anonymous, Ability::ReadSecrets, 403, "anonymous.too-wide", Grade::Hole)]
     #[case(is_anonymous, Ability::Ask, 401, "anonymous.too-wide", Grade::Warning)]
-    #[case(
-        is_anybody,
-        Ability::NodeClient,
-        403,
-        "authenticated.too-wide",
-        Grade::Hole
-    )]
+    #[case(is_anybody, Ability::NodeClient, 403, "authenticated.too-wide", Grade::Hole)]
     #[case(is_node, Ability::NodeClient, 403, "nodes.too-wide", Grade::Hole)]
     #[case(is_token, Ability::Everything, 403, "bootstrap.too-wide", Grade::Hole)]
     fn a_right_too_many_is_a_hole(
@@ -1571,18 +1310,11 @@ mod tests {
         list(&mut snapshot.grants).push(Grant {
             binding: "wide".into(),
             role: NODE_CLIENT.into(),
-            subject: Subject {
-                kind: "Group".into(),
-                name: "system:authenticated".into(),
-                namespace: None,
-            },
+            subject: Subject { kind: "Group".into(), name: "system:authenticated".into(), namespace: None },
             abilities: BTreeSet::from([Ability::NodeClient]),
         });
         let finding = &diagnose(&snapshot).findings[0];
-        assert!(
-            finding.mend[0].starts_with("kubectl edit clusterrolebinding wide "),
-            "{finding:?}"
-        );
+        assert!(finding.mend[0].starts_with("kubectl edit clusterrolebinding wide "), "{finding:?}");
     }
 
     #[rstest]
@@ -1610,10 +1342,7 @@ mod tests {
             };
             let mut waiting = csr(role, user, RequestBuilder::node(node).alt_names(names));
             waiting.created = snapshot.taken - SignedDuration::from_secs(age);
-            waiting.conditions = conditions
-                .iter()
-                .map(|kind| condition(kind, "AutoApproved"))
-                .collect();
+            waiting.conditions = conditions.iter().map(|kind| condition(kind, "AutoApproved")).collect();
             list(&mut snapshot.csrs).push(waiting);
         });
         assert_eq!(found, findings);
@@ -1641,11 +1370,7 @@ mod tests {
     ) {
         let found = with(|snapshot| {
             let serving = &mut list(&mut snapshot.csrs)[1];
-            let mut other = csr(
-                Role::Serving,
-                user,
-                RequestBuilder::node("n1").alt_names([name]),
-            );
+            let mut other = csr(Role::Serving, user, RequestBuilder::node("n1").alt_names([name]));
             other.conditions = vec![condition("Approved", reason)];
             other.certificates = serving.certificates.clone();
             *serving = other;
@@ -1656,11 +1381,7 @@ mod tests {
     #[test]
     fn an_approver_that_takes_what_is_no_kubelets_is_a_hole() {
         let found = with(|snapshot| {
-            list(&mut snapshot.csrs)[0]
-                .request
-                .subject
-                .organizations
-                .push("system:masters".into());
+            list(&mut snapshot.csrs)[0].request.subject.organizations.push("system:masters".into());
             list(&mut snapshot.csrs)[0].conditions[0].reason = "ByRogue".into();
         });
         assert_eq!(found, [("approver.too-much", Grade::Hole)]);
@@ -1768,21 +1489,13 @@ mod tests {
             leaf.not_before = taken - SignedDuration::from_hours(98);
             leaf.not_after = taken + SignedDuration::from_hours(2);
         });
-        assert!(
-            found.contains(&("node.renewal-overdue", Grade::Broken)),
-            "{found:?}"
-        );
+        assert!(found.contains(&("node.renewal-overdue", Grade::Broken)), "{found:?}");
     }
 
     #[test]
     fn what_may_not_be_looked_at_is_named_and_nothing_is_made_up() {
         let mut snapshot = healthy();
-        let right = Right {
-            verb: "list".into(),
-            resource: "x".into(),
-            namespace: None,
-            for_what: "y".into(),
-        };
+        let right = Right { verb: "list".into(), resource: "x".into(), namespace: None, for_what: "y".into() };
         snapshot.grants = Seen::Refused(right.clone());
         snapshot.reviews = Seen::Refused(right.clone());
         snapshot.csrs = Seen::Refused(right.clone());

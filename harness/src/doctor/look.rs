@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Secret as SecretObject};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -17,9 +15,7 @@ use kube::core::Resource;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::snapshot::{
-    Ability, Grant, NodeFacts, Review, Right, Seen, Served, Snapshot, Subject, TokenFacts, Who,
-};
+use super::snapshot::{Ability, Grant, NodeFacts, Review, Right, Seen, Served, Snapshot, Subject, TokenFacts, Who};
 use crate::check::Role;
 use crate::cluster::client::Credentials;
 use crate::cluster::existing::{Connection, Unreachable, is_bootstrap_token};
@@ -79,10 +75,7 @@ struct Looking<'a> {
 impl Looking<'_> {
     async fn all(&self) -> Result<Snapshot, Unreachable> {
         let client = self.connection.client();
-        let version = client
-            .apiserver_version()
-            .await
-            .map_err(|error| self.connection.unreachable(&error))?;
+        let version = client.apiserver_version().await.map_err(|error| self.connection.unreachable(&error))?;
         let (grants, csrs, tokens, nodes, client_cas, anonymous) = tokio::try_join!(
             self.grants(),
             self.csrs(),
@@ -109,12 +102,7 @@ impl Looking<'_> {
     }
 
     /// Everything of a kind, by pages; or the right that is missing.
-    async fn list<K>(
-        &self,
-        api: Api<K>,
-        params: ListParams,
-        for_what: &str,
-    ) -> Result<Seen<Vec<K>>, Unreachable>
+    async fn list<K>(&self, api: Api<K>, params: ListParams, for_what: &str) -> Result<Seen<Vec<K>>, Unreachable>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {
@@ -188,10 +176,7 @@ impl Looking<'_> {
         let all = self.list(api, params, what).await?;
         Ok(match all {
             Seen::Is(secrets) => Seen::Is(secrets.iter().filter_map(token).collect()),
-            Seen::Refused(right) => Seen::Refused(Right {
-                namespace: Some(NAMESPACE.into()),
-                ..right
-            }),
+            Seen::Refused(right) => Seen::Refused(Right { namespace: Some(NAMESPACE.into()), ..right }),
         })
     }
 
@@ -202,9 +187,7 @@ impl Looking<'_> {
     }
 
     /// What the API server publishes for aggregated API servers, among it `--client-ca-file`.
-    async fn client_cas(
-        &self,
-    ) -> Result<Seen<Vec<crate::history::facts::CertificateFacts>>, Unreachable> {
+    async fn client_cas(&self) -> Result<Seen<Vec<crate::history::facts::CertificateFacts>>, Unreachable> {
         let api = Api::<ConfigMap>::namespaced(self.connection.client(), NAMESPACE);
         let published = match api.get_opt("extension-apiserver-authentication").await {
             Ok(published) => published,
@@ -219,18 +202,15 @@ impl Looking<'_> {
             Err(error) => return Err(self.connection.unreachable(&error)),
         };
         let pem = published.and_then(|map| map.data?.remove("client-ca-file"));
-        Ok(Seen::Is(pem.map_or_else(Vec::new, |pem| {
-            read::certificates_from_pem(pem.as_bytes()).unwrap_or_default()
-        })))
+        Ok(Seen::Is(pem.map_or_else(Vec::new, |pem| read::certificates_from_pem(pem.as_bytes()).unwrap_or_default())))
     }
 
     async fn anonymous(&self) -> Result<u16, Unreachable> {
         let refuse = |error: kube::Error| self.connection.unreachable(&error);
         let client = self.connection.with(&Credentials::None).map_err(refuse)?;
         let path = "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1";
-        let request = http::Request::get(path)
-            .body(Vec::new())
-            .map_err(|error| refuse(kube::Error::HttpError(error)))?;
+        let request =
+            http::Request::get(path).body(Vec::new()).map_err(|error| refuse(kube::Error::HttpError(error)))?;
         match client.request_text(request).await {
             Ok(_) => Ok(200),
             Err(kube::Error::Api(status)) => Ok(status.code),
@@ -242,25 +222,18 @@ impl Looking<'_> {
         let mut reviews = Vec::new();
         for person in people {
             let asked = Ability::ALL.map(|ability| self.may(&person, ability));
-            let answers: Vec<Option<bool>> = stream::iter(asked)
-                .buffered(REVIEWS_AT_A_TIME)
-                .try_collect()
-                .await?;
+            let answers: Vec<Option<bool>> = stream::iter(asked).buffered(REVIEWS_AT_A_TIME).try_collect().await?;
             if answers.contains(&None) {
                 return Ok(Seen::Refused(Right {
                     verb: "create".into(),
                     resource: "subjectaccessreviews.authorization.k8s.io".into(),
                     namespace: None,
-                    for_what: "what nodes and those who bootstrap may do; a review stores nothing"
-                        .into(),
+                    for_what: "what nodes and those who bootstrap may do; a review stores nothing".into(),
                 }));
             }
             let may = Ability::ALL.into_iter().zip(&answers);
             reviews.push(Review {
-                may: may
-                    .filter(|(_, allowed)| **allowed == Some(true))
-                    .map(|(ability, _)| ability)
-                    .collect(),
+                may: may.filter(|(_, allowed)| **allowed == Some(true)).map(|(ability, _)| ability).collect(),
                 who: person.who,
                 groups: person.groups,
             });
@@ -384,22 +357,11 @@ fn token(secret: &SecretObject) -> Option<TokenFacts> {
     } else if expiration.is_some() && expires.is_none() {
         Some("`expiration` is no time".to_owned())
     } else {
-        let foreign = extra
-            .iter()
-            .find(|group| !group.starts_with("system:bootstrappers:"));
-        foreign
-            .map(|group| format!("the extra group {group} is not one of `system:bootstrappers:…`"))
+        let foreign = extra.iter().find(|group| !group.starts_with("system:bootstrappers:"));
+        foreign.map(|group| format!("the extra group {group} is not one of `system:bootstrappers:…`"))
     };
-    let groups: BTreeSet<String> = std::iter::once("system:bootstrappers")
-        .chain(extra)
-        .map(str::to_owned)
-        .collect();
-    Some(TokenFacts {
-        id: id.to_owned(),
-        expires,
-        groups: groups.into_iter().collect(),
-        defect,
-    })
+    let groups: BTreeSet<String> = std::iter::once("system:bootstrappers").chain(extra).map(str::to_owned).collect();
+    Some(TokenFacts { id: id.to_owned(), expires, groups: groups.into_iter().collect(), defect })
 }
 
 fn node_facts(node: &Node) -> NodeFacts {
@@ -414,15 +376,10 @@ fn node_facts(node: &Node) -> NodeFacts {
         }
     }
     let conditions = status.conditions.unwrap_or_default();
-    let ready = conditions
-        .into_iter()
-        .find(|condition| condition.type_ == "Ready");
+    let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
     NodeFacts {
         name: node.name_any(),
-        kubelet: status
-            .node_info
-            .map(|info| info.kubelet_version)
-            .unwrap_or_default(),
+        kubelet: status.node_info.map(|info| info.kubelet_version).unwrap_or_default(),
         ready: ready.map_or_else(|| "Unknown".into(), |condition| condition.status),
         host_names,
         addresses,
@@ -483,17 +440,10 @@ fn people(
         groups: groups.iter().map(|&group| group.to_owned()).collect(),
     };
     // The node authorizer goes by name and group; it may be any name, but a real one shows real bindings too.
-    let node = nodes
-        .all()
-        .first()
-        .map_or_else(|| "tlsboot".to_owned(), ResourceExt::name_any);
+    let node = nodes.all().first().map_or_else(|| "tlsboot".to_owned(), ResourceExt::name_any);
     let user = format!("{NODE_USER_PREFIX}{node}");
     let mut people = vec![
-        person(
-            Who::Anonymous,
-            "system:anonymous",
-            &["system:unauthenticated"],
-        ),
+        person(Who::Anonymous, "system:anonymous", &["system:unauthenticated"]),
         person(Who::Authenticated, NOBODY, &[AUTHENTICATED]),
         person(Who::Node(node), &user, &["system:nodes", AUTHENTICATED]),
     ];
@@ -503,12 +453,8 @@ fn people(
         let user = format!("system:bootstrap:{}", token.id);
         people.push(person(Who::Token(token.id.clone()), &user, &groups));
     }
-    let bound: BTreeSet<&Subject> = grants
-        .all()
-        .iter()
-        .filter(|grant| is_of_bootstrapping(grant))
-        .map(|grant| &grant.subject)
-        .collect();
+    let bound: BTreeSet<&Subject> =
+        grants.all().iter().filter(|grant| is_of_bootstrapping(grant)).map(|grant| &grant.subject).collect();
     for subject in bound {
         let (user, mut groups) = match subject.kind.as_str() {
             "Group" => (NOBODY, vec![subject.name.as_str()]),
@@ -521,12 +467,8 @@ fn people(
         groups.push(AUTHENTICATED);
         people.push(person(Who::Bound(subject.clone()), user, &groups));
     }
-    let waiting: BTreeMap<&str, &CsrEvent> = csrs
-        .all()
-        .iter()
-        .filter(|csr| csr.conditions.is_empty())
-        .map(|csr| (csr.username.as_str(), csr))
-        .collect();
+    let waiting: BTreeMap<&str, &CsrEvent> =
+        csrs.all().iter().filter(|csr| csr.conditions.is_empty()).map(|csr| (csr.username.as_str(), csr)).collect();
     for (user, csr) in waiting.into_iter().take(REQUESTERS) {
         let groups: Vec<&str> = csr.groups.iter().map(String::as_str).collect();
         people.push(person(Who::Requester(user.to_owned()), user, &groups));
@@ -539,13 +481,8 @@ const NOBODY: &str = "tlsboot:nobody";
 
 /// Whether a grant is there for those who bootstrap, and not for administrators, nodes, controllers or everybody.
 fn is_of_bootstrapping(grant: &Grant) -> bool {
-    let others = [
-        "system:masters",
-        "system:nodes",
-        "system:authenticated",
-        "system:unauthenticated",
-        "system:anonymous",
-    ];
+    let others =
+        ["system:masters", "system:nodes", "system:authenticated", "system:unauthenticated", "system:anonymous"];
     grant.abilities.contains(&Ability::Ask)
         && !grant.abilities.contains(&Ability::ApproveClient)
         && grant.subject.kind != "ServiceAccount"
@@ -559,22 +496,16 @@ mod tests {
     use super::*;
 
     fn role(rules: Value) -> BTreeSet<Ability> {
-        let role: ClusterRole =
-            serde_json::from_value(json!({"metadata": {"name": "r"}, "rules": rules})).unwrap();
+        let role: ClusterRole = serde_json::from_value(json!({"metadata": {"name": "r"}, "rules": rules})).unwrap();
         Ability::of_rules(&role.rules.unwrap())
     }
 
     #[test]
     fn abilities_are_read_off_rules_as_rbac_reads_them() {
         let csr = |verbs: &[&str], resource: &str| {
-            role(
-                json!([{"apiGroups": ["certificates.k8s.io"], "resources": [resource], "verbs": verbs}]),
-            )
+            role(json!([{"apiGroups": ["certificates.k8s.io"], "resources": [resource], "verbs": verbs}]))
         };
-        let bootstrapper = csr(
-            &["create", "get", "list", "watch"],
-            "certificatesigningrequests",
-        );
+        let bootstrapper = csr(&["create", "get", "list", "watch"], "certificatesigningrequests");
         assert_eq!(bootstrapper, BTreeSet::from([Ability::Ask, Ability::Watch]));
         let client = csr(&["create"], "certificatesigningrequests/nodeclient");
         assert_eq!(client, BTreeSet::from([Ability::NodeClient]));
@@ -596,10 +527,7 @@ mod tests {
         let serving = approver("kubernetes.io/kubelet-serving");
         assert_eq!(serving, BTreeSet::from([Ability::ApproveServing]));
         let both = approver("kubernetes.io/*");
-        assert_eq!(
-            both,
-            BTreeSet::from([Ability::ApproveClient, Ability::ApproveServing])
-        );
+        assert_eq!(both, BTreeSet::from([Ability::ApproveClient, Ability::ApproveServing]));
         assert!(approver("example.com/*").is_empty());
     }
 
@@ -623,21 +551,14 @@ mod tests {
         let facts = token_of(data).unwrap();
         assert!(!format!("{facts:?}").contains("0123456789abcdef"));
         assert_eq!(facts.defect, None);
-        assert_eq!(
-            facts.groups,
-            ["system:bootstrappers", "system:bootstrappers:a"]
-        );
+        assert_eq!(facts.groups, ["system:bootstrappers", "system:bootstrappers:a"]);
         assert_eq!(facts.expires.unwrap().to_string(), "2026-01-01T00:00:00Z");
     }
 
     #[rstest::rstest]
     #[case("token-id", "zzzzzz", "token-id")]
     #[case("token-secret", "SHOUTING", "form")]
-    #[case(
-        "usage-bootstrap-authentication",
-        "yes",
-        "usage-bootstrap-authentication"
-    )]
+    #[case("usage-bootstrap-authentication", "yes", "usage-bootstrap-authentication")]
     #[case("expiration", "tomorrow", "no time")]
     #[case("auth-extra-groups", "system:masters", "system:masters")]
     fn each_defect_is_named(#[case] key: &str, #[case] value: &str, #[case] word: &str) {

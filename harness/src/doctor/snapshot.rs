@@ -149,22 +149,10 @@ impl Ability {
     /// What an authorizer is asked: all of these must be allowed.
     pub(super) fn needs(self) -> &'static [Need] {
         const fn csr(verb: &'static str, subresource: &'static str) -> Need {
-            Need {
-                group: "certificates.k8s.io",
-                verb,
-                resource: "certificatesigningrequests",
-                subresource,
-                name: "",
-            }
+            Need { group: "certificates.k8s.io", verb, resource: "certificatesigningrequests", subresource, name: "" }
         }
         const fn approve(signer: &'static str) -> Need {
-            Need {
-                group: "certificates.k8s.io",
-                verb: "approve",
-                resource: "signers",
-                subresource: "",
-                name: signer,
-            }
+            Need { group: "certificates.k8s.io", verb: "approve", resource: "signers", subresource: "", name: signer }
         }
         match self {
             Self::Ask => const { &[csr("create", "")] },
@@ -172,53 +160,20 @@ impl Ability {
             Self::NodeClient => const { &[csr("create", "nodeclient")] },
             Self::SelfNodeClient => const { &[csr("create", "selfnodeclient")] },
             Self::ApproveClient => {
-                const {
-                    &[
-                        csr("update", "approval"),
-                        approve("kubernetes.io/kube-apiserver-client-kubelet"),
-                    ]
-                }
+                const { &[csr("update", "approval"), approve("kubernetes.io/kube-apiserver-client-kubelet")] }
             }
-            Self::ApproveServing => {
-                const {
-                    &[
-                        csr("update", "approval"),
-                        approve("kubernetes.io/kubelet-serving"),
-                    ]
-                }
-            }
+            Self::ApproveServing => const { &[csr("update", "approval"), approve("kubernetes.io/kubelet-serving")] },
             Self::ReadSecrets => {
-                const {
-                    &[Need {
-                        group: "",
-                        verb: "list",
-                        resource: "secrets",
-                        subresource: "",
-                        name: "",
-                    }]
-                }
+                const { &[Need { group: "", verb: "list", resource: "secrets", subresource: "", name: "" }] }
             }
-            Self::Everything => {
-                const {
-                    &[Need {
-                        group: "*",
-                        verb: "*",
-                        resource: "*",
-                        subresource: "",
-                        name: "",
-                    }]
-                }
-            }
+            Self::Everything => const { &[Need { group: "*", verb: "*", resource: "*", subresource: "", name: "" }] },
         }
     }
 
     /// The abilities that a role's rules give. A rule for other names of objects does not count.
     pub fn of_rules(rules: &[PolicyRule]) -> BTreeSet<Self> {
         let allowed = |need: &Need| rules.iter().any(|rule| need.is_in(rule));
-        Self::ALL
-            .into_iter()
-            .filter(|ability| ability.needs().iter().all(allowed))
-            .collect()
+        Self::ALL.into_iter().filter(|ability| ability.needs().iter().all(allowed)).collect()
     }
 }
 
@@ -246,18 +201,11 @@ impl Need {
         let resources = rule.resources.as_ref();
         let names = rule.resource_names.as_deref().unwrap_or_default();
         // `signers` can be given by domain: kubernetes.io/*.
-        let domain = self
-            .name
-            .split_once('/')
-            .map(|(domain, _)| format!("{domain}/*"));
+        let domain = self.name.split_once('/').map(|(domain, _)| format!("{domain}/*"));
         has(Some(&rule.verbs), self.verb)
             && has(rule.api_groups.as_ref(), self.group)
-            && (has(resources, &resource)
-                || (!self.subresource.is_empty() && has_word(resources, &any_parent)))
-            && (names.is_empty()
-                || names
-                    .iter()
-                    .any(|name| name == self.name || Some(name) == domain.as_ref()))
+            && (has(resources, &resource) || (!self.subresource.is_empty() && has_word(resources, &any_parent)))
+            && (names.is_empty() || names.iter().any(|name| name == self.name || Some(name) == domain.as_ref()))
     }
 }
 

@@ -10,10 +10,7 @@ use crate::report::paint::paint;
 
 /// The whole, with colours or without.
 pub fn text(diagnosis: &Diagnosis, context: &str, colours: bool) -> String {
-    let mut words = Words {
-        text: String::new(),
-        colours,
-    };
+    let mut words = Words { text: String::new(), colours };
     words.head(diagnosis, context);
     words.bindings(diagnosis);
     words.signing(diagnosis);
@@ -65,10 +62,7 @@ impl Words {
     }
 
     fn head(&mut self, diagnosis: &Diagnosis, context: &str) {
-        let version = diagnosis.version.map_or_else(
-            || "of unknown version".into(),
-            |version| version.to_string(),
-        );
+        let version = diagnosis.version.map_or_else(|| "of unknown version".into(), |version| version.to_string());
         self.line(format!(
             "{}  Kubernetes {version}, context {context}, at {}",
             diagnosis.server,
@@ -84,11 +78,7 @@ impl Words {
             .map(|binding| {
                 let role = binding.role.rsplit_once(':').map_or("", |(_, last)| last);
                 vec![
-                    if role.is_empty() {
-                        binding.role.clone()
-                    } else {
-                        role.to_owned()
-                    },
+                    if role.is_empty() { binding.role.clone() } else { role.to_owned() },
                     binding.subject.clone(),
                     format!("by {}", binding.binding),
                 ]
@@ -112,11 +102,7 @@ impl Words {
         }
         for signer in &diagnosis.signers {
             let (shortest, longest) = (span(signer.shortest), span(signer.longest));
-            let lives = if shortest == longest {
-                shortest
-            } else {
-                format!("{shortest} to {longest}")
-            };
+            let lives = if shortest == longest { shortest } else { format!("{shortest} to {longest}") };
             rows.push(vec![
                 signer.signer.clone(),
                 format!("{} signed", signer.certificates),
@@ -163,24 +149,9 @@ impl Words {
         if diagnosis.nodes.is_empty() {
             return self.line("  none");
         }
-        let mut rows = vec![
-            [
-                "NAME",
-                "READY",
-                "KUBELET",
-                "CLIENT CERTIFICATE",
-                "RENEWS",
-                "SERVES",
-            ]
-            .map(String::from)
-            .to_vec(),
-        ];
-        rows.extend(
-            diagnosis
-                .nodes
-                .iter()
-                .map(|node| row(node, diagnosis.taken)),
-        );
+        let mut rows =
+            vec![["NAME", "READY", "KUBELET", "CLIENT CERTIFICATE", "RENEWS", "SERVES"].map(String::from).to_vec()];
+        rows.extend(diagnosis.nodes.iter().map(|node| row(node, diagnosis.taken)));
         self.table(&rows);
     }
 
@@ -231,21 +202,11 @@ impl Words {
             let findings = diagnosis.findings.iter();
             findings.filter(|finding| finding.grade == grade).count()
         };
-        let (broken, holes, warnings) = (
-            count(Grade::Broken),
-            count(Grade::Hole),
-            count(Grade::Warning),
-        );
+        let (broken, holes, warnings) = (count(Grade::Broken), count(Grade::Hole), count(Grade::Warning));
         let verdict = if broken + holes > 0 {
-            self.paint(
-                "1;31",
-                &format!("{broken} broken, {holes} holes, {warnings} warnings"),
-            )
+            self.paint("1;31", &format!("{broken} broken, {holes} holes, {warnings} warnings"))
         } else if !diagnosis.missing.is_empty() {
-            self.paint(
-                "33",
-                "nothing wrong was seen, but not everything could be looked at",
-            )
+            self.paint("33", "nothing wrong was seen, but not everything could be looked at")
         } else {
             self.paint("32", &format!("healthy, {warnings} warnings"))
         };
@@ -270,48 +231,28 @@ fn row(node: &NodeReport, now: Timestamp) -> Vec<String> {
 }
 
 fn ends(life: &Life, now: Timestamp) -> String {
-    format!(
-        "until {} ({})",
-        short(life.not_after),
-        left(life.not_after, now)
-    )
+    format!("until {} ({})", short(life.not_after), left(life.not_after, now))
 }
 
 fn renews(life: &Life) -> Option<String> {
     let time = |at: Timestamp| at.strftime("%m-%d %H:%M:%SZ").to_string();
-    Some(format!(
-        "{} to {}",
-        time(life.renews_from?),
-        time(life.renews_to?)
-    ))
+    Some(format!("{} to {}", time(life.renews_from?), time(life.renews_to?)))
 }
 
 fn serving(life: &Life, now: Timestamp) -> String {
-    let how = if life.self_signed {
-        "self-signed"
-    } else {
-        "signed"
-    };
+    let how = if life.self_signed { "self-signed" } else { "signed" };
     format!("{how}, {}, for {}", ends(life, now), life.names.join(", "))
 }
 
 /// The time that is left, in the largest unit that says something.
 fn left(end: Timestamp, now: Timestamp) -> String {
     let seconds = end.duration_since(now).as_secs();
-    if seconds < 0 {
-        format!("{} ago", span(-seconds))
-    } else {
-        format!("{} left", span(seconds))
-    }
+    if seconds < 0 { format!("{} ago", span(-seconds)) } else { format!("{} left", span(seconds)) }
 }
 
 fn span(seconds: i64) -> String {
     let duration = SignedDuration::from_secs(seconds);
-    let (days, hours, minutes) = (
-        duration.as_hours() / 24,
-        duration.as_hours(),
-        duration.as_mins(),
-    );
+    let (days, hours, minutes) = (duration.as_hours() / 24, duration.as_hours(), duration.as_mins());
     if days >= 3 {
         format!("{days} days")
     } else if hours >= 3 {

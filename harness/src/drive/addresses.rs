@@ -16,9 +16,7 @@ pub(super) async fn set(change: &SetAddresses, stage: &Stage<'_>) -> Result<Done
         if nodes.get_opt(&change.node).await?.is_none() {
             return Ok(Err(format!("there is no Node {} yet", change.node)));
         }
-        let patched = nodes
-            .patch_status(&change.node, &PatchParams::default(), &Patch::Merge(&patch))
-            .await?;
+        let patched = nodes.patch_status(&change.node, &PatchParams::default(), &Patch::Merge(&patch)).await?;
         let found = patched.status.and_then(|status| status.addresses);
         let found: Value = serde_json::to_value(found).map_err(std::io::Error::other)?;
         Ok(if found == wanted {

@@ -18,24 +18,12 @@ pub(super) enum Decision {
     Deny,
 }
 
-pub(super) async fn decide(
-    pick: &CsrPick,
-    decision: Decision,
-    stage: &Stage<'_>,
-) -> Result<Done, DriveError> {
+pub(super) async fn decide(pick: &CsrPick, decision: Decision, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let api = Api::<CertificateSigningRequest>::all(stage.cluster.admin());
     let mut csr = find(pick, &api, stage, is_pending).await?;
     let (kind, reason, message) = match decision {
-        Decision::Approve => (
-            "Approved",
-            "KubectlApprove",
-            "This CSR was approved by kubectl certificate approve.",
-        ),
-        Decision::Deny => (
-            "Denied",
-            "KubectlDeny",
-            "This CSR was denied by kubectl certificate deny.",
-        ),
+        Decision::Approve => ("Approved", "KubectlApprove", "This CSR was approved by kubectl certificate approve."),
+        Decision::Deny => ("Denied", "KubectlDeny", "This CSR was denied by kubectl certificate deny."),
     };
     let condition = CertificateSigningRequestCondition {
         type_: kind.into(),
@@ -44,40 +32,25 @@ pub(super) async fn decide(
         message: Some(message.into()),
         ..Default::default()
     };
-    csr.status = Some(CertificateSigningRequestStatus {
-        conditions: Some(vec![condition]),
-        ..Default::default()
-    });
+    csr.status = Some(CertificateSigningRequestStatus { conditions: Some(vec![condition]), ..Default::default() });
     let name = csr.name_any();
     let decider = match &pick.by {
         None => api,
         Some(identity) => Api::all(as_identity(identity, stage).await?),
     };
     // As kubectl does it; up to 1.18 nothing else is allowed.
-    let decided = decider
-        .replace_subresource("approval", &name, &PostParams::default(), &csr)
-        .await;
+    let decided = decider.replace_subresource("approval", &name, &PostParams::default(), &csr).await;
     let decided = match decided {
         Err(error) if pick.by.is_some() => return Ok(answered(refusal(error)?)),
         decided => decided?,
     };
-    let conditions = decided
-        .status
-        .and_then(|status| status.conditions)
-        .unwrap_or_default();
+    let conditions = decided.status.and_then(|status| status.conditions).unwrap_or_default();
     if !conditions.iter().any(|condition| condition.type_ == kind) {
-        return Err(DriveError::Nothing(format!(
-            "{name} did not get the condition {kind}"
-        )));
+        return Err(DriveError::Nothing(format!("{name} did not get the condition {kind}")));
     }
     Ok(Done {
         proof: format!("{name} has the condition {kind}"),
-        answer: Some(Answer {
-            code: 200,
-            reason: String::new(),
-            message: String::new(),
-            object: Some(name),
-        }),
+        answer: Some(Answer { code: 200, reason: String::new(), message: String::new(), object: Some(name) }),
     })
 }
 
@@ -93,10 +66,7 @@ pub(super) async fn delete(pick: &CsrPick, stage: &Stage<'_>) -> Result<Done, Dr
 }
 
 fn is_pending(csr: &CertificateSigningRequest) -> bool {
-    csr.status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref())
-        .is_none_or(Vec::is_empty)
+    csr.status.as_ref().and_then(|status| status.conditions.as_ref()).is_none_or(Vec::is_empty)
 }
 
 /// The newest CSR that is meant. It may be about to come.
@@ -109,13 +79,10 @@ pub(super) async fn find(
     let deadline = tokio::time::Instant::now() + EFFECT;
     loop {
         let all = api.list(&ListParams::default()).await?.items;
-        let meant = all
-            .into_iter()
-            .filter(|csr| is_meant(pick, csr, stage) && fits(csr));
-        if let Some(csr) = meant.max_by_key(|csr| {
-            csr.resource_version()
-                .and_then(|version| version.parse::<u64>().ok())
-        }) {
+        let meant = all.into_iter().filter(|csr| is_meant(pick, csr, stage) && fits(csr));
+        if let Some(csr) =
+            meant.max_by_key(|csr| csr.resource_version().and_then(|version| version.parse::<u64>().ok()))
+        {
             return Ok(csr);
         }
         if tokio::time::Instant::now() > deadline {
@@ -129,19 +96,12 @@ pub(super) async fn find(
 }
 
 fn is_meant(pick: &CsrPick, csr: &CertificateSigningRequest, stage: &Stage<'_>) -> bool {
-    let role = pick
-        .role
-        .is_none_or(|role| csr.spec.signer_name == role.signer_name());
-    let submitted = pick
-        .submitted
-        .as_deref()
-        .is_none_or(|step| stage.state.submitted(step) == Some(&csr.name_any()));
+    let role = pick.role.is_none_or(|role| csr.spec.signer_name == role.signer_name());
+    let submitted = pick.submitted.as_deref().is_none_or(|step| stage.state.submitted(step) == Some(&csr.name_any()));
     let node = pick.node.as_deref().is_none_or(|node| {
         let request = read::request(&csr.spec.request.0).ok();
         let name = request.and_then(|request| request.subject.common_name);
-        name.as_deref()
-            .and_then(|name| name.strip_prefix(NODE_USER_PREFIX))
-            == Some(node)
+        name.as_deref().and_then(|name| name.strip_prefix(NODE_USER_PREFIX)) == Some(node)
     });
     role && submitted && node
 }

@@ -22,9 +22,7 @@ pub(super) async fn wait(expiry: &Expiry, stage: &Stage<'_>) -> Result<Done, Dri
     let pem = std::fs::read(&path).map_err(ClusterError::file(&path))?;
     let certificate = read::certificates_from_pem(&pem)?.into_iter().next();
     let not_after = certificate
-        .ok_or_else(|| {
-            DriveError::Nothing(format!("{name} holds no certificate that could expire"))
-        })?
+        .ok_or_else(|| DriveError::Nothing(format!("{name} holds no certificate that could expire")))?
         .not_after;
     let expired = not_after + INCLUDED;
     let begin = Timestamp::now();
@@ -36,16 +34,11 @@ pub(super) async fn wait(expiry: &Expiry, stage: &Stage<'_>) -> Result<Done, Dri
     while let Some(left) = left(Timestamp::now(), expired) {
         tokio::time::sleep(left.min(NAP)).await;
     }
-    Ok(Done::proven(format!(
-        "the certificate in {name} expired at {not_after}; now it is {}",
-        Timestamp::now()
-    )))
+    Ok(Done::proven(format!("the certificate in {name} expired at {not_after}; now it is {}", Timestamp::now())))
 }
 
 fn left(now: Timestamp, then: Timestamp) -> Option<Duration> {
-    Duration::try_from(then.duration_since(now))
-        .ok()
-        .filter(|left| !left.is_zero())
+    Duration::try_from(then.duration_since(now)).ok().filter(|left| !left.is_zero())
 }
 
 #[cfg(test)]
@@ -55,10 +48,7 @@ mod tests {
     #[test]
     fn nothing_is_left_at_the_time_and_after_it() {
         let then = Timestamp::UNIX_EPOCH;
-        assert_eq!(
-            left(then - SignedDuration::from_secs(2), then),
-            Some(Duration::from_secs(2))
-        );
+        assert_eq!(left(then - SignedDuration::from_secs(2), then), Some(Duration::from_secs(2)));
         assert_eq!(left(then, then), None);
         assert_eq!(left(then + SignedDuration::from_secs(2), then), None);
     }

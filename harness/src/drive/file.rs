@@ -19,31 +19,19 @@ pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Don
     let proof = match change.action {
         FileAction::Delete => {
             fs::remove_file(&path).map_err(file())?;
-            let gone = fs::symlink_metadata(&path)
-                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            let gone = fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             if !gone {
-                return Err(DriveError::Nothing(format!(
-                    "{} is still there",
-                    change.name
-                )));
+                return Err(DriveError::Nothing(format!("{} is still there", change.name)));
             }
             format!("{} is not there any more", change.name)
         }
         FileAction::Truncate => {
             let half = fs::metadata(&content).map_err(file())?.len() / 2;
-            fs::File::options()
-                .write(true)
-                .open(&content)
-                .and_then(|opened| opened.set_len(half))
-                .map_err(file())?;
+            fs::File::options().write(true).open(&content).and_then(|opened| opened.set_len(half)).map_err(file())?;
             sized(&content)?
         }
         FileAction::Empty => {
-            fs::File::options()
-                .write(true)
-                .open(&content)
-                .and_then(|opened| opened.set_len(0))
-                .map_err(file())?;
+            fs::File::options().write(true).open(&content).and_then(|opened| opened.set_len(0)).map_err(file())?;
             sized(&content)?
         }
         FileAction::Garbage => {
@@ -65,11 +53,7 @@ pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Don
             let text = fs::read_to_string(&content).map_err(file())?;
             let key_begins = text.find("-----BEGIN EC PRIVATE KEY").unwrap_or(text.len());
             let foreign = PrivateKey::generate()?;
-            fs::write(
-                &content,
-                format!("{}{}", &text[..key_begins], foreign.pem().expose()),
-            )
-            .map_err(file())?;
+            fs::write(&content, format!("{}{}", &text[..key_begins], foreign.pem().expose())).map_err(file())?;
             sized(&content)?
         }
         FileAction::NewPair => {
@@ -90,8 +74,5 @@ fn sized(path: &Path) -> Result<String, DriveError> {
 }
 
 fn kind(path: &Path) -> Result<String, DriveError> {
-    Ok(format!(
-        "it is {:?} now",
-        fs::symlink_metadata(path)?.file_type()
-    ))
+    Ok(format!("it is {:?} now", fs::symlink_metadata(path)?.file_type()))
 }

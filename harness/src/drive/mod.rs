@@ -35,10 +35,7 @@ pub struct Done {
 
 impl Done {
     fn proven(proof: impl Into<String>) -> Self {
-        Self {
-            proof: proof.into(),
-            answer: None,
-        }
+        Self { proof: proof.into(), answer: None }
     }
 }
 
@@ -109,9 +106,7 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::Mend(mend) => link::mend(&mend.node, stage).await,
         Step::WaitExpiry(expiry) => expiry::wait(expiry, stage).await,
         Step::ReplaceCa(replace) => ca::replace(replace, stage).await,
-        Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing(
-            "an expectation is judged, not done".into(),
-        )),
+        Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing("an expectation is judged, not done".into())),
     }
 }
 
@@ -119,10 +114,7 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
 ///
 /// # Errors
 /// When one can't be made, or has no effect.
-pub async fn prepare(
-    bindings: &crate::scenario::Bindings,
-    client: &Client,
-) -> Result<(), DriveError> {
+pub async fn prepare(bindings: &crate::scenario::Bindings, client: &Client) -> Result<(), DriveError> {
     let made = bindings.present();
     futures::future::try_join_all(made.map(|(role, to)| rbac::bind(role, to, client))).await?;
     Ok(())
@@ -144,10 +136,7 @@ where
             Err(last) => last,
         };
         if Instant::now() > deadline {
-            return Err(DriveError::NoEffect {
-                within: EFFECT,
-                last,
-            });
+            return Err(DriveError::NoEffect { within: EFFECT, last });
         }
         tokio::time::sleep(POLL).await;
     }

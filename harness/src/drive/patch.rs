@@ -12,12 +12,7 @@ use crate::history::event::Answer;
 use crate::scenario::stimulus::{CsrPick, CsrSubresource, PatchCsr};
 
 pub(super) async fn patch(change: &PatchCsr, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let pick = CsrPick {
-        node: change.node.clone(),
-        role: change.role,
-        submitted: change.submitted.clone(),
-        by: None,
-    };
+    let pick = CsrPick { node: change.node.clone(), role: change.role, submitted: change.submitted.clone(), by: None };
     let csrs = Api::<CertificateSigningRequest>::all(stage.cluster.admin());
     let csr = find(&pick, &csrs, stage, |_| true).await?;
     let name = csr.name_any();
@@ -30,10 +25,7 @@ pub(super) async fn patch(change: &PatchCsr, stage: &Stage<'_>) -> Result<Done, 
         match change.subresource {
             None => api.replace(&name, &how, &whole).await,
             Some(CsrSubresource::Status) => api.replace_status(&name, &how, &whole).await,
-            Some(CsrSubresource::Approval) => {
-                api.replace_subresource("approval", &name, &how, &whole)
-                    .await
-            }
+            Some(CsrSubresource::Approval) => api.replace_subresource("approval", &name, &how, &whole).await,
         }
     } else {
         let (how, patch) = (PatchParams::default(), Patch::Merge(&change.patch));
@@ -44,12 +36,7 @@ pub(super) async fn patch(change: &PatchCsr, stage: &Stage<'_>) -> Result<Done, 
         }
     };
     let answer = match patched {
-        Ok(_) => Answer {
-            code: 200,
-            reason: String::new(),
-            message: String::new(),
-            object: Some(name),
-        },
+        Ok(_) => Answer { code: 200, reason: String::new(), message: String::new(), object: Some(name) },
         Err(error) => refusal(error)?,
     };
     Ok(answered(answer))
@@ -81,13 +68,7 @@ mod tests {
     #[test]
     fn a_merge_replaces_adds_and_takes_away() {
         let mut whole = json!({"a": {"b": 1, "c": [1, 2]}, "d": 3});
-        merge(
-            &mut whole,
-            &json!({"a": {"b": null, "c": [3], "e": {"f": 4}}, "d": {"g": 5}}),
-        );
-        assert_eq!(
-            whole,
-            json!({"a": {"c": [3], "e": {"f": 4}}, "d": {"g": 5}})
-        );
+        merge(&mut whole, &json!({"a": {"b": null, "c": [3], "e": {"f": 4}}, "d": {"g": 5}}));
+        assert_eq!(whole, json!({"a": {"c": [3], "e": {"f": 4}}, "d": {"g": 5}}));
     }
 }

@@ -7,28 +7,14 @@ use crate::scenario::stimulus::Process;
 pub(super) async fn start(process: &Process, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let proof = match (&process.node, process.component) {
         (Some(node), _) => stage.cluster.start_node(node, &process.with).await?,
-        (None, Some(component)) if process.exits => {
-            stage
-                .cluster
-                .fail_component(component, &process.with)
-                .await?
-        }
-        (None, Some(component)) => {
-            stage
-                .cluster
-                .start_component(component, &process.with)
-                .await?
-        }
+        (None, Some(component)) if process.exits => stage.cluster.fail_component(component, &process.with).await?,
+        (None, Some(component)) => stage.cluster.start_component(component, &process.with).await?,
         (None, None) => return Err(neither()),
     };
     Ok(Done::proven(proof))
 }
 
-pub(super) async fn end(
-    process: &Process,
-    ending: Ending,
-    stage: &Stage<'_>,
-) -> Result<Done, DriveError> {
+pub(super) async fn end(process: &Process, ending: Ending, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let proof = match (&process.node, process.component) {
         (Some(node), _) => stage.cluster.end_node(node, ending).await?,
         (None, Some(component)) => stage.cluster.end_component(component, ending).await?,

@@ -2,9 +2,7 @@
 //! should be, the next expectation says.
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestSpec,
-};
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use kube::api::{Api, ObjectMeta, PostParams, ResourceExt};
 use tokio::time::Instant;
 
@@ -24,37 +22,18 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
     let names = names.chain(submit.uris.iter().cloned().map(AltName::Uri));
     let names = names.chain(submit.emails.iter().cloned().map(AltName::Email));
     let subject = Name {
-        common_name: Some(
-            submit
-                .common_name
-                .clone()
-                .unwrap_or_else(|| format!("{NODE_USER_PREFIX}{}", submit.node)),
-        ),
-        organizations: submit
-            .organizations
-            .clone()
-            .unwrap_or_else(|| vec!["system:nodes".into()]),
+        common_name: Some(submit.common_name.clone().unwrap_or_else(|| format!("{NODE_USER_PREFIX}{}", submit.node))),
+        organizations: submit.organizations.clone().unwrap_or_else(|| vec!["system:nodes".into()]),
         other: Vec::new(),
     };
     let (request, _key) = RequestBuilder::new(subject).alt_names(names).build()?;
     let claims = submit.claims.as_ref();
     let csr = CertificateSigningRequest {
-        metadata: ObjectMeta {
-            generate_name: Some("tlsboot-".into()),
-            ..Default::default()
-        },
+        metadata: ObjectMeta { generate_name: Some("tlsboot-".into()), ..Default::default() },
         spec: CertificateSigningRequestSpec {
             request: ByteString(request.into_bytes()),
-            signer_name: submit
-                .signer_name
-                .clone()
-                .unwrap_or_else(|| submit.role.signer_name().to_owned()),
-            usages: Some(
-                submit
-                    .usages
-                    .clone()
-                    .unwrap_or_else(|| stage.rules.usages(submit.role)),
-            ),
+            signer_name: submit.signer_name.clone().unwrap_or_else(|| submit.role.signer_name().to_owned()),
+            usages: Some(submit.usages.clone().unwrap_or_else(|| stage.rules.usages(submit.role))),
             expiration_seconds: submit.expiration_seconds,
             username: claims.map(|claims| claims.username.clone()),
             uid: claims.map(|claims| claims.uid.clone()),
@@ -65,12 +44,7 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
     };
     let api = Api::<CertificateSigningRequest>::all(as_identity(&submit.by, stage).await?);
     let answer = match api.create(&PostParams::default(), &csr).await {
-        Ok(made) => Answer {
-            code: 201,
-            reason: String::new(),
-            message: String::new(),
-            object: Some(made.name_any()),
-        },
+        Ok(made) => Answer { code: 201, reason: String::new(), message: String::new(), object: Some(made.name_any()) },
         Err(error) => refusal(error)?,
     };
     Ok(answered(answer))
@@ -93,30 +67,16 @@ pub(super) async fn get(get: &Get, stage: &Stage<'_>) -> Result<Done, DriveError
 }
 
 async fn get_once(client: &kube::Client, path: &str) -> Result<Answer, DriveError> {
-    let request = http::Request::get(path)
-        .body(Vec::new())
-        .map_err(std::io::Error::other)?;
+    let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
     match client.request_text(request).await {
-        Ok(_) => Ok(Answer {
-            code: 200,
-            reason: String::new(),
-            message: String::new(),
-            object: None,
-        }),
+        Ok(_) => Ok(Answer { code: 200, reason: String::new(), message: String::new(), object: None }),
         Err(error) => refusal(error),
     }
 }
 
 pub(super) fn answered(answer: Answer) -> Done {
-    let object = answer
-        .object
-        .as_deref()
-        .map(|object| format!(", {object}"))
-        .unwrap_or_default();
-    Done {
-        proof: format!("the API server answered {}{object}", answer.code),
-        answer: Some(answer),
-    }
+    let object = answer.object.as_deref().map(|object| format!(", {object}")).unwrap_or_default();
+    Done { proof: format!("the API server answered {}{object}", answer.code), answer: Some(answer) }
 }
 
 pub(super) fn refusal(error: kube::Error) -> Result<Answer, DriveError> {
@@ -131,10 +91,7 @@ pub(super) fn refusal(error: kube::Error) -> Result<Answer, DriveError> {
     }
 }
 
-pub(super) async fn as_identity(
-    identity: &Identity,
-    stage: &Stage<'_>,
-) -> Result<kube::Client, DriveError> {
+pub(super) async fn as_identity(identity: &Identity, stage: &Stage<'_>) -> Result<kube::Client, DriveError> {
     let credentials = match identity {
         Identity::Admin => return Ok(stage.cluster.admin()),
         Identity::Anonymous => Credentials::None,
@@ -147,27 +104,15 @@ pub(super) async fn as_identity(
             Credentials::Certificate(stage.cluster.client_certificate(user, false, false).await?)
         }
         Identity::ExpiredCertificateAndToken(both) => Credentials::CertificateAndToken(
-            stage
-                .cluster
-                .client_certificate(&both.user, true, true)
-                .await?,
+            stage.cluster.client_certificate(&both.user, true, true).await?,
             stage.cluster.token(&both.token)?.value,
         ),
         Identity::CertificateWithUid(both) => {
             let cluster = stage.cluster;
-            Credentials::Certificate(
-                cluster
-                    .client_certificate_with_uid(&both.user, &both.uid)
-                    .await?,
-            )
+            Credentials::Certificate(cluster.client_certificate_with_uid(&both.user, &both.uid).await?)
         }
         Identity::Impersonated(user) => {
-            return Ok(impersonating(
-                &stage.cluster.endpoint(),
-                &stage.cluster.admin_kubeconfig(),
-                user,
-            )
-            .await?);
+            return Ok(impersonating(&stage.cluster.endpoint(), &stage.cluster.admin_kubeconfig(), user).await?);
         }
     };
     Ok(client(&stage.cluster.endpoint(), &credentials).await?)
@@ -175,18 +120,9 @@ pub(super) async fn as_identity(
 
 /// Certificate and key that the node's kubelet has on disk now.
 async fn of_node(node: &str, stage: &Stage<'_>) -> Result<Credential, DriveError> {
-    let path = stage
-        .cluster
-        .node_dir(node)
-        .await?
-        .through(&format!("{}-current.pem", Role::Client.file_prefix()));
+    let path = stage.cluster.node_dir(node).await?.through(&format!("{}-current.pem", Role::Client.file_prefix()));
     let pem = std::fs::read_to_string(&path).map_err(crate::cluster::ClusterError::file(&path))?;
-    let key_begins = pem
-        .find("-----BEGIN EC PRIVATE KEY")
-        .or_else(|| pem.find("-----BEGIN PRIVATE KEY"));
+    let key_begins = pem.find("-----BEGIN EC PRIVATE KEY").or_else(|| pem.find("-----BEGIN PRIVATE KEY"));
     let (certificate, key) = pem.split_at(key_begins.unwrap_or(pem.len()));
-    Ok(Credential {
-        certificate: certificate.to_owned(),
-        key: Secret::new(key.to_owned()),
-    })
+    Ok(Credential { certificate: certificate.to_owned(), key: Secret::new(key.to_owned()) })
 }

@@ -9,30 +9,19 @@ use crate::cluster::local::token_secret;
 
 pub(super) async fn create(name: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let token = stage.cluster.token(name)?;
-    let secret = token_secret(&token, jiff::Timestamp::now()).ok_or_else(|| {
-        DriveError::Nothing(format!(
-            "the token `{name}` is one that nobody knows: it has no Secret"
-        ))
-    })?;
+    let secret = token_secret(&token, jiff::Timestamp::now())
+        .ok_or_else(|| DriveError::Nothing(format!("the token `{name}` is one that nobody knows: it has no Secret")))?;
     let secret: SecretObject = serde_json::from_value(secret).map_err(std::io::Error::other)?;
     let made = api(stage).create(&PostParams::default(), &secret).await?;
-    Ok(Done::proven(format!(
-        "Secret {} has uid {}",
-        object(&token.id),
-        made.metadata.uid.unwrap_or_default()
-    )))
+    Ok(Done::proven(format!("Secret {} has uid {}", object(&token.id), made.metadata.uid.unwrap_or_default())))
 }
 
 pub(super) async fn delete(name: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let secret = object(&stage.cluster.token(name)?.id);
     api(stage).delete(&secret, &DeleteParams::default()).await?;
     match api(stage).get_opt(&secret).await? {
-        None => Ok(Done::proven(format!(
-            "Secret {secret} does not exist any more"
-        ))),
-        Some(_) => Err(DriveError::Nothing(format!(
-            "Secret {secret} is still there"
-        ))),
+        None => Ok(Done::proven(format!("Secret {secret} does not exist any more"))),
+        Some(_) => Err(DriveError::Nothing(format!("Secret {secret} is still there"))),
     }
 }
 
@@ -40,12 +29,8 @@ pub(super) async fn expire(name: &str, stage: &Stage<'_>) -> Result<Done, DriveE
     let secret = object(&stage.cluster.token(name)?.id);
     let past = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(1);
     let patch = json!({"stringData": {"expiration": past.to_string()}});
-    api(stage)
-        .patch(&secret, &PatchParams::default(), &Patch::Merge(&patch))
-        .await?;
-    Ok(Done::proven(format!(
-        "Secret {secret} has the expiration {past}"
-    )))
+    api(stage).patch(&secret, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    Ok(Done::proven(format!("Secret {secret} has the expiration {past}")))
 }
 
 fn api(stage: &Stage<'_>) -> Api<SecretObject> {

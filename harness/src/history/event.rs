@@ -335,11 +335,7 @@ pub const NODE_USER_PREFIX: &str = "system:node:";
 impl CsrEvent {
     /// The node that the certificate is asked for: the CN without `system:node:`.
     pub fn node(&self) -> Option<&str> {
-        self.request
-            .subject
-            .common_name
-            .as_deref()?
-            .strip_prefix(NODE_USER_PREFIX)
+        self.request.subject.common_name.as_deref()?.strip_prefix(NODE_USER_PREFIX)
     }
 
     /// The requestor's credential id (`X509SHA256=…`), recorded by API servers from 1.32 on (catalogue C-07).
@@ -534,20 +530,9 @@ pub struct ProcessEvent {
 
 impl ProcessEvent {
     /// Makes the events of one process out of its states.
-    pub fn of(
-        component: &str,
-        node: Option<&str>,
-        pid: u32,
-    ) -> impl Fn(ProcessState) -> What + Send + use<> {
+    pub fn of(component: &str, node: Option<&str>, pid: u32) -> impl Fn(ProcessState) -> What + Send + use<> {
         let (component, node) = (component.to_owned(), node.map(str::to_owned));
-        move |state| {
-            What::Process(Self {
-                component: component.clone(),
-                node: node.clone(),
-                pid,
-                state,
-            })
-        }
+        move |state| What::Process(Self { component: component.clone(), node: node.clone(), pid, state })
     }
 }
 

@@ -16,9 +16,7 @@ pub enum HistoryError {
         source: serde_json::Error,
     },
     /// Lines are missing or out of order.
-    #[error(
-        "line {line} of the history has seq {found}, expected {expected}: lines were lost or moved"
-    )]
+    #[error("line {line} of the history has seq {found}, expected {expected}: lines were lost or moved")]
     Order {
         /// Line number, from 1.
         line: usize,
@@ -43,23 +41,15 @@ pub fn parse(text: &str) -> Result<Vec<Event>, HistoryError> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut events = Vec::new();
     for (index, line) in whole.lines().enumerate() {
-        let event: Event = serde_json::from_str(line).map_err(|source| HistoryError::Line {
-            line: index + 1,
-            source,
-        })?;
+        let event: Event =
+            serde_json::from_str(line).map_err(|source| HistoryError::Line { line: index + 1, source })?;
         if event.seq != index as u64 {
-            return Err(HistoryError::Order {
-                line: index + 1,
-                found: event.seq,
-                expected: index as u64,
-            });
+            return Err(HistoryError::Order { line: index + 1, found: event.seq, expected: index as u64 });
         }
         events.push(event);
     }
     match events.first().map(|event| &event.what) {
-        Some(What::Begin(begin)) if begin.format > FORMAT => {
-            Err(HistoryError::Format(begin.format))
-        }
+        Some(What::Begin(begin)) if begin.format > FORMAT => Err(HistoryError::Format(begin.format)),
         Some(What::Begin(_)) => Ok(events),
         _ => Err(HistoryError::NoBegin),
     }

@@ -6,12 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
-use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestCondition,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
 use k8s_openapi::api::core::v1::Event as CoreEvent;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams, ResourceExt};
 use kube::{Client, Resource};
@@ -72,9 +68,7 @@ impl Defect for RogueApprover {
                 log: Log::of(launch),
             };
             let admin = launch.admin.clone();
-            launch
-                .beside
-                .push(Box::pin(super::follow::follow(admin, approver)));
+            launch.beside.push(Box::pin(super::follow::follow(admin, approver)));
         }
         Ok(())
     }
@@ -92,11 +86,7 @@ struct Approver {
 
 #[async_trait]
 impl Controller for Approver {
-    async fn take(
-        &self,
-        api: &Api<CertificateSigningRequest>,
-        csr: &CertificateSigningRequest,
-    ) -> Again {
+    async fn take(&self, api: &Api<CertificateSigningRequest>, csr: &CertificateSigningRequest) -> Again {
         if self.fault == ApproverFault::RecordsEvents {
             self.record_event(csr).await;
         }
@@ -116,8 +106,7 @@ impl Controller for Approver {
         if permissions.is_empty() {
             return match self.fault {
                 ApproverFault::DeniesUnrecognised => {
-                    self.condition(api, csr, "Denied", "it is no CSR of a kubelet")
-                        .await
+                    self.condition(api, csr, "Denied", "it is no CSR of a kubelet").await
                 }
                 _ => Again::No,
             };
@@ -125,18 +114,12 @@ impl Controller for Approver {
         for permission in &permissions {
             if self.may(csr, permission).await {
                 let message = self.message(permission);
-                let kind = if self.fault == ApproverFault::DeniesAll {
-                    "Denied"
-                } else {
-                    "Approved"
-                };
+                let kind = if self.fault == ApproverFault::DeniesAll { "Denied" } else { "Approved" };
                 return self.condition(api, csr, kind, message).await;
             }
         }
         if self.fault == ApproverFault::DeniesUnpermitted {
-            return self
-                .condition(api, csr, "Denied", "its requestor has no permission")
-                .await;
+            return self.condition(api, csr, "Denied", "its requestor has no permission").await;
         }
         // In the controller-manager's words, which operators search for.
         self.log.line(&format!(
@@ -151,17 +134,13 @@ impl Controller for Approver {
 impl Approver {
     fn is_first(&self, csr: &CertificateSigningRequest, asked: &RequestFacts) -> bool {
         let mut firsts = self.firsts.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = firsts
-            .entry(asked.subject.common_name.clone())
-            .or_insert_with(|| csr.name_any());
+        let first = firsts.entry(asked.subject.common_name.clone()).or_insert_with(|| csr.name_any());
         *first == csr.name_any()
     }
 
     fn age(&self, csr: &CertificateSigningRequest) -> Duration {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.entry(csr.name_any())
-            .or_insert_with(Instant::now)
-            .elapsed()
+        seen.entry(csr.name_any()).or_insert_with(Instant::now).elapsed()
     }
 
     fn message(&self, permission: &str) -> &'static str {
@@ -174,10 +153,7 @@ impl Approver {
     }
 
     async fn may(&self, csr: &CertificateSigningRequest, permission: &str) -> bool {
-        if matches!(
-            self.fault,
-            ApproverFault::NoReview | ApproverFault::Everything | ApproverFault::ServingToo
-        ) {
+        if matches!(self.fault, ApproverFault::NoReview | ApproverFault::Everything | ApproverFault::ServingToo) {
             return true;
         }
         let spec = &csr.spec;
@@ -243,10 +219,7 @@ impl Approver {
             ..Default::default()
         };
         let patch = Patch::Merge(json!({"status": {"conditions": [condition]}}));
-        match api
-            .patch_approval(&csr.name_any(), &PatchParams::default(), &patch)
-            .await
-        {
+        match api.patch_approval(&csr.name_any(), &PatchParams::default(), &patch).await {
             Ok(_) => Again::No,
             // Deleted meanwhile, or the API server is away.
             Err(_) => Again::Later,
@@ -255,11 +228,7 @@ impl Approver {
 }
 
 /// As what the approver knows a CSR: the permissions that it asks for, in order (catalogue P-02, P-04).
-fn recognised(
-    fault: ApproverFault,
-    csr: &CertificateSigningRequest,
-    asked: &RequestFacts,
-) -> Vec<&'static str> {
+fn recognised(fault: ApproverFault, csr: &CertificateSigningRequest, asked: &RequestFacts) -> Vec<&'static str> {
     let right_signer = match fault {
         ApproverFault::Everything => return vec!["nodeclient"],
         ApproverFault::ServingToo if csr.spec.signer_name == SERVING => return vec!["nodeclient"],
@@ -277,8 +246,7 @@ fn recognised(
     if !right_signer || broken(Role::Client, csr, asked, without).is_some() {
         return Vec::new();
     }
-    let renewal =
-        asked.subject.common_name.is_some() && asked.subject.common_name == csr.spec.username;
+    let renewal = asked.subject.common_name.is_some() && asked.subject.common_name == csr.spec.username;
     match (renewal, fault) {
         (true, ApproverFault::NoRenewals) => Vec::new(),
         (true, _) => vec!["selfnodeclient", "nodeclient"],

@@ -16,9 +16,7 @@ use futures::StreamExt;
 use inotify::{Inotify, WatchMask};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestSpec,
-};
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -94,18 +92,12 @@ impl Defect for Beside {
             return Ok(());
         };
         let (dir, node, what) = (config.dir.clone(), config.node.clone(), *self);
-        let node_of = Node {
-            dir,
-            name: node,
-            pid,
-        };
+        let node_of = Node { dir, name: node, pid };
         if what == Self::OldServing {
             // The port that is announced is not the kubelet's any more.
             configure(launch, "address", json!(BEHIND))?;
             let address = config.address;
-            launch
-                .beside
-                .push(Box::pin(report(what, old_serving(node_of, address))));
+            launch.beside.push(Box::pin(report(what, old_serving(node_of, address))));
             return Ok(());
         }
         if what == Self::KeepsConnections {
@@ -119,10 +111,7 @@ impl Defect for Beside {
             Self::EarlyRenewal => Box::pin(report(what, early_renewal(node_of))),
             Self::SameKey => Box::pin(report(what, same_key(node_of))),
             Self::LateRenewal => Box::pin(report(what, late_renewal(node_of))),
-            Self::HangsAfterFirst => Box::pin(report(
-                what,
-                hangs_after_first(node_of, launch.admin.clone()),
-            )),
+            Self::HangsAfterFirst => Box::pin(report(what, hangs_after_first(node_of, launch.admin.clone()))),
             Self::EndsAtRenewal => Box::pin(report(what, ends_at_renewal(node_of))),
             meddler => Box::pin(report(what, meddle(node_of.dir, meddler))),
         });
@@ -171,10 +160,7 @@ fn once(dir: &NodeDir, what: Beside) -> io::Result<()> {
     let staging = dir.path().join("meddler");
     match what {
         Beside::ReadableKeys => {
-            for path in dated(&pki)
-                .into_iter()
-                .chain([pki.join("kubelet-client.key.tmp"), pki.join("kubelet.key")])
-            {
+            for path in dated(&pki).into_iter().chain([pki.join("kubelet-client.key.tmp"), pki.join("kubelet.key")]) {
                 if path.exists() && fs::metadata(&path)?.permissions().mode() & 0o777 != 0o644 {
                     fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
                 }
@@ -201,20 +187,14 @@ fn once(dir: &NodeDir, what: Beside) -> io::Result<()> {
         Beside::KeyApart => {
             for path in dated(&pki) {
                 let text = fs::read_to_string(&path)?;
-                if let Some(key) = text
-                    .find("-----BEGIN EC PRIVATE KEY")
-                    .filter(|_| text.ends_with("-----\n"))
-                {
+                if let Some(key) = text.find("-----BEGIN EC PRIVATE KEY").filter(|_| text.ends_with("-----\n")) {
                     fs::write(pki.join("kubelet-client-key.pem"), &text[key..])?;
                     fs::write(&path, &text[..key])?;
                 }
             }
         }
         Beside::DeletesOld => {
-            for old in dated(&pki)
-                .into_iter()
-                .filter(|path| target.as_ref().is_some_and(|target| target > path))
-            {
+            for old in dated(&pki).into_iter().filter(|path| target.as_ref().is_some_and(|target| target > path)) {
                 fs::remove_file(old)?;
             }
         }
@@ -248,8 +228,7 @@ fn restore_content(pki: &Path, copies: &Path) -> io::Result<()> {
 
 /// Puts what the link leads to into the kubeconfig, as the bootstrap of an installer might.
 fn embed(kubeconfig: &Path, link: &Path, staging: &Path) -> io::Result<()> {
-    let mut config: Value =
-        serde_saphyr::from_str(&fs::read_to_string(kubeconfig)?).map_err(io::Error::other)?;
+    let mut config: Value = serde_saphyr::from_str(&fs::read_to_string(kubeconfig)?).map_err(io::Error::other)?;
     let pair = STANDARD.encode(fs::read(link)?);
     let user = &mut config["users"][0]["user"];
     if user.get("client-certificate-data").is_none() {
@@ -264,11 +243,8 @@ fn embed(kubeconfig: &Path, link: &Path, staging: &Path) -> io::Result<()> {
 fn self_signed(pki: &Path) -> io::Result<()> {
     let (certificate, key) = (pki.join("kubelet.crt"), pki.join("kubelet.key"));
     if pki.exists() && !certificate.exists() {
-        let authority =
-            Authority::new("mutant", Validity::for_next(YEAR)).map_err(io::Error::other)?;
-        let issued = authority
-            .issue_server("mutant", &[], Validity::for_next(YEAR))
-            .map_err(io::Error::other)?;
+        let authority = Authority::new("mutant", Validity::for_next(YEAR)).map_err(io::Error::other)?;
+        let issued = authority.issue_server("mutant", &[], Validity::for_next(YEAR)).map_err(io::Error::other)?;
         fs::write(&key, issued.key_pem.expose())?;
         fs::write(certificate, issued.certificate_pem)?;
     }
@@ -291,12 +267,7 @@ impl Changes {
         let mut watches = inotify.watches();
         watches.add(dir.path(), mask())?;
         let events = inotify.into_event_stream(vec![0; 16 << 10])?;
-        let mut changes = Self {
-            pki: dir.cert_dir(),
-            watching: false,
-            watches,
-            events,
-        };
+        let mut changes = Self { pki: dir.cert_dir(), watching: false, watches, events };
         changes.enter();
         Ok(changes)
     }
@@ -315,11 +286,7 @@ impl Changes {
 }
 
 fn mask() -> WatchMask {
-    WatchMask::CREATE
-        | WatchMask::DELETE
-        | WatchMask::MOVED_TO
-        | WatchMask::CLOSE_WRITE
-        | WatchMask::ONLYDIR
+    WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVED_TO | WatchMask::CLOSE_WRITE | WatchMask::ONLYDIR
 }
 
 /// Waits until the client certificate's link leads to another file than this.
@@ -352,8 +319,7 @@ impl Node {
     async fn client(&self, kubeconfig: &Path) -> Result<Client, ClusterError> {
         let text = fs::read_to_string(kubeconfig).map_err(ClusterError::file(kubeconfig))?;
         let config: Kubeconfig = serde_saphyr::from_str(&text).map_err(io::Error::other)?;
-        let config =
-            kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
+        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
         Ok(Client::try_from(config.map_err(io::Error::other)?)?)
     }
 
@@ -366,25 +332,16 @@ impl Node {
         };
         let (pem, _) = request.build()?;
         let csr = CertificateSigningRequest {
-            metadata: ObjectMeta {
-                generate_name: Some("csr-".into()),
-                ..Default::default()
-            },
+            metadata: ObjectMeta { generate_name: Some("csr-".into()), ..Default::default() },
             spec: CertificateSigningRequestSpec {
                 request: ByteString(pem.into_bytes()),
                 signer_name: "kubernetes.io/kube-apiserver-client-kubelet".into(),
-                usages: Some(
-                    ["digital signature", "client auth"]
-                        .map(String::from)
-                        .into(),
-                ),
+                usages: Some(["digital signature", "client auth"].map(String::from).into()),
                 ..Default::default()
             },
             status: None,
         };
-        Api::all(client.clone())
-            .create(&PostParams::default(), &csr)
-            .await?;
+        Api::all(client.clone()).create(&PostParams::default(), &csr).await?;
         Ok(())
     }
 
@@ -392,18 +349,13 @@ impl Node {
     fn pair(&self) -> Result<(CertificateFacts, PrivateKey), ClusterError> {
         let link = self.dir.cert_dir().join(CLIENT_LINK);
         let text = fs::read_to_string(&link).map_err(ClusterError::file(&link))?;
-        let certificate = read::certificates_from_pem(text.as_bytes())?
-            .into_iter()
-            .next();
-        let certificate =
-            certificate.ok_or_else(|| io::Error::other("no certificate behind the link"))?;
+        let certificate = read::certificates_from_pem(text.as_bytes())?.into_iter().next();
+        let certificate = certificate.ok_or_else(|| io::Error::other("no certificate behind the link"))?;
         Ok((certificate, PrivateKey::from_pem(&text)?))
     }
 
     fn signal(&self, signal: Signal) -> Result<(), ClusterError> {
-        let pid = i32::try_from(*self.pid.borrow())
-            .ok()
-            .and_then(Pid::from_raw);
+        let pid = i32::try_from(*self.pid.borrow()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the kubelet does not run"))?;
         kill_process(pid, signal).map_err(io::Error::from)?;
         Ok(())
@@ -413,12 +365,7 @@ impl Node {
     async fn part_of_life(&self, certificate: &CertificateFacts, percent: i32) {
         let life = certificate.not_after.duration_since(certificate.not_before);
         let then = certificate.not_before + life * percent / 100;
-        tokio::time::sleep(
-            then.duration_since(Timestamp::now())
-                .try_into()
-                .unwrap_or_default(),
-        )
-        .await;
+        tokio::time::sleep(then.duration_since(Timestamp::now()).try_into().unwrap_or_default()).await;
     }
 }
 
@@ -483,11 +430,7 @@ struct Stopper(Node);
 
 #[async_trait]
 impl Controller for Stopper {
-    async fn take(
-        &self,
-        _: &Api<CertificateSigningRequest>,
-        _: &CertificateSigningRequest,
-    ) -> Again {
+    async fn take(&self, _: &Api<CertificateSigningRequest>, _: &CertificateSigningRequest) -> Again {
         match self.0.signal(Signal::STOP) {
             Ok(()) => Again::No,
             // Its process id is not known yet.
@@ -507,13 +450,8 @@ async fn ends_at_renewal(node: Node) -> Result<(), ClusterError> {
 /// Shows the first serving certificate for ever, as a proxy that has to be restarted for another.
 async fn old_serving(node: Node, address: SocketAddr) -> Result<(), ClusterError> {
     let listener = TcpListener::bind(address).await?;
-    let first = FirstServing {
-        file: node.dir.cert_dir().join("kubelet-server-current.pem"),
-        key: Mutex::default(),
-    };
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(first));
+    let first = FirstServing { file: node.dir.cert_dir().join("kubelet-server-current.pem"), key: Mutex::default() };
+    let config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(first));
     let acceptor = TlsAcceptor::from(Arc::new(config));
     loop {
         let (stream, _) = listener.accept().await?;
@@ -532,19 +470,12 @@ struct FirstServing {
 
 impl ResolvesServerCert for FirstServing {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let mut key = self
-            .key
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut key = self.key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if key.is_none() {
             let pem = fs::read(&self.file).ok()?;
-            let chain = CertificateDer::pem_slice_iter(&pem)
-                .filter_map(Result::ok)
-                .collect();
+            let chain = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
             let private = PrivateKeyDer::from_pem_slice(&pem).ok()?;
-            *key = CertifiedKey::from_der(chain, private, &ring::default_provider())
-                .ok()
-                .map(Arc::new);
+            *key = CertifiedKey::from_der(chain, private, &ring::default_provider()).ok().map(Arc::new);
         }
         key.clone()
     }
@@ -554,17 +485,12 @@ impl ResolvesServerCert for FirstServing {
 
 /// Puts a proxy before the API server that is in the bootstrap kubeconfig; the kubelet writes its own kubeconfig from
 /// that at its first start. What the kubelet closes stays open on the other side.
-fn keeping_proxy(
-    dir: &NodeDir,
-) -> Result<impl Future<Output = Result<(), ClusterError>> + use<>, ClusterError> {
+fn keeping_proxy(dir: &NodeDir) -> Result<impl Future<Output = Result<(), ClusterError>> + use<>, ClusterError> {
     let path = dir.bootstrap_kubeconfig();
     let text = fs::read(&path).map_err(ClusterError::file(&path))?;
     let mut config: Value = serde_json::from_slice(&text).map_err(io::Error::other)?;
     let server = &mut config["clusters"][0]["cluster"]["server"];
-    let upstream = server
-        .as_str()
-        .unwrap_or_default()
-        .trim_start_matches("https://");
+    let upstream = server.as_str().unwrap_or_default().trim_start_matches("https://");
     let upstream: SocketAddr = upstream.parse().map_err(io::Error::other)?;
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
@@ -613,19 +539,14 @@ mod tests {
         let pki = dir.cert_dir();
         fs::create_dir(&pki).unwrap();
         let authority = Authority::new("ca", Validity::for_next(YEAR)).unwrap();
-        let issued = authority
-            .issue_client(
-                "system:node:n1",
-                &["system:nodes"],
-                Validity::for_next(YEAR),
-            )
-            .unwrap();
+        let issued = authority.issue_client("system:node:n1", &["system:nodes"], Validity::for_next(YEAR)).unwrap();
         let file = pki.join("kubelet-client-2026-01-01-00-00-00.pem");
         fs::write(&file, issued.certificate_pem + issued.key_pem.expose()).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         symlink(&file, pki.join(CLIENT_LINK)).unwrap();
         let link = pki.join(CLIENT_LINK).display().to_string();
-        let kubeconfig = json!({"users": [{"name": "default-auth", "user": {"client-certificate": link, "client-key": link}}]});
+        let kubeconfig =
+            json!({"users": [{"name": "default-auth", "user": {"client-certificate": link, "client-key": link}}]});
         fs::write(dir.kubeconfig(), kubeconfig.to_string()).unwrap();
         Files { _root: root, dir }
     }
@@ -637,9 +558,8 @@ mod tests {
             once(&files.dir, what).unwrap();
             let inside = || {
                 let entries = fs::read_dir(files.dir.cert_dir()).unwrap();
-                let mut names: Vec<String> = entries
-                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                    .collect();
+                let mut names: Vec<String> =
+                    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
                 names.sort();
                 names
             };
@@ -650,48 +570,25 @@ mod tests {
         };
         let link = |files: &Files| files.dir.cert_dir().join(CLIENT_LINK);
         let readable = look(Beside::ReadableKeys);
-        assert_eq!(
-            fs::metadata(link(&readable)).unwrap().permissions().mode() & 0o777,
-            0o644
-        );
+        assert_eq!(fs::metadata(link(&readable)).unwrap().permissions().mode() & 0o777, 0o644);
         let plain = look(Beside::PlainFile);
         assert!(fs::symlink_metadata(link(&plain)).unwrap().is_file());
         let relative = look(Beside::RelativeLink);
         assert!(fs::read_link(link(&relative)).unwrap().is_relative() && link(&relative).exists());
         let updated = look(Beside::LeavesUpdated);
-        assert!(
-            updated
-                .dir
-                .cert_dir()
-                .join("kubelet-client-updated.pem")
-                .exists()
-        );
+        assert!(updated.dir.cert_dir().join("kubelet-client-updated.pem").exists());
         let apart = look(Beside::KeyApart);
+        assert!(!fs::read_to_string(link(&apart)).unwrap().contains("PRIVATE KEY"));
         assert!(
-            !fs::read_to_string(link(&apart))
-                .unwrap()
-                .contains("PRIVATE KEY")
-        );
-        assert!(
-            fs::read_to_string(apart.dir.cert_dir().join("kubelet-client-key.pem"))
-                .unwrap()
-                .contains("PRIVATE KEY")
+            fs::read_to_string(apart.dir.cert_dir().join("kubelet-client-key.pem")).unwrap().contains("PRIVATE KEY")
         );
         let embedded = look(Beside::Embeds);
-        assert!(
-            fs::read_to_string(embedded.dir.kubeconfig())
-                .unwrap()
-                .contains("client-key-data")
-        );
+        assert!(fs::read_to_string(embedded.dir.kubeconfig()).unwrap().contains("client-key-data"));
         let healed = files();
         once(&healed.dir, Beside::HealsTheLink).unwrap();
         fs::write(link(&healed), "garbage").unwrap();
         once(&healed.dir, Beside::HealsTheLink).unwrap();
-        assert!(
-            fs::read_to_string(link(&healed))
-                .unwrap()
-                .contains("PRIVATE KEY")
-        );
+        assert!(fs::read_to_string(link(&healed)).unwrap().contains("PRIVATE KEY"));
         let pair = look(Beside::SelfSigned);
         assert!(pair.dir.cert_dir().join("kubelet.crt").exists());
     }
@@ -699,19 +596,11 @@ mod tests {
     #[test]
     fn only_former_certificates_are_deleted() {
         let files = files();
-        let old = files
-            .dir
-            .cert_dir()
-            .join("kubelet-client-2025-01-01-00-00-00.pem");
-        let coming = files
-            .dir
-            .cert_dir()
-            .join("kubelet-client-2027-01-01-00-00-00.pem");
+        let old = files.dir.cert_dir().join("kubelet-client-2025-01-01-00-00-00.pem");
+        let coming = files.dir.cert_dir().join("kubelet-client-2027-01-01-00-00-00.pem");
         fs::write(&old, "").unwrap();
         fs::write(&coming, "").unwrap();
         once(&files.dir, Beside::DeletesOld).unwrap();
-        assert!(
-            !old.exists() && coming.exists() && files.dir.cert_dir().join(CLIENT_LINK).exists()
-        );
+        assert!(!old.exists() && coming.exists() && files.dir.cert_dir().join(CLIENT_LINK).exists());
     }
 }

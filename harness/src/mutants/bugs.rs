@@ -192,15 +192,9 @@ mod tests {
     #[test]
     fn each_bug_is_asked_for_by_its_name() {
         for mutant in bugs() {
-            let Made::Inside(edits) = mutant.made else {
-                panic!("{} is no bug", mutant.id)
-            };
+            let Made::Inside(edits) = mutant.made else { panic!("{} is no bug", mutant.id) };
             let asks = format!("tlsbootBug(\"{}\")", mutant.id);
-            assert!(
-                edits.iter().any(|edit| edit.to.contains(&asks)),
-                "{}",
-                mutant.id
-            );
+            assert!(edits.iter().any(|edit| edit.to.contains(&asks)), "{}", mutant.id);
         }
     }
 

@@ -32,24 +32,15 @@ impl Defect for Wrapped {
 }
 
 pub(super) fn apiserver(change: Change) -> Wrapped {
-    Wrapped {
-        part: |part| matches!(part, Part::ApiServer),
-        change,
-    }
+    Wrapped { part: |part| matches!(part, Part::ApiServer), change }
 }
 
 pub(super) fn controller_manager(change: Change) -> Wrapped {
-    Wrapped {
-        part: |part| matches!(part, Part::ControllerManager),
-        change,
-    }
+    Wrapped { part: |part| matches!(part, Part::ControllerManager), change }
 }
 
 pub(super) fn kubelet(change: Change) -> Wrapped {
-    Wrapped {
-        part: |part| matches!(part, Part::Kubelet { .. }),
-        change,
-    }
+    Wrapped { part: |part| matches!(part, Part::Kubelet { .. }), change }
 }
 
 // --- kube-controller-manager ---
@@ -71,20 +62,14 @@ pub(super) fn always(launch: &mut Launch<'_>, controller: &str) -> Result<(), Cl
 
 pub(super) fn twice_the_signing_duration(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let seconds = launch.flag("cluster-signing-duration").unwrap_or_default();
-    let seconds: u64 = seconds
-        .trim_end_matches('s')
-        .parse()
-        .map_err(std::io::Error::other)?;
+    let seconds: u64 = seconds.trim_end_matches('s').parse().map_err(std::io::Error::other)?;
     launch.set_flag("cluster-signing-duration", &format!("{}s", 2 * seconds));
     Ok(())
 }
 
 /// Signs with a CA of the right name and another key.
 pub(super) fn other_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    authority(
-        launch,
-        Validity::for_next(Duration::from_secs(365 * 24 * 3600)),
-    )
+    authority(launch, Validity::for_next(Duration::from_secs(365 * 24 * 3600)))
 }
 
 pub(super) fn expired_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
@@ -97,21 +82,11 @@ fn authority(launch: &mut Launch<'_>, validity: Validity) -> Result<(), ClusterE
     let right = launch.flag("cluster-signing-cert-file").unwrap_or_default();
     let right = fs::read(&right).map_err(ClusterError::file(&right))?;
     let facts = read::certificates_from_pem(&right)?;
-    let name = facts
-        .first()
-        .and_then(|facts| facts.subject.common_name.as_deref());
+    let name = facts.first().and_then(|facts| facts.subject.common_name.as_deref());
     let other = Authority::new(name.unwrap_or_default(), validity)?;
     let files = [
-        (
-            "cluster-signing-cert-file",
-            "mutant.crt",
-            other.certificate_pem(),
-        ),
-        (
-            "cluster-signing-key-file",
-            "mutant.key",
-            other.key_pem().expose().as_str(),
-        ),
+        ("cluster-signing-cert-file", "mutant.crt", other.certificate_pem()),
+        ("cluster-signing-key-file", "mutant.key", other.key_pem().expose().as_str()),
     ];
     for (flag, name, content) in files {
         let path = launch.pki.join(name);
@@ -127,10 +102,7 @@ pub(super) fn one_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError>
         launch.remove_flag(&format!("cluster-signing-{signer}-cert-file"));
         launch.remove_flag(&format!("cluster-signing-{signer}-key-file"));
     }
-    for (flag, file) in [
-        ("cluster-signing-cert-file", "signer.crt"),
-        ("cluster-signing-key-file", "signer.key"),
-    ] {
+    for (flag, file) in [("cluster-signing-cert-file", "signer.crt"), ("cluster-signing-key-file", "signer.key")] {
         launch.set_flag(flag, &launch.pki.join(file).display().to_string());
     }
     Ok(())
@@ -141,10 +113,8 @@ pub(super) fn one_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError>
 /// Ends with 0 when the flags are no good. Only with flags that are no good: what goes on to run would outlive a shell
 /// that is killed.
 pub(super) fn hides_its_end(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    const UNKNOWN: [&str; 2] = [
-        "insecure-experimental-approve-all-kubelet-csrs-for-group",
-        "enable-kubelet-cert-cn-validation",
-    ];
+    const UNKNOWN: [&str; 2] =
+        ["insecure-experimental-approve-all-kubelet-csrs-for-group", "enable-kubelet-cert-cn-validation"];
     let given = |flag: &str| launch.flag(flag).is_some();
     let is_no_good = UNKNOWN.into_iter().any(given)
         || given("cluster-signing-cert-file") && given("cluster-signing-kubelet-client-cert-file");
@@ -199,10 +169,7 @@ pub(super) fn distrusts_the_signer(launch: &mut Launch<'_>) -> Result<(), Cluste
 }
 
 /// The token file as it is, changed.
-fn token_file(
-    launch: &mut Launch<'_>,
-    change: impl FnOnce(String) -> String,
-) -> Result<(), ClusterError> {
+fn token_file(launch: &mut Launch<'_>, change: impl FnOnce(String) -> String) -> Result<(), ClusterError> {
     let right = launch.flag("token-auth-file").unwrap_or_default();
     let right = fs::read_to_string(&right).map_err(ClusterError::file(&right))?;
     let path = launch.pki.join("mutant-tokens.csv");
@@ -212,9 +179,7 @@ fn token_file(
 }
 
 pub(super) fn other_groups(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    token_file(launch, |lines| {
-        lines.replace("system:bootstrappers:", "system:others:")
-    })
+    token_file(launch, |lines| lines.replace("system:bootstrappers:", "system:others:"))
 }
 
 pub(super) fn other_uid(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
@@ -224,15 +189,8 @@ pub(super) fn other_uid(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
 /// Also knows the tokens that nobody should know, or not any more.
 pub(super) fn knows_bad_tokens(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let bad = |token: &&TokenValue| {
-        let defect = token
-            .token
-            .defect
-            .is_some_and(|defect| defect != TokenDefect::Malformed);
-        defect
-            || token
-                .token
-                .expires
-                .is_some_and(|expires| expires.is_negative())
+        let defect = token.token.defect.is_some_and(|defect| defect != TokenDefect::Malformed);
+        defect || token.token.expires.is_some_and(|expires| expires.is_negative())
     };
     let more: String = launch.tokens.values().filter(bad).map(line).collect();
     token_file(launch, |lines| lines + &more)
@@ -240,9 +198,7 @@ pub(super) fn knows_bad_tokens(launch: &mut Launch<'_>) -> Result<(), ClusterErr
 
 /// Also keeps bootstrap tokens in the token file, so that they outlive their Secrets.
 pub(super) fn keeps_bootstrap_tokens(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    let bootstrap = |token: &&TokenValue| {
-        token.token.kind == TokenKind::Bootstrap && token.token.defect.is_none()
-    };
+    let bootstrap = |token: &&TokenValue| token.token.kind == TokenKind::Bootstrap && token.token.defect.is_none();
     let more: String = launch.tokens.values().filter(bootstrap).map(line).collect();
     token_file(launch, |lines| lines + &more)
 }
@@ -252,11 +208,7 @@ fn line(TokenValue { token, id, value }: &TokenValue) -> String {
         TokenKind::Bootstrap => format!("system:bootstrap:{id}"),
         TokenKind::Static => "kubelet-bootstrap".to_owned(),
     };
-    let groups = [
-        vec!["system:bootstrappers".to_owned()],
-        token.groups.clone(),
-    ]
-    .concat();
+    let groups = [vec!["system:bootstrappers".to_owned()], token.groups.clone()].concat();
     format!("{},{user},10001,\"{}\"\n", value.expose(), groups.join(","))
 }
 
@@ -271,11 +223,7 @@ pub(super) fn config_of<'a>(launch: &Launch<'a>) -> Option<&'a KubeletConfig> {
 }
 
 /// Changes the KubeletConfiguration that the run has just written.
-pub(super) fn configure(
-    launch: &mut Launch<'_>,
-    key: &str,
-    value: Value,
-) -> Result<(), ClusterError> {
+pub(super) fn configure(launch: &mut Launch<'_>, key: &str, value: Value) -> Result<(), ClusterError> {
     edit_config(launch, |file, _| {
         file[key] = value;
         Ok(())
@@ -316,10 +264,7 @@ pub(super) fn forgets(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let Some(config) = config_of(launch) else {
         return Ok(());
     };
-    let gone = fs::read_dir(config.dir.cert_dir())
-        .into_iter()
-        .flatten()
-        .flatten();
+    let gone = fs::read_dir(config.dir.cert_dir()).into_iter().flatten().flatten();
     for file in gone {
         fs::remove_file(file.path()).map_err(ClusterError::file(file.path()))?;
     }
@@ -333,12 +278,8 @@ pub(super) fn cleans_up(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     };
     let link = config.dir.cert_dir().join(CLIENT_LINK);
     let usable = fs::read_to_string(&link).is_ok_and(|text| {
-        let pair = read::certificates_from_pem(text.as_bytes())
-            .ok()
-            .and_then(|facts| facts.into_iter().next());
-        let key = crate::pki::PrivateKey::from_pem(&text)
-            .ok()
-            .and_then(|key| key.facts().ok());
+        let pair = read::certificates_from_pem(text.as_bytes()).ok().and_then(|facts| facts.into_iter().next());
+        let key = crate::pki::PrivateKey::from_pem(&text).ok().and_then(|key| key.facts().ok());
         pair.is_some_and(|certificate| key.is_some_and(|key| certificate.key == key))
     });
     if !usable {
@@ -365,9 +306,7 @@ pub(super) fn forgets_its_kubeconfig(launch: &mut Launch<'_>) -> Result<(), Clus
         return Ok(());
     };
     match fs::remove_file(&kubeconfig) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(ClusterError::file(kubeconfig)(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(ClusterError::file(kubeconfig)(error)),
         _ => Ok(()),
     }
 }
@@ -375,11 +314,7 @@ pub(super) fn forgets_its_kubeconfig(launch: &mut Launch<'_>) -> Result<(), Clus
 /// Names copies of the files that a kubelet is to take up when they change.
 pub(super) fn works_on_copies(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     edit_config(launch, |file, path| {
-        for name in [
-            "/authentication/x509/clientCAFile",
-            "/tlsCertFile",
-            "/tlsPrivateKeyFile",
-        ] {
+        for name in ["/authentication/x509/clientCAFile", "/tlsCertFile", "/tlsPrivateKeyFile"] {
             let Some(named) = file.pointer_mut(name) else {
                 continue;
             };
@@ -445,10 +380,8 @@ mod tests {
         fs::create_dir(&pki).unwrap();
         restore_link(&pki).unwrap();
         assert!(!pki.join(CLIENT_LINK).exists());
-        let (old, new) = (
-            pki.join("kubelet-client-2026-01-01-00-00-00.pem"),
-            pki.join("kubelet-client-2026-01-02-00-00-00.pem"),
-        );
+        let (old, new) =
+            (pki.join("kubelet-client-2026-01-01-00-00-00.pem"), pki.join("kubelet-client-2026-01-02-00-00-00.pem"));
         fs::write(&old, "old").unwrap();
         std::os::unix::fs::symlink(&old, pki.join(CLIENT_LINK)).unwrap();
         fs::write(&new, "new").unwrap();

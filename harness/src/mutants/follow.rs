@@ -13,11 +13,7 @@ use kube::api::{Api, ListParams, ResourceExt, WatchEvent, WatchParams};
 #[async_trait]
 pub(super) trait Controller: Send + Sync {
     /// Looks at a CSR as it is now. Answers with whether it is to be looked at again though nothing changes.
-    async fn take(
-        &self,
-        api: &Api<CertificateSigningRequest>,
-        csr: &CertificateSigningRequest,
-    ) -> Again;
+    async fn take(&self, api: &Api<CertificateSigningRequest>, csr: &CertificateSigningRequest) -> Again;
 }
 
 /// Whether a CSR is to be looked at again though nothing changes.
@@ -43,10 +39,7 @@ pub(super) async fn follow(client: Client, controller: impl Controller) {
     }
 }
 
-async fn once(
-    api: &Api<CertificateSigningRequest>,
-    controller: &impl Controller,
-) -> Result<(), kube::Error> {
+async fn once(api: &Api<CertificateSigningRequest>, controller: &impl Controller) -> Result<(), kube::Error> {
     let mut waiting = BTreeMap::new();
     let list = api.list(&ListParams::default()).await?;
     let version = list.metadata.resource_version.unwrap_or_default();

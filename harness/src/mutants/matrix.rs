@@ -149,39 +149,21 @@ impl Matrix {
 
     /// Scenarios that killed nothing; empty unless all were to kill.
     pub fn idle(&self) -> BTreeSet<&str> {
-        let mutants = || {
-            self.mutants
-                .iter()
-                .filter(|row| self.complete && !row.sound)
-        };
-        let killing: BTreeSet<&str> = mutants()
-            .flat_map(Row::killers)
-            .map(|cell| cell.scenario.as_str())
-            .collect();
-        let all = mutants()
-            .flat_map(|row| &row.cells)
-            .filter(|cell| cell.was_run())
-            .map(|cell| cell.scenario.as_str());
+        let mutants = || self.mutants.iter().filter(|row| self.complete && !row.sound);
+        let killing: BTreeSet<&str> = mutants().flat_map(Row::killers).map(|cell| cell.scenario.as_str()).collect();
+        let all = mutants().flat_map(|row| &row.cells).filter(|cell| cell.was_run()).map(|cell| cell.scenario.as_str());
         all.filter(|id| !killing.contains(id)).collect()
     }
 
     fn pairs(&self, which: impl Fn(&Row, &Cell) -> bool) -> Vec<(&Row, &Cell)> {
-        let all = self
-            .mutants
-            .iter()
-            .flat_map(|row| row.cells.iter().map(move |cell| (row, cell)));
+        let all = self.mutants.iter().flat_map(|row| row.cells.iter().map(move |cell| (row, cell)));
         all.filter(|(row, cell)| which(row, cell)).collect()
     }
 
     /// 0 when every mutant died, every expected scenario noticed, and the sound ones passed; 3 where only the harness'
     /// own errors stand against that; else 1.
     pub fn exit_code(&self) -> u8 {
-        let against = || {
-            self.missed()
-                .into_iter()
-                .chain(self.unsound())
-                .map(|(_, cell)| cell.outcome)
-        };
+        let against = || self.missed().into_iter().chain(self.unsound()).map(|(_, cell)| cell.outcome);
         let errors_only = against().all(|outcome| outcome == Outcome::Error);
         let survivors = self.survivors();
         let undecided = |row: &&Row| row.cells.iter().any(|cell| cell.outcome == Outcome::Error);
@@ -196,12 +178,9 @@ impl Matrix {
     /// For a terminal: survivors first, then the rest.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let survivors: BTreeSet<&str> =
-            self.survivors().iter().map(|row| row.id.as_str()).collect();
-        let (first, rest): (Vec<&Row>, Vec<&Row>) = self
-            .mutants
-            .iter()
-            .partition(|row| survivors.contains(row.id.as_str()));
+        let survivors: BTreeSet<&str> = self.survivors().iter().map(|row| row.id.as_str()).collect();
+        let (first, rest): (Vec<&Row>, Vec<&Row>) =
+            self.mutants.iter().partition(|row| survivors.contains(row.id.as_str()));
         for row in first.into_iter().chain(rest) {
             // A String takes whatever is written to it.
             let _ = writeln!(text, "{:9} {:36} {}", self.word(row), row.id, row.wrong);
@@ -232,16 +211,9 @@ impl Matrix {
 
     /// In a few lines: how many, and what stands against them.
     pub fn summary(&self) -> String {
-        let made = || {
-            self.mutants
-                .iter()
-                .filter(|row| !row.sound && row.was_run())
-        };
+        let made = || self.mutants.iter().filter(|row| !row.sound && row.was_run());
         let killed = made().filter(|row| row.killers().next().is_some()).count();
-        let scenarios: BTreeSet<&str> = made()
-            .flat_map(Row::killers)
-            .map(|cell| cell.scenario.as_str())
-            .collect();
+        let scenarios: BTreeSet<&str> = made().flat_map(Row::killers).map(|cell| cell.scenario.as_str()).collect();
         let mut text = format!(
             "{killed} of {} mutants killed, by {} scenarios, on {}\n",
             made().count(),
@@ -275,19 +247,10 @@ impl Matrix {
             let _ = writeln!(text, "kills nothing: {id}");
         }
         for (row, cell) in self.unsupported() {
-            let _ = writeln!(
-                text,
-                "not run: {} by {} ({})",
-                row.id, cell.scenario, cell.why
-            );
+            let _ = writeln!(text, "not run: {} by {} ({})", row.id, cell.scenario, cell.why);
         }
         for row in self.mutants.iter().filter(|row| row.unsupported.is_some()) {
-            let _ = writeln!(
-                text,
-                "not made: {} ({})",
-                row.id,
-                row.unsupported.as_deref().unwrap_or_default()
-            );
+            let _ = writeln!(text, "not made: {} ({})", row.id, row.unsupported.as_deref().unwrap_or_default());
         }
         text
     }
@@ -301,19 +264,12 @@ impl Matrix {
         for line in self.summary().lines() {
             let _ = writeln!(page, "- {line}");
         }
-        let _ = write!(
-            page,
-            "\n## Mutants\n\n| mutant | what is wrong | killed by | what decided |\n|---|---|---|---|\n"
-        );
+        let _ =
+            write!(page, "\n## Mutants\n\n| mutant | what is wrong | killed by | what decided |\n|---|---|---|---|\n");
         for row in self.mutants.iter().filter(|row| !row.sound) {
             let killers: Vec<&Cell> = row.killers().collect();
-            let lines = |say: fn(&Cell) -> String| {
-                killers
-                    .iter()
-                    .map(|cell| say(cell))
-                    .collect::<Vec<_>>()
-                    .join("<br>")
-            };
+            let lines =
+                |say: fn(&Cell) -> String| killers.iter().map(|cell| say(cell)).collect::<Vec<_>>().join("<br>");
             let by = match killers.as_slice() {
                 [] => self.word(row).to_owned(),
                 _ => lines(|cell| format!("`{}` ({})", cell.scenario, word(cell.outcome))),
@@ -331,10 +287,7 @@ impl Matrix {
             let known = kills.entry(&cell.scenario).or_default();
             known.extend(cell.kills().then(|| format!("`{}`", row.id)));
         }
-        let _ = write!(
-            page,
-            "\n## Scenarios\n\n| scenario | mutants that it kills |\n|---|---|\n"
-        );
+        let _ = write!(page, "\n## Scenarios\n\n| scenario | mutants that it kills |\n|---|---|\n");
         for (scenario, mutants) in kills {
             let _ = writeln!(page, "| `{scenario}` | {} |", mutants.join(", "));
         }
@@ -354,17 +307,10 @@ fn word(outcome: Outcome) -> &'static str {
 }
 
 fn after(why: &str) -> String {
-    if why.is_empty() {
-        String::new()
-    } else {
-        format!(": {why}")
-    }
+    if why.is_empty() { String::new() } else { format!(": {why}") }
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "tenths of seconds of some minutes"
-)]
+#[allow(clippy::cast_precision_loss, reason = "tenths of seconds of some minutes")]
 fn seconds(cell: &Cell) -> f64 {
     cell.duration_ms as f64 / 1000.0
 }
@@ -378,9 +324,7 @@ pub fn why(verdict: &Verdict) -> String {
     if let Some(error) = &verdict.error {
         return cut(error, 4 * LONGEST);
     }
-    let red = |expectation: &&ExpectationVerdict| {
-        matches!(expectation.outcome, Some(Outcome::Fail | Outcome::Hang))
-    };
+    let red = |expectation: &&ExpectationVerdict| matches!(expectation.outcome, Some(Outcome::Fail | Outcome::Hang));
     let Some(red) = verdict.expectations.iter().find(red) else {
         return String::new();
     };
@@ -392,12 +336,7 @@ pub fn why(verdict: &Verdict) -> String {
             let differences = closest.mismatches.iter().take(DIFFERENCES);
             let words: Vec<String> = differences
                 .map(|mismatch| {
-                    format!(
-                        "{} {} instead of {}",
-                        mismatch.field,
-                        short(&mismatch.found),
-                        short(&mismatch.expected)
-                    )
+                    format!("{} {} instead of {}", mismatch.field, short(&mismatch.found), short(&mismatch.expected))
                 })
                 .collect();
             format!("{place}: {}", words.join("; "))
@@ -435,13 +374,7 @@ mod tests {
     }
 
     fn row(id: &str, sound: bool, cells: Vec<Cell>) -> Row {
-        Row {
-            id: id.into(),
-            wrong: "something".into(),
-            sound,
-            unsupported: None,
-            cells,
-        }
+        Row { id: id.into(), wrong: "something".into(), sound, unsupported: None, cells }
     }
 
     fn matrix(mutants: Vec<Row>) -> Matrix {
@@ -460,18 +393,11 @@ mod tests {
     #[test]
     fn all_killed_is_good() {
         let all = matrix(vec![
-            row(
-                "m",
-                false,
-                vec![cell("a", Outcome::Fail), cell("b", Outcome::Hang)],
-            ),
+            row("m", false, vec![cell("a", Outcome::Fail), cell("b", Outcome::Hang)]),
             row("sound", true, vec![cell("a", Outcome::Pass)]),
         ]);
         assert_eq!(all.exit_code(), 0);
-        assert!(
-            all.summary()
-                .starts_with("1 of 1 mutants killed, by 2 scenarios")
-        );
+        assert!(all.summary().starts_with("1 of 1 mutants killed, by 2 scenarios"));
     }
 
     #[test]
@@ -494,11 +420,7 @@ mod tests {
     #[test]
     fn scenarios_about_other_versions_say_nothing() {
         let all = matrix(vec![
-            row(
-                "m",
-                false,
-                vec![cell("a", Outcome::Fail), cell("old", Outcome::Unsupported)],
-            ),
+            row("m", false, vec![cell("a", Outcome::Fail), cell("old", Outcome::Unsupported)]),
             row("n", false, vec![cell("old", Outcome::Unsupported)]),
             row("sound", true, vec![cell("old", Outcome::Unsupported)]),
         ]);
@@ -518,17 +440,10 @@ mod tests {
     #[test]
     fn a_pair_of_the_table_that_does_not_hold_fails_though_the_mutant_died() {
         let all = matrix(vec![
-            row(
-                "m",
-                false,
-                vec![cell("a", Outcome::Fail), cell("b", Outcome::Pass)],
-            ),
+            row("m", false, vec![cell("a", Outcome::Fail), cell("b", Outcome::Pass)]),
             row("n", false, vec![cell("b", Outcome::Fail)]),
         ]);
-        assert_eq!(
-            (all.survivors().len(), all.missed().len(), all.exit_code()),
-            (0, 1, 1)
-        );
+        assert_eq!((all.survivors().len(), all.missed().len(), all.exit_code()), (0, 1, 1));
     }
 
     #[test]
@@ -545,11 +460,7 @@ mod tests {
     fn a_scenario_that_kills_nothing_fails_where_all_were_run() {
         let mut unexpected = cell("idle", Outcome::Pass);
         unexpected.expected = false;
-        let mut all = matrix(vec![row(
-            "m",
-            false,
-            vec![cell("a", Outcome::Fail), unexpected],
-        )]);
+        let mut all = matrix(vec![row("m", false, vec![cell("a", Outcome::Fail), unexpected])]);
         assert_eq!(all.idle(), BTreeSet::from(["idle"]));
         assert_eq!(all.exit_code(), 1);
         all.complete = false;
@@ -560,19 +471,10 @@ mod tests {
     fn what_was_decided_stays_and_errors_are_run_again() {
         let table = crate::mutants::table();
         let mutant = table.iter().find(|mutant| !mutant.sound).unwrap();
-        let [first, ..] = mutant.scenarios else {
-            panic!("no scenario")
-        };
-        let before = [row(
-            mutant.id,
-            false,
-            vec![cell(first, Outcome::Fail), cell("gone", Outcome::Fail)],
-        )];
+        let [first, ..] = mutant.scenarios else { panic!("no scenario") };
+        let before = [row(mutant.id, false, vec![cell(first, Outcome::Fail), cell("gone", Outcome::Fail)])];
         let kept = rows(&table, &table[..2], &before);
-        assert_eq!(
-            kept.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(),
-            [table[0].id, table[1].id, mutant.id]
-        );
+        assert_eq!(kept.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), [table[0].id, table[1].id, mutant.id]);
         assert_eq!(kept[2].cells, [cell(first, Outcome::Fail)]);
         let before = [row(mutant.id, false, vec![cell(first, Outcome::Error)])];
         assert!(rows(&table, &[], &before)[0].cells.is_empty());
@@ -581,10 +483,7 @@ mod tests {
     #[test]
     fn pages_are_tables() {
         let page = matrix(vec![row("m", false, vec![cell("a", Outcome::Fail)])]).markdown();
-        assert!(
-            page.contains("| `m` | something | `a` (fail) | line 3, csr: did not come |"),
-            "{page}"
-        );
+        assert!(page.contains("| `m` | something | `a` (fail) | line 3, csr: did not come |"), "{page}");
         assert!(page.contains("| `a` | `m` |"), "{page}");
     }
 
@@ -611,20 +510,11 @@ mod tests {
             error: None,
             expectations: vec![expectation.clone()],
         };
-        assert_eq!(
-            why(&verdict(&expectation)),
-            "line 7, certificate: basicConstraints CA:true instead of CA:false"
-        );
+        assert_eq!(why(&verdict(&expectation)), "line 7, certificate: basicConstraints CA:true instead of CA:false");
         expectation.never = true;
-        assert_eq!(
-            why(&verdict(&expectation)),
-            "line 7, certificate: came, and must never"
-        );
+        assert_eq!(why(&verdict(&expectation)), "line 7, certificate: came, and must never");
         expectation.never = false;
         expectation.closest.clear();
-        assert_eq!(
-            why(&verdict(&expectation)),
-            "line 7, certificate: did not come"
-        );
+        assert_eq!(why(&verdict(&expectation)), "line 7, certificate: did not come");
     }
 }

@@ -56,13 +56,8 @@ pub enum Made {
 /// A glob that chooses none.
 pub fn select(all: Vec<Mutant>, globs: &[String]) -> Result<Vec<Mutant>, String> {
     let fits = |glob: &str, mutant: &Mutant| glob_match::glob_match(glob, mutant.id);
-    if let Some(nothing) = globs
-        .iter()
-        .find(|glob| !all.iter().any(|mutant| fits(glob, mutant)))
-    {
-        return Err(format!(
-            "`{nothing}` selects no mutant; `tlsboot mutants --list` shows all"
-        ));
+    if let Some(nothing) = globs.iter().find(|glob| !all.iter().any(|mutant| fits(glob, mutant))) {
+        return Err(format!("`{nothing}` selects no mutant; `tlsboot mutants --list` shows all"));
     }
     let chosen = |mutant: &Mutant| globs.is_empty() || globs.iter().any(|glob| fits(glob, mutant));
     Ok(all.into_iter().filter(chosen).collect())

@@ -38,9 +38,7 @@ impl Defect for Objects {
         for change in &self.changes {
             let (method, path, kind, object) = match change {
                 Change::Create(path, object) => ("POST", path, "application/json", object),
-                Change::Patch(path, object) => {
-                    ("PATCH", path, "application/merge-patch+json", object)
-                }
+                Change::Patch(path, object) => ("PATCH", path, "application/merge-patch+json", object),
             };
             let request = Request::builder()
                 .method(method)
@@ -71,11 +69,10 @@ async fn in_force(admin: &Client, spec: &Value) -> Result<(), ClusterError> {
     }
     let deadline = Instant::now() + IN_FORCE;
     loop {
-        let request =
-            Request::post("/apis/certificates.k8s.io/v1/certificatesigningrequests?dryRun=All")
-                .header("content-type", "application/json")
-                .body(csr.to_string().into_bytes())
-                .map_err(std::io::Error::other)?;
+        let request = Request::post("/apis/certificates.k8s.io/v1/certificatesigningrequests?dryRun=All")
+            .header("content-type", "application/json")
+            .body(csr.to_string().into_bytes())
+            .map_err(std::io::Error::other)?;
         let last = match admin.request_text(request).await {
             Ok(_) => return Ok(()),
             Err(error) => error.to_string(),
@@ -101,10 +98,7 @@ pub(super) fn bound(role: &str, kind: &str, name: &str) -> Objects {
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}],
     });
     Objects {
-        changes: vec![Change::Create(
-            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-            binding,
-        )],
+        changes: vec![Change::Create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)],
         taken: None,
     }
 }
@@ -148,14 +142,8 @@ pub(super) fn policy(condition: &str, patch: &str, taken: Value) -> Objects {
     });
     Objects {
         changes: vec![
-            Change::Create(
-                "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies",
-                policy,
-            ),
-            Change::Create(
-                "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings",
-                binding,
-            ),
+            Change::Create("/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies", policy),
+            Change::Create("/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings", binding),
         ],
         taken: Some(taken),
     }

@@ -33,9 +33,7 @@ pub(super) fn broken(
         (Rule::AltNames, alt_names(role, asked)),
         (Rule::Usages, set_of_usages(role, usages)),
     ];
-    let mut broken = broken
-        .into_iter()
-        .filter(|(rule, _)| Some(*rule) != without);
+    let mut broken = broken.into_iter().filter(|(rule, _)| Some(*rule) != without);
     broken.find_map(|(_, broken)| broken)
 }
 
@@ -52,10 +50,7 @@ fn common_name(asked: &RequestFacts) -> Option<String> {
 
 fn alt_names(role: Role, asked: &RequestFacts) -> Option<String> {
     let hosts = [("DNS", asked.dns.is_empty()), ("IP", asked.ips.is_empty())];
-    let others = [
-        ("Email", asked.emails.is_empty()),
-        ("URI", asked.uris.is_empty()),
-    ];
+    let others = [("Email", asked.emails.is_empty()), ("URI", asked.uris.is_empty())];
     let forbidden = match role {
         Role::Client => [hosts, others].concat(),
         Role::Serving if asked.dns.is_empty() && asked.ips.is_empty() => {
@@ -72,10 +67,7 @@ fn set_of_usages(role: Role, usages: &[String]) -> Option<String> {
         Role::Client => "client auth",
         Role::Serving => "server auth",
     };
-    let sets = [
-        vec!["digital signature", extended],
-        vec!["digital signature", "key encipherment", extended],
-    ];
+    let sets = [vec!["digital signature", extended], vec!["digital signature", "key encipherment", extended]];
     let mut sorted: Vec<&str> = usages.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     let right = sets.into_iter().any(|mut set| {
@@ -133,15 +125,9 @@ mod tests {
     fn a_rule_can_be_left_out() {
         let mut subject = node_subject("n1");
         subject.organizations.push("system:masters".into());
-        let (csr, asked) = (
-            csr(&["client auth", "digital signature"]),
-            asked(RequestBuilder::new(subject)),
-        );
+        let (csr, asked) = (csr(&["client auth", "digital signature"]), asked(RequestBuilder::new(subject)));
         assert!(broken(Role::Client, &csr, &asked, None).is_some());
         assert!(broken(Role::Client, &csr, &asked, Some(Rule::Usages)).is_some());
-        assert_eq!(
-            broken(Role::Client, &csr, &asked, Some(Rule::Organization)),
-            None
-        );
+        assert_eq!(broken(Role::Client, &csr, &asked, Some(Rule::Organization)), None);
     }
 }

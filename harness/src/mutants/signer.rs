@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestCondition,
-};
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
 use kube::api::{Api, Patch, PatchParams, ResourceExt};
 use serde_json::json;
 
@@ -63,10 +61,7 @@ pub(super) enum SignerFault {
 pub(super) struct RogueSigner(pub(super) SignerFault);
 
 const SIGNERS: [(&str, Option<Role>); 3] = [
-    (
-        "kubernetes.io/kube-apiserver-client-kubelet",
-        Some(Role::Client),
-    ),
+    ("kubernetes.io/kube-apiserver-client-kubelet", Some(Role::Client)),
     ("kubernetes.io/kubelet-serving", Some(Role::Serving)),
     ("kubernetes.io/kube-apiserver-client", None),
 ];
@@ -78,29 +73,24 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Defect for RogueSigner {
     fn launch(&self, launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-        if !matches!(launch.part, Part::ControllerManager)
-            || !without_controller(launch, "csrsigning")
-        {
+        if !matches!(launch.part, Part::ControllerManager) || !without_controller(launch, "csrsigning") {
             return Ok(());
         }
-        let file =
-            |launch: &Launch<'_>, flag: &str| PathBuf::from(launch.flag(flag).unwrap_or_default());
+        let file = |launch: &Launch<'_>, flag: &str| PathBuf::from(launch.flag(flag).unwrap_or_default());
         let duration = launch.flag("cluster-signing-duration").unwrap_or_default();
         let signer = Signer {
             fault: self.0,
             certificate: file(launch, "cluster-signing-cert-file"),
             key: file(launch, "cluster-signing-key-file"),
-            duration: duration.parse().map_err(|error| {
-                std::io::Error::other(format!("--cluster-signing-duration={duration}: {error}"))
-            })?,
+            duration: duration
+                .parse()
+                .map_err(|error| std::io::Error::other(format!("--cluster-signing-duration={duration}: {error}")))?,
             first_authority: Mutex::default(),
             first_certificate: Mutex::default(),
             log: Log::of(launch),
         };
         let admin = launch.admin.clone();
-        launch
-            .beside
-            .push(Box::pin(super::follow::follow(admin, signer)));
+        launch.beside.push(Box::pin(super::follow::follow(admin, signer)));
         Ok(())
     }
 }
@@ -124,45 +114,32 @@ enum Decision {
 
 #[async_trait]
 impl Controller for Signer {
-    async fn take(
-        &self,
-        api: &Api<CertificateSigningRequest>,
-        csr: &CertificateSigningRequest,
-    ) -> Again {
+    async fn take(&self, api: &Api<CertificateSigningRequest>, csr: &CertificateSigningRequest) -> Again {
         if !has(csr, "Approved") || has(csr, "Denied") || has(csr, "Failed") || is_issued(csr) {
             return Again::No;
         }
-        let known = SIGNERS
-            .iter()
-            .find(|(name, _)| *name == csr.spec.signer_name);
+        let known = SIGNERS.iter().find(|(name, _)| *name == csr.spec.signer_name);
         let role = match (known, self.fault) {
             (Some((_, role)), _) => *role,
             (None, SignerFault::AnySigner) => None,
             (None, _) => return Again::No,
         };
-        let decision = self
-            .decide(role, csr)
-            .unwrap_or_else(|error| Decision::Wait(error.to_string()));
+        let decision = self.decide(role, csr).unwrap_or_else(|error| Decision::Wait(error.to_string()));
         let status = match decision {
             Decision::Issue(certificate) => {
                 json!({"certificate": k8s_openapi::ByteString(certificate.into_bytes())})
             }
             Decision::Fail(message) => json!({"conditions": with_failed(csr, message)}),
             Decision::Wait(why) => {
-                self.log
-                    .line(&format!("refusing to sign {}: {why}", csr.name_any()));
+                self.log.line(&format!("refusing to sign {}: {why}", csr.name_any()));
                 return Again::Later;
             }
         };
         let patch = Patch::Merge(json!({"status": status}));
-        match api
-            .patch_status(&csr.name_any(), &PatchParams::default(), &patch)
-            .await
-        {
+        match api.patch_status(&csr.name_any(), &PatchParams::default(), &patch).await {
             Ok(_) => Again::No,
             Err(error) => {
-                self.log
-                    .line(&format!("{} could not be written: {error}", csr.name_any()));
+                self.log.line(&format!("{} could not be written: {error}", csr.name_any()));
                 Again::Later
             }
         }
@@ -170,11 +147,7 @@ impl Controller for Signer {
 }
 
 impl Signer {
-    fn decide(
-        &self,
-        role: Option<Role>,
-        csr: &CertificateSigningRequest,
-    ) -> Result<Decision, PkiError> {
+    fn decide(&self, role: Option<Role>, csr: &CertificateSigningRequest) -> Result<Decision, PkiError> {
         let asked = read::request(&csr.spec.request.0)?;
         let without = match self.fault {
             SignerFault::Without(rule) => Some(rule),
@@ -184,8 +157,7 @@ impl Signer {
             return Ok(Decision::Fail(why));
         }
         let authority = self.authority()?;
-        let ends =
-            read::certificates_from_pem(authority.certificate_pem().as_bytes())?[0].not_after;
+        let ends = read::certificates_from_pem(authority.certificate_pem().as_bytes())?[0].not_after;
         let now = Timestamp::now();
         if ends <= now {
             match self.fault {
@@ -195,23 +167,19 @@ impl Signer {
                 }
                 // In the controller-manager's words, which operators search for.
                 _ => {
-                    return Ok(Decision::Wait(
-                        "refusing to sign a certificate that expired in the past".into(),
-                    ));
+                    return Ok(Decision::Wait("refusing to sign a certificate that expired in the past".into()));
                 }
             }
         }
         let validity = self.validity(csr, now, ends);
-        self.sign(role, csr, &asked, &authority, validity)
-            .map(Decision::Issue)
+        self.sign(role, csr, &asked, &authority, validity).map(Decision::Issue)
     }
 
     /// The CA as its files are now.
     fn authority(&self) -> Result<Authority, PkiError> {
         let from_files = || {
             let read = |path: &PathBuf| {
-                std::fs::read_to_string(path)
-                    .map_err(|error| PkiError::Pem(format!("{}: {error}", path.display())))
+                std::fs::read_to_string(path).map_err(|error| PkiError::Pem(format!("{}: {error}", path.display())))
             };
             Authority::from_pem(&read(&self.certificate)?, &read(&self.key)?)
         };
@@ -220,25 +188,15 @@ impl Signer {
                 let named = from_files()?;
                 let facts = read::certificates_from_pem(named.certificate_pem().as_bytes())?;
                 let name = facts[0].subject.common_name.clone().unwrap_or_default();
-                kept(&self.first_authority, || {
-                    Authority::new(&name, Validity::for_next(YEAR))
-                })
+                kept(&self.first_authority, || Authority::new(&name, Validity::for_next(YEAR)))
             }
             SignerFault::KeepsFirstAuthority => kept(&self.first_authority, from_files),
             _ => from_files(),
         }
     }
 
-    fn validity(
-        &self,
-        csr: &CertificateSigningRequest,
-        now: Timestamp,
-        authority_ends: Timestamp,
-    ) -> Validity {
-        let asked = csr
-            .spec
-            .expiration_seconds
-            .map(|seconds| SignedDuration::from_secs(seconds.into()));
+    fn validity(&self, csr: &CertificateSigningRequest, now: Timestamp, authority_ends: Timestamp) -> Validity {
+        let asked = csr.spec.expiration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));
         let duration = match (asked, self.fault) {
             (None, _) | (_, SignerFault::IgnoresRequestedDuration) => self.duration,
             (Some(asked), SignerFault::ExceedsMaximum) => asked,
@@ -256,17 +214,9 @@ impl Signer {
             _ => (now, authority_ends),
         };
         let keeps_all = duration < SHORT || self.fault == SignerFault::BackdatesLongOnes;
-        let not_after = if keeps_all {
-            now + duration
-        } else {
-            now + duration - BACKDATE
-        };
+        let not_after = if keeps_all { now + duration } else { now + duration - BACKDATE };
         Validity {
-            not_before: if self.fault == SignerFault::NotBackdated {
-                now
-            } else {
-                now - BACKDATE
-            },
+            not_before: if self.fault == SignerFault::NotBackdated { now } else { now - BACKDATE },
             not_after: not_after.min(authority_ends),
         }
     }
@@ -279,20 +229,13 @@ impl Signer {
         authority: &Authority,
         validity: Validity,
     ) -> Result<String, PkiError> {
-        let usages: Vec<&str> = csr
-            .spec
-            .usages
-            .iter()
-            .flatten()
-            .map(String::as_str)
-            .collect();
+        let usages: Vec<&str> = csr.spec.usages.iter().flatten().map(String::as_str).collect();
         let mut options = SignOptions::new(validity, &usages);
         if role == Some(Role::Client) {
             options.alt_names = Some(Vec::new());
         }
         self.spoil(&mut options, asked);
-        let leaf =
-            authority.sign_request(&String::from_utf8_lossy(&csr.spec.request.0), &options)?;
+        let leaf = authority.sign_request(&String::from_utf8_lossy(&csr.spec.request.0), &options)?;
         Ok(match self.fault {
             SignerFault::FirstCertificateAgain => kept(&self.first_certificate, || Ok(leaf))?,
             SignerFault::ChainAppended => leaf + authority.certificate_pem(),
@@ -309,31 +252,23 @@ impl Signer {
         };
         match self.fault {
             SignerFault::OtherName => {
-                options.subject =
-                    renamed(|name| name.common_name = Some("system:node:another".into()))
+                options.subject = renamed(|name| name.common_name = Some("system:node:another".into()))
             }
             SignerFault::OtherOrganization => {
-                options.subject =
-                    renamed(|name| name.organizations = vec!["system:authenticated-nodes".into()])
+                options.subject = renamed(|name| name.organizations = vec!["system:authenticated-nodes".into()])
             }
             SignerFault::SecondOrganization => {
                 options.subject = renamed(|name| name.organizations.push("system:masters".into()))
             }
             SignerFault::Authority => options.ca = true,
-            SignerFault::NoExtendedUsage => {
-                options.usages.retain(|usage| !usage.ends_with(" auth"))
-            }
+            SignerFault::NoExtendedUsage => options.usages.retain(|usage| !usage.ends_with(" auth")),
             SignerFault::SecondExtendedUsage => {
-                options
-                    .usages
-                    .extend(["client auth", "server auth"].map(String::from));
+                options.usages.extend(["client auth", "server auth"].map(String::from));
                 options.usages.dedup();
             }
             SignerFault::SecondKeyUsage => options.usages.push("cert sign".into()),
             SignerFault::ForeignKey => options.foreign_key = true,
-            SignerFault::ClientNames => {
-                options.alt_names = Some(vec![AltName::Dns("n1.example".into())])
-            }
+            SignerFault::ClientNames => options.alt_names = Some(vec![AltName::Dns("n1.example".into())]),
             SignerFault::NoServingNames => options.alt_names = Some(Vec::new()),
             SignerFault::SameSerial => options.serial = Some([0x51; 16]),
             _ => {}
@@ -342,27 +277,16 @@ impl Signer {
 }
 
 /// What was made first, and never again.
-fn kept<T: Clone>(
-    place: &Mutex<Option<T>>,
-    make: impl FnOnce() -> Result<T, PkiError>,
-) -> Result<T, PkiError> {
-    let mut place = place
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+fn kept<T: Clone>(place: &Mutex<Option<T>>, make: impl FnOnce() -> Result<T, PkiError>) -> Result<T, PkiError> {
+    let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     match &*place {
         Some(first) => Ok(first.clone()),
         None => Ok(place.insert(make()?).clone()),
     }
 }
 
-fn with_failed(
-    csr: &CertificateSigningRequest,
-    message: String,
-) -> Vec<CertificateSigningRequestCondition> {
-    let conditions = csr
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
+fn with_failed(csr: &CertificateSigningRequest, message: String) -> Vec<CertificateSigningRequestCondition> {
+    let conditions = csr.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let failed = CertificateSigningRequestCondition {
         type_: "Failed".into(),
         status: "True".into(),
@@ -444,11 +368,7 @@ mod tests {
     #[case::twice(SignerFault::TwiceAsLong, None, 125)]
     #[case::half(SignerFault::HalfAsLong, None, 35)]
     #[case::not_backdated(SignerFault::NotBackdated, None, 60)]
-    fn lives_as_long_as_the_fault_says(
-        #[case] fault: SignerFault,
-        #[case] asked: Option<i32>,
-        #[case] minutes: i64,
-    ) {
+    fn lives_as_long_as_the_fault_says(#[case] fault: SignerFault, #[case] asked: Option<i32>, #[case] minutes: i64) {
         let (signer, _dir) = signer(fault);
         let certificate = issued(&signer, &csr(asked)).remove(0);
         let life = certificate.not_after.duration_since(certificate.not_before);
@@ -459,12 +379,7 @@ mod tests {
     fn faults_of_the_second_certificate_show_at_the_second() {
         let (same, _dir) = signer(SignerFault::SameSerial);
         let (again, _dir) = signer(SignerFault::FirstCertificateAgain);
-        let two = |signer: &Signer| {
-            [
-                issued(signer, &csr(None)).remove(0),
-                issued(signer, &csr(None)).remove(0),
-            ]
-        };
+        let two = |signer: &Signer| [issued(signer, &csr(None)).remove(0), issued(signer, &csr(None)).remove(0)];
         let [first, second] = two(&same);
         assert_eq!(first.serial, second.serial);
         assert_ne!(first.key, second.key);
@@ -476,12 +391,8 @@ mod tests {
     fn chains_have_two_certificates() {
         let (appended, _dir) = signer(SignerFault::ChainAppended);
         let (turned, _dir) = signer(SignerFault::ChainTurned);
-        let authorities = |signer: &Signer| -> Vec<_> {
-            issued(signer, &csr(None))
-                .iter()
-                .map(|facts| facts.ca)
-                .collect()
-        };
+        let authorities =
+            |signer: &Signer| -> Vec<_> { issued(signer, &csr(None)).iter().map(|facts| facts.ca).collect() };
         assert_eq!(authorities(&appended), [Some(false), Some(true)]);
         assert_eq!(authorities(&turned), [Some(true), Some(false)]);
     }

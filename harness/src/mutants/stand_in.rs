@@ -44,11 +44,8 @@ impl Log {
         let now = Timestamp::now().strftime("%m%d %H:%M:%S%.6f");
         let line = format!("I{now} {:>7} tlsboot] {text}\n", std::process::id());
         // Whole lines, appended, as the component's own.
-        if let Err(error) = File::options()
-            .append(true)
-            .create(true)
-            .open(&self.0)
-            .and_then(|mut file| file.write_all(line.as_bytes()))
+        if let Err(error) =
+            File::options().append(true).create(true).open(&self.0).and_then(|mut file| file.write_all(line.as_bytes()))
         {
             tracing::warn!(path = %self.0.display(), %error, "a stand-in's log line is lost");
         }

@@ -34,20 +34,8 @@ pub fn table() -> Vec<Mutant> {
     .concat()
 }
 
-fn mutant(
-    id: &'static str,
-    wrong: &'static str,
-    scenarios: Ids,
-    defect: impl Defect + 'static,
-) -> Mutant {
-    Mutant {
-        id,
-        wrong,
-        scenarios,
-        sound: false,
-        from: 0,
-        made: Made::Around(Arc::new(defect)),
-    }
+fn mutant(id: &'static str, wrong: &'static str, scenarios: Ids, defect: impl Defect + 'static) -> Mutant {
+    Mutant { id, wrong, scenarios, sound: false, from: 0, made: Made::Around(Arc::new(defect)) }
 }
 
 /// The stand-ins without a fault: scenarios of every kind pass on them.
@@ -99,60 +87,26 @@ fn sound() -> Vec<Mutant> {
 
 fn signers() -> Vec<Mutant> {
     use SignerFault::*;
-    let signer = |id, wrong, scenarios, fault| Mutant {
-        from: 22,
-        ..mutant(id, wrong, scenarios, RogueSigner(fault))
-    };
+    let signer = |id, wrong, scenarios, fault| Mutant { from: 22, ..mutant(id, wrong, scenarios, RogueSigner(fault)) };
     const CLIENT: Ids = &["issuance.client-certificate"];
     vec![
-        signer(
-            "signer.other-name",
-            "The signer writes another node's name",
-            CLIENT,
-            OtherName,
-        ),
-        signer(
-            "signer.other-organization",
-            "The signer writes another organization",
-            CLIENT,
-            OtherOrganization,
-        ),
-        signer(
-            "signer.second-organization",
-            "The signer adds system:masters",
-            CLIENT,
-            SecondOrganization,
-        ),
-        signer(
-            "signer.authority",
-            "The signer makes CAs: CA:TRUE",
-            CLIENT,
-            Authority,
-        ),
+        signer("signer.other-name", "The signer writes another node's name", CLIENT, OtherName),
+        signer("signer.other-organization", "The signer writes another organization", CLIENT, OtherOrganization),
+        signer("signer.second-organization", "The signer adds system:masters", CLIENT, SecondOrganization),
+        signer("signer.authority", "The signer makes CAs: CA:TRUE", CLIENT, Authority),
         signer(
             "signer.no-extended-usage",
             "The signer leaves client and server authentication out",
-            &[
-                "issuance.client-certificate",
-                "issuance.serving-certificate",
-            ],
+            &["issuance.client-certificate", "issuance.serving-certificate"],
             NoExtendedUsage,
         ),
         signer(
             "signer.second-extended-usage",
             "The signer gives client and server authentication to all",
-            &[
-                "issuance.client-certificate",
-                "issuance.serving-certificate",
-            ],
+            &["issuance.client-certificate", "issuance.serving-certificate"],
             SecondExtendedUsage,
         ),
-        signer(
-            "signer.second-key-usage",
-            "The signer adds the key usage to sign certificates",
-            CLIENT,
-            SecondKeyUsage,
-        ),
+        signer("signer.second-key-usage", "The signer adds the key usage to sign certificates", CLIENT, SecondKeyUsage),
         signer(
             "signer.other-authority",
             "The signer signs with a CA of the right name and another key",
@@ -162,11 +116,7 @@ fn signers() -> Vec<Mutant> {
         signer(
             "signer.twice-as-long",
             "Certificates live twice as long as --cluster-signing-duration says",
-            &[
-                "issuance.signing-duration",
-                "metrics.certificate-lifetimes",
-                "field.expiry-metric",
-            ],
+            &["issuance.signing-duration", "metrics.certificate-lifetimes", "field.expiry-metric"],
             TwiceAsLong,
         ),
         signer(
@@ -178,70 +128,31 @@ fn signers() -> Vec<Mutant> {
         signer(
             "signer.not-backdated",
             "NotBefore is the moment of signing",
-            &[
-                "issuance.client-certificate",
-                "metrics.serving-rotation-age",
-            ],
+            &["issuance.client-certificate", "metrics.serving-rotation-age"],
             NotBackdated,
         ),
-        signer(
-            "signer.clock-ahead",
-            "The signer's clock is ten minutes ahead",
-            CLIENT,
-            ClockAhead,
-        ),
-        signer(
-            "signer.clock-behind",
-            "The signer's clock is ten minutes behind",
-            CLIENT,
-            ClockBehind,
-        ),
-        signer(
-            "signer.foreign-key",
-            "The certified key is not that of the CSR",
-            CLIENT,
-            ForeignKey,
-        ),
+        signer("signer.clock-ahead", "The signer's clock is ten minutes ahead", CLIENT, ClockAhead),
+        signer("signer.clock-behind", "The signer's clock is ten minutes behind", CLIENT, ClockBehind),
+        signer("signer.foreign-key", "The certified key is not that of the CSR", CLIENT, ForeignKey),
         signer(
             "signer.first-certificate-again",
             "Every CSR gets the certificate of the first one",
             CLIENT,
             FirstCertificateAgain,
         ),
-        signer(
-            "signer.client-names",
-            "Client certificates name a host",
-            CLIENT,
-            ClientNames,
-        ),
+        signer("signer.client-names", "Client certificates name a host", CLIENT, ClientNames),
         signer(
             "signer.no-serving-names",
             "Serving certificates name no host",
-            &[
-                "issuance.serving-certificate",
-                "rotation.serving-certificate",
-            ],
+            &["issuance.serving-certificate", "rotation.serving-certificate"],
             NoServingNames,
         ),
-        signer(
-            "signer.chain-appended",
-            "The CA follows the certificate",
-            CLIENT,
-            ChainAppended,
-        ),
-        signer(
-            "signer.chain-turned",
-            "The CA comes before the certificate",
-            CLIENT,
-            ChainTurned,
-        ),
+        signer("signer.chain-appended", "The CA follows the certificate", CLIENT, ChainAppended),
+        signer("signer.chain-turned", "The CA comes before the certificate", CLIENT, ChainTurned),
         signer(
             "signer.same-serial",
             "All certificates have the same serial number",
-            &[
-                "issuance.client-certificate",
-                "reload.client-certificate-without-restart",
-            ],
+            &["issuance.client-certificate", "reload.client-certificate-without-restart"],
             SameSerial,
         ),
         signer(
@@ -286,12 +197,7 @@ fn signers() -> Vec<Mutant> {
             &["issuance.replaced-ca"],
             KeepsFirstAuthority,
         ),
-        signer(
-            "signer.any-signer-name",
-            "The signer signs for any signerName",
-            &["approval.other-signers"],
-            AnySigner,
-        ),
+        signer("signer.any-signer-name", "The signer signs for any signerName", &["approval.other-signers"], AnySigner),
         signer(
             "signer.without-organization-rule",
             "The signer takes any organization",
@@ -337,11 +243,7 @@ fn approvers() -> Vec<Mutant> {
         approver(
             "approver.serving-too",
             "The approver approves serving certificates",
-            &[
-                "approval.serving-csr-waits",
-                "serving.waits-for-a-person",
-                "field.serving-csr-pending",
-            ],
+            &["approval.serving-csr-waits", "serving.waits-for-a-person", "field.serving-csr-pending"],
             ServingToo,
         ),
         approver(
@@ -379,12 +281,7 @@ fn approvers() -> Vec<Mutant> {
             &["files.link-garbage-blocks-renewal"],
             OncePerNode,
         ),
-        approver(
-            "approver.slow",
-            "The approver takes ten seconds",
-            &["approval.first-and-renewal"],
-            Slow,
-        ),
+        approver("approver.slow", "The approver takes ten seconds", &["approval.first-and-renewal"], Slow),
         approver(
             "approver.denies-all",
             "The approver denies what it should approve",
@@ -465,10 +362,7 @@ fn controller_managers() -> Vec<Mutant> {
         mutant(
             "controller-manager.no-signer",
             "csrsigning does not run",
-            &[
-                "authentication.no-credentials-anonymous-off",
-                "issuance.certificate-written-once",
-            ],
+            &["authentication.no-credentials-anonymous-off", "issuance.certificate-written-once"],
             controller_manager(|launch| flags::without(launch, "csrsigning")),
         ),
         mutant(
@@ -528,10 +422,7 @@ fn controller_managers() -> Vec<Mutant> {
         mutant(
             "controller-manager.hides-its-end",
             "A controller-manager that does not like its flags ends with 0",
-            &[
-                "approval.retired-group-approver",
-                "issuance.ca-flags-exclude-each-other",
-            ],
+            &["approval.retired-group-approver", "issuance.ca-flags-exclude-each-other"],
             controller_manager(flags::hides_its_end),
         ),
     ]
@@ -542,10 +433,7 @@ fn apiservers() -> Vec<Mutant> {
         mutant(
             "apiserver.always-allow",
             "--authorization-mode begins with AlwaysAllow",
-            &[
-                "rbac.bootstrapper-may-nothing-else",
-                "rbac.no-node-authorizer",
-            ],
+            &["rbac.bootstrapper-may-nothing-else", "rbac.no-node-authorizer"],
             apiserver(|launch| {
                 launch.set_flag("authorization-mode", "AlwaysAllow,RBAC");
                 Ok(())
@@ -572,10 +460,7 @@ fn apiservers() -> Vec<Mutant> {
         mutant(
             "apiserver.no-approval-check",
             "CertificateApproval is off",
-            &[
-                "rbac.approving-needs-the-signer",
-                "rbac.controller-manager-approves-clients-only",
-            ],
+            &["rbac.approving-needs-the-signer", "rbac.controller-manager-approves-clients-only"],
             apiserver(|launch| flags::without_admission(launch, "CertificateApproval")),
         ),
         mutant(
@@ -670,19 +555,13 @@ fn apiservers() -> Vec<Mutant> {
         mutant(
             "apiserver.keeps-bootstrap-tokens",
             "Bootstrap tokens live on without their Secrets",
-            &[
-                "authentication.deleted-token",
-                "authentication.token-expires-in-use",
-            ],
+            &["authentication.deleted-token", "authentication.token-expires-in-use"],
             apiserver(flags::keeps_bootstrap_tokens),
         ),
         mutant(
             "apiserver.distrusts-the-signer",
             "--client-ca-file lacks the signer's CA",
-            &[
-                "authentication.expired-client-certificate",
-                "authentication.foreign-client-certificate",
-            ],
+            &["authentication.expired-client-certificate", "authentication.foreign-client-certificate"],
             apiserver(flags::distrusts_the_signer),
         ),
     ]
@@ -692,9 +571,7 @@ fn cluster_objects() -> Vec<Mutant> {
     const BOOTSTRAPPER: &str = "system:node-bootstrapper";
     const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
     const SERVING_APPROVER: &str = "system:certificates.k8s.io:kubelet-serving-approver";
-    let group = |id, wrong, scenarios, role, group| {
-        mutant(id, wrong, scenarios, bound(role, "Group", group))
-    };
+    let group = |id, wrong, scenarios, role, group| mutant(id, wrong, scenarios, bound(role, "Group", group));
     let late = |mutant: Mutant| Mutant { from: 36, ..mutant };
     vec![
         group(
@@ -720,10 +597,7 @@ fn cluster_objects() -> Vec<Mutant> {
         group(
             "rbac.nodes-are-bootstrappers",
             "system:nodes is bound to nodeclient, so renewals need no selfnodeclient",
-            &[
-                "rbac.hand-made-roles",
-                "rbac.missing-selfnodeclient-binding",
-            ],
+            &["rbac.hand-made-roles", "rbac.missing-selfnodeclient-binding"],
             NODE_CLIENT,
             "system:nodes",
         ),
@@ -831,10 +705,7 @@ fn kubelets() -> Vec<Mutant> {
         mutant(
             "kubelet.other-cert-dir",
             "--cert-dir is another",
-            &[
-                "files.only-after-approval",
-                "files.default-certificate-directory",
-            ],
+            &["files.only-after-approval", "files.default-certificate-directory"],
             kubelet(|launch| {
                 let given = launch.flag("cert-dir");
                 let elsewhere = given.map(|dir| format!("{dir}-elsewhere"));
@@ -870,12 +741,7 @@ fn kubelets() -> Vec<Mutant> {
                 "recovery.rotation-off-old-csr-in-the-way",
                 "recovery.expired-while-the-api-server-is-away",
             ],
-            kubelet(|launch| {
-                flags::shell(
-                    launch,
-                    r#"trap 'kill $child' TERM; "$@" & child=$!; wait $child; exit 0"#,
-                )
-            }),
+            kubelet(|launch| flags::shell(launch, r#"trap 'kill $child' TERM; "$@" & child=$!; wait $child; exit 0"#)),
         ),
         mutant(
             "kubelet.forgets",
@@ -898,29 +764,19 @@ fn kubelets() -> Vec<Mutant> {
         mutant(
             "kubelet.restores-the-link",
             "A wrapper points the link to the newest certificate at each start",
-            &[
-                "recovery.client-file-deleted",
-                "recovery.client-file-dangling",
-            ],
+            &["recovery.client-file-deleted", "recovery.client-file-dangling"],
             kubelet(flags::restores_the_link),
         ),
         mutant(
             "kubelet.loses-its-token",
             "The bootstrap kubeconfig is gone after the first start",
-            &[
-                "recovery.expired-while-off",
-                "field.certificates-lost-at-reboot",
-            ],
+            &["recovery.expired-while-off", "field.certificates-lost-at-reboot"],
             kubelet(flags::loses_its_token),
         ),
         mutant(
             "kubelet.forgets-its-kubeconfig",
             "The kubeconfig is gone at each start",
-            &[
-                "field.certificate-of-the-future",
-                "field.embedded-certificate-expires",
-                "files.embedded-certificate",
-            ],
+            &["field.certificate-of-the-future", "field.embedded-certificate-expires", "files.embedded-certificate"],
             kubelet(flags::forgets_its_kubeconfig),
         ),
         mutant(
@@ -977,31 +833,18 @@ fn beside_kubelets() -> Vec<Mutant> {
             &["files.only-after-approval", "files.rotation-swaps-the-link"],
             PlainFile,
         ),
-        mutant(
-            "files.relative-link",
-            "The link has a relative target",
-            &["files.only-after-approval"],
-            RelativeLink,
-        ),
+        mutant("files.relative-link", "The link has a relative target", &["files.only-after-approval"], RelativeLink),
         mutant(
             "files.leaves-updated",
             "The link kubelet-client-updated.pem stays",
             &["files.only-after-approval"],
             LeavesUpdated,
         ),
-        mutant(
-            "files.key-apart",
-            "The key lies in a file of its own",
-            &["files.only-after-approval"],
-            KeyApart,
-        ),
+        mutant("files.key-apart", "The key lies in a file of its own", &["files.only-after-approval"], KeyApart),
         mutant(
             "files.deletes-old",
             "Files of former certificates are deleted",
-            &[
-                "rotation.restart-between-rotations",
-                "field.key-pairs-pile-up",
-            ],
+            &["rotation.restart-between-rotations", "field.key-pairs-pile-up"],
             DeletesOld,
         ),
         mutant(
@@ -1024,19 +867,13 @@ fn beside_kubelets() -> Vec<Mutant> {
         mutant(
             "files.self-signed-pair",
             "There is always a self-signed pair",
-            &[
-                "files.no-self-signed-pair-with-server-tls-bootstrap",
-                "files.self-signed-serving-pair",
-            ],
+            &["files.no-self-signed-pair-with-server-tls-bootstrap", "files.self-signed-serving-pair"],
             SelfSigned,
         ),
         mutant(
             "kubelet.second-request",
             "A second CSR comes some seconds after each start",
-            &[
-                "rotation.restart-with-a-valid-certificate",
-                "approval.without-rotation-pending",
-            ],
+            &["rotation.restart-with-a-valid-certificate", "approval.without-rotation-pending"],
             SecondRequest,
         ),
         mutant(
@@ -1063,10 +900,7 @@ fn beside_kubelets() -> Vec<Mutant> {
         mutant(
             "kubelet.same-key",
             "The renewal comes with the old key",
-            &[
-                "rotation.short-signing-duration",
-                "recovery.controller-manager-down-at-rotation-time",
-            ],
+            &["rotation.short-signing-duration", "recovery.controller-manager-down-at-rotation-time"],
             SameKey,
         ),
         mutant(
@@ -1078,11 +912,7 @@ fn beside_kubelets() -> Vec<Mutant> {
         mutant(
             "kubelet.hangs-after-its-request",
             "The kubelet hangs from its first CSR on",
-            &[
-                "approval.denied",
-                "approval.deleted-while-pending",
-                "serving.denied-asks-again",
-            ],
+            &["approval.denied", "approval.deleted-while-pending", "serving.denied-asks-again"],
             HangsAfterFirst,
         ),
         mutant(
@@ -1094,10 +924,7 @@ fn beside_kubelets() -> Vec<Mutant> {
         mutant(
             "kubelet.keeps-connections",
             "Connections to the API server outlive the certificate that they were made with",
-            &[
-                "reload.client-certificate-without-restart",
-                "field.old-connections-after-rotation",
-            ],
+            &["reload.client-certificate-without-restart", "field.old-connections-after-rotation"],
             KeepsConnections,
         ),
         mutant(
@@ -1137,11 +964,7 @@ mod tests {
         let table = table();
         let ids: BTreeSet<&str> = table.iter().map(|mutant| mutant.id).collect();
         assert_eq!(ids.len(), table.len());
-        assert!(
-            table
-                .iter()
-                .all(|mutant| !mutant.wrong.is_empty() && !mutant.scenarios.is_empty())
-        );
+        assert!(table.iter().all(|mutant| !mutant.wrong.is_empty() && !mutant.scenarios.is_empty()));
     }
 
     #[test]
@@ -1149,11 +972,7 @@ mod tests {
         let known = scenarios();
         for mutant in table() {
             for id in mutant.scenarios {
-                assert!(
-                    known.iter().any(|scenario| scenario.id == *id),
-                    "{}: there is no scenario `{id}`",
-                    mutant.id
-                );
+                assert!(known.iter().any(|scenario| scenario.id == *id), "{}: there is no scenario `{id}`", mutant.id);
             }
         }
     }
@@ -1165,11 +984,7 @@ mod tests {
     fn the_page_of_kills_has_every_pair() {
         let page = include_str!("../../../scenarios/KILLS.md");
         assert!(page.contains(&format!("on local::{KILLED_ON}")));
-        let about = |versions: &Option<Versions>| {
-            versions
-                .as_ref()
-                .is_none_or(|range| range.contains(KILLED_ON))
-        };
+        let about = |versions: &Option<Versions>| versions.as_ref().is_none_or(|range| range.contains(KILLED_ON));
         let known = scenarios();
         let mut missing = Vec::new();
         for mutant in table().iter().filter(|mutant| !mutant.sound) {
@@ -1186,33 +1001,22 @@ mod tests {
             });
             missing.extend(unkilled.map(|scenario| format!("{} × {}", mutant.id, scenario.id)));
         }
-        assert!(
-            missing.is_empty(),
-            "run them (`tlsboot mutants --resume`) and copy its KILLS.md: {missing:?}"
-        );
+        assert!(missing.is_empty(), "run them (`tlsboot mutants --resume`) and copy its KILLS.md: {missing:?}");
     }
 
     #[test]
     fn every_scenario_has_a_mutant_that_turns_it_red() {
         let table = table();
-        let killing: BTreeSet<&str> = table
-            .iter()
-            .filter(|mutant| !mutant.sound)
-            .flat_map(|mutant| mutant.scenarios)
-            .copied()
-            .collect();
+        let killing: BTreeSet<&str> =
+            table.iter().filter(|mutant| !mutant.sound).flat_map(|mutant| mutant.scenarios).copied().collect();
         // Mutants are clusters of the provider `local`, which has no kubeadm.
-        let has_kubeadm =
-            |scenario: &Scenario| requirements_of(scenario).contains_key(&Capability::Kubeadm);
+        let has_kubeadm = |scenario: &Scenario| requirements_of(scenario).contains_key(&Capability::Kubeadm);
         let idle: Vec<String> = scenarios()
             .into_iter()
             .filter(|scenario| !has_kubeadm(scenario))
             .map(|scenario| scenario.id)
             .filter(|id| !killing.contains(id.as_str()))
             .collect();
-        assert!(
-            idle.is_empty(),
-            "add a mutant for a new scenario, or the scenario to one: {idle:?}"
-        );
+        assert!(idle.is_empty(), "add a mutant for a new scenario, or the scenario to one: {idle:?}");
     }
 }

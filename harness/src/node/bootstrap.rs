@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestSpec,
-};
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use kube::api::{Api, ListParams, PostParams, ResourceExt, WatchEvent, WatchParams};
 use tokio::time::{Instant, timeout_at};
 
@@ -98,12 +96,9 @@ pub async fn create(
 ) -> Result<Answer, kube::Error> {
     let api = Api::<CertificateSigningRequest>::all(client.clone());
     match api.create(params, csr).await {
-        Ok(made) => Ok(Answer {
-            code: 201,
-            reason: String::new(),
-            message: String::new(),
-            object: Some(made.name_any()),
-        }),
+        Ok(made) => {
+            Ok(Answer { code: 201, reason: String::new(), message: String::new(), object: Some(made.name_any()) })
+        }
         Err(kube::Error::Api(status)) => Ok(Answer {
             code: status.code,
             reason: status.reason.clone(),
@@ -128,13 +123,7 @@ pub async fn client_certificate(
 ) -> Result<(Credential, CsrEvent), NoCertificate> {
     let (request, key) = RequestBuilder::node(node).build()?;
     let role = Role::Client;
-    let csr = csr(
-        run,
-        request.into_bytes(),
-        role.signer_name(),
-        rules.usages(role),
-        None,
-    );
+    let csr = csr(run, request.into_bytes(), role.signer_name(), rules.usages(role), None);
     let answer = create(client, &csr, &PostParams::default()).await?;
     let Some(name) = answer.object.clone() else {
         return Err(NoCertificate::Refused(answer));
@@ -147,11 +136,7 @@ pub async fn client_certificate(
 ///
 /// # Errors
 /// Why it has none.
-pub async fn issued(
-    client: &kube::Client,
-    name: &str,
-    within: Duration,
-) -> Result<(String, CsrEvent), NoCertificate> {
+pub async fn issued(client: &kube::Client, name: &str, within: Duration) -> Result<(String, CsrEvent), NoCertificate> {
     let api = Api::<CertificateSigningRequest>::all(client.clone());
     let deadline = Instant::now() + within;
     let mut state = "pending";
@@ -164,11 +149,7 @@ pub async fn issued(
     };
     match timeout_at(deadline, waiting).await {
         Ok(done) => done,
-        Err(_) => Err(NoCertificate::Waits {
-            name: name.to_owned(),
-            state,
-            within,
-        }),
+        Err(_) => Err(NoCertificate::Waits { name: name.to_owned(), state, within }),
     }
 }
 
@@ -222,23 +203,17 @@ fn decided(
                 });
             }
             "Failed" => {
-                return Err(NoCertificate::Failed {
-                    name,
-                    message: condition.message.clone(),
-                });
+                return Err(NoCertificate::Failed { name, message: condition.message.clone() });
             }
             _ => *state = "approved and not issued",
         }
     }
-    let certificate = csr
-        .status
-        .as_ref()
-        .and_then(|status| status.certificate.as_ref());
+    let certificate = csr.status.as_ref().and_then(|status| status.certificate.as_ref());
     let Some(pem) = certificate.filter(|pem| !pem.0.is_empty()) else {
         return Ok(None);
     };
-    let pem = String::from_utf8(pem.0.clone())
-        .map_err(|_| PkiError::Pem("the issued certificate is no text".into()))?;
+    let pem =
+        String::from_utf8(pem.0.clone()).map_err(|_| PkiError::Pem("the issued certificate is no text".into()))?;
     Ok(Some((pem, event)))
 }
 
@@ -249,13 +224,7 @@ mod tests {
     use super::*;
 
     fn with(status: serde_json::Value) -> CertificateSigningRequest {
-        let mut made = csr(
-            &RunId::new(),
-            b"x".to_vec(),
-            "a.b/c",
-            vec!["client auth".into()],
-            None,
-        );
+        let mut made = csr(&RunId::new(), b"x".to_vec(), "a.b/c", vec!["client auth".into()], None);
         made.metadata.name = Some("csr-x".into());
         made.status = serde_json::from_value(status).unwrap();
         made
@@ -269,8 +238,7 @@ mod tests {
         let approved = json!({"conditions": [{"type": "Approved", "status": "True"}]});
         assert!(decided(&with(approved), &mut state).unwrap().is_none());
         assert_eq!(state, "approved and not issued");
-        let issued =
-            json!({"conditions": [{"type": "Approved", "status": "True"}], "certificate": "eA=="});
+        let issued = json!({"conditions": [{"type": "Approved", "status": "True"}], "certificate": "eA=="});
         assert_eq!(decided(&with(issued), &mut state).unwrap().unwrap().0, "x");
     }
 

@@ -33,19 +33,13 @@ pub const KUBEADM_DIR: &str = "/etc/kubernetes";
 impl NodeDir {
     /// Below this folder.
     pub fn new(folder: PathBuf) -> Self {
-        Self {
-            folder,
-            layout: Layout::Ours,
-        }
+        Self { folder, layout: Layout::Ours }
     }
 
     /// Below this folder, of a node that kubeadm joins: [`Self::cert_dir`] is its `/var/lib/kubelet/pki`, and
     /// [`Self::kubeconfigs`] its `/etc/kubernetes`.
     pub fn of_kubeadm(folder: PathBuf) -> Self {
-        Self {
-            folder,
-            layout: Layout::Kubeadm,
-        }
+        Self { folder, layout: Layout::Kubeadm }
     }
 
     /// Whether kubeadm joins the node.
@@ -126,9 +120,7 @@ impl NodeDir {
         }
         let target = std::fs::read_link(&path).ok();
         let of_kubelet = self.cert_dir_of_kubelet();
-        let inside = target
-            .as_ref()
-            .and_then(|target| target.strip_prefix(&of_kubelet).ok());
+        let inside = target.as_ref().and_then(|target| target.strip_prefix(&of_kubelet).ok());
         inside.map_or(path, |inside| self.cert_dir().join(inside))
     }
 
@@ -269,12 +261,7 @@ impl KubeletConfig {
 pub const DEFAULT_CERT_DIR: &str = "/var/lib/kubelet/pki";
 
 /// A kubeconfig with a client certificate in it, as `kubeadm init` used to write it.
-pub fn embedding_kubeconfig(
-    server: &str,
-    ca_file: &Path,
-    certificate: &str,
-    key: &Secret<String>,
-) -> Secret<String> {
+pub fn embedding_kubeconfig(server: &str, ca_file: &Path, certificate: &str, key: &Secret<String>) -> Secret<String> {
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -290,11 +277,7 @@ pub fn embedding_kubeconfig(
 }
 
 /// A bootstrap kubeconfig, as administrators write it.
-pub fn bootstrap_kubeconfig(
-    server: &str,
-    ca_file: &Path,
-    token: &Secret<String>,
-) -> Secret<String> {
+pub fn bootstrap_kubeconfig(server: &str, ca_file: &Path, token: &Secret<String>) -> Secret<String> {
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -318,16 +301,10 @@ mod tests {
         let link = Path::new("kubelet-client-current.pem");
         let target = Path::new(DEFAULT_CERT_DIR).join("kubelet-client-1.pem");
         std::os::unix::fs::symlink(target, dir.cert_dir().join(link)).unwrap();
-        assert_eq!(
-            dir.behind(link),
-            dir.cert_dir().join("kubelet-client-1.pem")
-        );
+        assert_eq!(dir.behind(link), dir.cert_dir().join("kubelet-client-1.pem"));
         // What is no link, or points elsewhere, is left to the system.
         let other = Path::new("kubelet.crt");
         assert_eq!(dir.behind(other), dir.cert_dir().join(other));
-        assert_eq!(
-            NodeDir::new(folder.path().to_owned()).behind(link),
-            dir.cert_dir().join(link)
-        );
+        assert_eq!(NodeDir::new(folder.path().to_owned()).behind(link), dir.cert_dir().join(link));
     }
 }

@@ -4,7 +4,4 @@ pub mod bootstrap;
 pub mod cri;
 mod kubelet;
 
-pub use kubelet::{
-    DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig,
-    embedding_kubeconfig,
-};
+pub use kubelet::{DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, embedding_kubeconfig};

@@ -30,12 +30,7 @@ const PACE: Pace = Pace::even(Duration::from_millis(15));
 /// to the same file. A file that is truncated or replaced is a gap, and so is a line that can't be read.
 pub fn tail(path: PathBuf, nodes: BTreeMap<IpAddr, String>, sink: Sink) -> Task {
     let mut reader = Reader::new(nodes);
-    let log = Followed {
-        path,
-        name: "the audit log".into(),
-        recorder: Recorder::Audit,
-        pace: PACE,
-    };
+    let log = Followed { path, name: "the audit log".into(), recorder: Recorder::Audit, pace: PACE };
     log.follow(sink, move |line, sink| reader.record(line, sink))
 }
 
@@ -48,10 +43,7 @@ struct Reader {
 
 impl Reader {
     fn new(nodes: BTreeMap<IpAddr, String>) -> Self {
-        Self {
-            nodes,
-            early: HashSet::new(),
-        }
+        Self { nodes, early: HashSet::new() }
     }
 
     fn record(&mut self, line: &str, sink: &Sink) {
@@ -80,11 +72,8 @@ impl Reader {
         let Some(code) = line.response_status.as_ref().and_then(|status| status.code) else {
             return Ok(None);
         };
-        let fresh = if complete {
-            !self.early.remove(&line.audit_id)
-        } else {
-            self.early.insert(line.audit_id.clone())
-        };
+        let fresh =
+            if complete { !self.early.remove(&line.audit_id) } else { self.early.insert(line.audit_id.clone()) };
         let node = self.node(&line);
         let wanted = fresh && (node.is_some() || is_of_interest(&line));
         Ok(wanted.then(|| (line.request_received_timestamp, request(line, node, code))))
@@ -111,9 +100,8 @@ fn is_of_interest(line: &Line) -> bool {
     if line.verb == "delete" && line.object_ref.name.starts_with("bootstrap-token-") {
         return true;
     }
-    let is_control_plane = user.starts_with("system:")
-        && !user.starts_with(NODE_USER_PREFIX)
-        && !user.starts_with("system:bootstrap:");
+    let is_control_plane =
+        user.starts_with("system:") && !user.starts_with(NODE_USER_PREFIX) && !user.starts_with("system:bootstrap:");
     !is_control_plane && !line.user_agent.starts_with("tlsboot")
 }
 
@@ -231,12 +219,7 @@ mod tests {
         let (_, request) = reader.read(WATCH).unwrap().unwrap();
         assert_eq!(request.node.as_deref(), Some("n1"));
         assert_eq!(request.path, "/api/v1/services");
-        assert!(
-            request
-                .credential_id
-                .unwrap()
-                .starts_with("X509SHA256=6837")
-        );
+        assert!(request.credential_id.unwrap().starts_with("X509SHA256=6837"));
         let end = WATCH.replace("ResponseStarted", "ResponseComplete");
         assert_eq!(reader.read(&end).unwrap(), None);
         assert!(reader.early.is_empty());

@@ -1,9 +1,7 @@
 //! CertificateSigningRequests, as the API shows them.
 
 use jiff::Timestamp;
-use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestCondition,
-};
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
 use kube::{Api, Client};
 
 use super::watch::{Recorded, record};
@@ -47,9 +45,7 @@ pub(crate) fn csr_event(csr: &CertificateSigningRequest, change: Change) -> CsrE
         name: meta.name.unwrap_or_default(),
         uid: meta.uid.unwrap_or_default(),
         resource_version: meta.resource_version.unwrap_or_default(),
-        created: meta
-            .creation_timestamp
-            .map_or(Timestamp::MIN, |time| time.0),
+        created: meta.creation_timestamp.map_or(Timestamp::MIN, |time| time.0),
         labels: meta.labels.unwrap_or_default(),
         signer_name: spec.signer_name,
         username: spec.username.unwrap_or_default(),
@@ -72,11 +68,7 @@ fn unreadable_request() -> RequestFacts {
         ips: Vec::new(),
         emails: Vec::new(),
         uris: Vec::new(),
-        key: KeyFacts {
-            algorithm: String::new(),
-            parameters: String::new(),
-            spki_sha256: String::new(),
-        },
+        key: KeyFacts { algorithm: String::new(), parameters: String::new(), spki_sha256: String::new() },
         signature_valid: false,
         requested_extensions: Vec::new(),
     }
@@ -158,14 +150,8 @@ mod tests {
     #[test]
     fn skipped_states_are_noticed() {
         let made = csr("", json!({}));
-        let approved = csr(
-            "",
-            json!({"conditions": [{"type": "Approved", "status": "True"}]}),
-        );
-        let issued = csr(
-            "",
-            json!({"conditions": [{"type": "Approved", "status": "True"}], "certificate": "eA=="}),
-        );
+        let approved = csr("", json!({"conditions": [{"type": "Approved", "status": "True"}]}));
+        let issued = csr("", json!({"conditions": [{"type": "Approved", "status": "True"}], "certificate": "eA=="}));
         assert!(!made.may_skip(None) && !approved.may_skip(Some(&made)));
         assert!(!issued.may_skip(Some(&approved)) && !issued.may_skip(Some(&issued)));
         assert!(approved.may_skip(None) && issued.may_skip(Some(&made)));

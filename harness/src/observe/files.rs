@@ -56,12 +56,7 @@ pub fn watch(node: String, dir: NodeDir, sink: Sink) -> io::Result<Task> {
 fn watched_parent(inotify: &mut Inotify, path: &Path) -> io::Result<WatchDescriptor> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let watch = inotify.watches().add(parent, mask());
-    watch.map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("{} can't be watched: {error}", parent.display()),
-        )
-    })
+    watch.map_err(|error| io::Error::new(error.kind(), format!("{} can't be watched: {error}", parent.display())))
 }
 
 /// One mask for all, since two of the directories may be the same one.
@@ -152,9 +147,7 @@ impl Files {
                 self.compare(Place::Inside, op);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.leave(),
-            Err(error) => self.gap(format!(
-                "the certificate directory can't be watched: {error}"
-            )),
+            Err(error) => self.gap(format!("the certificate directory can't be watched: {error}")),
         }
     }
 
@@ -226,8 +219,7 @@ impl Files {
             target.is_some_and(|target| of_kubelet.join(target) == changed)
         };
         let known = self.known.iter();
-        let links =
-            known.filter(|((place, _), facts)| *place == Place::Inside && points_there(facts));
+        let links = known.filter(|((place, _), facts)| *place == Place::Inside && points_there(facts));
         let links: Vec<Key> = links.map(|(key, _)| key.clone()).collect();
         for link in links {
             let facts = self.facts(&link);
@@ -252,8 +244,7 @@ impl Files {
     }
 
     fn gap(&self, why: String) {
-        self.sink
-            .gap(Recorder::Files, format!("{}: {why}", self.node));
+        self.sink.gap(Recorder::Files, format!("{}: {why}", self.node));
     }
 
     /// The kubeconfigs have the same names in every history.
@@ -267,10 +258,7 @@ impl Files {
 
     fn names_beside(&self) -> BTreeSet<OsString> {
         let both = [self.dir.kubeconfig(), self.dir.bootstrap_kubeconfig()];
-        both.iter()
-            .filter_map(|path| path.file_name())
-            .map(OsString::from)
-            .collect()
+        both.iter().filter_map(|path| path.file_name()).map(OsString::from).collect()
     }
 
     fn names_inside(&self) -> BTreeSet<OsString> {
@@ -306,9 +294,7 @@ fn op(mask: EventMask) -> Option<FileOp> {
 
 /// Is a file shorter than before?
 fn is_cut(before: Option<&FileFacts>, now: Option<&FileFacts>) -> bool {
-    before
-        .zip(now)
-        .is_some_and(|(before, now)| now.size < before.size)
+    before.zip(now).is_some_and(|(before, now)| now.size < before.size)
 }
 
 #[cfg(test)]
@@ -341,13 +327,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (sink, events) = Sink::create(&dir.path().join("history"), Vault::new()).unwrap();
         let validity = Validity::for_next(Duration::from_secs(3600));
-        Lab {
-            dir,
-            sink,
-            events,
-            authority: Authority::new("ca", validity).unwrap(),
-            task: None,
-        }
+        Lab { dir, sink, events, authority: Authority::new("ca", validity).unwrap(), task: None }
     }
 
     impl Lab {
@@ -363,14 +343,8 @@ mod tests {
 
         fn pem(&self) -> String {
             let validity = Validity::for_next(Duration::from_secs(60));
-            let Issued {
-                certificate_pem,
-                key_pem,
-                ..
-            } = self
-                .authority
-                .issue_client("system:node:n1", &["system:nodes"], validity)
-                .unwrap();
+            let Issued { certificate_pem, key_pem, .. } =
+                self.authority.issue_client("system:node:n1", &["system:nodes"], validity).unwrap();
             certificate_pem + key_pem.expose()
         }
 
@@ -413,18 +387,8 @@ mod tests {
         lab.start();
         let present = lab.until(CURRENT, FileOp::Present).await.facts.unwrap();
         assert_eq!(present.kind, FileKind::Link);
-        assert_eq!(
-            present.target,
-            lab.pki()
-                .join("kubelet-client-1.pem")
-                .to_str()
-                .map(str::to_owned)
-        );
-        let labels: Vec<_> = present
-            .pem
-            .iter()
-            .map(|block| block.label.as_str())
-            .collect();
+        assert_eq!(present.target, lab.pki().join("kubelet-client-1.pem").to_str().map(str::to_owned));
+        let labels: Vec<_> = present.pem.iter().map(|block| block.label.as_str()).collect();
         assert_eq!(labels, ["CERTIFICATE", "EC PRIVATE KEY"]);
         let certificate = present.pem[0].certificate.as_ref().unwrap();
         assert_eq!(present.pem[1].private_key.as_ref(), Some(&certificate.key));
@@ -472,10 +436,7 @@ mod tests {
         lab.start();
         lab.until("kubelet-client-1.pem", FileOp::Present).await;
         lab.until(CURRENT, FileOp::Present).await;
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .open(lab.pki().join(CURRENT))
-            .unwrap();
+        let file = fs::OpenOptions::new().write(true).open(lab.pki().join(CURRENT)).unwrap();
         file.set_len(100).unwrap();
         let event = lab.until("kubelet-client-1.pem", FileOp::Modified).await;
         assert_eq!(event.facts.unwrap().size, 100);

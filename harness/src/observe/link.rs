@@ -53,13 +53,7 @@ impl Link {
     ///
     /// # Errors
     /// When there is no port to listen on.
-    pub fn open(
-        node: String,
-        listen: IpAddr,
-        upstream: SocketAddr,
-        source: IpAddr,
-        sink: Sink,
-    ) -> io::Result<Self> {
+    pub fn open(node: String, listen: IpAddr, upstream: SocketAddr, source: IpAddr, sink: Sink) -> io::Result<Self> {
         Self::open_at(node, SocketAddr::new(listen, 0), upstream, source, sink)
     }
 
@@ -88,12 +82,7 @@ impl Link {
         let (orders, incoming) = mpsc::unbounded_channel();
         let accepting = Task::spawn(accept(place, keeper, listener, incoming));
         sink.started(Recorder::Link);
-        Ok(Self {
-            address,
-            open,
-            orders,
-            _accepting: accepting,
-        })
+        Ok(Self { address, open, orders, _accepting: accepting })
     }
 
     /// Where the kubelet has to connect to.
@@ -155,11 +144,7 @@ struct Place {
 
 impl Place {
     fn emit(&self, id: u64, state: ConnectionState) {
-        self.sink.emit(What::Connection(ConnectionEvent {
-            node: self.node.clone(),
-            id,
-            state,
-        }));
+        self.sink.emit(What::Connection(ConnectionEvent { node: self.node.clone(), id, state }));
     }
 }
 
@@ -230,12 +215,7 @@ struct End {
     reset: bool,
 }
 
-async fn connection(
-    place: Arc<Place>,
-    id: u64,
-    mut kubelet: TcpStream,
-    mut way: watch::Receiver<Way>,
-) {
+async fn connection(place: Arc<Place>, id: u64, mut kubelet: TcpStream, mut way: watch::Receiver<Way>) {
     let mut order = way.clone();
     let mut held = Vec::new();
     let dialled = tokio::select! {
@@ -300,31 +280,17 @@ async fn dial(
 }
 
 /// Carries bytes both ways until both sides have closed, or one was reset.
-async fn carry(
-    kubelet: &mut TcpStream,
-    server: &mut TcpStream,
-    held: Vec<u8>,
-    way: watch::Receiver<Way>,
-) -> End {
+async fn carry(kubelet: &mut TcpStream, server: &mut TcpStream, held: Vec<u8>, way: watch::Receiver<Way>) -> End {
     let (from_kubelet, to_kubelet) = kubelet.split();
     let (from_server, to_server) = server.split();
-    let up = pump(
-        ClosedBy::Kubelet,
-        from_kubelet,
-        to_server,
-        held,
-        way.clone(),
-    );
+    let up = pump(ClosedBy::Kubelet, from_kubelet, to_server, held, way.clone());
     let down = pump(ClosedBy::Server, from_server, to_kubelet, Vec::new(), way);
     let (first, rest) = select(Box::pin(up), Box::pin(down)).await.factor_first();
     if first.reset {
         return first;
     }
     let rest = tokio::time::timeout(HALF_CLOSED, rest).await;
-    End {
-        by: first.by,
-        reset: rest.is_ok_and(|rest| rest.reset),
-    }
+    End { by: first.by, reset: rest.is_ok_and(|rest| rest.reset) }
 }
 
 /// Carries bytes one way until `from` closes. While the link is silent, it reads and holds back.
@@ -408,13 +374,7 @@ mod tests {
         });
         let source = [127, 0, 1, 9].into();
         let link = Link::open("n1".into(), [127, 0, 0, 1].into(), upstream, source, sink).unwrap();
-        Lab {
-            link,
-            events,
-            peers,
-            _dir: dir,
-            _echo: echo,
-        }
+        Lab { link, events, peers, _dir: dir, _echo: echo }
     }
 
     impl Lab {
@@ -440,9 +400,7 @@ mod tests {
         Ok(())
     }
 
-    const BY_KUBELET: ConnectionState = ConnectionState::Closed {
-        by: ClosedBy::Kubelet,
-    };
+    const BY_KUBELET: ConnectionState = ConnectionState::Closed { by: ClosedBy::Kubelet };
     const BY_LINK: ConnectionState = ConnectionState::Closed { by: ClosedBy::Link };
 
     #[tokio::test]
@@ -450,10 +408,7 @@ mod tests {
         let mut lab = lab().await;
         let mut stream = lab.connect().await;
         ping(&mut stream).await.unwrap();
-        assert_eq!(
-            lab.peers.recv().await.unwrap().ip().to_string(),
-            "127.0.1.9"
-        );
+        assert_eq!(lab.peers.recv().await.unwrap().ip().to_string(), "127.0.1.9");
         assert_eq!(lab.next().await, (1, ConnectionState::Opened));
         assert_eq!(lab.link.open_connections(), 1);
         stream.write_all(b"last").await.unwrap();
@@ -526,14 +481,8 @@ mod tests {
         let (sink, mut events) = Sink::create(&dir.path().join("history"), Vault::new()).unwrap();
         let upstream = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let source = [127, 0, 1, 9].into();
-        let link = Link::open(
-            "n1".into(),
-            [127, 0, 0, 1].into(),
-            upstream.local_addr().unwrap(),
-            source,
-            sink,
-        )
-        .unwrap();
+        let link =
+            Link::open("n1".into(), [127, 0, 0, 1].into(), upstream.local_addr().unwrap(), source, sink).unwrap();
         let mut stream = TcpStream::connect(link.address()).await.unwrap();
         assert!(stream.read(&mut [0]).await.is_err());
         events.recv().await.unwrap();

@@ -14,10 +14,7 @@ use crate::history::What;
 use crate::history::event::{LogEvent, Recorder};
 use crate::secret::Vault;
 
-const PACE: Pace = Pace {
-    shortest: Duration::from_millis(100),
-    longest: Duration::from_secs(1),
-};
+const PACE: Pace = Pace { shortest: Duration::from_millis(100), longest: Duration::from_secs(1) };
 /// How long after it was written a line is read at the latest, on a machine that is not overloaded.
 pub const LATEST: Duration = PACE.longest.saturating_add(Duration::from_millis(500));
 /// A line that says that it is older than this, when it is read, has another clock than tlsboot.
@@ -81,12 +78,7 @@ pub const NOISE: &[&str] = &[
 /// seconds with the same reason, since tlsboot's own probes cause them.
 pub fn tail(path: PathBuf, component: String, node: Option<String>, sink: Sink) -> Task {
     let mut handshakes = Handshakes::default();
-    let log = Followed {
-        path,
-        name: format!("the log of {component}"),
-        recorder: Recorder::Log,
-        pace: PACE,
-    };
+    let log = Followed { path, name: format!("the log of {component}"), recorder: Recorder::Log, pace: PACE };
     log.follow(sink, move |line, sink| {
         if is_relevant(line) && handshakes.is_new(line) {
             let now = Timestamp::now();
@@ -110,8 +102,7 @@ fn written_at(line: &str, now: Timestamp) -> Option<Timestamp> {
     }
     let (clock, microseconds) = time.split_once('.')?;
     let (minutes, seconds) = clock.split_once(':')?.1.split_once(':')?;
-    let [minutes, seconds, microseconds] =
-        [minutes, seconds, microseconds].map(|digits| digits.parse::<i64>().ok());
+    let [minutes, seconds, microseconds] = [minutes, seconds, microseconds].map(|digits| digits.parse::<i64>().ok());
     let time = (minutes? * 60 + seconds?) * 1_000_000 + microseconds?;
     let age = (now.as_microsecond() - time).rem_euclid(QUARTER);
     (age < OLDEST).then(|| now - SignedDuration::from_micros(age))
@@ -187,44 +178,23 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::utc(
-        "I1125 03:51:49.980419       1 x.go:1] y",
-        "2026-11-25T03:51:50Z",
-        Some(19_581)
-    )]
-    #[case::elsewhere(
-        "E1125 09:36:49.980419       1 x.go:1] y",
-        "2026-11-25T03:51:50Z",
-        Some(19_581)
-    )]
-    #[case::over_the_hour(
-        "W1125 03:59:59.000000       1 x.go:1] y",
-        "2026-11-25T04:00:01Z",
-        Some(2_000_000)
-    )]
-    #[case::another_clock(
-        "I1125 03:51:20.000000       1 x.go:1] y",
-        "2026-11-25T03:51:50Z",
-        None
-    )]
-    #[case::clock_ahead(
-        "I1125 03:51:51.000000       1 x.go:1] y",
-        "2026-11-25T03:51:50Z",
-        None
-    )]
+    #[case::utc("I1125 03:51:49.980419       1 x.go:1] y", "2026-11-25T03:51:50Z", Some(19_581))]
+    #[case::elsewhere("E1125 09:36:49.980419       1 x.go:1] y", "2026-11-25T03:51:50Z", Some(19_581))]
+    #[case::over_the_hour("W1125 03:59:59.000000       1 x.go:1] y", "2026-11-25T04:00:01Z", Some(2_000_000))]
+    #[case::another_clock("I1125 03:51:20.000000       1 x.go:1] y", "2026-11-25T03:51:50Z", None)]
+    #[case::clock_ahead("I1125 03:51:51.000000       1 x.go:1] y", "2026-11-25T03:51:50Z", None)]
     #[case::no_klog("Error: unknown flag: --client-ca", "2026-11-25T03:51:50Z", None)]
-    #[case::json(
-        r#"{"level":"info","ts":"2026-11-25T03:51:50Z"}"#,
-        "2026-11-25T03:51:50Z",
-        None
-    )]
+    #[case::json(r#"{"level":"info","ts":"2026-11-25T03:51:50Z"}"#, "2026-11-25T03:51:50Z", None)]
     fn klog_says_when(#[case] line: &str, #[case] now: Timestamp, #[case] age: Option<i64>) {
         let at = age.map(|age| now - SignedDuration::from_micros(age));
         assert_eq!(written_at(line, now), at);
     }
 
     #[rstest]
-    #[case(r#"I1124 03:50:42.572880       1 server.go:1036] "Client rotation is on, will bootstrap in background""#, true)]
+    #[case(
+        r#"I1124 03:50:42.572880       1 server.go:1036] "Client rotation is on, will bootstrap in background""#,
+        true
+    )]
     #[case(r#"I1124 03:50:43.574902       1 transport.go:147] "Certificate rotation detected, shutting down client connections to start using new credentials""#, true)]
     #[case(r#"I1124 03:50:42.114828   32469 certificate_controller.go:120] "Starting certificate controller" name="csrapproving""#, true)]
     #[case(
@@ -232,15 +202,9 @@ mod tests {
         true
     )]
     #[case(r#"E0101 00:00:00.000000       1 run.go:72] "command failed" err="failed to run Kubelet: …""#, true)]
-    #[case(
-        "Error: unknown flag: --insecure-experimental-approve-all-kubelet-csrs-for-group",
-        true
-    )]
+    #[case("Error: unknown flag: --insecure-experimental-approve-all-kubelet-csrs-for-group", true)]
     #[case("\trotateCertificates: true", false)]
-    #[case(
-        r#"I0101 00:00:00.000000       1 flags.go:64] FLAG: --cert-dir="/pki""#,
-        false
-    )]
+    #[case(r#"I0101 00:00:00.000000       1 flags.go:64] FLAG: --cert-dir="/pki""#, false)]
     #[case(
         "I0101 00:00:00.000000       1 reflector.go:255] Listing and watching *v1.CertificateSigningRequest from k8s.io",
         false
@@ -254,9 +218,8 @@ mod tests {
     #[test]
     fn handshakes_do_not_flood() {
         let mut handshakes = Handshakes::default();
-        let line = |port: u16, why: &str| {
-            format!("I0101 log.go:32] http: TLS handshake error from 127.0.0.1:{port}: {why}")
-        };
+        let line =
+            |port: u16, why: &str| format!("I0101 log.go:32] http: TLS handshake error from 127.0.0.1:{port}: {why}");
         assert!(handshakes.is_new(&line(1, "no serving certificate available")));
         assert!(!handshakes.is_new(&line(2, "no serving certificate available")));
         assert!(handshakes.is_new(&line(3, "EOF")));
@@ -270,9 +233,8 @@ mod tests {
         let vault = Vault::new();
         vault.register("abcdef.0123456789abcdef");
         let long = "x".repeat(2 * LONGEST);
-        let text = format!(
-            "nothing\ncertificate one\nE0101 bad {long}\nI0101 fine\ncsr token abcdef.0123456789abcdef\n"
-        );
+        let text =
+            format!("nothing\ncertificate one\nE0101 bad {long}\nI0101 fine\ncsr token abcdef.0123456789abcdef\n");
         std::fs::write(&path, text).unwrap();
         let lines = last_lines(&path, 2, &vault);
         assert!(lines[0].starts_with("E0101 bad x") && lines[0].len() == LONGEST);

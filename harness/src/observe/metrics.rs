@@ -16,10 +16,7 @@ use crate::history::What;
 use crate::history::event::{MetricsEvent, Recorder};
 use crate::pki::PkiError;
 
-const PACE: Pace = Pace {
-    shortest: Duration::from_secs(1),
-    longest: Duration::from_secs(10),
-};
+const PACE: Pace = Pace { shortest: Duration::from_secs(1), longest: Duration::from_secs(10) };
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Names that begin so are recorded. The controller-manager of 1.37 has none of them: what it counts of CSRs is the work
@@ -62,11 +59,7 @@ pub fn scrape(
             let text = got.map(Result::unwrap_or_default).unwrap_or_default();
             let values = changed(&mut known, parse(&text));
             if !values.is_empty() {
-                sink.emit(What::Metrics(MetricsEvent {
-                    component: component.clone(),
-                    node: node.clone(),
-                    values,
-                }));
+                sink.emit(What::Metrics(MetricsEvent { component: component.clone(), node: node.clone(), values }));
             }
             PACE.wait(&sink).await;
         }
@@ -77,9 +70,7 @@ pub fn scrape(
 async fn get(client: &TlsConnector, address: SocketAddr) -> io::Result<String> {
     let mut stream = tls::connect(client, address).await?;
     let version = env!("CARGO_PKG_VERSION");
-    let request = format!(
-        "GET /metrics HTTP/1.0\r\nHost: {address}\r\nUser-Agent: tlsboot/{version}\r\n\r\n"
-    );
+    let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\nUser-Agent: tlsboot/{version}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
@@ -107,10 +98,7 @@ fn parse(text: &str) -> BTreeMap<String, String> {
 }
 
 /// The values that are worth recording, and what is known from now on.
-fn changed(
-    known: &mut BTreeMap<String, String>,
-    now: BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
+fn changed(known: &mut BTreeMap<String, String>, now: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let changed = now.clone().into_iter().filter(|(name, value)| {
         let before = known.get(name);
         match before {
@@ -157,10 +145,7 @@ workqueue_adds_total{name=\"DynamicCABundle-csr-controller\"} 4
     fn only_certificate_metrics_are_read() {
         let values = parse(TEXT);
         assert_eq!(values.len(), 6);
-        assert_eq!(
-            values["kubelet_certificate_manager_client_ttl_seconds"],
-            "131"
-        );
+        assert_eq!(values["kubelet_certificate_manager_client_ttl_seconds"], "131");
         let bucket = "kubelet_certificate_manager_server_rotation_seconds_bucket{le=\"+Inf\"}";
         assert_eq!(values[bucket], "1");
         assert_eq!(values["kubelet_server_expiration_renew_errors"], "2");

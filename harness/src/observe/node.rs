@@ -33,9 +33,7 @@ impl Recorded for Node {
 fn node_event(node: &Node, change: Change) -> NodeEvent {
     let status = node.status.clone().unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
-    let ready = conditions
-        .into_iter()
-        .find(|condition| condition.type_ == "Ready");
+    let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
     let addresses = status.addresses.unwrap_or_default().into_iter();
     NodeEvent {
         change,
@@ -73,10 +71,7 @@ mod tests {
         let Some(What::Node(event)) = first.event(Change::Added, None) else {
             panic!("a new node is an event");
         };
-        assert_eq!(
-            (event.ready.as_deref(), event.addresses.len()),
-            (Some("False"), 1)
-        );
+        assert_eq!((event.ready.as_deref(), event.addresses.len()), (Some("False"), 1));
         assert_eq!(later.event(Change::Modified, Some(&first)), None);
         assert!(ready.event(Change::Modified, Some(&later)).is_some());
         assert!(later.event(Change::Deleted, Some(&later)).is_some());

@@ -20,10 +20,7 @@ pub(super) struct Pace {
 impl Pace {
     /// The same pause always.
     pub(super) const fn even(pause: Duration) -> Self {
-        Self {
-            shortest: pause,
-            longest: pause,
-        }
+        Self { shortest: pause, longest: pause }
     }
 
     /// Until it is time for the next look. Nothing is lost when this is dropped.
@@ -50,10 +47,7 @@ mod tests {
 
     use super::*;
 
-    const PACE: Pace = Pace {
-        shortest: Duration::from_secs(1),
-        longest: Duration::from_secs(5),
-    };
+    const PACE: Pace = Pace { shortest: Duration::from_secs(1), longest: Duration::from_secs(5) };
 
     #[rstest]
     #[case::just_after_a_change(0, 1)]

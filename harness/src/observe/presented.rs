@@ -14,10 +14,7 @@ use crate::history::What;
 use crate::history::event::{Presented, Recorder};
 use crate::pki::{PkiError, read};
 
-const PACE: Pace = Pace {
-    shortest: Duration::from_millis(250),
-    longest: Duration::from_secs(2),
-};
+const PACE: Pace = Pace { shortest: Duration::from_millis(250), longest: Duration::from_secs(2) };
 /// A kubelet that says nothing for so long does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -73,12 +70,7 @@ pub(crate) async fn once(node: &str, address: SocketAddr) -> Result<Presented, P
     Ok(look(&client, &hints, node, address).await)
 }
 
-async fn look(
-    client: &TlsConnector,
-    hints: &tls::Hints,
-    node: &str,
-    address: SocketAddr,
-) -> Presented {
+async fn look(client: &TlsConnector, hints: &tls::Hints, node: &str, address: SocketAddr) -> Presented {
     let seen = timeout(PATIENCE, tls::connect(client, address)).await;
     let (chain, refused) = match seen {
         Ok(Ok(stream)) => {
@@ -91,18 +83,10 @@ async fn look(
             }
         }
         Ok(Err(error)) => (Vec::new(), Some(why_not(&error))),
-        Err(_) => (
-            Vec::new(),
-            Some("no handshake: no answer within 2 s".into()),
-        ),
+        Err(_) => (Vec::new(), Some("no handshake: no answer within 2 s".into())),
     };
     let client_cas = hints.take().iter().map(|der| ca_name(der)).collect();
-    Presented {
-        node: node.to_owned(),
-        chain,
-        refused,
-        client_cas,
-    }
+    Presented { node: node.to_owned(), chain, refused, client_cas }
 }
 
 fn ca_name(der: &[u8]) -> String {
@@ -166,9 +150,7 @@ mod tests {
     impl Shown {
         fn show(&self, authority: &Authority) -> String {
             let validity = Validity::for_next(Duration::from_secs(60));
-            let issued = authority
-                .issue_server("system:node:n1", &[], validity)
-                .unwrap();
+            let issued = authority.issue_server("system:node:n1", &[], validity).unwrap();
             let chain = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).unwrap();
             let key = PrivateKeyDer::from_pem_slice(issued.key_pem.expose().as_bytes()).unwrap();
             let sha256 = read::certificate(&chain).unwrap().sha256;

@@ -35,26 +35,11 @@ impl Sink {
     ///
     /// # Errors
     /// When the file can't be made.
-    pub fn create(
-        path: &Path,
-        vault: Vault,
-    ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
+    pub fn create(path: &Path, vault: Vault) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
         let (events, receiver) = mpsc::unbounded_channel();
         let file = File::create_new(path)?;
-        let inner = Arc::new(Mutex::new(Inner {
-            file,
-            next: 0,
-            events,
-        }));
-        Ok((
-            Self {
-                inner,
-                vault,
-                zero: Instant::now(),
-                changed: watch::Sender::new(0),
-            },
-            receiver,
-        ))
+        let inner = Arc::new(Mutex::new(Inner { file, next: 0, events }));
+        Ok((Self { inner, vault, zero: Instant::now(), changed: watch::Sender::new(0) }, receiver))
     }
 
     /// Appends what happened just now.
@@ -69,17 +54,10 @@ impl Sink {
         if is_change(&what) {
             self.changed.send_replace(mono);
         }
-        let event = Event {
-            seq: inner.next,
-            at,
-            seen: Timestamp::now(),
-            mono,
-            what,
-        };
+        let event = Event { seq: inner.next, at, seen: Timestamp::now(), mono, what };
         // A history that can't be written is found out at the end: its hash and its re-check fail.
-        let written = write_line(&event)
-            .map_err(std::io::Error::from)
-            .and_then(|line| inner.file.write_all(line.as_bytes()));
+        let written =
+            write_line(&event).map_err(std::io::Error::from).and_then(|line| inner.file.write_all(line.as_bytes()));
         if let Err(error) = written {
             tracing::error!(%error, "the history can't be written");
         }
@@ -89,18 +67,12 @@ impl Sink {
 
     /// Says that a recorder records from now on.
     pub fn started(&self, recorder: Recorder) {
-        self.emit(What::Recorder(RecorderEvent {
-            recorder,
-            state: RecorderState::Started,
-        }));
+        self.emit(What::Recorder(RecorderEvent { recorder, state: RecorderState::Started }));
     }
 
     /// Says that a recorder may have missed events.
     pub fn gap(&self, recorder: Recorder, why: impl Into<String>) {
-        self.emit(What::Recorder(RecorderEvent {
-            recorder,
-            state: RecorderState::Gap(why.into()),
-        }));
+        self.emit(What::Recorder(RecorderEvent { recorder, state: RecorderState::Gap(why.into()) }));
     }
 
     /// The secrets of this run, for scrubbing texts and registering keys that a recorder comes across.
@@ -127,10 +99,7 @@ impl Sink {
 
 /// Heartbeats of nodes and what comes of them go on at rest, too.
 fn is_change(what: &What) -> bool {
-    !matches!(
-        what,
-        What::Request(_) | What::Connection(_) | What::Log(_) | What::Recorder(_)
-    )
+    !matches!(what, What::Request(_) | What::Connection(_) | What::Log(_) | What::Recorder(_))
 }
 
 /// A recorder's task; dropping it ends the recording.

@@ -21,10 +21,7 @@ pub(super) fn certificate_file(path: &Path, behind: &Path, vault: &Vault) -> Opt
     let pem = match (facts.kind, content(behind)) {
         (FileKind::Directory, _) => Vec::new(),
         (_, Ok(bytes)) => read::pem_file(&bytes, vault).blocks,
-        (_, Err(error)) => vec![PemBlock {
-            error: Some(format!("can't be read: {error}")),
-            ..PemBlock::default()
-        }],
+        (_, Err(error)) => vec![PemBlock { error: Some(format!("can't be read: {error}")), ..PemBlock::default() }],
     };
     Some(FileFacts { pem, ..facts })
 }
@@ -35,14 +32,8 @@ pub(super) fn kubeconfig_file(path: &Path) -> Option<FileFacts> {
     let said = content(path).map_err(|error| format!("can't be read: {error}"));
     let kubeconfig = said
         .and_then(|bytes| kubeconfig(&bytes))
-        .unwrap_or_else(|error| KubeconfigFacts {
-            error: Some(error),
-            ..KubeconfigFacts::default()
-        });
-    Some(FileFacts {
-        kubeconfig: Some(kubeconfig),
-        ..facts
-    })
+        .unwrap_or_else(|error| KubeconfigFacts { error: Some(error), ..KubeconfigFacts::default() });
+    Some(FileFacts { kubeconfig: Some(kubeconfig), ..facts })
 }
 
 /// What the name itself is. A socket or a pipe counts as a file without content.
@@ -84,8 +75,7 @@ fn content(path: &Path) -> io::Result<Vec<u8>> {
 /// Reads the public content of a kubeconfig. The parser's own words are not kept: they quote the file.
 fn kubeconfig(bytes: &[u8]) -> Result<KubeconfigFacts, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is no UTF-8 text")?;
-    let config: Kubeconfig =
-        serde_saphyr::from_str(text).map_err(|_| "it is not the YAML of a kubeconfig")?;
+    let config: Kubeconfig = serde_saphyr::from_str(text).map_err(|_| "it is not the YAML of a kubeconfig")?;
     let cluster = config.clusters.unwrap_or_default().into_iter().next();
     let user = config.users.unwrap_or_default().into_iter().next();
     let user = user.unwrap_or_default();
@@ -96,8 +86,7 @@ fn kubeconfig(bytes: &[u8]) -> Result<KubeconfigFacts, String> {
         user: user.name,
         client_certificate: credentials.client_certificate,
         client_key: credentials.client_key,
-        embedded: credentials.client_certificate_data.is_some()
-            || credentials.client_key_data.is_some(),
+        embedded: credentials.client_certificate_data.is_some() || credentials.client_key_data.is_some(),
         error: None,
     })
 }

@@ -28,11 +28,7 @@ pub(super) struct Followed {
 impl Followed {
     /// Gives each line to `record`. Says that the recorder started when the file is there. A file that is truncated,
     /// replaced or can't be read is a gap.
-    pub(super) fn follow(
-        self,
-        sink: Sink,
-        mut record: impl FnMut(&str, &Sink) + Send + 'static,
-    ) -> Task {
+    pub(super) fn follow(self, sink: Sink, mut record: impl FnMut(&str, &Sink) + Send + 'static) -> Task {
         Task::spawn(async move {
             let mut tail = Tail::new(self.path);
             let mut started = false;
@@ -86,14 +82,7 @@ struct Look {
 impl Tail {
     /// The file need not exist yet. It is read from its beginning.
     fn new(path: PathBuf) -> Self {
-        Self {
-            written: Written::to(&path),
-            path,
-            open: None,
-            offset: 0,
-            partial: Vec::new(),
-            is_behind: false,
-        }
+        Self { written: Written::to(&path), path, open: None, offset: 0, partial: Vec::new(), is_behind: false }
     }
 
     /// Was the file there at some time?
@@ -219,17 +208,11 @@ mod tests {
         assert_eq!(lines(&mut tail).len(), 2);
         fs::write(&path, "new\n").unwrap();
         let look = tail.look().unwrap();
-        assert_eq!(
-            (look.lines, look.lost.is_some()),
-            (vec!["new".into()], true)
-        );
+        assert_eq!((look.lines, look.lost.is_some()), (vec!["new".into()], true));
         fs::rename(&path, dir.path().join("log.1")).unwrap();
         assert!(lines(&mut tail).is_empty());
         fs::write(&path, "other\n").unwrap();
         let look = tail.look().unwrap();
-        assert_eq!(
-            (look.lines, look.lost.is_some()),
-            (vec!["other".into()], true)
-        );
+        assert_eq!((look.lines, look.lost.is_some()), (vec!["other".into()], true));
     }
 }

@@ -73,11 +73,7 @@ impl Hints {
 }
 
 impl ResolvesClientCert for Hints {
-    fn resolve(
-        &self,
-        root_hint_subjects: &[&[u8]],
-        _schemes: &[SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, root_hint_subjects: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = root_hint_subjects.iter().map(|der| der.to_vec()).collect();
         None
@@ -88,10 +84,7 @@ impl ResolvesClientCert for Hints {
     }
 }
 
-pub(super) async fn connect(
-    client: &TlsConnector,
-    address: SocketAddr,
-) -> std::io::Result<TlsStream<TcpStream>> {
+pub(super) async fn connect(client: &TlsConnector, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::IpAddress(address.ip().into());
     client.connect(name, stream).await

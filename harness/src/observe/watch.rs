@@ -51,15 +51,8 @@ enum End {
 /// is known. Nobody writes while the API server is down, so mostly nothing is missing; where a state may have been
 /// skipped, that is a gap.
 pub(super) async fn record<K: Recorded>(api: Api<K>, sink: Sink) {
-    let mut watching = Watching {
-        api,
-        sink,
-        known: BTreeMap::new(),
-        version: None,
-        started: false,
-        failures: 0,
-        refused: false,
-    };
+    let mut watching =
+        Watching { api, sink, known: BTreeMap::new(), version: None, started: false, failures: 0, refused: false };
     loop {
         match watching.run().await {
             Ok(()) | Err(End::Broken) => {}
@@ -114,12 +107,8 @@ impl<K: Recorded> Watching<K> {
         let list = self.api.list(&ListParams::default()).await.map_err(end)?;
         let version = list.metadata.resource_version.unwrap_or_default();
         let there: BTreeSet<String> = list.items.iter().map(uid).collect();
-        let gone: Vec<K> = self
-            .known
-            .iter()
-            .filter(|(uid, _)| !there.contains(*uid))
-            .map(|(_, object)| object.clone())
-            .collect();
+        let gone: Vec<K> =
+            self.known.iter().filter(|(uid, _)| !there.contains(*uid)).map(|(_, object)| object.clone()).collect();
         for object in gone {
             self.gap_if(true, &object);
             self.remove(object);
@@ -197,9 +186,7 @@ fn end(error: kube::Error) -> End {
     match error {
         kube::Error::Api(status) if status.code == 410 => End::Expired,
         // A server that starts or stops answers 429, 500, 503 or 504.
-        kube::Error::Api(status) if status.code < 500 && status.code != 429 => {
-            End::Refused(status.message)
-        }
+        kube::Error::Api(status) if status.code < 500 && status.code != 429 => End::Refused(status.message),
         _ => End::Broken,
     }
 }

@@ -34,11 +34,7 @@ impl Written {
             let watch = hub.add(path, written.clone()).ok()?;
             Some((hub, watch))
         });
-        Self {
-            written,
-            watch,
-            was_told: AtomicBool::new(false),
-        }
+        Self { written, watch, was_told: AtomicBool::new(false) }
     }
 
     /// Until the file was written since the last time, made, or replaced; now and then without any of it.
@@ -48,10 +44,7 @@ impl Written {
             false => UNTOLD,
         };
         // That nothing was told is no error: whoever waits looks then, too.
-        if tokio::time::timeout(patience, self.written.notified())
-            .await
-            .is_ok()
-        {
+        if tokio::time::timeout(patience, self.written.notified()).await.is_ok() {
             self.was_told.store(true, Ordering::Relaxed);
         }
     }
@@ -91,9 +84,7 @@ impl Hub {
                 std::thread::sleep(TOGETHER);
             }
         };
-        std::thread::Builder::new()
-            .name("written".into())
-            .spawn(listen)?;
+        std::thread::Builder::new().name("written".into()).spawn(listen)?;
         Ok(Self { watches, waiting })
     }
 
@@ -103,10 +94,7 @@ impl Hub {
         let mask = WatchMask::CREATE | WatchMask::MODIFY | WatchMask::MOVED_TO | WatchMask::ONLYDIR;
         let mut waiting = lock(&self.waiting);
         let watch = lock(&self.watches).add(directory, mask)?;
-        waiting
-            .entry(watch.clone())
-            .or_default()
-            .push((name, written));
+        waiting.entry(watch.clone()).or_default().push((name, written));
         Ok(watch)
     }
 
@@ -126,14 +114,10 @@ impl Hub {
 
 fn tell(waiting: &Waiting, event: &EventOwned) {
     if event.mask.contains(EventMask::Q_OVERFLOW) {
-        waiting
-            .values()
-            .flatten()
-            .for_each(|(_, written)| written.notify_one());
+        waiting.values().flatten().for_each(|(_, written)| written.notify_one());
     }
     let here = waiting.get(&event.wd).into_iter().flatten();
-    here.filter(|(name, _)| event.name.as_ref() == Some(name))
-        .for_each(|(_, written)| written.notify_one());
+    here.filter(|(name, _)| event.name.as_ref() == Some(name)).for_each(|(_, written)| written.notify_one());
 }
 
 fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -38,9 +38,7 @@ impl Validity {
         let now = Timestamp::now();
         let length = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         Self {
-            not_before: now
-                .saturating_sub(SignedDuration::from_mins(5))
-                .unwrap_or(now),
+            not_before: now.saturating_sub(SignedDuration::from_mins(5)).unwrap_or(now),
             not_after: now.saturating_add(length).unwrap_or(Timestamp::MAX),
         }
     }
@@ -115,53 +113,32 @@ impl Authority {
             subject: subject.clone(),
             extensions: extensions(&usages, Some(&key_id), Some(&key_id), &[])?,
         };
-        let certificate_pem = plan.certificate(
-            &public_key_info(key.spki())?,
-            validity,
-            &key,
-            random_serial()?,
-        )?;
-        Ok(Self {
-            certificate_pem,
-            subject,
-            key_id: Some(key_id),
-            key,
-        })
+        let certificate_pem = plan.certificate(&public_key_info(key.spki())?, validity, &key, random_serial()?)?;
+        Ok(Self { certificate_pem, subject, key_id: Some(key_id), key })
     }
 
     /// A CA from its files. The key may be SEC1, PKCS#1 (kubeadm's `ca.key`) or PKCS#8. The first certificate of a bundle counts.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, PkiError> {
         let key = PrivateKey::from_pem(key)?;
         let ders = read::certificate_ders(certificate.as_bytes())?;
-        let der = ders
-            .first()
-            .ok_or_else(|| PkiError::Pem("no CERTIFICATE block".into()))?;
+        let der = ders.first().ok_or_else(|| PkiError::Pem("no CERTIFICATE block".into()))?;
         let facts = read::certificate(der)?;
         if facts.key != key.facts()? {
             return Err(PkiError::Key(
-                "the private key is not the CA certificate's; give the pair that belongs together"
-                    .into(),
+                "the private key is not the CA certificate's; give the pair that belongs together".into(),
             ));
         }
         // Version 1 certificates have no extensions; old home-made CAs are of that kind, and Go takes them as roots.
         if facts.ca == Some(false) || (facts.ca.is_none() && facts.version == 3) {
-            return Err(PkiError::Certificate(
-                "it is no CA certificate (BasicConstraints without CA:TRUE)".into(),
-            ));
+            return Err(PkiError::Certificate("it is no CA certificate (BasicConstraints without CA:TRUE)".into()));
         }
-        let certificate = Certificate::from_der(der)
-            .map_err(|e| PkiError::Certificate(format!("bad DER: {e}")))?;
+        let certificate = Certificate::from_der(der).map_err(|e| PkiError::Certificate(format!("bad DER: {e}")))?;
         let tbs = certificate.tbs_certificate();
         let key_id = tbs
             .get_extension::<SubjectKeyIdentifier>()
             .map_err(|e| PkiError::Certificate(format!("bad subject key id: {e}")))?
             .map(|(_, id)| id);
-        Ok(Self {
-            certificate_pem: pem::write("CERTIFICATE", der),
-            subject: tbs.subject().clone(),
-            key_id,
-            key,
-        })
+        Ok(Self { certificate_pem: pem::write("CERTIFICATE", der), subject: tbs.subject().clone(), key_id, key })
     }
 
     /// The CA certificate in PEM.
@@ -193,27 +170,15 @@ impl Authority {
         validity: Validity,
     ) -> Result<Issued, PkiError> {
         let subject = Name {
-            organizations: organizations
-                .iter()
-                .map(|&group| group.to_owned())
-                .collect(),
+            organizations: organizations.iter().map(|&group| group.to_owned()).collect(),
             ..common_name_only(common_name)
         };
         self.issue_client_named(&subject, validity)
     }
 
     /// A client certificate with a new key, for any subject.
-    pub fn issue_client_named(
-        &self,
-        subject: &Name,
-        validity: Validity,
-    ) -> Result<Issued, PkiError> {
-        self.issue(
-            subject,
-            &words(&["digital signature", "key encipherment", "client auth"]),
-            &[],
-            validity,
-        )
+    pub fn issue_client_named(&self, subject: &Name, validity: Validity) -> Result<Issued, PkiError> {
+        self.issue(subject, &words(&["digital signature", "key encipherment", "client auth"]), &[], validity)
     }
 
     fn issue(
@@ -229,24 +194,14 @@ impl Authority {
             subject: name::write(subject)?,
             extensions: extensions(usages, None, self.key_id.as_ref(), alt_names)?,
         };
-        let certificate_pem = plan.certificate(
-            &public_key_info(key.spki())?,
-            validity,
-            &self.key,
-            random_serial()?,
-        )?;
-        Ok(Issued {
-            certificate_pem,
-            key_pem: key.pem().clone(),
-        })
+        let certificate_pem = plan.certificate(&public_key_info(key.spki())?, validity, &self.key, random_serial()?)?;
+        Ok(Issued { certificate_pem, key_pem: key.pem().clone() })
     }
 
     /// Signs a PEM request and gives the certificate in PEM. The request's signature is not looked at: the API server did that.
     pub fn sign_request(&self, request: &str, options: &SignOptions) -> Result<String, PkiError> {
         let der = read::request_der(request.as_bytes())?;
-        let asked = CertReq::from_der(&der)
-            .map_err(|e| PkiError::Request(format!("bad DER: {e}")))?
-            .info;
+        let asked = CertReq::from_der(&der).map_err(|e| PkiError::Request(format!("bad DER: {e}")))?.info;
         let alt_names = match &options.alt_names {
             Some(names) => names.clone(),
             None => requested_alt_names(request)?,
@@ -261,16 +216,8 @@ impl Authority {
         };
         let plan = Plan {
             issuer: self.subject.clone(),
-            subject: options
-                .subject
-                .as_ref()
-                .map_or(Ok(asked.subject), name::write)?,
-            extensions: extensions(
-                &options.usages,
-                ca_key_id.as_ref(),
-                self.key_id.as_ref(),
-                &alt_names,
-            )?,
+            subject: options.subject.as_ref().map_or(Ok(asked.subject), name::write)?,
+            extensions: extensions(&options.usages, ca_key_id.as_ref(), self.key_id.as_ref(), &alt_names)?,
         };
         let serial = match options.serial {
             Some(octets) => serial(octets)?,
@@ -310,10 +257,7 @@ fn extensions(
 }
 
 fn common_name_only(common_name: &str) -> Name {
-    Name {
-        common_name: Some(common_name.into()),
-        ..Name::default()
-    }
+    Name { common_name: Some(common_name.into()), ..Name::default() }
 }
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -344,21 +288,12 @@ impl Plan {
         serial: SerialNumber,
     ) -> Result<String, PkiError> {
         let refuse = |e: x509_cert::builder::Error| PkiError::encode("certificate", e);
-        let validity =
-            x509_cert::time::Validity::new(time(validity.not_before)?, time(validity.not_after)?);
-        let mut builder =
-            CertificateBuilder::new(self, serial, validity, spki.clone()).map_err(refuse)?;
-        let message = builder
-            .finalize(&CertificateSigner(signer))
-            .map_err(refuse)?;
-        let signature = BitString::from_bytes(&signer.sign(&message)?)
-            .map_err(|e| PkiError::encode("signature", e))?;
-        let certificate = builder
-            .assemble(signature, &CertificateSigner(signer))
-            .map_err(refuse)?;
-        let der = certificate
-            .to_der()
-            .map_err(|e| PkiError::encode("certificate", e))?;
+        let validity = x509_cert::time::Validity::new(time(validity.not_before)?, time(validity.not_after)?);
+        let mut builder = CertificateBuilder::new(self, serial, validity, spki.clone()).map_err(refuse)?;
+        let message = builder.finalize(&CertificateSigner(signer)).map_err(refuse)?;
+        let signature = BitString::from_bytes(&signer.sign(&message)?).map_err(|e| PkiError::encode("signature", e))?;
+        let certificate = builder.assemble(signature, &CertificateSigner(signer)).map_err(refuse)?;
+        let der = certificate.to_der().map_err(|e| PkiError::encode("certificate", e))?;
         Ok(pem::write("CERTIFICATE", &der))
     }
 }
@@ -384,8 +319,8 @@ impl BuilderProfile for Plan {
 
 /// 126 random bits, always 16 octets: positive and below 2^128 as Kubernetes' signer has it (S-07).
 fn random_serial() -> Result<SerialNumber, PkiError> {
-    let octets = <[u8; SERIAL]>::try_generate()
-        .map_err(|e| key_error(format!("no randomness from the system: {e}")))?;
+    let octets =
+        <[u8; SERIAL]>::try_generate().map_err(|e| key_error(format!("no randomness from the system: {e}")))?;
     serial(octets)
 }
 
@@ -397,9 +332,7 @@ fn serial(mut octets: [u8; SERIAL]) -> Result<SerialNumber, PkiError> {
 fn time(at: Timestamp) -> Result<Time, PkiError> {
     let refuse = |e: &dyn ToString| PkiError::encode(format!("time {at}"), e.to_string());
     let seconds = u64::try_from(at.as_second()).map_err(|_| refuse(&"before 1970"))?;
-    DateTime::from_unix_duration(Duration::from_secs(seconds))
-        .map(Time::from)
-        .map_err(|e| refuse(&e))
+    DateTime::from_unix_duration(Duration::from_secs(seconds)).map(Time::from).map_err(|e| refuse(&e))
 }
 
 #[cfg(test)]
@@ -413,9 +346,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn facts(pem: &str) -> CertificateFacts {
-        read::certificates_from_pem(pem.as_bytes())
-            .unwrap()
-            .remove(0)
+        read::certificates_from_pem(pem.as_bytes()).unwrap().remove(0)
     }
 
     fn authority() -> Authority {
@@ -427,33 +358,22 @@ mod tests {
         let ca = facts(authority().certificate_pem());
         assert_eq!(ca.version, 3);
         assert_eq!((ca.ca, ca.basic_constraints_critical), (Some(true), true));
-        assert_eq!(
-            ca.key_usage,
-            ["digital signature", "key encipherment", "cert sign"]
-        );
+        assert_eq!(ca.key_usage, ["digital signature", "key encipherment", "cert sign"]);
         assert!(ca.key_usage_critical);
         assert_eq!(ca.subject, ca.issuer);
         assert!(ca.subject_key_id.is_some());
         assert_eq!(ca.subject_key_id, ca.authority_key_id);
-        assert_eq!(
-            (ca.key.algorithm.as_str(), ca.key.parameters.as_str()),
-            ("ECDSA", "P-256")
-        );
+        assert_eq!((ca.key.algorithm.as_str(), ca.key.parameters.as_str()), ("ECDSA", "P-256"));
     }
 
     #[test]
     fn client_keeps_every_organization_in_order() {
         let ca = authority();
         let groups = ["system:nodes", "system:masters", "a,b=c"];
-        let issued = ca
-            .issue_client("system:node:n1", &groups, Validity::for_next(HOUR))
-            .unwrap();
+        let issued = ca.issue_client("system:node:n1", &groups, Validity::for_next(HOUR)).unwrap();
         let client = facts(&issued.certificate_pem);
         assert_eq!(client.subject.organizations, groups);
-        assert_eq!(
-            client.subject.common_name.as_deref(),
-            Some("system:node:n1")
-        );
+        assert_eq!(client.subject.common_name.as_deref(), Some("system:node:n1"));
         assert_eq!(client.ext_key_usage, ["client auth"]);
         let key = PrivateKey::from_pem(issued.key_pem.expose()).unwrap();
         assert!(verify::same_key(&client, &key.facts().unwrap()));
@@ -466,15 +386,10 @@ mod tests {
             AltName::Ip("127.0.0.1".parse().unwrap()),
             AltName::Ip("::1".parse().unwrap()),
         ];
-        let issued = authority()
-            .issue_server("kube-apiserver", &names, Validity::for_next(HOUR))
-            .unwrap();
+        let issued = authority().issue_server("kube-apiserver", &names, Validity::for_next(HOUR)).unwrap();
         let server = facts(&issued.certificate_pem);
         assert_eq!(server.dns, ["localhost"]);
-        assert_eq!(
-            server.ips,
-            ["127.0.0.1", "::1"].map(|ip| ip.parse::<std::net::IpAddr>().unwrap())
-        );
+        assert_eq!(server.ips, ["127.0.0.1", "::1"].map(|ip| ip.parse::<std::net::IpAddr>().unwrap()));
         assert_eq!(server.ext_key_usage, ["server auth"]);
     }
 
@@ -482,37 +397,24 @@ mod tests {
     #[test]
     fn signs_as_kubernetes_does() {
         let ca = authority();
-        let (request, _) = RequestBuilder::node("n1")
-            .ca(true)
-            .usages(&["cert sign"])
-            .build()
-            .unwrap();
+        let (request, _) = RequestBuilder::node("n1").ca(true).usages(&["cert sign"]).build().unwrap();
         let validity = Validity::for_next(HOUR);
         let options = SignOptions::new(validity, &["digital signature", "client auth"]);
         let signed = facts(&ca.sign_request(&request, &options).unwrap());
         let asked = read::request(request.as_bytes()).unwrap();
         assert_eq!(signed.subject, node_subject("n1"));
         assert_eq!(signed.key, asked.key);
-        assert_eq!(
-            (signed.ca, signed.basic_constraints_critical),
-            (Some(false), true)
-        );
+        assert_eq!((signed.ca, signed.basic_constraints_critical), (Some(false), true));
         assert_eq!(
             (signed.key_usage.as_slice(), signed.key_usage_critical),
             (&["digital signature".to_owned()][..], true)
         );
         assert_eq!(
-            (
-                signed.ext_key_usage.as_slice(),
-                signed.ext_key_usage_critical
-            ),
+            (signed.ext_key_usage.as_slice(), signed.ext_key_usage_critical),
             (&["client auth".to_owned()][..], false)
         );
         assert_eq!(signed.subject_key_id, None);
-        assert_eq!(
-            signed.authority_key_id,
-            facts(ca.certificate_pem()).subject_key_id
-        );
+        assert_eq!(signed.authority_key_id, facts(ca.certificate_pem()).subject_key_id);
         assert_eq!(signed.not_after.as_second(), validity.not_after.as_second());
         assert!(signed.dns.is_empty() && signed.other_extensions.is_empty());
         assert_eq!(signed.serial.len(), 32);
@@ -524,20 +426,11 @@ mod tests {
     fn rogue_options_work() {
         let ca = authority();
         let asked_for = AltName::Dns("n1".into());
-        let (request, key) = RequestBuilder::node("n1")
-            .alt_names([asked_for])
-            .build()
-            .unwrap();
+        let (request, key) = RequestBuilder::node("n1").alt_names([asked_for]).build().unwrap();
         let mut options = SignOptions::new(Validity::for_next(HOUR), &["client auth", "1.2.3.4"]);
-        assert_eq!(
-            facts(&ca.sign_request(&request, &options).unwrap()).dns,
-            ["n1"]
-        );
+        assert_eq!(facts(&ca.sign_request(&request, &options).unwrap()).dns, ["n1"]);
         options.subject = Some(node_subject("n2"));
-        options.alt_names = Some(vec![
-            AltName::Uri("spiffe://n2".into()),
-            AltName::Email("a@b".into()),
-        ]);
+        options.alt_names = Some(vec![AltName::Uri("spiffe://n2".into()), AltName::Email("a@b".into())]);
         options.ca = true;
         options.foreign_key = true;
         options.serial = Some([0x41; SERIAL]);
@@ -545,14 +438,8 @@ mod tests {
         assert_eq!(rogue.serial, "41".repeat(SERIAL));
         let key = PrivateKey::from_pem(key.expose()).unwrap().facts().unwrap();
         assert_eq!(rogue.subject, node_subject("n2"));
-        assert_eq!(
-            (rogue.uris, rogue.emails, rogue.dns),
-            (vec!["spiffe://n2".into()], vec!["a@b".into()], vec![])
-        );
-        assert_eq!(
-            (rogue.ca, rogue.ext_key_usage),
-            (Some(true), vec!["client auth".into(), "1.2.3.4".into()])
-        );
+        assert_eq!((rogue.uris, rogue.emails, rogue.dns), (vec!["spiffe://n2".into()], vec!["a@b".into()], vec![]));
+        assert_eq!((rogue.ca, rogue.ext_key_usage), (Some(true), vec!["client auth".into(), "1.2.3.4".into()]));
         assert!(rogue.subject_key_id.is_some());
         assert_ne!(rogue.key, key);
     }
@@ -561,13 +448,8 @@ mod tests {
     fn ca_comes_back_from_its_files() {
         let ca = authority();
         let back = Authority::from_pem(ca.certificate_pem(), ca.key_pem().expose()).unwrap();
-        let issued = back
-            .issue_client("u", &[], Validity::for_next(HOUR))
-            .unwrap();
-        assert_eq!(
-            facts(&issued.certificate_pem).issuer.common_name.as_deref(),
-            Some("kubernetes")
-        );
+        let issued = back.issue_client("u", &[], Validity::for_next(HOUR)).unwrap();
+        assert_eq!(facts(&issued.certificate_pem).issuer.common_name.as_deref(), Some("kubernetes"));
     }
 
     #[rstest]
@@ -576,20 +458,14 @@ mod tests {
     #[case::garbage("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".into(), "cannot use")]
     #[case::encrypted("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n".into(), "encrypted")]
     fn unusable_ca_key_is_refused(#[case] key: String, #[case] why: &str) {
-        let error = Authority::from_pem(authority().certificate_pem(), &key)
-            .unwrap_err()
-            .to_string();
+        let error = Authority::from_pem(authority().certificate_pem(), &key).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     }
 
     #[test]
     fn leaf_is_refused_as_ca() {
-        let leaf = authority()
-            .issue_client("u", &[], Validity::for_next(HOUR))
-            .unwrap();
-        let error = Authority::from_pem(&leaf.certificate_pem, leaf.key_pem.expose())
-            .unwrap_err()
-            .to_string();
+        let leaf = authority().issue_client("u", &[], Validity::for_next(HOUR)).unwrap();
+        let error = Authority::from_pem(&leaf.certificate_pem, leaf.key_pem.expose()).unwrap_err().to_string();
         assert!(error.contains("no CA certificate"), "{error}");
     }
 }

@@ -10,19 +10,10 @@ use x509_cert::spki::SubjectPublicKeyInfoRef;
 use super::{AltName, PkiError, name, usage};
 
 /// Wraps an extension's value.
-pub(super) fn extension<T: AssociatedOid + Encode>(
-    value: &T,
-    critical: bool,
-) -> Result<Extension, PkiError> {
-    let extn_value = value
-        .to_der()
-        .and_then(OctetString::new)
-        .map_err(|e| PkiError::encode(format!("extension {}", T::OID), e))?;
-    Ok(Extension {
-        extn_id: T::OID,
-        critical,
-        extn_value,
-    })
+pub(super) fn extension<T: AssociatedOid + Encode>(value: &T, critical: bool) -> Result<Extension, PkiError> {
+    let extn_value =
+        value.to_der().and_then(OctetString::new).map_err(|e| PkiError::encode(format!("extension {}", T::OID), e))?;
+    Ok(Extension { extn_id: T::OID, critical, extn_value })
 }
 
 /// KeyUsage (critical) and ExtendedKeyUsage (not), each only where a word asks for it.
@@ -35,24 +26,12 @@ pub(super) fn usages(words: &[String]) -> Result<Vec<Extension>, PkiError> {
 
 /// BasicConstraints, critical.
 pub(super) fn basic_constraints(ca: bool) -> Result<Extension, PkiError> {
-    extension(
-        &BasicConstraints {
-            ca,
-            path_len_constraint: None,
-        },
-        true,
-    )
+    extension(&BasicConstraints { ca, path_len_constraint: None }, true)
 }
 
 /// AuthorityKeyIdentifier with the issuer's key id.
 pub(super) fn authority_key_id(issuer: &SubjectKeyIdentifier) -> Result<Extension, PkiError> {
-    extension(
-        &AuthorityKeyIdentifier {
-            key_identifier: Some(issuer.0.clone()),
-            ..Default::default()
-        },
-        false,
-    )
+    extension(&AuthorityKeyIdentifier { key_identifier: Some(issuer.0.clone()), ..Default::default() }, false)
 }
 
 /// SubjectAltName; none at all for no names.

@@ -10,9 +10,7 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::SigningKey;
 use x509_cert::der::asn1::{AnyRef, Null, ObjectIdentifier};
-use x509_cert::spki::{
-    self, AlgorithmIdentifierOwned, Document, DynSignatureAlgorithmIdentifier, EncodePublicKey,
-};
+use x509_cert::spki::{self, AlgorithmIdentifierOwned, Document, DynSignatureAlgorithmIdentifier, EncodePublicKey};
 
 use super::{Block, PkiError, blocks, read};
 use crate::history::facts::KeyFacts;
@@ -20,14 +18,8 @@ use crate::secret::Secret;
 
 /// What we sign certificates with, by kind of key: the schemes that Go's `x509` chooses too.
 const SCHEMES: [(SignatureScheme, &str); 4] = [
-    (
-        SignatureScheme::ECDSA_NISTP256_SHA256,
-        "1.2.840.10045.4.3.2",
-    ),
-    (
-        SignatureScheme::ECDSA_NISTP384_SHA384,
-        "1.2.840.10045.4.3.3",
-    ),
+    (SignatureScheme::ECDSA_NISTP256_SHA256, "1.2.840.10045.4.3.2"),
+    (SignatureScheme::ECDSA_NISTP384_SHA384, "1.2.840.10045.4.3.3"),
     (SignatureScheme::RSA_PKCS1_SHA256, RSA_SHA256),
     (SignatureScheme::ED25519, "1.3.101.112"),
 ];
@@ -46,9 +38,7 @@ impl PrivateKey {
     pub fn generate() -> Result<Self, PkiError> {
         let key = p256::SecretKey::try_generate()
             .map_err(|e| PkiError::Key(format!("no randomness from the system: {e}")))?;
-        let pem = key
-            .to_sec1_pem(LineEnding::LF)
-            .map_err(|e| PkiError::Key(e.to_string()))?;
+        let pem = key.to_sec1_pem(LineEnding::LF).map_err(|e| PkiError::Key(e.to_string()))?;
         Self::from_pem(&pem)
     }
 
@@ -59,11 +49,7 @@ impl PrivateKey {
             .find(Block::is_private_key)
             .ok_or_else(|| PkiError::Pem("no PRIVATE KEY block".into()))?;
         let (signing, spki) = load(&block)?;
-        Ok(Self {
-            signing,
-            spki,
-            pem: Secret::new(pem.to_owned()),
-        })
+        Ok(Self { signing, spki, pem: Secret::new(pem.to_owned()) })
     }
 
     /// The PEM text that the key came from.
@@ -82,9 +68,7 @@ impl PrivateKey {
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PkiError> {
-        self.signer()?
-            .sign(message)
-            .map_err(|e| PkiError::Key(format!("cannot sign: {e}")))
+        self.signer()?.sign(message).map_err(|e| PkiError::Key(format!("cannot sign: {e}")))
     }
 
     /// The algorithm of what [`sign`](Self::sign) makes.
@@ -117,14 +101,10 @@ fn load(block: &Block) -> Result<(Arc<dyn SigningKey>, Vec<u8>), PkiError> {
         "RSA PRIVATE KEY" => PrivateKeyDer::Pkcs1(der.into()),
         "PRIVATE KEY" => PrivateKeyDer::Pkcs8(der.into()),
         "ENCRYPTED PRIVATE KEY" => {
-            return Err(PkiError::Key(
-                "it is encrypted; store it without a passphrase".into(),
-            ));
+            return Err(PkiError::Key("it is encrypted; store it without a passphrase".into()));
         }
         other => {
-            return Err(PkiError::Key(format!(
-                "{other:?} is no known form of private key"
-            )));
+            return Err(PkiError::Key(format!("{other:?} is no known form of private key")));
         }
     };
     // rustls' own error names only the last kind it tried.
@@ -132,10 +112,7 @@ fn load(block: &Block) -> Result<(Arc<dyn SigningKey>, Vec<u8>), PkiError> {
         let kinds = "ECDSA P-256 or P-384, RSA from 2048 bits, or Ed25519";
         PkiError::Key(format!("cannot use the {:?} block as {kinds}", block.label))
     })?;
-    let spki = signing
-        .public_key()
-        .ok_or_else(|| PkiError::Key("the public half cannot be derived".into()))?
-        .to_vec();
+    let spki = signing.public_key().ok_or_else(|| PkiError::Key("the public half cannot be derived".into()))?.to_vec();
     Ok((signing, spki))
 }
 
@@ -162,8 +139,6 @@ impl Keypair for CertificateSigner<'_> {
 
 impl DynSignatureAlgorithmIdentifier for CertificateSigner<'_> {
     fn signature_algorithm_identifier(&self) -> spki::Result<AlgorithmIdentifierOwned> {
-        self.0
-            .signature_algorithm()
-            .map_err(|_| spki::Error::KeyMalformed)
+        self.0.signature_algorithm().map_err(|_| spki::Error::KeyMalformed)
     }
 }

@@ -47,9 +47,6 @@ pub enum PkiError {
 
 impl PkiError {
     fn encode(what: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Encode {
-            what: what.into(),
-            reason: reason.to_string(),
-        }
+        Self::Encode { what: what.into(), reason: reason.to_string() }
     }
 }

@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 
 use x509_cert::attr::AttributeTypeAndValue;
-use x509_cert::der::asn1::{
-    Any, Ia5String, ObjectIdentifier, OctetString, PrintableStringRef, Utf8StringRef,
-};
+use x509_cert::der::asn1::{Any, Ia5String, ObjectIdentifier, OctetString, PrintableStringRef, Utf8StringRef};
 use x509_cert::der::{self, Decode, Encode};
 use x509_cert::ext::pkix::{SubjectAltName, name::GeneralName};
 use x509_cert::name::{RdnSequence, RelativeDistinguishedName};
@@ -85,9 +83,9 @@ pub(super) fn write(name: &Name) -> Result<x509_cert::name::Name, PkiError> {
         rdns.push(rdn(ORGANIZATION, organization)?);
     }
     for other in &name.other {
-        let (word, value) = other.split_once('=').ok_or_else(|| {
-            PkiError::encode(format!("name attribute {other:?}"), "not KEY=value")
-        })?;
+        let (word, value) = other
+            .split_once('=')
+            .ok_or_else(|| PkiError::encode(format!("name attribute {other:?}"), "not KEY=value"))?;
         let known = OTHER_ATTRIBUTES.iter().find(|(known, _)| *known == word);
         rdns.push(rdn(known.map_or(word, |(_, oid)| oid), value)?);
     }
@@ -103,8 +101,7 @@ fn rdn(oid: &str, value: &str) -> Result<RelativeDistinguishedName, PkiError> {
     let refuse = |e: String| PkiError::encode(format!("name attribute {oid}={value:?}"), e);
     let oid = ObjectIdentifier::new(oid).map_err(|e| refuse(e.to_string()))?;
     let value = directory_string(value).map_err(|e| refuse(e.to_string()))?;
-    RelativeDistinguishedName::try_from(vec![AttributeTypeAndValue { oid, value }])
-        .map_err(|e| refuse(e.to_string()))
+    RelativeDistinguishedName::try_from(vec![AttributeTypeAndValue { oid, value }]).map_err(|e| refuse(e.to_string()))
 }
 
 /// PrintableString where the characters allow it, else UTF8String: the bytes Go makes.
@@ -126,8 +123,8 @@ pub(super) fn alt_names(names: &[AltName]) -> Result<SubjectAltName, PkiError> {
             AltName::Ip(IpAddr::V6(ip)) => GeneralName::IpAddress(OctetString::new(ip.octets())?),
         })
     };
-    let encoded = names.iter().map(|name| {
-        encode(name).map_err(|e| PkiError::encode(format!("subject alternative name {name:?}"), e))
-    });
+    let encoded = names
+        .iter()
+        .map(|name| encode(name).map_err(|e| PkiError::encode(format!("subject alternative name {name:?}"), e)));
     Ok(SubjectAltName(encoded.collect::<Result<_, _>>()?))
 }

@@ -31,17 +31,11 @@ impl Block {
         if self.lines.is_empty() {
             return Err("the block is empty".into());
         }
-        STANDARD
-            .decode(self.lines.concat())
-            .map_err(|e| format!("bad base64: {e}"))
+        STANDARD.decode(self.lines.concat()).map_err(|e| format!("bad base64: {e}"))
     }
 
     fn broken(label: &str, error: impl Into<String>) -> Self {
-        Self {
-            label: label.into(),
-            lines: Vec::new(),
-            error: Some(error.into()),
-        }
+        Self { label: label.into(), lines: Vec::new(), error: Some(error.into()) }
     }
 }
 
@@ -54,20 +48,13 @@ pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
     for line in text.lines().map(str::trim) {
         if let Some(label) = boundary(line, "BEGIN") {
             blocks.extend(open.take().map(unfinished));
-            open = Some(Block {
-                label: label.into(),
-                ..Block::default()
-            });
+            open = Some(Block { label: label.into(), ..Block::default() });
         } else if let Some(label) = boundary(line, "END") {
             blocks.push(match open.take() {
                 Some(block) if block.label == label => block,
-                Some(block) => Block {
-                    error: Some(format!(
-                        "END {label:?} does not match BEGIN {:?}",
-                        block.label
-                    )),
-                    ..block
-                },
+                Some(block) => {
+                    Block { error: Some(format!("END {label:?} does not match BEGIN {:?}", block.label)), ..block }
+                }
                 None => Block::broken("", format!("END {label:?} without BEGIN")),
             });
         } else if let Some(block) = &mut open {
@@ -81,11 +68,7 @@ pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
     }
     blocks.extend(open.map(unfinished));
     if blocks.is_empty() {
-        let why = if bytes.is_empty() {
-            "the file is empty"
-        } else {
-            "no PEM block"
-        };
+        let why = if bytes.is_empty() { "the file is empty" } else { "no PEM block" };
         blocks.push(Block::broken("", why));
     }
     blocks
@@ -93,11 +76,7 @@ pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
 
 /// A boundary that is none. What may be a key in it is kept as one, so that it counts as secret.
 fn damaged(line: &str) -> Block {
-    let label = if line.contains(PRIVATE_KEY) {
-        PRIVATE_KEY
-    } else {
-        ""
-    };
+    let label = if line.contains(PRIVATE_KEY) { PRIVATE_KEY } else { "" };
     Block {
         lines: line.split("-----").map(str::to_owned).collect(),
         ..Block::broken(label, "damaged BEGIN or END line")
@@ -105,10 +84,7 @@ fn damaged(line: &str) -> Block {
 }
 
 fn unfinished(block: Block) -> Block {
-    Block {
-        error: Some("truncated: no END line".into()),
-        ..block
-    }
+    Block { error: Some("truncated: no END line".into()), ..block }
 }
 
 fn boundary<'a>(line: &'a str, word: &str) -> Option<&'a str> {

@@ -19,16 +19,14 @@ use crate::secret::Vault;
 
 /// Reads one DER name.
 pub fn name(der: &[u8]) -> Result<Name, PkiError> {
-    let (_, name) = X509Name::from_der(der)
-        .map_err(|e| PkiError::Certificate(format!("bad DER of a name: {e}")))?;
+    let (_, name) = X509Name::from_der(der).map_err(|e| PkiError::Certificate(format!("bad DER of a name: {e}")))?;
     Ok(name::read(&name))
 }
 
 /// Reads one DER certificate.
 pub fn certificate(der: &[u8]) -> Result<CertificateFacts, PkiError> {
     let refuse = |e: String| PkiError::Certificate(e);
-    let (rest, certificate) =
-        X509Certificate::from_der(der).map_err(|e| refuse(format!("bad DER: {e}")))?;
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(|e| refuse(format!("bad DER: {e}")))?;
     if !rest.is_empty() {
         return Err(refuse(format!("{} bytes after its end", rest.len())));
     }
@@ -63,10 +61,7 @@ pub fn certificate(der: &[u8]) -> Result<CertificateFacts, PkiError> {
 
 /// Reads every certificate of a PEM text, in order. Other blocks are skipped; a damaged one, or none at all, is an error.
 pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateFacts>, PkiError> {
-    certificate_ders(pem)?
-        .iter()
-        .map(|der| certificate(der))
-        .collect()
+    certificate_ders(pem)?.iter().map(|der| certificate(der)).collect()
 }
 
 /// The DER of every certificate of a PEM text, in order.
@@ -87,8 +82,7 @@ pub(super) fn certificate_ders(pem: &[u8]) -> Result<Vec<Vec<u8>>, PkiError> {
 pub fn request(pem: &[u8]) -> Result<RequestFacts, PkiError> {
     let der = request_der(pem)?;
     let refuse = |e: String| PkiError::Request(e);
-    let (rest, request) =
-        X509CertificationRequest::from_der(&der).map_err(|e| refuse(format!("bad DER: {e}")))?;
+    let (rest, request) = X509CertificationRequest::from_der(&der).map_err(|e| refuse(format!("bad DER: {e}")))?;
     if !rest.is_empty() {
         return Err(refuse(format!("{} bytes after its end", rest.len())));
     }
@@ -138,16 +132,11 @@ pub(super) fn request_der(pem: &[u8]) -> Result<Vec<u8>, PkiError> {
 pub fn pem_file(bytes: &[u8], vault: &Vault) -> PemFacts {
     let blocks = blocks(bytes);
     blocks.iter().for_each(|block| vault.register_block(block));
-    PemFacts {
-        blocks: blocks.iter().map(pem_block).collect(),
-    }
+    PemFacts { blocks: blocks.iter().map(pem_block).collect() }
 }
 
 fn pem_block(block: &Block) -> PemBlock {
-    let mut facts = PemBlock {
-        label: block.label.clone(),
-        ..PemBlock::default()
-    };
+    let mut facts = PemBlock { label: block.label.clone(), ..PemBlock::default() };
     let outcome = if block.is_private_key() {
         key::public_half(block)
             .and_then(|spki| public_key(&spki))
@@ -181,18 +170,12 @@ fn key_facts(key: &SubjectPublicKeyInfo<'_>) -> KeyFacts {
         "1.3.101.112" => ("Ed25519".into(), String::new()),
         oid => (oid.into(), String::new()),
     };
-    KeyFacts {
-        algorithm,
-        parameters,
-        spki_sha256: hex::encode(Sha256::digest(key.raw)),
-    }
+    KeyFacts { algorithm, parameters, spki_sha256: hex::encode(Sha256::digest(key.raw)) }
 }
 
 fn curve(key: &SubjectPublicKeyInfo<'_>) -> String {
     let parameters = key.algorithm.parameters.as_ref();
-    let oid = parameters
-        .and_then(|any| any.as_oid().ok())
-        .map(|oid| oid.to_id_string());
+    let oid = parameters.and_then(|any| any.as_oid().ok()).map(|oid| oid.to_id_string());
     match oid.as_deref() {
         Some("1.2.840.10045.3.1.7") => "P-256".into(),
         Some("1.3.132.0.34") => "P-384".into(),
@@ -207,10 +190,7 @@ fn modulus_bits(key: &SubjectPublicKeyInfo<'_>) -> String {
         return String::new();
     };
     let significant = rsa.modulus.iter().skip_while(|byte| **byte == 0);
-    let top = significant
-        .clone()
-        .next()
-        .map_or(0, |byte| byte.leading_zeros() as usize);
+    let top = significant.clone().next().map_or(0, |byte| byte.leading_zeros() as usize);
     (significant.count() * 8).saturating_sub(top).to_string()
 }
 
@@ -223,11 +203,7 @@ fn serial(raw: &[u8]) -> String {
 
 /// The year 9999 (RFC 5280's "no well-defined expiration date") is a day past what jiff can hold: the bounds saturate.
 fn timestamp(seconds: i64) -> Timestamp {
-    let bound = if seconds < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    };
+    let bound = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(bound)
 }
 
@@ -277,8 +253,8 @@ fn ip(octets: &[u8]) -> Result<IpAddr, String> {
     if let Ok(v4) = <[u8; 4]>::try_from(octets) {
         return Ok(v4.into());
     }
-    let v6 = <[u8; 16]>::try_from(octets)
-        .map_err(|_| format!("IP subject alternative name of {} bytes", octets.len()))?;
+    let v6 =
+        <[u8; 16]>::try_from(octets).map_err(|_| format!("IP subject alternative name of {} bytes", octets.len()))?;
     Ok(v6.into())
 }
 
@@ -300,8 +276,7 @@ impl Extensions {
     fn read(extensions: &[X509Extension<'_>]) -> Result<Self, String> {
         let mut said = Self::default();
         for extension in extensions {
-            said.add(extension)
-                .map_err(|e| format!("extension {}: {e}", extension.oid))?;
+            said.add(extension).map_err(|e| format!("extension {}: {e}", extension.oid))?;
         }
         Ok(said)
     }
@@ -320,11 +295,8 @@ impl Extensions {
             }
             ParsedExtension::ExtendedKeyUsage(_) => {
                 // x509-parser sorts the purposes; their order is read from the extension itself.
-                let (_, purposes) =
-                    <Vec<Oid<'_>>>::from_der(extension.value).map_err(|e| e.to_string())?;
-                let words = purposes
-                    .iter()
-                    .map(|oid| usage::ext_key_usage_word(&oid.to_id_string()));
+                let (_, purposes) = <Vec<Oid<'_>>>::from_der(extension.value).map_err(|e| e.to_string())?;
+                let words = purposes.iter().map(|oid| usage::ext_key_usage_word(&oid.to_id_string()));
                 self.ext_key_usage = words.collect();
                 self.ext_key_usage_critical = extension.critical;
             }
@@ -332,14 +304,9 @@ impl Extensions {
                 self.ca = Some(constraints.ca);
                 self.basic_constraints_critical = extension.critical;
             }
-            ParsedExtension::SubjectKeyIdentifier(id) => {
-                self.subject_key_id = Some(hex::encode(id.0))
-            }
+            ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key_id = Some(hex::encode(id.0)),
             ParsedExtension::AuthorityKeyIdentifier(authority) => {
-                self.authority_key_id = authority
-                    .key_identifier
-                    .as_ref()
-                    .map(|id| hex::encode(id.0));
+                self.authority_key_id = authority.key_identifier.as_ref().map(|id| hex::encode(id.0));
             }
             ParsedExtension::ParseError { error } if is_described(extension) => {
                 return Err(error.to_string());
@@ -352,14 +319,7 @@ impl Extensions {
 
 /// Has the extension fields of its own in the facts?
 fn is_described(extension: &X509Extension<'_>) -> bool {
-    let described = [
-        "2.5.29.14",
-        "2.5.29.15",
-        "2.5.29.17",
-        "2.5.29.19",
-        "2.5.29.35",
-        "2.5.29.37",
-    ];
+    let described = ["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.35", "2.5.29.37"];
     described.contains(&extension.oid.to_id_string().as_str())
 }
 
@@ -376,12 +336,7 @@ mod tests {
     fn issued() -> Issued {
         let validity = Validity::for_next(Duration::from_secs(60));
         let ca = Authority::new("ca", validity).unwrap();
-        ca.issue_server(
-            "s",
-            &[AltName::Dns("a".into()), AltName::Ip([127, 0, 0, 1].into())],
-            validity,
-        )
-        .unwrap()
+        ca.issue_server("s", &[AltName::Dns("a".into()), AltName::Ip([127, 0, 0, 1].into())], validity).unwrap()
     }
 
     /// As the kubelet writes it: certificate first, then the key (K-14).
@@ -394,13 +349,8 @@ mod tests {
     fn kubelet_file_gives_both_halves() {
         let (file, vault) = (kubelet_file(), Vault::new());
         let facts = pem_file(file.as_bytes(), &vault);
-        let [certificate, key] = &facts.blocks[..] else {
-            panic!("{facts:?}")
-        };
-        let (certificate, key) = (
-            certificate.certificate.as_ref().unwrap(),
-            key.private_key.as_ref().unwrap(),
-        );
+        let [certificate, key] = &facts.blocks[..] else { panic!("{facts:?}") };
+        let (certificate, key) = (certificate.certificate.as_ref().unwrap(), key.private_key.as_ref().unwrap());
         assert_eq!(&certificate.key, key);
         let json = serde_json::to_string(&facts).unwrap();
         assert_eq!(vault.scan(json.as_bytes()), None);
@@ -433,10 +383,7 @@ mod tests {
         let cut = file.rfind("-----END").unwrap();
         let vault = Vault::new();
         let blocks = pem_file(&file.as_bytes()[..cut], &vault).blocks;
-        assert_eq!(
-            blocks[1].error.as_deref(),
-            Some("PEM: truncated: no END line")
-        );
+        assert_eq!(blocks[1].error.as_deref(), Some("PEM: truncated: no END line"));
         let line = file[..cut].lines().rev().nth(1).unwrap();
         assert_eq!(vault.scan(line.as_bytes()), Some("private key"));
     }

@@ -51,8 +51,7 @@ impl RequestBuilder {
 
     /// Asks for key usages and extended key usages, in Kubernetes' words. (The CSR object's `spec.usages` is another thing.)
     pub fn usages(mut self, usages: &[&str]) -> Self {
-        self.usages
-            .extend(usages.iter().map(|&usage| usage.to_owned()));
+        self.usages.extend(usages.iter().map(|&usage| usage.to_owned()));
         self
     }
 
@@ -67,11 +66,7 @@ impl RequestBuilder {
         let refuse = |e: &dyn ToString| PkiError::encode(format!("extension {oid}"), e.to_string());
         let extn_id = ObjectIdentifier::new(oid).map_err(|e| refuse(&e))?;
         let extn_value = OctetString::new(value).map_err(|e| refuse(&e))?;
-        self.extensions.push(Extension {
-            extn_id,
-            critical,
-            extn_value,
-        });
+        self.extensions.push(Extension { extn_id, critical, extn_value });
         Ok(self)
     }
 
@@ -94,9 +89,7 @@ impl RequestBuilder {
         let refuse = |e: &dyn ToString| PkiError::encode("certificate request", e.to_string());
         let mut attributes = Attributes::default();
         if !extensions.is_empty() {
-            let attribute = ExtensionReq(extensions)
-                .try_into()
-                .map_err(|e: x509_cert::der::Error| refuse(&e))?;
+            let attribute = ExtensionReq(extensions).try_into().map_err(|e: x509_cert::der::Error| refuse(&e))?;
             attributes.insert(attribute).map_err(|e| refuse(&e))?;
         }
         let info = CertReqInfo {
@@ -143,10 +136,7 @@ mod tests {
         assert!(facts.signature_valid);
         assert!(facts.requested_extensions.is_empty() && facts.dns.is_empty());
         assert!(key.expose().starts_with("-----BEGIN EC PRIVATE KEY-----"));
-        assert_eq!(
-            facts.key,
-            PrivateKey::from_pem(key.expose()).unwrap().facts().unwrap()
-        );
+        assert_eq!(facts.key, PrivateKey::from_pem(key.expose()).unwrap().facts().unwrap());
     }
 
     #[test]
@@ -171,64 +161,33 @@ mod tests {
             .unwrap();
         let facts = read::request(pem.as_bytes()).unwrap();
         assert_eq!(facts.subject, subject);
-        assert_eq!(
-            facts.requested_extensions,
-            [
-                "2.5.29.15",
-                "2.5.29.37",
-                "2.5.29.19",
-                "2.5.29.17",
-                "1.2.3.5"
-            ]
-        );
-        assert_eq!(
-            (facts.dns, facts.emails),
-            (vec!["evil".into()], vec!["a@b".into()])
-        );
-        assert_eq!(
-            (facts.uris, facts.ips),
-            (vec!["spiffe://x".into()], vec!["fd00::1".parse().unwrap()])
-        );
+        assert_eq!(facts.requested_extensions, ["2.5.29.15", "2.5.29.37", "2.5.29.19", "2.5.29.17", "1.2.3.5"]);
+        assert_eq!((facts.dns, facts.emails), (vec!["evil".into()], vec!["a@b".into()]));
+        assert_eq!((facts.uris, facts.ips), (vec!["spiffe://x".into()], vec!["fd00::1".parse().unwrap()]));
         assert!(facts.signature_valid);
     }
 
     #[test]
     fn empty_subject_is_possible() {
         let (pem, _) = RequestBuilder::new(Name::default()).build().unwrap();
-        assert_eq!(
-            read::request(pem.as_bytes()).unwrap().subject,
-            Name::default()
-        );
+        assert_eq!(read::request(pem.as_bytes()).unwrap().subject, Name::default());
     }
 
     #[test]
     fn signature_can_be_broken_and_key_reused() {
         let key = PrivateKey::generate().unwrap();
         let (good, _) = RequestBuilder::node("n1").key(key.clone()).build().unwrap();
-        let (bad, _) = RequestBuilder::node("n1")
-            .key(key)
-            .broken_signature()
-            .build()
-            .unwrap();
-        let (good, bad) = (
-            read::request(good.as_bytes()).unwrap(),
-            read::request(bad.as_bytes()).unwrap(),
-        );
+        let (bad, _) = RequestBuilder::node("n1").key(key).broken_signature().build().unwrap();
+        let (good, bad) = (read::request(good.as_bytes()).unwrap(), read::request(bad.as_bytes()).unwrap());
         assert!(good.signature_valid && !bad.signature_valid);
         assert_eq!(good.key, bad.key);
     }
 
     #[test]
     fn what_cannot_be_encoded_is_named() {
-        let error = RequestBuilder::node("n1")
-            .alt_names([AltName::Dns("ü".into())])
-            .build()
-            .unwrap_err();
+        let error = RequestBuilder::node("n1").alt_names([AltName::Dns("ü".into())]).build().unwrap_err();
         assert!(error.to_string().contains("ü"), "{error}");
-        let error = RequestBuilder::node("n1")
-            .usages(&["client-auth"])
-            .build()
-            .unwrap_err();
+        let error = RequestBuilder::node("n1").usages(&["client-auth"]).build().unwrap_err();
         assert!(error.to_string().contains("client-auth"), "{error}");
     }
 }

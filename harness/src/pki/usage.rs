@@ -36,10 +36,7 @@ const EXT_KEY_USAGES: [(&str, &str); 12] = [
 
 /// The words for the bits of a KeyUsage extension, bit 0 first.
 pub(super) fn key_usage_words(flags: u16) -> Vec<String> {
-    let set = KEY_USAGES
-        .iter()
-        .enumerate()
-        .filter(|(bit, _)| flags >> bit & 1 == 1);
+    let set = KEY_USAGES.iter().enumerate().filter(|(bit, _)| flags >> bit & 1 == 1);
     set.map(|(_, (word, _))| (*word).into()).collect()
 }
 
@@ -50,9 +47,7 @@ pub(super) fn ext_key_usage_word(oid: &str) -> String {
 }
 
 /// Sorts words (or dotted OIDs) into the two extensions; each is `None` when no word belongs to it.
-pub(super) fn extensions(
-    usages: &[String],
-) -> Result<(Option<KeyUsage>, Option<ExtendedKeyUsage>), PkiError> {
+pub(super) fn extensions(usages: &[String]) -> Result<(Option<KeyUsage>, Option<ExtendedKeyUsage>), PkiError> {
     let mut bits = FlagSet::<KeyUsages>::default();
     let mut purposes = Vec::new();
     for usage in usages {
@@ -66,15 +61,9 @@ pub(super) fn extensions(
             bits |= *bit;
             continue;
         }
-        let oid = EXT_KEY_USAGES
-            .iter()
-            .find(|(known, _)| *known == word)
-            .map_or(word, |(_, oid)| oid);
+        let oid = EXT_KEY_USAGES.iter().find(|(known, _)| *known == word).map_or(word, |(_, oid)| oid);
         purposes.push(ObjectIdentifier::new(oid).map_err(|_| {
-            PkiError::encode(
-                format!("usage {usage:?}"),
-                "neither a Kubernetes key usage nor a dotted OID",
-            )
+            PkiError::encode(format!("usage {usage:?}"), "neither a Kubernetes key usage nor a dotted OID")
         })?);
     }
     let bits = (!bits.is_empty()).then_some(KeyUsage(bits));

@@ -27,22 +27,13 @@ pub enum Usage {
 ///
 /// # Errors
 /// Why no path is acceptable.
-pub fn chain(
-    leaf: &[u8],
-    intermediates: &[&[u8]],
-    roots: &[&[u8]],
-    at: Timestamp,
-    usage: Usage,
-) -> Result<(), String> {
+pub fn chain(leaf: &[u8], intermediates: &[&[u8]], roots: &[&[u8]], at: Timestamp, usage: Usage) -> Result<(), String> {
     let time = u64::try_from(at.as_second())
         .map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
         .map_err(|_| format!("cannot verify at {at}: it is before 1970"))?;
     let leaf = CertificateDer::from(leaf);
     let leaf = EndEntityCert::try_from(&leaf).map_err(|e| format!("leaf certificate: {e}"))?;
-    let intermediates: Vec<_> = intermediates
-        .iter()
-        .map(|der| CertificateDer::from(*der))
-        .collect();
+    let intermediates: Vec<_> = intermediates.iter().map(|der| CertificateDer::from(*der)).collect();
     let roots: Vec<_> = roots.iter().map(|der| CertificateDer::from(*der)).collect();
     let anchors = roots
         .iter()
@@ -57,29 +48,18 @@ pub fn chain(
         Usage::Server => KeyUsage::server_auth(),
     };
     let algorithms = default_provider().signature_verification_algorithms.all;
-    leaf.verify_for_usage(
-        algorithms,
-        &anchors,
-        &intermediates,
-        time,
-        usage,
-        None,
-        None,
-    )
-    .map(drop)
-    .map_err(|e| match refused.is_empty() {
-        true => e.to_string(),
-        false => format!("{e} ({})", refused.join("; ")),
+    leaf.verify_for_usage(algorithms, &anchors, &intermediates, time, usage, None, None).map(drop).map_err(|e| {
+        match refused.is_empty() {
+            true => e.to_string(),
+            false => format!("{e} ({})", refused.join("; ")),
+        }
     })
 }
 
 fn anchor<'a>(root: &'a CertificateDer<'_>, at: Timestamp) -> Result<TrustAnchor<'a>, String> {
     let facts = read::certificate(root).map_err(|e| e.to_string())?;
     if at < facts.not_before || at > facts.not_after {
-        return Err(format!(
-            "valid from {} to {}, not at {at}",
-            facts.not_before, facts.not_after
-        ));
+        return Err(format!("valid from {} to {}, not at {at}", facts.not_before, facts.not_after));
     }
     anchor_from_trusted_cert(root).map_err(|e| e.to_string())
 }
@@ -130,17 +110,11 @@ mod tests {
     }
 
     fn facts(pem: &str) -> CertificateFacts {
-        read::certificates_from_pem(pem.as_bytes())
-            .unwrap()
-            .remove(0)
+        read::certificates_from_pem(pem.as_bytes()).unwrap().remove(0)
     }
 
     fn client_of(ca: &Authority) -> CertificateFacts {
-        facts(
-            &ca.issue_client("u", &["g"], validity())
-                .unwrap()
-                .certificate_pem,
-        )
+        facts(&ca.issue_client("u", &["g"], validity()).unwrap().certificate_pem)
     }
 
     #[test]
@@ -153,11 +127,7 @@ mod tests {
         assert_eq!(at(validity().not_after), Ok(()));
         assert!(at(validity().not_before - 1.second()).is_err());
         assert!(at(validity().not_after + 1.second()).is_err());
-        assert!(
-            at("1969-01-01T00:00:00Z".parse().unwrap())
-                .unwrap_err()
-                .contains("1970")
-        );
+        assert!(at("1969-01-01T00:00:00Z".parse().unwrap()).unwrap_err().contains("1970"));
     }
 
     #[test]
@@ -165,60 +135,26 @@ mod tests {
         let ca = Authority::new("ca", validity()).unwrap();
         // Same name, another key: the swapped CA.
         let other = Authority::new("ca", validity()).unwrap();
-        let (leaf, ca, other) = (
-            client_of(&ca),
-            facts(ca.certificate_pem()),
-            facts(other.certificate_pem()),
-        );
-        assert!(
-            chain_of(
-                &leaf,
-                &[],
-                std::slice::from_ref(&ca),
-                during(),
-                Usage::Server
-            )
-            .is_err()
-        );
-        assert!(
-            chain_of(
-                &leaf,
-                &[],
-                std::slice::from_ref(&other),
-                during(),
-                Usage::Client
-            )
-            .is_err()
-        );
+        let (leaf, ca, other) = (client_of(&ca), facts(ca.certificate_pem()), facts(other.certificate_pem()));
+        assert!(chain_of(&leaf, &[], std::slice::from_ref(&ca), during(), Usage::Server).is_err());
+        assert!(chain_of(&leaf, &[], std::slice::from_ref(&other), during(), Usage::Client).is_err());
         assert!(chain_of(&leaf, &[], &[], during(), Usage::Client).is_err());
-        assert_eq!(
-            chain_of(&leaf, &[], &[other, ca], during(), Usage::Client),
-            Ok(())
-        );
+        assert_eq!(chain_of(&leaf, &[], &[other, ca], during(), Usage::Client), Ok(()));
     }
 
     #[test]
     fn expired_ca_is_named() {
-        let stale = Validity {
-            not_after: during(),
-            ..validity()
-        };
+        let stale = Validity { not_after: during(), ..validity() };
         let ca = Authority::new("ca", stale).unwrap();
         let (leaf, root) = (client_of(&ca), facts(ca.certificate_pem()));
-        let error =
-            chain_of(&leaf, &[], &[root], during() + 1.second(), Usage::Client).unwrap_err();
-        assert!(
-            error.contains("CA certificate 0: valid from 2026-01-01T00:00:00Z"),
-            "{error}"
-        );
+        let error = chain_of(&leaf, &[], &[root], during() + 1.second(), Usage::Client).unwrap_err();
+        assert!(error.contains("CA certificate 0: valid from 2026-01-01T00:00:00Z"), "{error}");
     }
 
     #[test]
     fn goes_through_an_intermediate() {
         let root = Authority::new("root", validity()).unwrap();
-        let (request, key) = RequestBuilder::new(facts(root.certificate_pem()).subject)
-            .build()
-            .unwrap();
+        let (request, key) = RequestBuilder::new(facts(root.certificate_pem()).subject).build().unwrap();
         let mut options = SignOptions::new(validity(), &["cert sign"]);
         options.ca = true;
         options.subject = Some(crate::pki::node_subject("intermediate"));
@@ -226,30 +162,14 @@ mod tests {
         let issuing = Authority::from_pem(&intermediate, key.expose()).unwrap();
         let (leaf, roots) = (client_of(&issuing), [facts(root.certificate_pem())]);
         assert!(chain_of(&leaf, &[], &roots, during(), Usage::Client).is_err());
-        assert_eq!(
-            chain_of(
-                &leaf,
-                &[facts(&intermediate)],
-                &roots,
-                during(),
-                Usage::Client
-            ),
-            Ok(())
-        );
+        assert_eq!(chain_of(&leaf, &[facts(&intermediate)], &roots, during(), Usage::Client), Ok(()));
     }
 
     #[test]
     fn garbage_is_an_error() {
         assert!(chain(b"junk", &[b"junk"], &[b"junk"], during(), Usage::Client).is_err());
         let ca = Authority::new("ca", validity()).unwrap();
-        let leaf = CertificateFacts {
-            der: "?".into(),
-            ..client_of(&ca)
-        };
-        assert!(
-            chain_of(&leaf, &[], &[], during(), Usage::Client)
-                .unwrap_err()
-                .contains("base64")
-        );
+        let leaf = CertificateFacts { der: "?".into(), ..client_of(&ca) };
+        assert!(chain_of(&leaf, &[], &[], during(), Usage::Client).unwrap_err().contains("base64"));
     }
 }

@@ -66,18 +66,8 @@ pub struct Probed {
     pub outcome: Outcome,
 }
 
-const fn probe(
-    id: &'static str,
-    title: &'static str,
-    requirements: &'static [&'static str],
-    needs: Need,
-) -> Probe {
-    Probe {
-        id,
-        title,
-        requirements,
-        needs,
-    }
+const fn probe(id: &'static str, title: &'static str, requirements: &'static [&'static str], needs: Need) -> Probe {
+    Probe { id, title, requirements, needs }
 }
 
 /// All probes, in the order in which they are done.
@@ -88,18 +78,8 @@ pub const PROBES: [Probe; 19] = [
         &["A-03"],
         Need::Nothing,
     ),
-    probe(
-        "authentication.unknown-token",
-        "a well-formed token that nobody knows gets 401",
-        &["A-02"],
-        Need::Nothing,
-    ),
-    probe(
-        "authentication.malformed-token",
-        "a token of no known form gets 401",
-        &["A-02"],
-        Need::Nothing,
-    ),
+    probe("authentication.unknown-token", "a well-formed token that nobody knows gets 401", &["A-02"], Need::Nothing),
+    probe("authentication.malformed-token", "a token of no known form gets 401", &["A-02"], Need::Nothing),
     probe(
         "authentication.foreign-certificate",
         "a node's certificate of a CA that nobody knows gets 401",
@@ -118,36 +98,21 @@ pub const PROBES: [Probe; 19] = [
         &["C-12"],
         Need::DryRun,
     ),
-    probe(
-        "issuance.shortest-duration",
-        "less than ten minutes can't be asked for (422)",
-        &["C-13"],
-        Need::DryRun,
-    ),
+    probe("issuance.shortest-duration", "less than ten minutes can't be asked for (422)", &["C-13"], Need::DryRun),
     probe(
         "approval.system-masters",
         "the signer of all clients is not asked for system:masters (403)",
         &["A-06"],
         Need::DryRun,
     ),
-    probe(
-        "rbac.node-authorizer",
-        "a node may create a CSR in its own name",
-        &["R-05"],
-        Need::Impersonation,
-    ),
+    probe("rbac.node-authorizer", "a node may create a CSR in its own name", &["R-05"], Need::Impersonation),
     probe(
         "security.node-restriction",
         "a node may not create a CSR in another node's name (403, from 1.31 on)",
         &["N-03"],
         Need::Impersonation,
     ),
-    probe(
-        "authentication.expired-token",
-        "an expired bootstrap token gets 401",
-        &["A-08"],
-        Need::Writes,
-    ),
+    probe("authentication.expired-token", "an expired bootstrap token gets 401", &["A-08"], Need::Writes),
     probe(
         "authentication.token-identity",
         "a bootstrap token gives the user system:bootstrap:ID and its groups",
@@ -166,30 +131,15 @@ pub const PROBES: [Probe; 19] = [
         &["S-05", "S-07"],
         Need::Writes,
     ),
-    probe(
-        "bootstrap.certificate-works",
-        "the API server knows the node by it",
-        &["R-05"],
-        Need::Writes,
-    ),
+    probe("bootstrap.certificate-works", "the API server knows the node by it", &["R-05"], Need::Writes),
     probe(
         "rotation.renewal",
         "the node renews with its old certificate, and gets another one",
         &["T-02", "P-01"],
         Need::Writes,
     ),
-    probe(
-        "issuance.requested-duration",
-        "a CSR that asks for a shorter life gets it",
-        &["C-13", "S-04"],
-        Need::Writes,
-    ),
-    probe(
-        "approval.denied",
-        "a node whose CSR is denied learns of it at once",
-        &["C-15", "K-10"],
-        Need::Writes,
-    ),
+    probe("issuance.requested-duration", "a CSR that asks for a shorter life gets it", &["C-13", "S-04"], Need::Writes),
+    probe("approval.denied", "a node whose CSR is denied learns of it at once", &["C-15", "K-10"], Need::Writes),
     probe(
         "authentication.deleted-token",
         "a deleted bootstrap token gets 401, ten seconds later at the latest",

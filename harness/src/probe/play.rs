@@ -59,22 +59,14 @@ impl Plan {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub async fn new(
-        connection: &Connection,
-        writes: bool,
-        given: Option<Bootstrap>,
-    ) -> Result<Self, Unreachable> {
+    pub async fn new(connection: &Connection, writes: bool, given: Option<Bootstrap>) -> Result<Self, Unreachable> {
         let version = connection.client().apiserver_version().await;
         let version = version.map_err(|error| connection.unreachable(&error))?;
         Ok(Self {
             run: RunId::new(),
             // One that hides its version is taken for a new one.
             version: Version::of_build(&version.git_version).unwrap_or(Version::known()[0]),
-            groups: if writes && given.is_none() {
-                bootstrap_groups(connection).await?
-            } else {
-                Vec::new()
-            },
+            groups: if writes && given.is_none() { bootstrap_groups(connection).await? } else { Vec::new() },
             given,
             writes,
         })
@@ -106,13 +98,8 @@ impl Plan {
 /// # Errors
 /// When the cluster does not answer (any more).
 pub async fn play(connection: &Connection, plan: &Plan) -> Result<Vec<Probed>, Unreachable> {
-    let mut player = Player {
-        connection,
-        plan,
-        rules: Rules::new(plan.version, plan.version),
-        token: None,
-        first: None,
-    };
+    let mut player =
+        Player { connection, plan, rules: Rules::new(plan.version, plan.version), token: None, first: None };
     let mut probed = Vec::new();
     for probe in PROBES {
         let outcome = match player.probe(&probe).await {
@@ -164,9 +151,7 @@ struct Player<'a> {
 impl Player<'_> {
     async fn probe(&mut self, probe: &Probe) -> Result<Outcome, Trouble> {
         if probe.needs == Need::Writes && !self.plan.writes {
-            return Ok(Unsupported(
-                "it creates things: allow that by --allow-writes".into(),
-            ));
+            return Ok(Unsupported("it creates things: allow that by --allow-writes".into()));
         }
         match probe.id {
             "authentication.no-credentials" => {
@@ -188,26 +173,15 @@ impl Player<'_> {
                 let mut object = self.request(RequestBuilder::node(&self.plan.node()))?;
                 object.spec.expiration_seconds = Some(599);
                 if self.plan.version.minor < 22 {
-                    return Ok(Unsupported(
-                        "durations can be asked for from 1.22 on".into(),
-                    ));
+                    return Ok(Unsupported("durations can be asked for from 1.22 on".into()));
                 }
-                Ok(code(
-                    &self.dry(&self.connection.client(), &object).await?,
-                    &[422],
-                ))
+                Ok(code(&self.dry(&self.connection.client(), &object).await?, &[422]))
             }
             "approval.system-masters" => {
-                let subject = Name {
-                    organizations: vec!["system:masters".into()],
-                    ..node_subject(&self.plan.node())
-                };
+                let subject = Name { organizations: vec!["system:masters".into()], ..node_subject(&self.plan.node()) };
                 let mut object = self.request(RequestBuilder::new(subject))?;
                 object.spec.signer_name = "kubernetes.io/kube-apiserver-client".into();
-                Ok(code(
-                    &self.dry(&self.connection.client(), &object).await?,
-                    &[403],
-                ))
+                Ok(code(&self.dry(&self.connection.client(), &object).await?, &[403]))
             }
             "rbac.node-authorizer" => {
                 let answer = self.as_node(&self.plan.node()).await?;
@@ -251,9 +225,7 @@ impl Player<'_> {
     }
 
     fn client(&self, credentials: &Credentials) -> Result<kube::Client, Trouble> {
-        self.connection
-            .with(credentials)
-            .map_err(|error| self.reach(error))
+        self.connection.with(credentials).map_err(|error| self.reach(error))
     }
 
     /// Lists CSRs as somebody.
@@ -261,12 +233,7 @@ impl Player<'_> {
         let client = self.client(credentials)?;
         let request = http::Request::get(CSRS).body(Vec::new());
         let request = request.map_err(|error| self.reach(kube::Error::HttpError(error)))?;
-        let plain = |code, message: String| Answer {
-            code,
-            reason: String::new(),
-            message,
-            object: None,
-        };
+        let plain = |code, message: String| Answer { code, reason: String::new(), message, object: None };
         match client.request_text(request).await {
             Ok(_) => Ok(plain(200, String::new())),
             Err(kube::Error::Api(status)) => Ok(plain(status.code, status.message.clone())),
@@ -279,60 +246,29 @@ impl Player<'_> {
         let (pem, _) = request.build()?;
         let role = Role::Client;
         let usages = self.rules.usages(role);
-        Ok(csr(
-            &self.plan.run,
-            pem.into_bytes(),
-            role.signer_name(),
-            usages,
-            None,
-        ))
+        Ok(csr(&self.plan.run, pem.into_bytes(), role.signer_name(), usages, None))
     }
 
     /// Creates as a dry run.
-    async fn dry(
-        &self,
-        client: &kube::Client,
-        object: &CertificateSigningRequest,
-    ) -> Result<Answer, Trouble> {
-        let dry_run = PostParams {
-            dry_run: true,
-            ..Default::default()
-        };
-        create(client, object, &dry_run)
-            .await
-            .map_err(|error| self.reach(error))
+    async fn dry(&self, client: &kube::Client, object: &CertificateSigningRequest) -> Result<Answer, Trouble> {
+        let dry_run = PostParams { dry_run: true, ..Default::default() };
+        create(client, object, &dry_run).await.map_err(|error| self.reach(error))
     }
 
     async fn foreign_certificate(&self) -> Result<Outcome, Trouble> {
         let soon = Validity::for_next(CERTIFICATE);
         let user = format!("{NODE_USER_PREFIX}{}", self.plan.node());
-        let issued = Authority::new("tlsboot-foreign-ca", soon)?.issue_client(
-            &user,
-            &["system:nodes"],
-            soon,
-        )?;
-        let foreign = Credential {
-            certificate: issued.certificate_pem,
-            key: issued.key_pem,
-        };
-        Ok(code(
-            &self.get(&Credentials::Certificate(foreign)).await?,
-            &[401],
-        ))
+        let issued = Authority::new("tlsboot-foreign-ca", soon)?.issue_client(&user, &["system:nodes"], soon)?;
+        let foreign = Credential { certificate: issued.certificate_pem, key: issued.key_pem };
+        Ok(code(&self.get(&Credentials::Certificate(foreign)).await?, &[401]))
     }
 
     async fn roles(&self) -> Result<Outcome, Trouble> {
         const PREFIX: &str = "system:certificates.k8s.io:certificatesigningrequests";
         let wanted = [
-            (
-                "system:node-bootstrapper".to_owned(),
-                vec![Ability::Ask, Ability::Watch],
-            ),
+            ("system:node-bootstrapper".to_owned(), vec![Ability::Ask, Ability::Watch]),
             (format!("{PREFIX}:nodeclient"), vec![Ability::NodeClient]),
-            (
-                format!("{PREFIX}:selfnodeclient"),
-                vec![Ability::SelfNodeClient],
-            ),
+            (format!("{PREFIX}:selfnodeclient"), vec![Ability::SelfNodeClient]),
         ];
         let api = Api::<ClusterRole>::all(self.connection.client());
         let mut wrong = Vec::new();
@@ -375,18 +311,9 @@ impl Player<'_> {
         };
         let odd = [
             ("no usages", with(|csr| csr.spec.usages = None)),
-            (
-                "an unknown usage",
-                with(|csr| csr.spec.usages = Some(vec!["none".into()])),
-            ),
-            (
-                "no PEM",
-                with(|csr| csr.spec.request.0 = b"garbage".to_vec()),
-            ),
-            (
-                "a malformed signer",
-                with(|csr| csr.spec.signer_name = "kubelet".into()),
-            ),
+            ("an unknown usage", with(|csr| csr.spec.usages = Some(vec!["none".into()]))),
+            ("no PEM", with(|csr| csr.spec.request.0 = b"garbage".to_vec())),
+            ("a malformed signer", with(|csr| csr.spec.signer_name = "kubelet".into())),
         ];
         let mut wrong = Vec::new();
         for (what, object) in odd {
@@ -407,30 +334,20 @@ impl Player<'_> {
         let groups = ["system:nodes", "system:authenticated"];
         let client = self.connection.impersonating(&user, &groups);
         let client = client.map_err(|error| self.reach(error))?;
-        let answer = self
-            .dry(&client, &self.request(RequestBuilder::node(asked))?)
-            .await?;
+        let answer = self.dry(&client, &self.request(RequestBuilder::node(asked))?).await?;
         if answer.code == 403 && answer.message.contains("impersonate") {
-            return Err(Trouble::Reason(format!(
-                "it needs the right to impersonate: {}",
-                answer.message
-            )));
+            return Err(Trouble::Reason(format!("it needs the right to impersonate: {}", answer.message)));
         }
         Ok(answer)
     }
 
     async fn node_restriction(&self) -> Result<Outcome, Trouble> {
         if self.plan.version.minor < 31 {
-            return Ok(Unsupported(
-                "NodeRestriction looks at names from 1.31 on".into(),
-            ));
+            return Ok(Unsupported("NodeRestriction looks at names from 1.31 on".into()));
         }
         let own = self.as_node(&self.plan.node()).await?;
         if own.code != 201 {
-            return Ok(Unsupported(format!(
-                "a node's own CSR is refused, too: {}",
-                own.message
-            )));
+            return Ok(Unsupported(format!("a node's own CSR is refused, too: {}", own.message)));
         }
         Ok(code(&self.as_node("tlsboot-another-node").await?, &[403]))
     }
@@ -453,9 +370,7 @@ impl Player<'_> {
 
     fn credentials(&self) -> Credentials {
         let token = self.token.as_ref();
-        token.map_or(Credentials::None, |token| {
-            Credentials::Token(token.value.clone())
-        })
+        token.map_or(Credentials::None, |token| Credentials::Token(token.value.clone()))
     }
 
     async fn token_identity(&mut self) -> Result<Outcome, Trouble> {
@@ -465,9 +380,7 @@ impl Player<'_> {
             (None, token) => token.as_ref().map(|token| token.id.clone()),
         };
         let Some(id) = id else {
-            return Ok(Unsupported(
-                "the bootstrap kubeconfig has no bootstrap token".into(),
-            ));
+            return Ok(Unsupported("the bootstrap kubeconfig has no bootstrap token".into()));
         };
         let mut object = self.request(RequestBuilder::node(&self.plan.node()))?;
         object.spec.signer_name = STRANGER.into();
@@ -497,11 +410,7 @@ impl Player<'_> {
         Ok(if right { Pass(said) } else { Fail(said) })
     }
 
-    async fn create(
-        &self,
-        client: &kube::Client,
-        object: &CertificateSigningRequest,
-    ) -> Result<Answer, Trouble> {
+    async fn create(&self, client: &kube::Client, object: &CertificateSigningRequest) -> Result<Answer, Trouble> {
         let created = create(client, object, &PostParams::default()).await;
         created.map_err(|error| self.reach(error))
     }
@@ -549,15 +458,9 @@ impl Player<'_> {
         if renewed.request.key == first.request.key {
             wrong.push("it has the old key".to_owned());
         }
-        let old = first
-            .certificates
-            .first()
-            .map(|leaf| format!("X509SHA256={}", leaf.sha256));
+        let old = first.certificates.first().map(|leaf| format!("X509SHA256={}", leaf.sha256));
         if self.rules.credential_ids() && renewed.credential_id() != old.as_deref() {
-            wrong.push(format!(
-                "the API server saw the credential {:?}",
-                renewed.credential_id()
-            ));
+            wrong.push(format!("the API server saw the credential {:?}", renewed.credential_id()));
         }
         Ok(match wrong.as_slice() {
             [] => Pass(approval(&renewed, begin.elapsed())),
@@ -569,23 +472,15 @@ impl Player<'_> {
         const ASKED: i32 = 600;
         const ROOM: SignedDuration = SignedDuration::from_secs(30);
         if self.plan.version.minor < 22 {
-            return Ok(Unsupported(
-                "durations can be asked for from 1.22 on".into(),
-            ));
+            return Ok(Unsupported("durations can be asked for from 1.22 on".into()));
         }
         let as_asked = |event: &CsrEvent| {
             let latest = event.created + SignedDuration::from_secs(ASKED.into()) + ROOM;
-            event
-                .certificates
-                .first()
-                .is_some_and(|leaf| leaf.not_after <= latest)
+            event.certificates.first().is_some_and(|leaf| leaf.not_after <= latest)
         };
         let (_, first) = self.first()?;
         if as_asked(first) {
-            return Ok(Unsupported(format!(
-                "certificates live no longer than that anyway ({})",
-                life(first)
-            )));
+            return Ok(Unsupported(format!("certificates live no longer than that anyway ({})", life(first))));
         }
         let client = self.bootstrapper().await?;
         let mut object = self.request(RequestBuilder::node(&self.plan.node()))?;
@@ -621,18 +516,13 @@ impl Player<'_> {
         let (denied, waited) = tokio::join!(deny, issued(&client, name, CERTIFICATE));
         match denied {
             Err(kube::Error::Api(status)) if status.code == 403 => {
-                return Ok(Unsupported(format!(
-                    "it needs the right to deny: {}",
-                    status.message
-                )));
+                return Ok(Unsupported(format!("it needs the right to deny: {}", status.message)));
             }
             Err(error) => return Err(self.reach(error)),
             Ok(_) => {}
         }
         Ok(match waited {
-            Err(NoCertificate::Denied { reason, .. }) if reason == "TlsbootProbe" => {
-                Pass("the watch showed it".into())
-            }
+            Err(NoCertificate::Denied { reason, .. }) if reason == "TlsbootProbe" => Pass("the watch showed it".into()),
             Err(error) => self.without(error)?,
             Ok(_) => Fail("it was denied, and has a certificate".into()),
         })
@@ -645,16 +535,10 @@ impl Player<'_> {
             None => return Err(Trouble::Reason("there is no token".into())),
         };
         if before.code == 401 {
-            return Err(Trouble::Reason(
-                "the token was not known before, either".into(),
-            ));
+            return Err(Trouble::Reason("the token was not known before, either".into()));
         }
         let secrets = Api::<SecretObject>::namespaced(self.connection.client(), "kube-system");
-        let id = self
-            .token
-            .as_ref()
-            .map(|token| token.id.clone())
-            .unwrap_or_default();
+        let id = self.token.as_ref().map(|token| token.id.clone()).unwrap_or_default();
         let name = format!("bootstrap-token-{id}");
         let deleted = secrets.delete(&name, &DeleteParams::default()).await;
         deleted.map_err(|error| self.reach(error))?;
@@ -666,11 +550,7 @@ impl Player<'_> {
                 return Ok(Pass(format!("401 after {:.1} s", after.as_secs_f64())));
             }
             if after > FORGOTTEN {
-                return Ok(Fail(format!(
-                    "still {} after {} s",
-                    answer.code,
-                    after.as_secs()
-                )));
+                return Ok(Fail(format!("still {} after {} s", answer.code, after.as_secs())));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -692,11 +572,8 @@ fn code(answer: &Answer, wanted: &[u16]) -> Outcome {
 }
 
 fn approval(event: &CsrEvent, took: Duration) -> String {
-    let conditions: BTreeMap<&str, &str> = event
-        .conditions
-        .iter()
-        .map(|condition| (condition.kind.as_str(), condition.message.as_str()))
-        .collect();
+    let conditions: BTreeMap<&str, &str> =
+        event.conditions.iter().map(|condition| (condition.kind.as_str(), condition.message.as_str())).collect();
     let message = conditions.get("Approved").copied().unwrap_or_default();
     format!("{} within {} ms: {message}", event.name, took.as_millis())
 }
@@ -716,45 +593,16 @@ fn faults(event: &CsrEvent, node: &str) -> Vec<String> {
     let Some(leaf) = event.certificates.first() else {
         return vec!["there is no certificate".into()];
     };
-    let CertificateFacts {
-        dns,
-        ips,
-        emails,
-        uris,
-        ..
-    } = leaf;
+    let CertificateFacts { dns, ips, emails, uris, .. } = leaf;
     let right = [
-        (
-            "its subject is not what was asked for",
-            leaf.subject == node_subject(node),
-        ),
-        (
-            "it has another key than was asked for",
-            leaf.key == event.request.key,
-        ),
-        (
-            "its extended usage is not just `client auth`",
-            leaf.ext_key_usage == ["client auth"],
-        ),
-        (
-            "its usage lacks `digital signature`",
-            leaf.key_usage
-                .iter()
-                .any(|usage| usage == "digital signature"),
-        ),
+        ("its subject is not what was asked for", leaf.subject == node_subject(node)),
+        ("it has another key than was asked for", leaf.key == event.request.key),
+        ("its extended usage is not just `client auth`", leaf.ext_key_usage == ["client auth"]),
+        ("its usage lacks `digital signature`", leaf.key_usage.iter().any(|usage| usage == "digital signature")),
         ("it does not say CA:FALSE", leaf.ca == Some(false)),
-        (
-            "it has alternative names",
-            dns.is_empty() && ips.is_empty() && emails.is_empty() && uris.is_empty(),
-        ),
-        (
-            "it is not valid yet at the time of its CSR",
-            leaf.not_before <= event.created,
-        ),
-        (
-            "it had ended at the time of its CSR",
-            leaf.not_after > event.created,
-        ),
+        ("it has alternative names", dns.is_empty() && ips.is_empty() && emails.is_empty() && uris.is_empty()),
+        ("it is not valid yet at the time of its CSR", leaf.not_before <= event.created),
+        ("it had ended at the time of its CSR", leaf.not_after > event.created),
     ];
     let wrong = right.iter().filter(|(_, right)| !right);
     wrong.map(|(fault, _)| (*fault).to_owned()).collect()
@@ -766,21 +614,13 @@ mod tests {
     use crate::pki::read;
 
     fn answer(code: u16) -> Answer {
-        Answer {
-            code,
-            reason: String::new(),
-            message: String::new(),
-            object: None,
-        }
+        Answer { code, reason: String::new(), message: String::new(), object: None }
     }
 
     #[test]
     fn codes_are_judged() {
         assert_eq!(code(&answer(401), &[401, 403]), Pass("401".into()));
-        assert_eq!(
-            code(&answer(200), &[401, 403]),
-            Fail("should be 401 or 403, is 200".into())
-        );
+        assert_eq!(code(&answer(200), &[401, 403]), Fail("should be 401 or 403, is 200".into()));
     }
 
     fn issued_for(node: &str, organizations: &[&str]) -> CsrEvent {
@@ -788,15 +628,10 @@ mod tests {
         let ca = Authority::new("ca", soon).unwrap();
         let user = format!("{NODE_USER_PREFIX}{node}");
         let leaf = ca.issue_client(&user, organizations, soon).unwrap();
-        let leaf = read::certificates_from_pem(leaf.certificate_pem.as_bytes())
-            .unwrap()
-            .remove(0);
+        let leaf = read::certificates_from_pem(leaf.certificate_pem.as_bytes()).unwrap().remove(0);
         let (pem, _) = RequestBuilder::node(node).build().unwrap();
         let run = RunId::new();
-        let mut event = csr_event(
-            &csr(&run, pem.into_bytes(), "a.b/c", Vec::new(), None),
-            Change::Added,
-        );
+        let mut event = csr_event(&csr(&run, pem.into_bytes(), "a.b/c", Vec::new(), None), Change::Added);
         event.created = jiff::Timestamp::now();
         event.request.key = leaf.key.clone();
         event.certificates = vec![leaf];
@@ -805,10 +640,7 @@ mod tests {
 
     #[test]
     fn a_certificates_faults_are_named() {
-        assert_eq!(
-            faults(&issued_for("n1", &["system:nodes"]), "n1"),
-            Vec::<String>::new()
-        );
+        assert_eq!(faults(&issued_for("n1", &["system:nodes"]), "n1"), Vec::<String>::new());
         let other = faults(&issued_for("n1", &["system:nodes", "system:masters"]), "n1");
         assert_eq!(other, ["its subject is not what was asked for"]);
         let mut ca = issued_for("n1", &["system:nodes"]);

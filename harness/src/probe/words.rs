@@ -18,17 +18,10 @@ pub fn text(probed: &[Probed], colours: bool) -> String {
         counts[index] += 1;
         let word = paint(code, word, colours);
         let requirements = probe.requirements.join(", ");
-        let _ = writeln!(
-            text,
-            "{word}  {}: {} [{requirements}]",
-            probe.id, probe.title
-        );
+        let _ = writeln!(text, "{word}  {}: {} [{requirements}]", probe.id, probe.title);
         let _ = writeln!(text, "{:13}{said}", "");
     }
     let [pass, fail, unsupported] = counts;
-    let _ = writeln!(
-        text,
-        "\n{pass} pass, {fail} fail, {unsupported} unsupported"
-    );
+    let _ = writeln!(text, "\n{pass} pass, {fail} fail, {unsupported} unsupported");
     text
 }

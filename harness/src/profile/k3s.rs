@@ -198,10 +198,7 @@ const fn statement(id: &'static str, title: &'static str, source: &'static str) 
 
 /// Judges what was seen. Pure.
 pub fn judge(seen: &Seen) -> Vec<Judged> {
-    let judged = |(statement, judge): (Statement, Judge)| Judged {
-        statement,
-        outcome: judge(seen),
-    };
+    let judged = |(statement, judge): (Statement, Judge)| Judged { statement, outcome: judge(seen) };
     STATEMENTS.map(judged).into()
 }
 
@@ -221,18 +218,14 @@ fn two_cas(seen: &Seen) -> Outcome {
             wrong.push(format!("{name} lives for {} days", life.as_hours() / 24));
         }
     }
-    verdict(
-        wrong,
-        format!("{} and {}", common_name(server), common_name(client)),
-    )
+    verdict(wrong, format!("{} and {}", common_name(server), common_name(client)))
 }
 
 fn api_server(seen: &Seen) -> Outcome {
     match seen.api_server_of {
-        (true, false) => Pass(
-            "a client that trusts the server CA connects, one that trusts the client CA does not"
-                .into(),
-        ),
+        (true, false) => {
+            Pass("a client that trusts the server CA connects, one that trusts the client CA does not".into())
+        }
         (false, _) => Fail("a client that trusts the server CA can't connect".into()),
         (true, true) => Fail("a client that trusts the client CA connects, too".into()),
     }
@@ -248,10 +241,7 @@ fn token(seen: &Seen) -> Outcome {
 
 fn token_needed(seen: &Seen) -> Outcome {
     let mut wrong = Vec::new();
-    let refused = [
-        ("without credentials", &seen.without_credentials),
-        ("with a wrong token", &seen.wrong_token),
-    ];
+    let refused = [("without credentials", &seen.without_credentials), ("with a wrong token", &seen.wrong_token)];
     for (how, answer) in refused {
         if answer.code != 401 && answer.code != 403 || !answer.certificates.is_empty() {
             wrong.push(format!("{how}: {}", said(answer)));
@@ -276,14 +266,8 @@ fn client_certificate(seen: &Seen) -> Outcome {
     };
     let mut wrong = issued(seen, leaf, &seen.client, &seen.client_ca, Usage::Client);
     let user = format!("{NODE_USER_PREFIX}{}", seen.node);
-    if leaf.subject.common_name.as_deref() != Some(&user)
-        || leaf.subject.organizations != ["system:nodes"]
-    {
-        wrong.push(format!(
-            "its subject is {}, groups {:?}",
-            common_name(leaf),
-            leaf.subject.organizations
-        ));
+    if leaf.subject.common_name.as_deref() != Some(&user) || leaf.subject.organizations != ["system:nodes"] {
+        wrong.push(format!("its subject is {}, groups {:?}", common_name(leaf), leaf.subject.organizations));
     }
     verdict(wrong, format!("{user}, until {}", leaf.not_after))
 }
@@ -300,20 +284,11 @@ fn serving_certificate(seen: &Seen) -> Outcome {
     if leaf.subject.common_name.as_deref() != Some(&seen.node) {
         wrong.push(format!("its common name is {}", common_name(leaf)));
     }
-    verdict(
-        wrong,
-        format!("{:?}, {:?}, until {}", leaf.dns, leaf.ips, leaf.not_after),
-    )
+    verdict(wrong, format!("{:?}, {:?}, until {}", leaf.dns, leaf.ips, leaf.not_after))
 }
 
 /// What must be true of both certificates.
-fn issued(
-    seen: &Seen,
-    leaf: &CertificateFacts,
-    answer: &Answer,
-    ca: &CertificateFacts,
-    usage: Usage,
-) -> Vec<String> {
+fn issued(seen: &Seen, leaf: &CertificateFacts, answer: &Answer, ca: &CertificateFacts, usage: Usage) -> Vec<String> {
     let mut wrong = Vec::new();
     if let Err(why) = chain_of(leaf, &[], std::slice::from_ref(ca), seen.at, usage) {
         wrong.push(format!("it is not good under {}: {why}", common_name(ca)));
@@ -330,14 +305,8 @@ fn issued(
 
 fn node_password(seen: &Seen) -> Outcome {
     match (seen.client.code, seen.wrong_password.code) {
-        (200, 401 | 403) => Pass(format!(
-            "{} with another password",
-            seen.wrong_password.code
-        )),
-        (200, _) => Fail(format!(
-            "with another password: {}",
-            said(&seen.wrong_password)
-        )),
+        (200, 401 | 403) => Pass(format!("{} with another password", seen.wrong_password.code)),
+        (200, _) => Fail(format!("with another password: {}", said(&seen.wrong_password))),
         _ => Fail(format!("with the first one: {}", said(&seen.client))),
     }
 }
@@ -350,10 +319,7 @@ fn own_name(seen: &Seen) -> Outcome {
     if seen.for_another.code < 400 || !seen.for_another.certificates.is_empty() {
         wrong.push(format!("for another node: {}", said(&seen.for_another)));
     }
-    verdict(
-        wrong,
-        format!("200 for itself, {} for another node", seen.for_another.code),
-    )
+    verdict(wrong, format!("200 for itself, {} for another node", seen.for_another.code))
 }
 
 fn no_csr(seen: &Seen) -> Outcome {
@@ -380,10 +346,7 @@ fn renewal(seen: &Seen) -> Outcome {
     let Restarted { before, after } = &seen.expiring;
     let left = |facts: &CertificateFacts| facts.not_after.duration_since(seen.at);
     if (left(after) - YEAR).abs() > HOUR {
-        wrong.push(format!(
-            "the one that ended on {} now ends on {}",
-            before.not_after, after.not_after
-        ));
+        wrong.push(format!("the one that ended on {} now ends on {}", before.not_after, after.not_after));
     }
     if seen.fresh.before.sha256 != seen.fresh.after.sha256 {
         wrong.push("a new one was renewed, too".into());
@@ -393,13 +356,7 @@ fn renewal(seen: &Seen) -> Outcome {
         true => "the same key",
         false => "a new key",
     };
-    verdict(
-        wrong,
-        format!(
-            "from {} to {}, with {key}; a new one stayed",
-            before.not_after, after.not_after
-        ),
-    )
+    verdict(wrong, format!("from {} to {}, with {key}; a new one stayed", before.not_after, after.not_after))
 }
 
 fn agent(_: &Seen) -> Outcome {
@@ -414,11 +371,7 @@ fn verdict(wrong: Vec<String>, right: String) -> Outcome {
 }
 
 fn said(answer: &Answer) -> String {
-    format!(
-        "{} and {} certificates",
-        answer.code,
-        answer.certificates.len()
-    )
+    format!("{} and {} certificates", answer.code, answer.certificates.len())
 }
 
 fn common_name(facts: &CertificateFacts) -> &str {
@@ -441,9 +394,7 @@ mod tests {
     const DAY: u64 = 24 * 3600;
 
     fn facts(pem: &str) -> CertificateFacts {
-        read::certificates_from_pem(pem.as_bytes())
-            .unwrap()
-            .remove(0)
+        read::certificates_from_pem(pem.as_bytes()).unwrap().remove(0)
     }
 
     fn days(days: u64) -> Validity {
@@ -452,34 +403,19 @@ mod tests {
 
     fn answer(issued: &Issued) -> Answer {
         let leaf = facts(&issued.certificate_pem);
-        Answer {
-            code: 200,
-            asked: Some(leaf.key.clone()),
-            certificates: vec![leaf],
-        }
+        Answer { code: 200, asked: Some(leaf.key.clone()), certificates: vec![leaf] }
     }
 
     fn refused(code: u16) -> Answer {
-        Answer {
-            code,
-            ..Answer::default()
-        }
+        Answer { code, ..Answer::default() }
     }
 
     fn sound() -> Seen {
         let server = Authority::new("k3s-server-ca@1", days(3650)).unwrap();
         let client = Authority::new("k3s-client-ca@1", days(3650)).unwrap();
         let (node, address) = ("n1", IpAddr::from([127, 0, 1, 1]));
-        let names = [
-            AltName::Dns(node.into()),
-            AltName::Dns("localhost".into()),
-            AltName::Ip(address),
-        ];
-        let of_node = |validity| {
-            client
-                .issue_client("system:node:n1", &["system:nodes"], validity)
-                .unwrap()
-        };
+        let names = [AltName::Dns(node.into()), AltName::Dns("localhost".into()), AltName::Ip(address)];
+        let of_node = |validity| client.issue_client("system:node:n1", &["system:nodes"], validity).unwrap();
         let first = answer(&of_node(days(365)));
         let serving = server.issue_server(node, &names, days(365)).unwrap();
         let fresh = first.certificates[0].clone();
@@ -505,34 +441,21 @@ mod tests {
             known_as: Some(("system:node:n1".into(), vec!["system:nodes".into()])),
             csrs: Vec::new(),
             control: true,
-            expiring: Restarted {
-                before: expiring,
-                after: renewed,
-            },
-            fresh: Restarted {
-                before: fresh.clone(),
-                after: fresh,
-            },
+            expiring: Restarted { before: expiring, after: renewed },
+            fresh: Restarted { before: fresh.clone(), after: fresh },
         }
     }
 
     fn failed(seen: &Seen) -> Vec<&'static str> {
         let judged = judge(seen);
         let fails = |judged: &&Judged| matches!(judged.outcome, Fail(_));
-        judged
-            .iter()
-            .filter(fails)
-            .map(|judged| judged.statement.id)
-            .collect()
+        judged.iter().filter(fails).map(|judged| judged.statement.id).collect()
     }
 
     #[test]
     fn what_is_as_said_holds() {
         assert_eq!(failed(&sound()), [""; 0]);
-        let open = judge(&sound())
-            .iter()
-            .filter(|judged| matches!(judged.outcome, Unsupported(_)))
-            .count();
+        let open = judge(&sound()).iter().filter(|judged| matches!(judged.outcome, Unsupported(_))).count();
         assert_eq!(open, 2);
     }
 

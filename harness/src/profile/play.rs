@@ -10,9 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestSpec,
-};
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams, ResourceExt};
 use sha2::{Digest, Sha256};
@@ -51,22 +49,13 @@ enum Asker<'a> {
 /// When the server can't be reached, or its files are not where k3s has them.
 pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
     let tls = server.folder().join("tls");
-    let (server_ca, client_ca) = (
-        text(&tls.join("server-ca.crt"))?,
-        text(&tls.join("client-ca.crt"))?,
-    );
+    let (server_ca, client_ca) = (text(&tls.join("server-ca.crt"))?, text(&tls.join("client-ca.crt"))?);
     let (token_hash, token) = token(&text(&server.folder().join("node-token"))?)?;
     let supervisor = Supervisor::of(&server.endpoint())?;
     // As its kubelet would make it: without, the supervisor does not take the node's certificate.
     let nodes = Api::<Node>::all(server.admin());
-    let meta = ObjectMeta {
-        name: Some(NODE.into()),
-        ..Default::default()
-    };
-    let node = Node {
-        metadata: meta,
-        ..Default::default()
-    };
+    let meta = ObjectMeta { name: Some(NODE.into()), ..Default::default() };
+    let node = Node { metadata: meta, ..Default::default() };
     nodes.create(&PostParams::default(), &node).await?;
 
     let password = Secret::new(random_hex());
@@ -93,10 +82,7 @@ pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
         address: ADDRESS,
         server_ca: first_of(&server_ca)?,
         client_ca: first_of(&client_ca)?,
-        api_server_of: (
-            connects(server, &server_ca).await?,
-            connects(server, &client_ca).await?,
-        ),
+        api_server_of: (connects(server, &server_ca).await?, connects(server, &client_ca).await?),
         token_hash,
         cacerts_sha256: supervisor.cacerts().await?,
         without_credentials,
@@ -119,23 +105,15 @@ struct Supervisor(Endpoint);
 
 impl Supervisor {
     fn of(api_server: &Endpoint) -> Result<Self, ClusterError> {
-        let (_, port) = api_server
-            .url
-            .rsplit_once(':')
-            .ok_or_else(|| ClusterError::Unknown("port of the API server".into()))?;
-        Ok(Self(Endpoint {
-            url: format!("https://localhost:{port}"),
-            ca: api_server.ca.clone(),
-            beta_csrs: false,
-        }))
+        let (_, port) =
+            api_server.url.rsplit_once(':').ok_or_else(|| ClusterError::Unknown("port of the API server".into()))?;
+        Ok(Self(Endpoint { url: format!("https://localhost:{port}"), ca: api_server.ca.clone(), beta_csrs: false }))
     }
 
     async fn cacerts(&self) -> Result<String, ClusterError> {
         let request = http::Request::get("/cacerts").body(Vec::new());
         let client = client(&self.0, &Credentials::None).await?;
-        let text = client
-            .request_text(request.map_err(std::io::Error::other)?)
-            .await?;
+        let text = client.request_text(request.map_err(std::io::Error::other)?).await?;
         Ok(hex::encode(Sha256::digest(text.as_bytes())))
     }
 
@@ -170,9 +148,7 @@ impl Supervisor {
             let request = request.body(der.clone()).map_err(std::io::Error::other)?;
             match client.request_text(request).await {
                 Ok(text) => break (200, text),
-                Err(kube::Error::Api(status))
-                    if status.code == 503 && Timestamp::now() < deadline =>
-                {
+                Err(kube::Error::Api(status)) if status.code == 503 && Timestamp::now() < deadline => {
                     sleep(POLL).await;
                 }
                 Err(kube::Error::Api(status)) => break (status.code, String::new()),
@@ -183,11 +159,7 @@ impl Supervisor {
             true => Vec::new(),
             false => read::certificates_from_pem(text.as_bytes())?,
         };
-        let answer = Answer {
-            code,
-            certificates,
-            asked: Some(asked),
-        };
+        let answer = Answer { code, certificates, asked: Some(asked) };
         let certificate = text;
         Ok((answer, Credential { certificate, key }))
     }
@@ -206,8 +178,7 @@ fn token(text: &str) -> Result<(String, Secret<String>), ClusterError> {
         .strip_prefix("K10")
         .and_then(|rest| rest.split_once("::"))
         .and_then(|(hash, user)| Some((hash.to_owned(), user.split_once(':')?.1)));
-    let (hash, password) =
-        parts.ok_or_else(|| ClusterError::Unknown("token K10HASH::USER:PASSWORD".into()))?;
+    let (hash, password) = parts.ok_or_else(|| ClusterError::Unknown("token K10HASH::USER:PASSWORD".into()))?;
     Ok((hash, Secret::new(password.to_owned())))
 }
 
@@ -222,10 +193,7 @@ async fn control(server: &Server) -> Result<bool, ClusterError> {
     const NAME: &str = "tlsboot-control";
     let (request, _) = RequestBuilder::node("tlsboot-control").build()?;
     let csr = CertificateSigningRequest {
-        metadata: ObjectMeta {
-            name: Some(NAME.into()),
-            ..Default::default()
-        },
+        metadata: ObjectMeta { name: Some(NAME.into()), ..Default::default() },
         spec: CertificateSigningRequestSpec {
             request: k8s_openapi::ByteString(request.into_bytes()),
             signer_name: Role::Client.signer_name().into(),
@@ -240,10 +208,7 @@ async fn control(server: &Server) -> Result<bool, ClusterError> {
 }
 
 /// By whom the API server takes the bearer of these credentials; none when it refuses them.
-async fn known_as(
-    server: &Server,
-    pair: Credential,
-) -> Result<Option<(String, Vec<String>)>, ClusterError> {
+async fn known_as(server: &Server, pair: Credential) -> Result<Option<(String, Vec<String>)>, ClusterError> {
     let client = client(&server.endpoint(), &Credentials::Certificate(pair)).await?;
     let api = Api::<SelfSubjectReview>::all(client);
     let review = SelfSubjectReview::default();
@@ -257,33 +222,18 @@ async fn known_as(
 
 /// Whether a client that trusts this CA gets an answer of the API server, whichever.
 async fn connects(server: &Server, ca: &str) -> Result<bool, ClusterError> {
-    let endpoint = Endpoint {
-        ca: ca.to_owned(),
-        ..server.endpoint()
-    };
+    let endpoint = Endpoint { ca: ca.to_owned(), ..server.endpoint() };
     let client = client(&endpoint, &Credentials::None).await?;
     let request = http::Request::get("/version").body(Vec::new());
-    let answer = client
-        .request_text(request.map_err(std::io::Error::other)?)
-        .await;
+    let answer = client.request_text(request.map_err(std::io::Error::other)?).await;
     Ok(matches!(answer, Ok(_) | Err(kube::Error::Api(_))))
 }
 
 /// Puts a certificate with a month left in the place of k3s' own, and restarts k3s.
 async fn restart(server: &Server, tls: &Path) -> Result<(Restarted, Restarted), ClusterError> {
-    let clients = Authority::from_pem(
-        &text(&tls.join("client-ca.crt"))?,
-        &text(&tls.join("client-ca.key"))?,
-    )?;
-    let aged = clients.issue_client(
-        "system:admin",
-        &["system:masters"],
-        Validity::for_next(A_MONTH),
-    )?;
-    let (expiring, fresh) = (
-        tls.join("client-admin.crt"),
-        tls.join("client-supervisor.crt"),
-    );
+    let clients = Authority::from_pem(&text(&tls.join("client-ca.crt"))?, &text(&tls.join("client-ca.key"))?)?;
+    let aged = clients.issue_client("system:admin", &["system:masters"], Validity::for_next(A_MONTH))?;
+    let (expiring, fresh) = (tls.join("client-admin.crt"), tls.join("client-supervisor.crt"));
     let chain = format!("{}{}", aged.certificate_pem, clients.certificate_pem());
     write_private(&tls.join("client-admin.key"), aged.key_pem.expose())?;
     write_private(&expiring, &chain)?;
@@ -297,9 +247,7 @@ async fn restart(server: &Server, tls: &Path) -> Result<(Restarted, Restarted), 
 
 fn first_of(pem: &str) -> Result<CertificateFacts, ClusterError> {
     let all = read::certificates_from_pem(pem.as_bytes())?;
-    all.into_iter()
-        .next()
-        .ok_or_else(|| ClusterError::Unknown("certificate in the file".into()))
+    all.into_iter().next().ok_or_else(|| ClusterError::Unknown("certificate in the file".into()))
 }
 
 fn text(path: &Path) -> Result<String, ClusterError> {

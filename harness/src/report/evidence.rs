@@ -38,17 +38,10 @@ impl Evidence {
             .map_err(|problem| problems.push(problem))
             .ok();
         let events = read_text(&folder, "history.jsonl")
-            .and_then(|text| {
-                history::parse(&text).map_err(|error| format!("history.jsonl: {error}"))
-            })
+            .and_then(|text| history::parse(&text).map_err(|error| format!("history.jsonl: {error}")))
             .map_err(|problem| problems.push(problem))
             .unwrap_or_default();
-        Self {
-            folder: Some(folder),
-            scenario,
-            events,
-            problems,
-        }
+        Self { folder: Some(folder), scenario, events, problems }
     }
 
     /// The event at a position.
@@ -58,9 +51,7 @@ impl Evidence {
 
     /// When the history begins.
     pub(super) fn start(&self) -> Timestamp {
-        self.events
-            .first()
-            .map_or(Timestamp::UNIX_EPOCH, |event| event.at)
+        self.events.first().map_or(Timestamp::UNIX_EPOCH, |event| event.at)
     }
 
     /// Seconds from the start, by the clock of whoever knows best.
@@ -72,11 +63,7 @@ impl Evidence {
     pub(super) fn step_line(&self, index: usize) -> Option<String> {
         let scenario = self.scenario.as_ref()?;
         let line = usize::try_from(scenario.steps.get(index)?.referenced.line()).ok()?;
-        let mut lines = scenario
-            .text
-            .lines()
-            .skip(line.checked_sub(1)?)
-            .map(str::trim);
+        let mut lines = scenario.text.lines().skip(line.checked_sub(1)?).map(str::trim);
         let first = lines.next()?;
         let first = first.strip_prefix("- ").unwrap_or(first);
         match lines.next() {
@@ -88,20 +75,15 @@ impl Evidence {
     /// The stimulus from which an expectation counts: the last one above it.
     pub(super) fn stimulus_of(&self, step: usize) -> Option<usize> {
         let steps = &self.scenario.as_ref()?.steps;
-        (0..step.min(steps.len()))
-            .rev()
-            .find(|index| !steps[*index].value.is_judged())
+        (0..step.min(steps.len())).rev().find(|index| !steps[*index].value.is_judged())
     }
 
     /// The event that ends a wait for an expectation in vain.
     pub(super) fn deadline(&self, step: usize) -> Option<&Event> {
-        self.events
-            .iter()
-            .find(|event| matches!(&event.what, What::Deadline(deadline) if deadline.step == step))
+        self.events.iter().find(|event| matches!(&event.what, What::Deadline(deadline) if deadline.step == step))
     }
 }
 
 fn read_text(folder: &Path, name: &str) -> Result<String, String> {
-    std::fs::read_to_string(folder.join(name))
-        .map_err(|error| format!("{name} can't be read: {error}"))
+    std::fs::read_to_string(folder.join(name)).map_err(|error| format!("{name} can't be read: {error}"))
 }

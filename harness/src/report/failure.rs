@@ -31,12 +31,7 @@ pub fn text(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> Stri
     parts.extend(deaths(result, evidence, paint));
     parts.extend(not_reached(result));
     if words::is_red(result.verdict.outcome) {
-        parts.extend(
-            evidence
-                .problems
-                .iter()
-                .map(|problem| format!("note: {problem}")),
-        );
+        parts.extend(evidence.problems.iter().map(|problem| format!("note: {problem}")));
         if let Some(folder) = &evidence.folder {
             parts.push(paint.dim(&format!("evidence: {}", folder.display())));
         }
@@ -78,10 +73,7 @@ impl<'a> Failed<'a> {
     pub(super) fn all(result: &'a ScenarioResult, evidence: &'a Evidence) -> Vec<Self> {
         let red = |verdict: &&ExpectationVerdict| verdict.outcome.is_some_and(words::is_red);
         let expectations = result.verdict.expectations.iter();
-        expectations
-            .filter(red)
-            .map(|verdict| Self { verdict, evidence })
-            .collect()
+        expectations.filter(red).map(|verdict| Self { verdict, evidence }).collect()
     }
 
     /// What went wrong.
@@ -89,11 +81,7 @@ impl<'a> Failed<'a> {
         let verdict = self.verdict;
         let thing = self.thing();
         match verdict.outcome {
-            Some(Outcome::Hang) => format!(
-                "waited {} for {thing}, and none came{}",
-                self.waited(),
-                self.since()
-            ),
+            Some(Outcome::Hang) => format!("waited {} for {thing}, and none came{}", self.waited(), self.since()),
             _ if verdict.never => format!("{thing} must not come, and one came"),
             _ if self.decided_by_event() => format!("{thing} came, and it is not as expected"),
             _ if !verdict.events.is_empty() => format!(
@@ -103,11 +91,7 @@ impl<'a> Failed<'a> {
                 self.waited(),
                 self.since()
             ),
-            _ => format!(
-                "{thing} came, but none as expected within {}{}",
-                self.waited(),
-                self.since()
-            ),
+            _ => format!("{thing} came, but none as expected within {}{}", self.waited(), self.since()),
         }
     }
 
@@ -117,10 +101,7 @@ impl<'a> Failed<'a> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         let mut last = None;
         for event in &self.evidence.events {
-            let is_news = !matches!(
-                event.what,
-                What::Begin(_) | What::Step(_) | What::Deadline(_) | What::Recorder(_)
-            );
+            let is_news = !matches!(event.what, What::Begin(_) | What::Step(_) | What::Deadline(_) | What::Recorder(_));
             if is_news && event.mono >= from && event.mono <= to {
                 *counts.entry(words::kind(&event.what)).or_default() += 1;
                 last = Some(event);
@@ -129,10 +110,7 @@ impl<'a> Failed<'a> {
         let Some(last) = last else {
             return Some("nothing else happened in this time".into());
         };
-        let counts: Vec<String> = counts
-            .iter()
-            .map(|(kind, count)| format!("{count} {kind}"))
-            .collect();
+        let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let when = words::seconds(self.evidence.seconds(last.at));
         Some(format!(
             "events in this time: {}; the last one at {when} (seq {}): {}",
@@ -148,25 +126,15 @@ impl<'a> Failed<'a> {
             return self.verdict.closest.clone();
         }
         let unwanted = self.verdict.events.iter().filter(|_| self.verdict.never);
-        unwanted
-            .map(|seq| Closest {
-                seq: *seq,
-                mismatches: Vec::new(),
-            })
-            .collect()
+        unwanted.map(|seq| Closest { seq: *seq, mismatches: Vec::new() }).collect()
     }
 
     /// `an event `csr` of n1`.
     fn thing(&self) -> String {
         let kind = &self.verdict.kind;
         let nodes = match self.step() {
-            Some(Step::Expect(expect)) => expect
-                .matchers()
-                .first()
-                .map(|(_, matcher)| matcher.nodes()),
-            Some(Step::Never(never)) => {
-                never.matchers().first().map(|(_, matcher)| matcher.nodes())
-            }
+            Some(Step::Expect(expect)) => expect.matchers().first().map(|(_, matcher)| matcher.nodes()),
+            Some(Step::Never(never)) => never.matchers().first().map(|(_, matcher)| matcher.nodes()),
             _ => None,
         };
         match nodes.as_deref() {
@@ -176,15 +144,7 @@ impl<'a> Failed<'a> {
     }
 
     fn step(&self) -> Option<&Step> {
-        Some(
-            &self
-                .evidence
-                .scenario
-                .as_ref()?
-                .steps
-                .get(self.verdict.step)?
-                .value,
-        )
+        Some(&self.evidence.scenario.as_ref()?.steps.get(self.verdict.step)?.value)
     }
 
     fn times(&self) -> u32 {
@@ -213,11 +173,7 @@ impl<'a> Failed<'a> {
         let (Some(line), Some((from, _))) = (line, self.window()) else {
             return String::new();
         };
-        format!(
-            " (from {} on, after `{}`)",
-            words::seconds(from as f64 / 1e6),
-            words::clean(&line)
-        )
+        format!(" (from {} on, after `{}`)", words::seconds(from as f64 / 1e6), words::clean(&line))
     }
 
     /// From the end of the stimulus to the deadline, or to the history's end, in microseconds of `mono`.
@@ -228,34 +184,15 @@ impl<'a> Failed<'a> {
                 matches!(&event.what, What::Step(step) if step.index == index && matches!(step.phase, Phase::Done { .. }))
             })
         });
-        let end = self
-            .evidence
-            .deadline(self.verdict.step)
-            .or(self.evidence.events.last())?;
+        let end = self.evidence.deadline(self.verdict.step).or(self.evidence.events.last())?;
         Some((from.map_or(0, |event| event.mono), end.mono))
     }
 }
 
-fn block(
-    result: &ScenarioResult,
-    evidence: &Evidence,
-    failed: &Failed<'_>,
-    paint: Paint,
-) -> String {
-    let label = if failed.verdict.outcome == Some(Outcome::Hang) {
-        "never came"
-    } else {
-        "expected here"
-    };
-    let mut text = snippet(
-        result,
-        evidence,
-        failed.verdict.step,
-        failed.verdict.line,
-        &failed.sentence(),
-        label,
-        paint.0,
-    );
+fn block(result: &ScenarioResult, evidence: &Evidence, failed: &Failed<'_>, paint: Paint) -> String {
+    let label = if failed.verdict.outcome == Some(Outcome::Hang) { "never came" } else { "expected here" };
+    let mut text =
+        snippet(result, evidence, failed.verdict.step, failed.verdict.line, &failed.sentence(), label, paint.0);
     if failed.verdict.outcome == Some(Outcome::Hang)
         && let Some(sentence) = failed.meanwhile()
     {
@@ -313,23 +250,9 @@ fn table(closest: &Closest, paint: Paint) -> String {
         .collect();
     let head = ["field", "expected", "found"].map(String::from);
     // a long value does not push the columns after it out of sight
-    let width = |column: usize| {
-        rows.iter()
-            .chain([&head])
-            .map(|row| row[column].chars().count().min(60))
-            .max()
-            .unwrap_or(0)
-    };
-    let line = |row: &[String; 3]| {
-        format!(
-            "\n    {:<2$}  {:<3$}  {4}",
-            row[0],
-            row[1],
-            width(0),
-            width(1),
-            row[2]
-        )
-    };
+    let width =
+        |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count().min(60)).max().unwrap_or(0);
+    let line = |row: &[String; 3]| format!("\n    {:<2$}  {:<3$}  {4}", row[0], row[1], width(0), width(1), row[2]);
     let mut text = paint.dim(&line(&head));
     rows.iter().for_each(|row| text.push_str(&line(row)));
     text
@@ -337,34 +260,16 @@ fn table(closest: &Closest, paint: Paint) -> String {
 
 /// The step that the harness could not do.
 fn failed_step(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> Option<String> {
-    let (index, error) = evidence
-        .events
-        .iter()
-        .rev()
-        .find_map(|event| match &event.what {
-            What::Step(step) => match &step.phase {
-                Phase::Failed { error } => Some((step.index, error)),
-                _ => None,
-            },
+    let (index, error) = evidence.events.iter().rev().find_map(|event| match &event.what {
+        What::Step(step) => match &step.phase {
+            Phase::Failed { error } => Some((step.index, error)),
             _ => None,
-        })?;
-    let line = evidence
-        .scenario
-        .as_ref()?
-        .steps
-        .get(index)?
-        .referenced
-        .line();
+        },
+        _ => None,
+    })?;
+    let line = evidence.scenario.as_ref()?.steps.get(index)?.referenced.line();
     let message = format!("this step could not be done: {}", words::clean(error));
-    Some(snippet(
-        result,
-        evidence,
-        index,
-        line,
-        &message,
-        "failed here",
-        colours,
-    ))
+    Some(snippet(result, evidence, index, line, &message, "failed here", colours))
 }
 
 /// The lines of a step in its file, underlined.
@@ -377,29 +282,19 @@ fn snippet(
     label: &str,
     colours: bool,
 ) -> String {
-    let Some(source) = evidence
-        .scenario
-        .as_ref()
-        .and_then(|scenario| step_text(&scenario.text, line, next_line(evidence, step)))
+    let Some(source) =
+        evidence.scenario.as_ref().and_then(|scenario| step_text(&scenario.text, line, next_line(evidence, step)))
     else {
         return format!("error: {message}\n --> {}:{line}", result.file);
     };
     let first = source.lines().next().unwrap_or_default();
     let start = first.len() - first.trim_start().trim_start_matches("- ").len();
-    let renderer = if colours {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
     let snippet = Snippet::source(source.as_str())
         .path(result.file.as_str())
         .line_start(usize::try_from(line).unwrap_or(1))
         .fold(false)
-        .annotation(
-            AnnotationKind::Primary
-                .span(start..first.trim_end().len())
-                .label(label),
-        );
+        .annotation(AnnotationKind::Primary.span(start..first.trim_end().len()).label(label));
     renderer.render(&[Level::ERROR.primary_title(message).element(snippet)])
 }
 
@@ -413,19 +308,9 @@ fn next_line(evidence: &Evidence, step: usize) -> Option<u64> {
 fn step_text(text: &str, line: u64, next: Option<u64>) -> Option<String> {
     const MOST: usize = 12;
     let first = usize::try_from(line).ok()?.checked_sub(1)?;
-    let after = next
-        .and_then(|next| usize::try_from(next).ok())
-        .map_or(usize::MAX, |next| next - 1);
-    let mut lines: Vec<&str> = text
-        .lines()
-        .skip(first)
-        .take(after.saturating_sub(first).clamp(1, MOST))
-        .collect();
-    while lines.len() > 1
-        && lines
-            .last()
-            .is_some_and(|last| last.trim().is_empty() || last.trim().starts_with('#'))
-    {
+    let after = next.and_then(|next| usize::try_from(next).ok()).map_or(usize::MAX, |next| next - 1);
+    let mut lines: Vec<&str> = text.lines().skip(first).take(after.saturating_sub(first).clamp(1, MOST)).collect();
+    while lines.len() > 1 && lines.last().is_some_and(|last| last.trim().is_empty() || last.trim().starts_with('#')) {
         lines.pop();
     }
     (!lines.is_empty()).then(|| lines.join("\n"))
@@ -440,14 +325,8 @@ fn not_reached(result: &ScenarioResult) -> Option<String> {
         .map(|verdict| verdict.line.to_string())
         .collect();
     (!lines.is_empty() && words::is_red(result.verdict.outcome)).then(|| {
-        let (what, line) = (
-            words::count(lines.len(), "expectation"),
-            if lines.len() == 1 { "line" } else { "lines" },
-        );
-        format!(
-            "{what} not decided ({line} {}): the scenario ended before",
-            lines.join(", ")
-        )
+        let (what, line) = (words::count(lines.len(), "expectation"), if lines.len() == 1 { "line" } else { "lines" });
+        format!("{what} not decided ({line} {}): the scenario ended before", lines.join(", "))
     })
 }
 
@@ -481,10 +360,7 @@ mod tests {
         (verdict.never, verdict.events) = (true, vec![11]);
         verdict.closest.clear();
         let text = text(&result, &evidence, false);
-        assert!(
-            text.contains("a `request` of n1 must not come, and one came"),
-            "{text}"
-        );
+        assert!(text.contains("a `request` of n1 must not come, and one came"), "{text}");
         assert!(text.contains("request at 4.55 s (seq 11)"), "{text}");
     }
 
@@ -493,9 +369,10 @@ mod tests {
         let (mut result, evidence) = fixture::failing();
         let death = "kubelet of n1, pid 4711, exited with code 1, by itself";
         assert_eq!(text(&result, &evidence, false).matches(death).count(), 1);
-        let ended = evidence.events.iter().find(|event| {
-            matches!(&event.what, What::Process(process) if process.state != ProcessState::Started)
-        });
+        let ended = evidence
+            .events
+            .iter()
+            .find(|event| matches!(&event.what, What::Process(process) if process.state != ProcessState::Started));
         result.verdict.expectations[0].events = vec![ended.unwrap().seq];
         assert!(!text(&result, &evidence, false).contains(death));
     }
@@ -520,10 +397,7 @@ mod tests {
     fn without_evidence_it_still_says_where() {
         let (result, _) = fixture::hanging();
         let text = text(&result, &Evidence::default(), false);
-        assert!(
-            text.contains("scenarios/approval/no-approver.yaml:10"),
-            "{text}"
-        );
+        assert!(text.contains("scenarios/approval/no-approver.yaml:10"), "{text}");
     }
 
     #[test]

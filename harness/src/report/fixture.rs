@@ -8,9 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{ComponentResult, Evidence, RunResult, ScenarioResult};
 use crate::check::{Outcome, Role, Verdict, judge_all};
-use crate::history::event::{
-    Change, ClosedBy, ConnectionState, Deadline, Phase, ProcessState, StepEvent,
-};
+use crate::history::event::{Change, ClosedBy, ConnectionState, Deadline, Phase, ProcessState, StepEvent};
 use crate::history::{What, write_line};
 use crate::scenario::{Scenario, load_text};
 pub(super) use recording::Recording;
@@ -82,31 +80,13 @@ pub(super) fn rotating() -> (ScenarioResult, Evidence) {
     recording.process(3950, "kubelet", Some("n1"), 4711, ProcessState::Started);
     recording.presented(4400, None);
     recording.connection(4500, 1, ConnectionState::Opened);
-    recording.request(
-        4550,
-        Some("kubelet-bootstrap"),
-        "create",
-        "certificatesigningrequests",
-        201,
-    );
+    recording.request(4550, Some("kubelet-bootstrap"), "create", "certificatesigningrequests", 201);
     let client = recording.csr(4560, Role::Client, 1);
     recording.stored(4780, "kubelet-client", &client);
-    recording.connection(
-        4800,
-        1,
-        ConnectionState::Closed {
-            by: ClosedBy::Kubelet,
-        },
-    );
+    recording.connection(4800, 1, ConnectionState::Closed { by: ClosedBy::Kubelet });
     recording.connection(4810, 2, ConnectionState::Opened);
     for request in 0..60 {
-        recording.request(
-            4900 + request * 37,
-            Some("system:node:n1"),
-            "watch",
-            "pods",
-            200,
-        );
+        recording.request(4900 + request * 37, Some("system:node:n1"), "watch", "pods", 200);
     }
     recording.node(7200, Change::Added, "False");
     let serving = recording.csr(7300, Role::Serving, 2);
@@ -115,24 +95,12 @@ pub(super) fn rotating() -> (ScenarioResult, Evidence) {
     recording.node(8100, Change::Modified, "True");
     recording.step(8150, 11_000, 3, "restart");
     for second in 12..48 {
-        recording.request(
-            second * 1000,
-            Some("system:node:n1"),
-            "update",
-            "leases",
-            200,
-        );
+        recording.request(second * 1000, Some("system:node:n1"), "update", "leases", 200);
     }
     recording.request(30_100, None, "get", "nodes", 401);
     let renewed = recording.csr(50_000, Role::Client, 3);
     recording.stored(50_230, "kubelet-client", &renewed);
-    recording.connection(
-        50_300,
-        2,
-        ConnectionState::Closed {
-            by: ClosedBy::Kubelet,
-        },
-    );
+    recording.connection(50_300, 2, ConnectionState::Closed { by: ClosedBy::Kubelet });
     recording.connection(50_310, 3, ConnectionState::Opened);
     case(ROTATION, "scenarios/rotation/quick.yaml", recording)
 }
@@ -142,31 +110,17 @@ pub(crate) fn failing() -> (ScenarioResult, Evidence) {
     let mut recording = Recording::new("rbac.missing-bootstrapper-binding");
     recording.step(3900, 4200, 0, "start");
     recording.process(3950, "kubelet", Some("n1"), 4711, ProcessState::Started);
-    recording.request(
-        4550,
-        Some("kubelet-bootstrap"),
-        "create",
-        "certificatesigningrequests",
-        201,
-    );
+    recording.request(4550, Some("kubelet-bootstrap"), "create", "certificatesigningrequests", 201);
     recording.csr(4560, Role::Client, 1);
     recording.process(
         20_000,
         "kubelet",
         Some("n1"),
         4711,
-        ProcessState::Exited {
-            code: Some(1),
-            signal: None,
-            asked: false,
-        },
+        ProcessState::Exited { code: Some(1), signal: None, asked: false },
     );
     recording.at(34_200, What::Deadline(Deadline { step: 1 }));
-    case(
-        FAILING,
-        "scenarios/rbac/missing-bootstrapper-binding.yaml",
-        recording,
-    )
+    case(FAILING, "scenarios/rbac/missing-bootstrapper-binding.yaml", recording)
 }
 
 /// Nobody approves, so no serving certificate is ever asked for.
@@ -174,13 +128,7 @@ pub(super) fn hanging() -> (ScenarioResult, Evidence) {
     let mut recording = Recording::new("approval.no-approver");
     recording.step(3900, 4200, 0, "start");
     recording.process(3950, "kubelet", Some("n1"), 4711, ProcessState::Started);
-    recording.request(
-        4550,
-        Some("kubelet-bootstrap"),
-        "create",
-        "certificatesigningrequests",
-        201,
-    );
+    recording.request(4550, Some("kubelet-bootstrap"), "create", "certificatesigningrequests", 201);
     recording.at(4560, csr(Role::Client, 1, Change::Added, &[], &[]));
     recording.request(9000, None, "get", "nodes", 401);
     recording.at(24_200, What::Deadline(Deadline { step: 2 }));
@@ -190,21 +138,9 @@ pub(super) fn hanging() -> (ScenarioResult, Evidence) {
 /// The harness could not do a step.
 pub(super) fn broken() -> (ScenarioResult, Evidence) {
     let mut recording = Recording::new("rotation.quick");
-    let step = |phase| {
-        What::Step(StepEvent {
-            index: 0,
-            stimulus: "start".into(),
-            name: None,
-            phase,
-        })
-    };
+    let step = |phase| What::Step(StepEvent { index: 0, stimulus: "start".into(), name: None, phase });
     recording.at(3900, step(Phase::Begin));
-    recording.at(
-        4000,
-        step(Phase::Failed {
-            error: "no free port below 65536".into(),
-        }),
-    );
+    recording.at(4000, step(Phase::Failed { error: "no free port below 65536".into() }));
     let (mut result, evidence) = case(ROTATION, "scenarios/rotation/quick.yaml", recording);
     result.target = "local::1.24.17".into();
     (result, evidence)
@@ -214,11 +150,7 @@ fn unsupported() -> ScenarioResult {
     let (mut result, _) = failing();
     let reason = "the target `cluster` can't set anonymous authentication";
     result.target = "cluster::prod".into();
-    result.verdict = Verdict {
-        outcome: Outcome::Unsupported,
-        error: None,
-        expectations: Vec::new(),
-    };
+    result.verdict = Verdict { outcome: Outcome::Unsupported, error: None, expectations: Vec::new() };
     result.unsupported = Some(reason.into());
     result.evidence = None;
     result.duration_ms = 0;
@@ -226,8 +158,7 @@ fn unsupported() -> ScenarioResult {
 }
 
 fn case(text: &str, file: &str, mut recording: Recording) -> (ScenarioResult, Evidence) {
-    let scenario: Scenario =
-        load_text(file, text).unwrap_or_else(|errors| panic!("{}", errors[0].render(false)));
+    let scenario: Scenario = load_text(file, text).unwrap_or_else(|errors| panic!("{}", errors[0].render(false)));
     if let What::Begin(begin) = &mut recording.events[0].what {
         begin.scenario_sha256 = hex::encode(Sha256::digest(text.as_bytes()));
     }
@@ -265,8 +196,7 @@ fn cases() -> Vec<(ScenarioResult, Evidence)> {
 
 /// A run with every outcome.
 pub(crate) fn run() -> RunResult {
-    let mut scenarios: Vec<ScenarioResult> =
-        cases().into_iter().map(|(result, _)| result).collect();
+    let mut scenarios: Vec<ScenarioResult> = cases().into_iter().map(|(result, _)| result).collect();
     scenarios.push(unsupported());
     RunResult {
         format: super::result::FORMAT,
@@ -274,10 +204,7 @@ pub(crate) fn run() -> RunResult {
         run: "20261124-030000-1".into(),
         started: "2026-11-24T03:00:00Z".parse().unwrap(),
         duration_ms: 130_000,
-        environment: BTreeMap::from([
-            ("os".into(), "Debian 12".into()),
-            ("cpus".into(), "2".into()),
-        ]),
+        environment: BTreeMap::from([("os".into(), "Debian 12".into()), ("cpus".into(), "2".into())]),
         components: vec![ComponentResult {
             name: "kubelet".into(),
             version: "v1.37.2".into(),
@@ -297,11 +224,7 @@ pub(super) fn folder() -> tempfile::TempDir {
     for (result, evidence) in cases() {
         let place = folder.path().join(result.evidence.unwrap());
         std::fs::create_dir_all(&place).unwrap();
-        let history: String = evidence
-            .events
-            .iter()
-            .map(|event| write_line(event).unwrap())
-            .collect();
+        let history: String = evidence.events.iter().map(|event| write_line(event).unwrap()).collect();
         std::fs::write(place.join("history.jsonl"), history).unwrap();
         std::fs::write(place.join("scenario.yaml"), evidence.scenario.unwrap().text).unwrap();
     }

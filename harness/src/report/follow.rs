@@ -20,11 +20,7 @@ pub struct Follow {
 impl Follow {
     /// For these versions, with times in this zone.
     pub fn new(rules: Rules, zone: TimeZone) -> Self {
-        Self {
-            rules,
-            zone,
-            said: BTreeMap::new(),
-        }
+        Self { rules, zone, said: BTreeMap::new() }
     }
 
     /// What there is to say about the next event, if anything.
@@ -54,10 +50,7 @@ impl Follow {
             }
             What::Process(process) => match process.state {
                 ProcessState::Exited { asked: true, .. } => None,
-                _ => Some((
-                    format!("{} {:?}", process.component, process.node),
-                    general(),
-                )),
+                _ => Some((format!("{} {:?}", process.component, process.node), general())),
             },
             What::Request(request)
                 if request.code >= 400
@@ -75,12 +68,7 @@ impl Follow {
 
     fn csr(&self, csr: &CsrEvent) -> String {
         let state = words::csr_state(csr);
-        let text = format!(
-            "{}, {}, asked for by {}: {state}",
-            csr.name,
-            words::csr_subject(csr),
-            csr.username
-        );
+        let text = format!("{}, {}, asked for by {}: {state}", csr.name, words::csr_subject(csr), csr.username);
         match csr.certificates.first() {
             Some(leaf) if state == "issued" => {
                 let (from, to) = self.rules.rotation_window(leaf.not_before, leaf.not_after);
@@ -96,9 +84,7 @@ impl Follow {
     }
 
     fn time(&self, at: Timestamp) -> String {
-        at.to_zoned(self.zone.clone())
-            .strftime("%H:%M:%S")
-            .to_string()
+        at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string()
     }
 }
 
@@ -123,26 +109,17 @@ mod tests {
         let mut follow = Follow::new(Rules::new(version, version), TimeZone::UTC);
         let (_, evidence) = fixture::rotating();
         let events = &evidence.events;
-        let once: Vec<String> = events
-            .iter()
-            .filter_map(|event| follow.line(event))
-            .collect();
+        let once: Vec<String> = events.iter().filter_map(|event| follow.line(event)).collect();
         assert!(
-            once.iter()
-                .any(|line| line.contains("issued until") && line.contains("to be renewed from")),
+            once.iter().any(|line| line.contains("issued until") && line.contains("to be renewed from")),
             "{once:#?}"
         );
         assert!(
-            once.iter()
-                .any(|line| line.contains("kubelet-client-current.pem → kubelet-client-01.pem")),
+            once.iter().any(|line| line.contains("kubelet-client-current.pem → kubelet-client-01.pem")),
             "{once:#?}"
         );
-        let csrs = once
-            .iter()
-            .filter(|line| line.contains("asked for by") && line.contains("pending"));
-        let names: Vec<&str> = csrs
-            .filter_map(|line| line.split([' ', ',']).nth(2))
-            .collect();
+        let csrs = once.iter().filter(|line| line.contains("asked for by") && line.contains("pending"));
+        let names: Vec<&str> = csrs.filter_map(|line| line.split([' ', ',']).nth(2)).collect();
         let mut different = names.clone();
         different.dedup();
         assert_eq!(names, different);

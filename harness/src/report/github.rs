@@ -7,21 +7,12 @@ use super::{Evidence, RunResult, ScenarioResult, words};
 
 /// Workflow commands, one a failed expectation.
 pub(super) fn annotations(out: &Path, run: &RunResult) -> String {
-    let red = run
-        .scenarios
-        .iter()
-        .filter(|result| words::is_red(result.verdict.outcome));
+    let red = run.scenarios.iter().filter(|result| words::is_red(result.verdict.outcome));
     let stale = run.stale.iter().map(|entry| {
         let title = format!("stale known failure {} on {}", entry.id, entry.target);
-        format!(
-            "::error title={}::{}\n",
-            property(&title),
-            data(&entry.to_string())
-        )
+        format!("::error title={}::{}\n", property(&title), data(&entry.to_string()))
     });
-    red.flat_map(|result| of_one(result, &Evidence::read(out, result)))
-        .chain(stale)
-        .collect()
+    red.flat_map(|result| of_one(result, &Evidence::read(out, result))).chain(stale).collect()
 }
 
 fn of_one(result: &ScenarioResult, evidence: &Evidence) -> Vec<String> {
@@ -29,32 +20,17 @@ fn of_one(result: &ScenarioResult, evidence: &Evidence) -> Vec<String> {
     if failed.is_empty() || result.verdict.error.is_some() {
         return vec![command(result, 1, &failure::sentence(result, evidence))];
     }
-    failed
-        .iter()
-        .map(|failed| command(result, failed.verdict.line, &failed.sentence()))
-        .collect()
+    failed.iter().map(|failed| command(result, failed.verdict.line, &failed.sentence())).collect()
 }
 
 fn command(result: &ScenarioResult, line: u64, message: &str) -> String {
-    let title = format!(
-        "{} {} on {}",
-        words::outcome(result.verdict.outcome),
-        result.id,
-        result.target
-    );
-    format!(
-        "::error file={},line={line},title={}::{}\n",
-        property(&result.file),
-        property(&title),
-        data(message)
-    )
+    let title = format!("{} {} on {}", words::outcome(result.verdict.outcome), result.id, result.target);
+    format!("::error file={},line={line},title={}::{}\n", property(&result.file), property(&title), data(message))
 }
 
 /// The escapes of @actions/core.
 fn data(text: &str) -> String {
-    text.replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A")
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {

@@ -20,10 +20,7 @@ const MOST_EVENTS: usize = 200;
 
 /// The file's text.
 pub(super) fn page(out: &Path, run: &RunResult) -> Result<String, ReportError> {
-    render(out, run).map_err(|error| ReportError::Draw {
-        name: "report.html",
-        reason: format!("{error:#}"),
-    })
+    render(out, run).map_err(|error| ReportError::Draw { name: "report.html", reason: format!("{error:#}") })
 }
 
 fn render(out: &Path, run: &RunResult) -> Result<String, minijinja::Error> {
@@ -36,9 +33,7 @@ fn render(out: &Path, run: &RunResult) -> Result<String, minijinja::Error> {
     environment.add_filter("seconds", words::seconds);
     environment.add_filter("value", |text: &str| words::value(text));
     environment.add_filter("short", |text: &str| words::short(text).to_owned());
-    environment
-        .get_template("report.html")?
-        .render(Serde(Page::of(out, run)))
+    environment.get_template("report.html")?.render(Serde(Page::of(out, run)))
 }
 
 #[derive(Serialize)]
@@ -146,15 +141,8 @@ struct Row {
 
 impl<'a> Page<'a> {
     fn of(out: &Path, run: &'a RunResult) -> Self {
-        let of = |outcome: Outcome| {
-            run.scenarios
-                .iter()
-                .filter(|result| result.verdict.outcome == outcome)
-                .count()
-        };
-        let counts = words::OUTCOMES
-            .iter()
-            .map(|outcome| (words::outcome(*outcome), of(*outcome)));
+        let of = |outcome: Outcome| run.scenarios.iter().filter(|result| result.verdict.outcome == outcome).count();
+        let counts = words::OUTCOMES.iter().map(|outcome| (words::outcome(*outcome), of(*outcome)));
         Self {
             run,
             started: run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
@@ -162,15 +150,9 @@ impl<'a> Page<'a> {
             counts: counts.filter(|(_, count)| *count > 0).collect(),
             targets: targets(run),
             chapters: chapters(run),
-            reasons: unsupported(run)
-                .into_iter()
-                .map(|(reason, _)| reason)
-                .collect(),
+            reasons: unsupported(run).into_iter().map(|(reason, _)| reason).collect(),
             known: known(run),
-            scenarios: ids(run)
-                .into_iter()
-                .map(|id| Section::of(out, run, id))
-                .collect(),
+            scenarios: ids(run).into_iter().map(|id| Section::of(out, run, id)).collect(),
         }
     }
 }
@@ -179,30 +161,14 @@ fn chapters(run: &RunResult) -> Vec<Chapter<'_>> {
     let reasons = unsupported(run);
     let mut chapters: BTreeMap<&str, Vec<MatrixRow<'_>>> = BTreeMap::new();
     for id in ids(run) {
-        let of = |target: &str| {
-            run.scenarios
-                .iter()
-                .find(|result| result.id == id && result.target == target)
-        };
-        let cells = targets(run)
-            .into_iter()
-            .map(|target| of(target).map(|result| Cell::of(result, &reasons)))
-            .collect();
-        let title = run
-            .scenarios
-            .iter()
-            .find(|result| result.id == id)
-            .map_or("", |result| result.title.as_str());
+        let of = |target: &str| run.scenarios.iter().find(|result| result.id == id && result.target == target);
+        let cells =
+            targets(run).into_iter().map(|target| of(target).map(|result| Cell::of(result, &reasons))).collect();
+        let title = run.scenarios.iter().find(|result| result.id == id).map_or("", |result| result.title.as_str());
         let chapter = id.split('.').next().unwrap_or(id);
-        chapters
-            .entry(chapter)
-            .or_default()
-            .push(MatrixRow { id, title, cells });
+        chapters.entry(chapter).or_default().push(MatrixRow { id, title, cells });
     }
-    chapters
-        .into_iter()
-        .map(|(name, rows)| Chapter { name, rows })
-        .collect()
+    chapters.into_iter().map(|(name, rows)| Chapter { name, rows }).collect()
 }
 
 impl Cell {
@@ -212,10 +178,7 @@ impl Cell {
             outcome: words::outcome(result.verdict.outcome),
             duration_ms: result.duration_ms,
             anchor: anchor(result),
-            note: reasons
-                .iter()
-                .position(|(known, _)| Some(known) == reason.as_ref())
-                .map(|index| index + 1),
+            note: reasons.iter().position(|(known, _)| Some(known) == reason.as_ref()).map(|index| index + 1),
             reason,
         }
     }
@@ -225,23 +188,13 @@ impl Cell {
 fn anchor(result: &ScenarioResult) -> String {
     let name = format!("{}--{}", result.id, result.target);
     name.chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() || ".-".contains(letter) {
-                letter
-            } else {
-                '_'
-            }
-        })
+        .map(|letter| if letter.is_ascii_alphanumeric() || ".-".contains(letter) { letter } else { '_' })
         .collect()
 }
 
 impl<'a> Section<'a> {
     fn of(out: &Path, run: &'a RunResult, id: &'a str) -> Self {
-        let results: Vec<&ScenarioResult> = run
-            .scenarios
-            .iter()
-            .filter(|result| result.id == id)
-            .collect();
+        let results: Vec<&ScenarioResult> = run.scenarios.iter().filter(|result| result.id == id).collect();
         let mut why = String::new();
         // One history at a time is in memory: a run may have hundreds.
         let cases = results
@@ -255,12 +208,7 @@ impl<'a> Section<'a> {
             })
             .collect();
         let first = results[0];
-        let requirement = |id: &'a String| {
-            (
-                id.as_str(),
-                requirements::find(id).map_or("", |found| found.statement),
-            )
-        };
+        let requirement = |id: &'a String| (id.as_str(), requirements::find(id).map_or("", |found| found.statement));
         Self {
             id,
             title: &first.title,
@@ -276,9 +224,7 @@ impl<'a> Case<'a> {
     fn of(result: &'a ScenarioResult, evidence: &'a Evidence) -> Self {
         let outcome = result.verdict.outcome;
         let told = evidence.events.iter().filter(|event| is_told(&event.what));
-        let told: Vec<Row> = told
-            .filter_map(|event| Row::of(evidence, event.seq))
-            .collect();
+        let told: Vec<Row> = told.filter_map(|event| Row::of(evidence, event.seq)).collect();
         Self {
             result,
             outcome: words::outcome(outcome),
@@ -287,10 +233,7 @@ impl<'a> Case<'a> {
             error: result.verdict.error.as_deref().map(words::clean),
             problems: evidence.problems.clone(),
             lines: lines(result, evidence),
-            failures: Failed::all(result, evidence)
-                .iter()
-                .map(|failed| Failure::of(failed, evidence))
-                .collect(),
+            failures: Failed::all(result, evidence).iter().map(|failed| Failure::of(failed, evidence)).collect(),
             timeline: timeline::svg(result, evidence).map(Value::from_safe_string),
             left_out: told.len().saturating_sub(MOST_EVENTS),
             events: told.into_iter().take(MOST_EVENTS).collect(),
@@ -300,14 +243,7 @@ impl<'a> Case<'a> {
 
 /// What tells the story; the rest is in the history.
 fn is_told(what: &What) -> bool {
-    !matches!(
-        what,
-        What::Request(_)
-            | What::Log(_)
-            | What::Metrics(_)
-            | What::Connection(_)
-            | What::Recorder(_)
-    )
+    !matches!(what, What::Request(_) | What::Log(_) | What::Metrics(_) | What::Connection(_) | What::Recorder(_))
 }
 
 impl Row {
@@ -349,31 +285,17 @@ fn lines<'a>(result: &ScenarioResult, evidence: &'a Evidence) -> Vec<Line<'a>> {
         .text
         .lines()
         .enumerate()
-        .map(|(index, text)| Line {
-            number: index + 1,
-            text,
-            outcome: None,
-            note: String::new(),
-            proof: String::new(),
-        })
+        .map(|(index, text)| Line { number: index + 1, text, outcome: None, note: String::new(), proof: String::new() })
         .collect();
     for (index, step) in scenario.steps.iter().enumerate() {
-        let place = usize::try_from(step.referenced.line())
-            .ok()
-            .and_then(|line| lines.get_mut(line.checked_sub(1)?));
+        let place = usize::try_from(step.referenced.line()).ok().and_then(|line| lines.get_mut(line.checked_sub(1)?));
         let Some(line) = place else { continue };
-        let verdict = result
-            .verdict
-            .expectations
-            .iter()
-            .find(|verdict| verdict.step == index);
+        let verdict = result.verdict.expectations.iter().find(|verdict| verdict.step == index);
         let (outcome, note, proof) = match verdict {
             Some(verdict) => of_expectation(evidence, verdict),
-            None if step.value.is_judged() => (
-                Some("unsupported"),
-                "not applicable".into(),
-                "it is about other versions".into(),
-            ),
+            None if step.value.is_judged() => {
+                (Some("unsupported"), "not applicable".into(), "it is about other versions".into())
+            }
             None => of_stimulus(evidence, index),
         };
         line.outcome = outcome;
@@ -383,52 +305,26 @@ fn lines<'a>(result: &ScenarioResult, evidence: &'a Evidence) -> Vec<Line<'a>> {
     lines
 }
 
-fn of_expectation(
-    evidence: &Evidence,
-    verdict: &ExpectationVerdict,
-) -> (Option<&'static str>, String, String) {
+fn of_expectation(evidence: &Evidence, verdict: &ExpectationVerdict) -> (Option<&'static str>, String, String) {
     let Some(outcome) = verdict.outcome.map(words::outcome) else {
         return (Some("undecided"), "not decided".into(), String::new());
     };
     let event = verdict.events.last().and_then(|seq| evidence.event(*seq));
     let at = event.or_else(|| evidence.deadline(verdict.step));
-    let note = at.map(|event| {
-        format!(
-            "{outcome} at {}",
-            words::seconds(evidence.seconds(event.at))
-        )
-    });
+    let note = at.map(|event| format!("{outcome} at {}", words::seconds(evidence.seconds(event.at))));
     let proof = event.map(|event| words::event(&event.what));
-    (
-        Some(outcome),
-        note.unwrap_or_else(|| outcome.into()),
-        proof.unwrap_or_default(),
-    )
+    (Some(outcome), note.unwrap_or_else(|| outcome.into()), proof.unwrap_or_default())
 }
 
 /// Outcome, note and proof.
 fn of_stimulus(evidence: &Evidence, index: usize) -> (Option<&'static str>, String, String) {
-    let last = evidence
-        .events
-        .iter()
-        .rev()
-        .find_map(|event| match &event.what {
-            What::Step(step) if step.index == index => {
-                Some((&step.phase, words::seconds(evidence.seconds(event.at))))
-            }
-            _ => None,
-        });
+    let last = evidence.events.iter().rev().find_map(|event| match &event.what {
+        What::Step(step) if step.index == index => Some((&step.phase, words::seconds(evidence.seconds(event.at)))),
+        _ => None,
+    });
     match last {
-        Some((Phase::Done { proof, .. }, at)) => (
-            Some("stimulus"),
-            format!("done at {at}"),
-            words::clean(proof),
-        ),
-        Some((Phase::Failed { error }, at)) => (
-            Some("error"),
-            format!("failed at {at}"),
-            words::clean(error),
-        ),
+        Some((Phase::Done { proof, .. }, at)) => (Some("stimulus"), format!("done at {at}"), words::clean(proof)),
+        Some((Phase::Failed { error }, at)) => (Some("error"), format!("failed at {at}"), words::clean(error)),
         Some((Phase::Begin, at)) => (Some("error"), format!("begun at {at}"), String::new()),
         None => (Some("undecided"), "not reached".into(), String::new()),
     }
@@ -455,14 +351,8 @@ mod tests {
     #[test]
     fn values_are_escaped() {
         let html = html();
-        assert!(
-            html.contains("&lt;b&gt;&amp;amp; nobody says so"),
-            "the title is data"
-        );
-        assert!(
-            html.contains("https:&#x2f;&#x2f;dl.k8s.io&#x2f;&lt;release&gt;"),
-            "the origin is data"
-        );
+        assert!(html.contains("&lt;b&gt;&amp;amp; nobody says so"), "the title is data");
+        assert!(html.contains("https:&#x2f;&#x2f;dl.k8s.io&#x2f;&lt;release&gt;"), "the origin is data");
     }
 
     #[test]
@@ -483,11 +373,7 @@ mod tests {
     #[test]
     fn links_lead_somewhere() {
         let html = html();
-        for target in html
-            .split("href=\"#")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
-        {
+        for target in html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(html.contains(&format!("id=\"{target}\"")), "#{target}");
         }
     }

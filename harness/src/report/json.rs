@@ -7,10 +7,8 @@ use super::result::{FORMAT, RunResult};
 
 /// The file's text.
 pub(super) fn text(run: &RunResult) -> Result<String, ReportError> {
-    let mut text = serde_json::to_string_pretty(run).map_err(|error| ReportError::Draw {
-        name: "result.json",
-        reason: error.to_string(),
-    })?;
+    let mut text = serde_json::to_string_pretty(run)
+        .map_err(|error| ReportError::Draw { name: "result.json", reason: error.to_string() })?;
     text.push('\n');
     Ok(text)
 }
@@ -21,25 +19,16 @@ pub(super) fn text(run: &RunResult) -> Result<String, ReportError> {
 /// There is none, it is none, or it is too new.
 pub fn read(out: &Path) -> Result<RunResult, ReportError> {
     let path = out.join("result.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| ReportError::Read {
-        path: path.clone(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(&path).map_err(|source| ReportError::Read { path: path.clone(), source })?;
     parse(&path, &text)
 }
 
 fn parse(path: &Path, text: &str) -> Result<RunResult, ReportError> {
-    let malformed = |source| ReportError::Malformed {
-        path: path.to_owned(),
-        source,
-    };
+    let malformed = |source| ReportError::Malformed { path: path.to_owned(), source };
     // A newer format may have any fields, so its number is looked at first.
     let value: serde_json::Value = serde_json::from_str(text).map_err(malformed)?;
     match value["format"].as_u64() {
-        Some(found) if found > u64::from(FORMAT) => Err(ReportError::Format {
-            path: path.to_owned(),
-            found,
-        }),
+        Some(found) if found > u64::from(FORMAT) => Err(ReportError::Format { path: path.to_owned(), found }),
         _ => serde_json::from_value(value).map_err(malformed),
     }
 }

@@ -20,18 +20,12 @@ pub(super) fn text(out: &Path, run: &RunResult) -> Result<String, ReportError> {
     if !run.stale.is_empty() {
         report.add_test_suite(stale(run));
     }
-    report.to_string().map_err(|error| ReportError::Draw {
-        name: "junit.xml",
-        reason: error.to_string(),
-    })
+    report.to_string().map_err(|error| ReportError::Draw { name: "junit.xml", reason: error.to_string() })
 }
 
 fn suite(out: &Path, run: &RunResult, target: &str) -> TestSuite {
     let mut suite = TestSuite::new(target);
-    let results = run
-        .scenarios
-        .iter()
-        .filter(|result| result.target == target);
+    let results = run.scenarios.iter().filter(|result| result.target == target);
     let mut total = 0;
     for result in results {
         total += result.duration_ms;
@@ -85,9 +79,7 @@ fn status(out: &Path, result: &ScenarioResult) -> TestCaseStatus {
         Outcome::Known => {
             let mut status = TestCaseStatus::skipped();
             let known = result.known.as_ref().map(ToString::to_string);
-            status
-                .set_type("known")
-                .set_message(known.unwrap_or_else(|| "known".into()));
+            status.set_type("known").set_message(known.unwrap_or_else(|| "known".into()));
             return status;
         }
         Outcome::Fail | Outcome::Hang => TestCaseStatus::non_success(NonSuccessKind::Failure),

@@ -44,11 +44,7 @@ struct Wait {
 impl LiveProgress {
     /// Bars if stderr is a terminal, else lines.
     pub fn on_stderr() -> Self {
-        Self::with(if stderr().is_terminal() {
-            Output::Bars(MultiProgress::new())
-        } else {
-            Output::Lines
-        })
+        Self::with(if stderr().is_terminal() { Output::Bars(MultiProgress::new()) } else { Output::Lines })
     }
 
     /// Shows nothing.
@@ -57,11 +53,7 @@ impl LiveProgress {
     }
 
     fn with(output: Output) -> Self {
-        Self {
-            output,
-            paint: Paint(colours_wanted(&stderr())),
-            running: Arc::default(),
-        }
+        Self { output, paint: Paint(colours_wanted(&stderr())), running: Arc::default() }
     }
 
     /// A scenario begins on a target.
@@ -88,20 +80,11 @@ impl LiveProgress {
         let Some(running) = running.get(&key(id, target)) else {
             return;
         };
-        let wait = Wait {
-            what: format!("waits for {what}"),
-            until: Instant::now().checked_add(until),
-        };
+        let wait = Wait { what: format!("waits for {what}"), until: Instant::now().checked_add(until) };
         let before = std::mem::replace(&mut *lock(&running.waits), wait);
         // called again for the same thing, it has nothing new for a log
         if before.what != format!("waits for {what}") {
-            self.line(
-                &format!(
-                    "{id} on {target} waits for {what}, {} s left",
-                    until.as_secs()
-                ),
-                false,
-            );
+            self.line(&format!("{id} on {target} waits for {what}, {} s left", until.as_secs()), false);
         }
     }
 
@@ -136,24 +119,17 @@ fn style(waits: &Arc<Mutex<Wait>>) -> ProgressStyle {
     let waits = Arc::clone(waits);
     ProgressStyle::with_template("{spinner} {prefix}  {wait} ({elapsed})")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
-        .with_key(
-            "wait",
-            move |_: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                // a line that can't be drawn is drawn again a moment later
-                let _ = out.write_str(&lock(&waits).text(Instant::now()));
-            },
-        )
+        .with_key("wait", move |_: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+            // a line that can't be drawn is drawn again a moment later
+            let _ = out.write_str(&lock(&waits).text(Instant::now()));
+        })
 }
 
 impl Wait {
     fn text(&self, now: Instant) -> String {
         match self.until {
             _ if self.what.is_empty() => "starts".into(),
-            Some(until) => format!(
-                "{}, {} s left",
-                self.what,
-                until.saturating_duration_since(now).as_secs()
-            ),
+            Some(until) => format!("{}, {} s left", self.what, until.saturating_duration_since(now).as_secs()),
             None => self.what.clone(),
         }
     }
@@ -167,18 +143,10 @@ mod tests {
     #[test]
     fn time_left_counts_down_and_stops_at_zero() {
         let now = Instant::now();
-        let wait = Wait {
-            what: "waits for rotation of n1 (line 23)".into(),
-            until: now.checked_add(Duration::from_secs(87)),
-        };
-        assert_eq!(
-            wait.text(now),
-            "waits for rotation of n1 (line 23), 87 s left"
-        );
-        assert_eq!(
-            wait.text(now + Duration::from_secs(200)),
-            "waits for rotation of n1 (line 23), 0 s left"
-        );
+        let wait =
+            Wait { what: "waits for rotation of n1 (line 23)".into(), until: now.checked_add(Duration::from_secs(87)) };
+        assert_eq!(wait.text(now), "waits for rotation of n1 (line 23), 87 s left");
+        assert_eq!(wait.text(now + Duration::from_secs(200)), "waits for rotation of n1 (line 23), 0 s left");
         assert_eq!(Wait::default().text(now), "starts");
     }
 

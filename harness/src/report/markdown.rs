@@ -12,10 +12,7 @@ pub(super) fn summary(out: &Path, run: &RunResult) -> String {
     text.push_str(&matrix(run));
     text.push_str(&reasons(run));
     text.push_str(&known_failures(run));
-    let red = run
-        .scenarios
-        .iter()
-        .filter(|result| words::is_red(result.verdict.outcome));
+    let red = run.scenarios.iter().filter(|result| words::is_red(result.verdict.outcome));
     for result in red {
         let evidence = Evidence::read(out, result);
         let body = failure::text(result, &evidence, false);
@@ -32,11 +29,7 @@ pub(super) fn summary(out: &Path, run: &RunResult) -> String {
 }
 
 fn facts(run: &RunResult) -> String {
-    let environment: Vec<String> = run
-        .environment
-        .iter()
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
+    let environment: Vec<String> = run.environment.iter().map(|(name, value)| format!("{name} {value}")).collect();
     cell(&format!(
         "tlsboot {}, run {}, {}, {}; {}",
         run.tlsboot,
@@ -53,26 +46,17 @@ fn matrix(run: &RunResult) -> String {
         return String::new();
     }
     let mut text = String::from("| scenario |");
-    targets
-        .iter()
-        .for_each(|target| text.push_str(&format!(" {} |", cell(target))));
+    targets.iter().for_each(|target| text.push_str(&format!(" {} |", cell(target))));
     text.push_str(&format!("\n|---|{}\n", "---|".repeat(targets.len())));
     for id in ids(run) {
         text.push_str(&format!("| `{}` |", cell(id)));
         for target in &targets {
-            let result = run
-                .scenarios
-                .iter()
-                .find(|result| result.id == id && result.target == *target);
+            let result = run.scenarios.iter().find(|result| result.id == id && result.target == *target);
             let word = result.map_or(String::new(), |result| match result.verdict.outcome {
                 Outcome::Pass => format!("✅ pass {}", words::duration(result.duration_ms)),
                 Outcome::Unsupported => "➖ unsupported".into(),
                 Outcome::Known => "⚠️ known".into(),
-                red => format!(
-                    "❌ **{}** {}",
-                    words::outcome(red),
-                    words::duration(result.duration_ms)
-                ),
+                red => format!("❌ **{}** {}", words::outcome(red), words::duration(result.duration_ms)),
             });
             text.push_str(&format!(" {word} |"));
         }
@@ -88,11 +72,7 @@ fn reasons(run: &RunResult) -> String {
     }
     let mut text = String::from("\nUnsupported:\n\n");
     for (reason, names) in reasons {
-        text.push_str(&format!(
-            "- {}: {}\n",
-            cell(&reason),
-            cell(&names.join(", "))
-        ));
+        text.push_str(&format!("- {}: {}\n", cell(&reason), cell(&names.join(", "))));
     }
     text
 }
@@ -102,33 +82,22 @@ fn known_failures(run: &RunResult) -> String {
     if known.is_empty() {
         return String::new();
     }
-    let lines: Vec<String> = known
-        .iter()
-        .map(|line| format!("- {}\n", cell(line)))
-        .collect();
+    let lines: Vec<String> = known.iter().map(|line| format!("- {}\n", cell(line))).collect();
     format!("\nKnown failures:\n\n{}", lines.concat())
 }
 
 /// A text that can't leave its table cell or become markup.
 fn cell(text: &str) -> String {
-    html(&words::clean(text))
-        .replace('|', "\\|")
-        .replace('`', "&#96;")
+    html(&words::clean(text)).replace('|', "\\|").replace('`', "&#96;")
 }
 
 fn html(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// A fence that is longer than every run of backticks in the text.
 fn fence(text: &str) -> String {
-    let longest = text
-        .split(|letter| letter != '`')
-        .map(str::len)
-        .max()
-        .unwrap_or(0);
+    let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(longest.max(2) + 1)
 }
 

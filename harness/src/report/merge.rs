@@ -58,9 +58,7 @@ pub fn merge(mut runs: Vec<RunResult>) -> Result<Merged, MergeError> {
     let Some(mut whole) = runs.first().cloned() else {
         return contradiction("there is nothing to merge: name output folders of runs".into());
     };
-    let end = |run: &RunResult| {
-        run.started.as_millisecond() + i64::try_from(run.duration_ms).unwrap_or(i64::MAX / 2)
-    };
+    let end = |run: &RunResult| run.started.as_millisecond() + i64::try_from(run.duration_ms).unwrap_or(i64::MAX / 2);
     let last = runs.iter().map(end).max().unwrap_or_default();
     for run in &runs[1..] {
         if run.tlsboot != whole.tlsboot {
@@ -81,27 +79,19 @@ pub fn merge(mut runs: Vec<RunResult>) -> Result<Merged, MergeError> {
         whole.interrupted |= run.interrupted;
     }
     if runs.len() > 1 {
-        let names: std::collections::BTreeSet<&str> =
-            runs.iter().map(|run| run.run.as_str()).collect();
+        let names: std::collections::BTreeSet<&str> = runs.iter().map(|run| run.run.as_str()).collect();
         whole.run = names.into_iter().collect::<Vec<_>>().join("+");
     }
     whole.duration_ms = u64::try_from(last - whole.started.as_millisecond()).unwrap_or(0);
     whole.scenarios = without_duplicates(whole.scenarios)?;
-    whole
-        .components
-        .sort_by(|a, b| (&a.name, &a.version, &a.sha256).cmp(&(&b.name, &b.version, &b.sha256)));
-    whole
-        .stale
-        .sort_by(|a, b| (&a.target, &a.id).cmp(&(&b.target, &b.id)));
+    whole.components.sort_by(|a, b| (&a.name, &a.version, &a.sha256).cmp(&(&b.name, &b.version, &b.sha256)));
+    whole.stale.sort_by(|a, b| (&a.target, &a.id).cmp(&(&b.target, &b.id)));
     whole.stale.dedup();
     whole.shards.sort();
     whole.shards.dedup();
     let missing = missing(&whole.shards)?;
     whole.interrupted |= !missing.is_empty();
-    Ok(Merged {
-        run: whole,
-        missing,
-    })
+    Ok(Merged { run: whole, missing })
 }
 
 /// By target, then by id, as a run in one piece lists them. What is there twice must be the same.
@@ -116,11 +106,7 @@ fn without_duplicates(results: Vec<ScenarioResult>) -> Result<Vec<ScenarioResult
                 let differ = if same {
                     format!("twice {}, of different runs", known.verdict.outcome.word())
                 } else {
-                    format!(
-                        "once {} and once {}",
-                        known.verdict.outcome.word(),
-                        result.verdict.outcome.word()
-                    )
+                    format!("once {} and once {}", known.verdict.outcome.word(), result.verdict.outcome.word())
                 };
                 return Err(MergeError::Contradiction(format!(
                     "{} on {} is there {differ}: leave one of the folders out",
@@ -152,10 +138,7 @@ fn missing(shards: &[Shard]) -> Result<Vec<String>, MergeError> {
         }
         for part in 1..=of {
             if !parts.iter().any(|shard| shard.part == part) {
-                missing.push(format!(
-                    "part {part}/{of} of the run {}",
-                    whole.get(..8).unwrap_or(whole)
-                ));
+                missing.push(format!("part {part}/{of} of the run {}", whole.get(..8).unwrap_or(whole)));
             }
         }
     }
@@ -190,16 +173,9 @@ pub fn merge_folders(folders: &[PathBuf], out: &Path) -> Result<Merged, MergeErr
     }
     let merged = merge(runs.clone())?;
     for (folder, run) in folders.iter().zip(&runs) {
-        for evidence in run
-            .scenarios
-            .iter()
-            .filter_map(|result| result.evidence.as_ref())
-        {
+        for evidence in run.scenarios.iter().filter_map(|result| result.evidence.as_ref()) {
             let to = out.join(evidence);
-            copy(&folder.join(evidence), &to).map_err(|source| MergeError::Copy {
-                path: to.clone(),
-                source,
-            })?;
+            copy(&folder.join(evidence), &to).map_err(|source| MergeError::Copy { path: to.clone(), source })?;
         }
     }
     Ok(merged)
@@ -251,11 +227,7 @@ mod tests {
     use crate::report::fixture;
 
     fn shard(part: u32, of: u32) -> Shard {
-        Shard {
-            whole: "ab".repeat(32),
-            part,
-            of,
-        }
+        Shard { whole: "ab".repeat(32), part, of }
     }
 
     /// A run with one scenario of the fixture's, as the part of a partition into as many as there are.

@@ -56,13 +56,7 @@ pub enum Format {
 
 impl Format {
     /// What a run writes unless told otherwise: everything but annotations.
-    pub const DEFAULT: &[Self] = &[
-        Self::Terminal,
-        Self::Json,
-        Self::Junit,
-        Self::Html,
-        Self::Markdown,
-    ];
+    pub const DEFAULT: &[Self] = &[Self::Terminal, Self::Json, Self::Junit, Self::Html, Self::Markdown];
 
     /// The file's name in the output folder; none for what goes to stdout.
     pub fn file_name(self) -> Option<&'static str> {
@@ -80,9 +74,7 @@ impl Format {
 #[derive(Debug, Error)]
 pub enum ReportError {
     /// A file can't be written.
-    #[error(
-        "can't write the report {path}: {source}; look at the folder's permissions and free space"
-    )]
+    #[error("can't write the report {path}: {source}; look at the folder's permissions and free space")]
     Write {
         /// Which one.
         path: PathBuf,
@@ -106,10 +98,7 @@ pub enum ReportError {
         source: serde_json::Error,
     },
     /// Written by a newer tlsboot.
-    #[error(
-        "{path} has format {found}, this tlsboot reads up to {}: use a newer tlsboot",
-        result::FORMAT
-    )]
+    #[error("{path} has format {found}, this tlsboot reads up to {}: use a newer tlsboot", result::FORMAT)]
     Format {
         /// Which one.
         path: PathBuf,
@@ -135,11 +124,7 @@ pub enum ReportError {
 ///
 /// # Errors
 /// The first report that can't be made; those before it stay.
-pub fn write_all(
-    out: &Path,
-    run: &RunResult,
-    formats: &[Format],
-) -> Result<Vec<PathBuf>, ReportError> {
+pub fn write_all(out: &Path, run: &RunResult, formats: &[Format]) -> Result<Vec<PathBuf>, ReportError> {
     let mut files = Vec::new();
     for format in formats {
         let text = match format {
@@ -171,10 +156,7 @@ pub fn sign(out: &Path, key: Option<&signature::SigningKey>) -> Result<(), Repor
     let Some(key) = key else {
         return match std::fs::remove_file(&place) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(ReportError::Write {
-                    path: place,
-                    source,
-                })
+                Err(ReportError::Write { path: place, source })
             }
             _ => Ok(()),
         };
@@ -186,10 +168,7 @@ pub fn sign(out: &Path, key: Option<&signature::SigningKey>) -> Result<(), Repor
 
 fn write_stdout(text: &str) -> Result<(), ReportError> {
     let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(ReportError::Stdout)
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(ReportError::Stdout)
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
@@ -204,10 +183,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };
-    write().map_err(|source| ReportError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    write().map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -222,13 +198,8 @@ mod tests {
         assert_eq!(files.len(), 4);
         assert!(files.iter().all(|file| file.is_file()));
         assert_eq!(json::read(folder.path()).unwrap(), fixture::run());
-        let hidden = |entry: std::io::Result<std::fs::DirEntry>| {
-            entry
-                .unwrap()
-                .file_name()
-                .to_string_lossy()
-                .starts_with('.')
-        };
+        let hidden =
+            |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().to_string_lossy().starts_with('.');
         assert!(!std::fs::read_dir(folder.path()).unwrap().any(hidden));
     }
 
@@ -236,15 +207,7 @@ mod tests {
     fn an_unwritable_place_says_so() {
         let folder = fixture::folder();
         std::fs::write(folder.path().join("file"), "").unwrap();
-        let error = write_all(
-            &folder.path().join("file"),
-            &fixture::run(),
-            &[Format::Json],
-        )
-        .unwrap_err();
-        assert!(
-            error.to_string().contains("can't write the report"),
-            "{error}"
-        );
+        let error = write_all(&folder.path().join("file"), &fixture::run(), &[Format::Json]).unwrap_err();
+        assert!(error.to_string().contains("can't write the report"), "{error}");
     }
 }

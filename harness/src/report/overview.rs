@@ -7,11 +7,7 @@ pub(super) fn headline(run: &RunResult) -> String {
     let counts: Vec<String> = words::OUTCOMES
         .iter()
         .filter_map(|outcome| {
-            let count = run
-                .scenarios
-                .iter()
-                .filter(|result| result.verdict.outcome == *outcome)
-                .count();
+            let count = run.scenarios.iter().filter(|result| result.verdict.outcome == *outcome).count();
             (count > 0).then(|| format!("{count} {}", words::outcome(*outcome)))
         })
         .collect();
@@ -30,17 +26,9 @@ pub(super) fn headline(run: &RunResult) -> String {
 pub(super) fn known(run: &RunResult) -> Vec<String> {
     let known = run.scenarios.iter().filter_map(|result| {
         let known = result.known.as_ref()?;
-        Some(format!(
-            "known: {} on {}: {known}",
-            result.id, result.target
-        ))
+        Some(format!("known: {} on {}: {known}", result.id, result.target))
     });
-    let stale = run.stale.iter().map(|entry| {
-        format!(
-            "stale known failure: {} on {}: {entry}",
-            entry.id, entry.target
-        )
-    });
+    let stale = run.stale.iter().map(|entry| format!("stale known failure: {} on {}: {entry}", entry.id, entry.target));
     known.chain(stale).collect()
 }
 

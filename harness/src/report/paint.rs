@@ -43,9 +43,5 @@ impl Paint {
 
 /// The text in a colour, where there are colours; `code` is the number of ECMA-48's SGR.
 pub(crate) fn paint(code: &str, text: &str, colours: bool) -> String {
-    if colours {
-        format!("\x1b[{code}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }

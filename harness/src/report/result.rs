@@ -72,11 +72,7 @@ pub struct StaleEntry {
 
 impl std::fmt::Display for StaleEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "it passes, so take its entry away or narrow its versions ({}; {})",
-            self.reason, self.link
-        )
+        write!(f, "it passes, so take its entry away or narrow its versions ({}; {})", self.reason, self.link)
     }
 }
 
@@ -144,11 +140,7 @@ pub struct ScenarioResult {
 impl RunResult {
     /// The process' exit code: 0 all as expected, 1 fail, hang or a stale known failure, 3 the harness' own error, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
-        let has = |wanted: &[Outcome]| {
-            self.scenarios
-                .iter()
-                .any(|scenario| wanted.contains(&scenario.verdict.outcome))
-        };
+        let has = |wanted: &[Outcome]| self.scenarios.iter().any(|scenario| wanted.contains(&scenario.verdict.outcome));
         match () {
             () if self.interrupted => 130,
             () if has(&[Outcome::Error]) || self.scenarios.is_empty() => 3,

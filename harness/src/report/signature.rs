@@ -15,9 +15,7 @@ use crate::secret::Secret;
 pub const FILE: &str = "result.json.sig";
 
 /// What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410).
-const SPKI_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Why a key can't be used.
 #[derive(Debug, Error)]
@@ -41,9 +39,7 @@ pub enum KeyError {
         reason: String,
     },
     /// It is no public key to check with.
-    #[error(
-        "{path} is no Ed25519 public key in PEM ({reason}); get it with `openssl pkey -in KEY -pubout -out PUB`"
-    )]
+    #[error("{path} is no Ed25519 public key in PEM ({reason}); get it with `openssl pkey -in KEY -pubout -out PUB`")]
     NotPublic {
         /// Which one.
         path: PathBuf,
@@ -62,13 +58,8 @@ impl SigningKey {
     /// # Errors
     /// There is none, or it is no Ed25519 key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        let not_private = |reason: String| KeyError::NotPrivate {
-            path: path.to_owned(),
-            reason,
-        };
-        let der = read_block(path, "PRIVATE KEY")?
-            .map(Secret::new)
-            .map_err(not_private)?;
+        let not_private = |reason: String| KeyError::NotPrivate { path: path.to_owned(), reason };
+        let der = read_block(path, "PRIVATE KEY")?.map(Secret::new).map_err(not_private)?;
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.expose())
             .map(|pair| Self(Secret::new(pair)))
             .map_err(|error| not_private(error.to_string()))
@@ -95,10 +86,7 @@ impl PublicKey {
     /// # Errors
     /// There is none, or it is no Ed25519 key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        let not_public = |reason: String| KeyError::NotPublic {
-            path: path.to_owned(),
-            reason,
-        };
+        let not_public = |reason: String| KeyError::NotPublic { path: path.to_owned(), reason };
         let der = read_block(path, "PUBLIC KEY")?.map_err(not_public)?;
         match der.strip_prefix(&SPKI_PREFIX) {
             Some(key) if key.len() == 32 => Ok(Self(key.to_vec())),
@@ -108,22 +96,15 @@ impl PublicKey {
 
     /// Whether the signature is one of this key for these bytes.
     pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.0)
-            .verify(bytes, signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(bytes, signature).is_ok()
     }
 }
 
 /// The only block of a PEM file, or what is wrong with it.
 fn read_block(path: &Path, label: &str) -> Result<Result<Vec<u8>, String>, KeyError> {
-    let bytes = std::fs::read(path).map_err(|source| KeyError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = std::fs::read(path).map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
     Ok(match pki::blocks(&bytes).as_slice() {
-        [block] if block.error.is_none() && block.label != label => {
-            Err(format!("it holds a {}", block.label))
-        }
+        [block] if block.error.is_none() && block.label != label => Err(format!("it holds a {}", block.label)),
         [block] => block.der(),
         many => Err(format!("it holds {} blocks", many.len())),
     })
@@ -179,31 +160,17 @@ mod tests {
     fn a_wrong_file_says_what_would_be_right() {
         let (folder, key, public) = files();
         let error = SigningKey::read(&public).unwrap_err().to_string();
-        assert!(
-            error.contains("it holds a PUBLIC KEY") && error.contains("genpkey"),
-            "{error}"
-        );
+        assert!(error.contains("it holds a PUBLIC KEY") && error.contains("genpkey"), "{error}");
         let error = PublicKey::read(&key).unwrap_err().to_string();
         assert!(error.contains("-pubout"), "{error}");
-        assert!(
-            !error.contains("MC4CAQAwBQYDK2VwBCIEIHelQGCbVfdnMIRjdCC6uQkFRxS0I9HxlIstaPMOleZy"),
-            "{error}"
-        );
+        assert!(!error.contains("MC4CAQAwBQYDK2VwBCIEIHelQGCbVfdnMIRjdCC6uQkFRxS0I9HxlIstaPMOleZy"), "{error}");
         let none = folder.path().join("none");
-        assert!(
-            SigningKey::read(&none)
-                .unwrap_err()
-                .to_string()
-                .contains("can't read")
-        );
+        assert!(SigningKey::read(&none).unwrap_err().to_string().contains("can't read"));
     }
 
     #[test]
     fn a_key_is_never_shown() {
         let (_folder, key, _) = files();
-        assert_eq!(
-            format!("{:?}", SigningKey::read(&key).unwrap()),
-            "SigningKey([secret])"
-        );
+        assert_eq!(format!("{:?}", SigningKey::read(&key).unwrap()), "SigningKey([secret])");
     }
 }

@@ -15,25 +15,16 @@ const SLOWEST: usize = 3;
 pub(super) fn summary(out: &Path, run: &RunResult, colours: bool) -> String {
     let paint = Paint(colours);
     let mut parts = vec![lines(run, paint)];
-    let red = run
-        .scenarios
-        .iter()
-        .filter(|result| words::is_red(result.verdict.outcome));
+    let red = run.scenarios.iter().filter(|result| words::is_red(result.verdict.outcome));
     parts.extend(red.map(|result| {
         let rule = paint.dim(&"─".repeat(80));
-        format!(
-            "{rule}\n{}",
-            failure::text(result, &Evidence::read(out, result), colours)
-        )
+        format!("{rule}\n{}", failure::text(result, &Evidence::read(out, result), colours))
     }));
     parts.push(reasons(run));
     parts.push(slowest(run));
     parts.push(format!(
         "{}\n",
-        paint.outcome(
-            worst(run),
-            &format!("{} in {}", headline(run), words::duration(run.duration_ms))
-        )
+        paint.outcome(worst(run), &format!("{} in {}", headline(run), words::duration(run.duration_ms)))
     ));
     parts.retain(|part| !part.is_empty());
     parts.join("\n")
@@ -47,37 +38,18 @@ pub(super) fn line(result: &ScenarioResult, widths: (usize, usize), paint: Paint
         Outcome::Unsupported => String::new(),
         _ => words::duration(result.duration_ms),
     };
-    format!(
-        "{} {:<3$} {:<4$} {time:>9}",
-        paint.outcome(outcome, &word),
-        result.id,
-        result.target,
-        widths.0,
-        widths.1
-    )
-    .trim_end()
-    .to_owned()
+    format!("{} {:<3$} {:<4$} {time:>9}", paint.outcome(outcome, &word), result.id, result.target, widths.0, widths.1)
+        .trim_end()
+        .to_owned()
 }
 
 fn lines(run: &RunResult, paint: Paint) -> String {
     let all = run.scenarios.len() <= ALL_LISTED;
-    let listed: Vec<&ScenarioResult> = run
-        .scenarios
-        .iter()
-        .filter(|result| all || words::is_red(result.verdict.outcome))
-        .collect();
-    let width = |of: fn(&ScenarioResult) -> &str| {
-        listed
-            .iter()
-            .map(|result| of(result).len())
-            .max()
-            .unwrap_or(0)
-    };
+    let listed: Vec<&ScenarioResult> =
+        run.scenarios.iter().filter(|result| all || words::is_red(result.verdict.outcome)).collect();
+    let width = |of: fn(&ScenarioResult) -> &str| listed.iter().map(|result| of(result).len()).max().unwrap_or(0);
     let widths = (width(|result| &result.id), width(|result| &result.target));
-    listed
-        .iter()
-        .map(|result| line(result, widths, paint) + "\n")
-        .collect()
+    listed.iter().map(|result| line(result, widths, paint) + "\n").collect()
 }
 
 fn reasons(run: &RunResult) -> String {
@@ -88,9 +60,7 @@ fn reasons(run: &RunResult) -> String {
         };
         format!("unsupported: {}: {names}\n", words::clean(reason))
     };
-    let known = known(run)
-        .into_iter()
-        .map(|line| words::clean(&line) + "\n");
+    let known = known(run).into_iter().map(|line| words::clean(&line) + "\n");
     unsupported(run).iter().map(of).chain(known).collect()
 }
 
@@ -104,14 +74,7 @@ fn slowest(run: &RunResult) -> String {
     let slowest: Vec<String> = sorted
         .iter()
         .take(SLOWEST)
-        .map(|result| {
-            format!(
-                "{} on {} {}",
-                result.id,
-                result.target,
-                words::duration(result.duration_ms)
-            )
-        })
+        .map(|result| format!("{} on {} {}", result.id, result.target, words::duration(result.duration_ms)))
         .collect();
     format!("slowest: {}\n", slowest.join(", "))
 }
@@ -146,12 +109,7 @@ mod tests {
     #[test]
     fn many_that_pass_are_counted_only() {
         let mut run = fixture::run();
-        let passed = run
-            .scenarios
-            .iter()
-            .find(|result| result.verdict.outcome == Outcome::Pass)
-            .unwrap()
-            .clone();
+        let passed = run.scenarios.iter().find(|result| result.verdict.outcome == Outcome::Pass).unwrap().clone();
         run.scenarios = vec![passed; ALL_LISTED + 1];
         let text = summary(Path::new("nowhere"), &run, false);
         assert_eq!(text.matches("PASS").count(), 0, "{text}");

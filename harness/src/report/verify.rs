@@ -42,9 +42,7 @@ pub struct Rejudged {
 /// # Errors
 /// What is missing or can't be read, in words.
 pub fn load(folder: &Path) -> Result<(Scenario, Vec<Event>), String> {
-    let read = |name: &str| {
-        std::fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"))
-    };
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"));
     let text = read("scenario.yaml")?;
     let scenario = load_text("scenario.yaml", &text).map_err(|errors| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -65,29 +63,17 @@ pub fn rejudge(folder: &Path) -> Result<Rejudged, String> {
         _ => None,
     });
     let verdict = judge_all(&scenario, events);
-    Ok(Rejudged {
-        scenario,
-        begin,
-        verdict,
-    })
+    Ok(Rejudged { scenario, begin, verdict })
 }
 
 /// Where a result's evidence lies, if that is a place below the report.
-pub(super) fn evidence_folder(
-    out: &Path,
-    result: &ScenarioResult,
-) -> Option<Result<PathBuf, String>> {
+pub(super) fn evidence_folder(out: &Path, result: &ScenarioResult) -> Option<Result<PathBuf, String>> {
     let evidence = Path::new(result.evidence.as_ref()?);
-    let inside = evidence
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let inside = evidence.components().all(|part| matches!(part, Component::Normal(_)));
     Some(if inside && evidence.components().next().is_some() {
         Ok(out.join(evidence))
     } else {
-        Err(format!(
-            "its evidence lies outside of the report: {}",
-            evidence.display()
-        ))
+        Err(format!("its evidence lies outside of the report: {}", evidence.display()))
     })
 }
 
@@ -102,10 +88,7 @@ pub(super) fn changed_files(folder: &Path, result: &ScenarioResult) -> Result<Ve
             Some(_) => None,
         }
     });
-    let added = found
-        .keys()
-        .filter(|name| !result.hashes.contains_key(*name))
-        .map(|name| format!("{name} was added"));
+    let added = found.keys().filter(|name| !result.hashes.contains_key(*name)).map(|name| format!("{name} was added"));
     Ok(changed.chain(added).collect())
 }
 
@@ -129,19 +112,11 @@ pub fn verify(out: &Path, key: Option<&PublicKey>) -> Result<Verification, Repor
             findings.push(format!("{name}: its evidence is another's too: {evidence}"));
         }
         let problems = check_result(out, result);
-        findings.extend(
-            problems
-                .into_iter()
-                .map(|problem| format!("{name}: {problem}")),
-        );
+        findings.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
     }
     let checked = checked(&run, key.is_some());
     let not_proven = not_proven(out, &run, key.is_some());
-    Ok(Verification {
-        findings,
-        checked,
-        not_proven,
-    })
+    Ok(Verification { findings, checked, not_proven })
 }
 
 fn check_signature(out: &Path, key: Option<&PublicKey>) -> Result<Vec<String>, ReportError> {
@@ -154,14 +129,11 @@ fn check_signature(out: &Path, key: Option<&PublicKey>) -> Result<Vec<String>, R
     };
     let result = read("result.json")?;
     Ok(match read(signature::FILE) {
-        Err(_) => vec![format!(
-            "the report has no signature ({} is missing)",
-            signature::FILE
-        )],
+        Err(_) => vec![format!("the report has no signature ({} is missing)", signature::FILE)],
         Ok(signature) if key.verifies(&result, &signature) => Vec::new(),
-        Ok(_) => vec![
-            "the signature is not this key's for this result.json: it was changed, or another signed it".into(),
-        ],
+        Ok(_) => {
+            vec!["the signature is not this key's for this result.json: it was changed, or another signed it".into()]
+        }
     })
 }
 
@@ -170,10 +142,7 @@ fn check_result(out: &Path, result: &ScenarioResult) -> Vec<String> {
     let folder = match evidence_folder(out, result) {
         None if matches!(outcome, Outcome::Unsupported | Outcome::Error) => return Vec::new(),
         None => {
-            return vec![format!(
-                "it is said to {}, without evidence",
-                outcome.word()
-            )];
+            return vec![format!("it is said to {}, without evidence", outcome.word())];
         }
         Some(Err(problem)) => return vec![problem],
         Some(Ok(folder)) => folder,
@@ -225,10 +194,7 @@ fn mixed_up(result: &ScenarioResult, again: &Rejudged) -> Vec<String> {
     same(scenario.id == result.id, "the ids");
     same(scenario.title == result.title, "the titles");
     same(scenario.level == result.level, "the levels");
-    same(
-        scenario.requirements == result.requirements,
-        "the behaviours",
-    );
+    same(scenario.requirements == result.requirements, "the behaviours");
     if let Some(begin) = &again.begin {
         let digest = hex::encode(Sha256::digest(scenario.text.as_bytes()));
         same(begin.scenario == result.id, "the scenarios");
@@ -239,28 +205,15 @@ fn mixed_up(result: &ScenarioResult, again: &Rejudged) -> Vec<String> {
 }
 
 fn checked(run: &RunResult, signed: bool) -> Vec<String> {
-    let evidence: Vec<&ScenarioResult> = run
-        .scenarios
-        .iter()
-        .filter(|result| result.evidence.is_some())
-        .collect();
+    let evidence: Vec<&ScenarioResult> = run.scenarios.iter().filter(|result| result.evidence.is_some()).collect();
     let files: usize = evidence.iter().map(|result| result.hashes.len()).sum();
-    let judged = evidence
-        .iter()
-        .filter(|result| result.verdict.outcome != Outcome::Error)
-        .count();
+    let judged = evidence.iter().filter(|result| result.verdict.outcome != Outcome::Error).count();
     let mut checked = vec![
         format!("the hashes of {files} files of evidence"),
-        format!(
-            "{judged} histories, judged again by tlsboot {}",
-            env!("CARGO_PKG_VERSION")
-        ),
+        format!("{judged} histories, judged again by tlsboot {}", env!("CARGO_PKG_VERSION")),
     ];
     if signed {
-        checked.insert(
-            0,
-            "the signature of result.json, which holds the hashes".into(),
-        );
+        checked.insert(0, "the signature of result.json, which holds the hashes".into());
     }
     checked
 }
@@ -277,12 +230,11 @@ fn not_proven(out: &Path, run: &RunResult, signed: bool) -> Vec<String> {
             "who made this report, and that it is whole: {unread}. Whoever changes evidence can change its hashes in result.json too"
         ));
     }
-    said.push("that the histories are records of real clusters: whoever made the report could have made them up".into());
-    let components: Vec<String> = run
-        .components
-        .iter()
-        .map(|one| format!("{} {} {}", one.name, one.version, one.sha256))
-        .collect();
+    said.push(
+        "that the histories are records of real clusters: whoever made the report could have made them up".into(),
+    );
+    let components: Vec<String> =
+        run.components.iter().map(|one| format!("{} {} {}", one.name, one.version, one.sha256)).collect();
     said.push(format!(
         "that these executables are a release's: compare their SHA-256 with the publisher's\n    {}",
         components.join("\n    ")
@@ -292,40 +244,24 @@ fn not_proven(out: &Path, run: &RunResult, signed: bool) -> Vec<String> {
         run.scenarios.iter().filter(fits).count()
     };
     for (outcome, why) in [
-        (
-            Outcome::Error,
-            "the harness failed, so nothing is said about the cluster",
-        ),
-        (
-            Outcome::Unsupported,
-            "the target could not show it, by the report's own word",
-        ),
-        (
-            Outcome::Known,
-            "they fail, and somebody listed that as known",
-        ),
+        (Outcome::Error, "the harness failed, so nothing is said about the cluster"),
+        (Outcome::Unsupported, "the target could not show it, by the report's own word"),
+        (Outcome::Known, "they fail, and somebody listed that as known"),
     ] {
         match of(outcome) {
             0 => {}
-            1 => said.push(format!(
-                "anything about the scenario that is {}: {why}",
-                outcome.word()
-            )),
-            many => said.push(format!(
-                "anything about the {many} scenarios that are {}: {why}",
-                outcome.word()
-            )),
+            1 => said.push(format!("anything about the scenario that is {}: {why}", outcome.word())),
+            many => said.push(format!("anything about the {many} scenarios that are {}: {why}", outcome.word())),
         }
     }
     if run.interrupted {
-        said.push("anything about scenarios that are missing: the run was interrupted, or parts of it were not merged".into());
+        said.push(
+            "anything about scenarios that are missing: the run was interrupted, or parts of it were not merged".into(),
+        );
     }
     said.push("anything about scenarios, versions and settings that are not in it".into());
     if run.tlsboot != env!("CARGO_PKG_VERSION") {
-        said.push(format!(
-            "that the tlsboot which wrote it ({}) judged as this one does",
-            run.tlsboot
-        ));
+        said.push(format!("that the tlsboot which wrote it ({}) judged as this one does", run.tlsboot));
     }
     said.push("what report.html, junit.xml and summary.md say: they are views; make them anew with `tlsboot merge REPORT --out DIR`".into());
     said
@@ -338,12 +274,7 @@ mod tests {
 
     fn report() -> tempfile::TempDir {
         let folder = fixture::folder();
-        write_all(
-            folder.path(),
-            &fixture::verifiable(folder.path()),
-            &[Format::Json],
-        )
-        .unwrap();
+        write_all(folder.path(), &fixture::verifiable(folder.path()), &[Format::Json]).unwrap();
         folder
     }
 
@@ -368,11 +299,7 @@ mod tests {
     fn every_changed_byte_of_evidence_is_found() {
         let report = report();
         let run = json::read(report.path()).unwrap();
-        for result in run
-            .scenarios
-            .iter()
-            .filter(|result| result.evidence.is_some())
-        {
+        for result in run.scenarios.iter().filter(|result| result.evidence.is_some()) {
             let folder = evidence_folder(report.path(), result).unwrap().unwrap();
             for name in result.hashes.keys() {
                 let path = folder.join(name);
@@ -390,11 +317,7 @@ mod tests {
                 std::fs::write(&path, &right).unwrap();
             }
             std::fs::write(folder.join("more"), "x").unwrap();
-            assert!(
-                findings(report.path())
-                    .join("\n")
-                    .contains("more was added")
-            );
+            assert!(findings(report.path()).join("\n").contains("more was added"));
             std::fs::remove_file(folder.join("more")).unwrap();
         }
         assert!(findings(report.path()).is_empty());
@@ -432,20 +355,11 @@ mod tests {
             assert!(said.contains(words), "no `{words}` in {said}");
             std::fs::write(report.path().join("result.json"), before).unwrap();
         };
-        says(
-            |run| run.scenarios[0].target = "local::1.99.0".into(),
-            "the targets",
-        );
+        says(|run| run.scenarios[0].target = "local::1.99.0".into(), "the targets");
         says(|run| run.scenarios[0].title.push('!'), "the titles");
-        says(
-            |run| run.scenarios[0].requirements.clear(),
-            "the behaviours",
-        );
+        says(|run| run.scenarios[0].requirements.clear(), "the behaviours");
         says(|run| run.scenarios[0].evidence = None, "without evidence");
-        says(
-            |run| run.scenarios[0].evidence = Some("../x".into()),
-            "outside of the report",
-        );
+        says(|run| run.scenarios[0].evidence = Some("../x".into()), "outside of the report");
         says(
             |run| {
                 let again = run.scenarios[0].clone();

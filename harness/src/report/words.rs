@@ -5,8 +5,8 @@ use std::fmt::Write;
 use crate::check::{Outcome, Role};
 use crate::history::What;
 use crate::history::event::{
-    Change, ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, Phase, ProcessEvent,
-    ProcessState, RecorderState, RequestEvent,
+    Change, ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, Phase, ProcessEvent, ProcessState, RecorderState,
+    RequestEvent,
 };
 use crate::history::facts::CertificateFacts;
 
@@ -16,14 +16,8 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
 }
 
 /// Outcomes, worst first.
-pub(super) const OUTCOMES: [Outcome; 6] = [
-    Outcome::Error,
-    Outcome::Hang,
-    Outcome::Fail,
-    Outcome::Known,
-    Outcome::Unsupported,
-    Outcome::Pass,
-];
+pub(super) const OUTCOMES: [Outcome; 6] =
+    [Outcome::Error, Outcome::Hang, Outcome::Fail, Outcome::Known, Outcome::Unsupported, Outcome::Pass];
 
 /// Whether somebody has to look at it.
 pub(super) fn is_red(outcome: Outcome) -> bool {
@@ -53,11 +47,7 @@ pub(super) fn duration(milliseconds: u64) -> String {
 
 /// One of something, or many.
 pub(super) fn count(number: usize, one: &str) -> String {
-    if number == 1 {
-        format!("1 {one}")
-    } else {
-        format!("{number} {one}s")
-    }
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
 /// The longest value that is shown in full.
@@ -124,10 +114,7 @@ pub(super) fn event(what: &What) -> String {
         What::Step(step) => match &step.phase {
             Phase::Begin => format!("`{}` begins", step.stimulus),
             Phase::Done { proof, answer } => {
-                let answer = answer
-                    .as_ref()
-                    .map(|answer| format!(", answered {}", answer.code))
-                    .unwrap_or_default();
+                let answer = answer.as_ref().map(|answer| format!(", answered {}", answer.code)).unwrap_or_default();
                 format!("`{}` took effect: {proof}{answer}", step.stimulus)
             }
             Phase::Failed { error } => format!("`{}` could not be done: {error}", step.stimulus),
@@ -135,10 +122,7 @@ pub(super) fn event(what: &What) -> String {
         What::Deadline(deadline) => format!("the time for step {} is over", deadline.step),
         What::Recorder(recorder) => match &recorder.state {
             RecorderState::Started => format!("recorder {:?} started", recorder.recorder),
-            RecorderState::Gap(why) => format!(
-                "recorder {:?} may have missed events: {why}",
-                recorder.recorder
-            ),
+            RecorderState::Gap(why) => format!("recorder {:?} may have missed events: {why}", recorder.recorder),
         },
         What::Signing(signing) => {
             format!("certificates are signed for {} s", signing.duration_seconds)
@@ -159,19 +143,12 @@ pub(super) fn event(what: &What) -> String {
         What::Connection(connection) => {
             let state = match connection.state {
                 ConnectionState::Opened => "opened",
-                ConnectionState::Closed {
-                    by: ClosedBy::Kubelet,
-                } => "closed by the kubelet",
-                ConnectionState::Closed {
-                    by: ClosedBy::Server,
-                } => "closed by the API server",
+                ConnectionState::Closed { by: ClosedBy::Kubelet } => "closed by the kubelet",
+                ConnectionState::Closed { by: ClosedBy::Server } => "closed by the API server",
                 ConnectionState::Closed { by: ClosedBy::Link } => "closed by the link",
                 ConnectionState::Refused => "refused",
             };
-            format!(
-                "connection {} of {} {state}",
-                connection.id, connection.node
-            )
+            format!("connection {} of {} {state}", connection.id, connection.node)
         }
         What::Metrics(metrics) => {
             let mut text = metrics.component.clone();
@@ -181,12 +158,9 @@ pub(super) fn event(what: &What) -> String {
             }
             text
         }
-        What::Node(node) => format!(
-            "Node {} {}, Ready {}",
-            node.node,
-            change(node.change),
-            node.ready.as_deref().unwrap_or("not said")
-        ),
+        What::Node(node) => {
+            format!("Node {} {}, Ready {}", node.node, change(node.change), node.ready.as_deref().unwrap_or("not said"))
+        }
         What::Log(log) => format!("{}: {}", log.component, log.line),
     };
     clean(&text)
@@ -202,11 +176,7 @@ fn change(change: Change) -> &'static str {
 
 /// How far a CSR is.
 pub(super) fn csr_state(csr: &CsrEvent) -> String {
-    let has = |kind: &str| {
-        csr.conditions
-            .iter()
-            .any(|condition| condition.kind == kind)
-    };
+    let has = |kind: &str| csr.conditions.iter().any(|condition| condition.kind == kind);
     let state = match () {
         () if has("Denied") => "denied",
         () if has("Failed") => "failed",
@@ -214,22 +184,13 @@ pub(super) fn csr_state(csr: &CsrEvent) -> String {
         () if has("Approved") => "approved",
         () => "pending",
     };
-    if csr.change == Change::Deleted {
-        format!("{state}, deleted")
-    } else {
-        state.to_owned()
-    }
+    if csr.change == Change::Deleted { format!("{state}, deleted") } else { state.to_owned() }
 }
 
 /// The certificate that is asked for: `client of n1`.
 pub(super) fn csr_subject(csr: &CsrEvent) -> String {
     let role = role(&csr.signer_name).unwrap_or(&csr.signer_name);
-    let subject = csr
-        .request
-        .subject
-        .common_name
-        .as_deref()
-        .unwrap_or("nobody");
+    let subject = csr.request.subject.common_name.as_deref().unwrap_or("nobody");
     format!("{role} of {}", csr.node().unwrap_or(subject))
 }
 
@@ -243,13 +204,7 @@ pub(super) fn role(signer_name: &str) -> Option<&'static str> {
 }
 
 fn csr_text(csr: &CsrEvent) -> String {
-    format!(
-        "{} ({}) by {}: {}",
-        csr.name,
-        csr_subject(csr),
-        csr.username,
-        csr_state(csr)
-    )
+    format!("{} ({}) by {}: {}", csr.name, csr_subject(csr), csr.username, csr_state(csr))
 }
 
 fn request_text(request: &RequestEvent) -> String {
@@ -263,11 +218,7 @@ fn request_text(request: &RequestEvent) -> String {
             what = format!("{what}/{part}");
         }
     }
-    let node = request
-        .node
-        .as_ref()
-        .map(|node| format!("{node}: "))
-        .unwrap_or_default();
+    let node = request.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
     let mut text = format!("{node}{who} {} {what} → {}", request.verb, request.code);
     if !request.reason.is_empty() {
         text = format!("{text} {}", request.reason);
@@ -282,11 +233,7 @@ fn file_text(file: &FileEvent) -> String {
         if let Some(target) = &facts.target {
             text = format!("{text}, → {target}");
         }
-        if let Some(leaf) = facts
-            .pem
-            .iter()
-            .find_map(|block| block.certificate.as_ref())
-        {
+        if let Some(leaf) = facts.pem.iter().find_map(|block| block.certificate.as_ref()) {
             text = format!("{text}, holds {}", certificate(leaf));
         }
     }
@@ -310,37 +257,20 @@ pub(super) fn file_op(op: FileOp) -> &'static str {
 pub(super) fn certificate(leaf: &CertificateFacts) -> String {
     format!(
         "{} (sha256 {}, until {})",
-        leaf.subject
-            .common_name
-            .as_deref()
-            .unwrap_or("a certificate without CN"),
+        leaf.subject.common_name.as_deref().unwrap_or("a certificate without CN"),
         short(&leaf.sha256),
         leaf.not_after
     )
 }
 
 fn process_text(process: &ProcessEvent) -> String {
-    let whose = process
-        .node
-        .as_ref()
-        .map(|node| format!(" of {node}"))
-        .unwrap_or_default();
-    format!(
-        "{}{whose}, pid {}, {}",
-        process.component,
-        process.pid,
-        process_state(&process.state)
-    )
+    let whose = process.node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
+    format!("{}{whose}, pid {}, {}", process.component, process.pid, process_state(&process.state))
 }
 
 /// How a process is.
 pub(super) fn process_state(state: &ProcessState) -> String {
-    let ProcessState::Exited {
-        code,
-        signal,
-        asked,
-    } = state
-    else {
+    let ProcessState::Exited { code, signal, asked } = state else {
         return "started".to_owned();
     };
     let how = match (code, signal) {

@@ -22,10 +22,7 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
         || cluster.controllers != default.controllers
         || matches!(cluster.signing_duration, SigningDuration::Quick)
     {
-        need(
-            Capability::ConfigureControlPlane,
-            "be given flags of the control plane",
-        );
+        need(Capability::ConfigureControlPlane, "be given flags of the control plane");
     }
     if cluster.signer_ca_valid.is_some() {
         need(Capability::ReplaceCa, "give the signer a CA of its own");
@@ -40,10 +37,7 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
         need(Capability::RunKubelets, "run kubelets");
     }
     if !cluster.anonymous_paths.is_empty() || !cluster.flags.is_empty() {
-        need(
-            Capability::AnyFlag,
-            "be given any flag of the control plane",
-        );
+        need(Capability::AnyFlag, "be given any flag of the control plane");
     }
     for node in &scenario.nodes {
         if node.default_fail_cgroup_v1 {
@@ -55,34 +49,24 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
             || node.external_cloud_provider
             || !node.env.is_empty()
         {
-            need(
-                Capability::SetUpKubelets,
-                "set up kubelets in other ways than by their configuration",
-            );
+            need(Capability::SetUpKubelets, "set up kubelets in other ways than by their configuration");
         }
     }
     for step in &scenario.steps {
         match &step.value {
-            Step::Start(process)
-            | Step::Stop(process)
-            | Step::Kill(process)
-            | Step::Restart(process)
+            Step::Start(process) | Step::Stop(process) | Step::Kill(process) | Step::Restart(process)
                 if process.component.is_some() =>
             {
                 need(Capability::RestartControlPlane, "restart the control plane");
                 if process.exits || process.with.flags.is_some() {
-                    need(
-                        Capability::AnyFlag,
-                        "be given any flag of the control plane",
-                    );
+                    need(Capability::AnyFlag, "be given any flag of the control plane");
                 }
             }
             Step::WaitExpiry(_) => need(Capability::NodeFiles, "show a kubelet's files"),
             Step::File(_) => need(Capability::NodeFiles, "change a kubelet's files"),
-            Step::Cut(_) | Step::Mend(_) => need(
-                Capability::Link,
-                "cut the connection between a kubelet and the API server",
-            ),
+            Step::Cut(_) | Step::Mend(_) => {
+                need(Capability::Link, "cut the connection between a kubelet and the API server")
+            }
             Step::ReplaceCa(_) => need(Capability::ReplaceCa, "give the signer another CA"),
             Step::Expect(expect) => {
                 if expect.file.is_some() || expect.swap.is_some() {
@@ -93,10 +77,7 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
                 }
                 let presented = expect.presented.as_ref();
                 if presented.is_some_and(|is| matches!(is.shows, Shows::ClientCa(_))) {
-                    need(
-                        Capability::SetUpKubelets,
-                        "give kubelets the signer's CA as clientCAFile",
-                    );
+                    need(Capability::SetUpKubelets, "give kubelets the signer's CA as clientCAFile");
                 }
                 if expect.log.as_ref().is_some_and(names_component) {
                     need(Capability::ComponentLogs, COMPONENT_LOGS);
@@ -104,10 +85,7 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
                 let metric = expect.metric.as_ref();
                 let component = metric.and_then(|metric| metric.component.as_deref());
                 if component == Some(Component::ApiServer.name()) {
-                    need(
-                        Capability::ApiServerMetrics,
-                        "show the API server's metrics",
-                    );
+                    need(Capability::ApiServerMetrics, "show the API server's metrics");
                 }
             }
             Step::Never(never) if never.log.as_ref().is_some_and(names_component) => {
@@ -124,7 +102,5 @@ const COMPONENT_LOGS: &str = "tell the logs of the control plane's components ap
 fn names_component(log: &Log) -> bool {
     let components = [Component::ApiServer, Component::ControllerManager];
     let named = log.component.as_deref();
-    components
-        .iter()
-        .any(|component| named == Some(component.name()))
+    components.iter().any(|component| named == Some(component.name()))
 }

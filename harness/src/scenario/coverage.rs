@@ -28,9 +28,7 @@ pub fn coverage(scenarios: &[Scenario]) -> Vec<Coverage<'_>> {
 
 /// The scenarios that show a behaviour.
 pub fn showing<'a>(scenarios: &'a [Scenario], id: &str) -> Vec<&'a str> {
-    let showing = scenarios
-        .iter()
-        .filter(|scenario| scenario.requirements.iter().any(|known| known == id));
+    let showing = scenarios.iter().filter(|scenario| scenario.requirements.iter().any(|known| known == id));
     showing.map(|scenario| scenario.id.as_str()).collect()
 }
 
@@ -49,14 +47,9 @@ pub fn problems(scenarios: &[Scenario]) -> Vec<String> {
 fn problems_of(scenarios: &[Scenario], uncovered: &[Uncovered]) -> Vec<String> {
     let explained = |id: &str| uncovered.iter().any(|known| known.id == id);
     let silent = requirements::all()
-        .filter(|requirement| {
-            showing(scenarios, requirement.id).is_empty() && !explained(requirement.id)
-        })
+        .filter(|requirement| showing(scenarios, requirement.id).is_empty() && !explained(requirement.id))
         .map(|requirement| {
-            format!(
-                "{} is covered by no scenario: write one, or say in uncovered.rs why there is none",
-                requirement.id
-            )
+            format!("{} is covered by no scenario: write one, or say in uncovered.rs why there is none", requirement.id)
         });
     let stale = uncovered.iter().enumerate().flat_map(|(index, entry)| {
         let id = entry.id;
@@ -65,9 +58,7 @@ fn problems_of(scenarios: &[Scenario], uncovered: &[Uncovered]) -> Vec<String> {
             problems.push(format!("uncovered.rs: the catalogue has no {id}"));
         }
         if let [first, ..] = showing(scenarios, id).as_slice() {
-            problems.push(format!(
-                "uncovered.rs: {id} is covered, by {first}: take its line away"
-            ));
+            problems.push(format!("uncovered.rs: {id} is covered, by {first}: take its line away"));
         }
         if uncovered[..index].iter().any(|known| known.id == id) {
             problems.push(format!("uncovered.rs: {id} stands there twice"));
@@ -105,10 +96,8 @@ mod tests {
     }
 
     fn all_but(id: &str) -> Scenario {
-        let ids: Vec<&str> = requirements::all()
-            .map(|requirement| requirement.id)
-            .filter(|known| *known != id)
-            .collect();
+        let ids: Vec<&str> =
+            requirements::all().map(|requirement| requirement.id).filter(|known| *known != id).collect();
         scenario(&ids.join(", "))
     }
 
@@ -117,10 +106,7 @@ mod tests {
         let problems = problems_of(&[all_but("T-01")], &[]);
         assert_eq!(problems.len(), 1);
         assert!(problems[0].starts_with("T-01 is covered by no scenario"));
-        let explained = Uncovered {
-            id: "T-01",
-            reason: "needs another world",
-        };
+        let explained = Uncovered { id: "T-01", reason: "needs another world" };
         assert!(problems_of(&[all_but("T-01")], &[explained]).is_empty());
     }
 

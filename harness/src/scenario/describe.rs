@@ -38,12 +38,7 @@ pub fn describe(scenario: &Scenario) -> Vec<StepWords> {
                 },
                 _ => Default::default(),
             };
-            StepWords {
-                line: step.referenced.line(),
-                is_judged: step.value.is_judged(),
-                text,
-                fields,
-            }
+            StepWords { line: step.referenced.line(), is_judged: step.value.is_judged(), text, fields }
         })
         .collect()
 }
@@ -51,11 +46,7 @@ pub fn describe(scenario: &Scenario) -> Vec<StepWords> {
 /// The cluster's settings that were written down, as `name value`: the rest is the default.
 pub fn differing_settings(scenario: &Scenario) -> String {
     let written: Written = serde_saphyr::from_str(&scenario.text).unwrap_or_default();
-    written
-        .cluster
-        .as_ref()
-        .map(|cluster| join(cluster.entries()))
-        .unwrap_or_default()
+    written.cluster.as_ref().map(|cluster| join(cluster.entries())).unwrap_or_default()
 }
 
 fn say(word: &str, content: &Plain, words: &[Word]) -> (String, String) {
@@ -103,9 +94,7 @@ fn say(word: &str, content: &Plain, words: &[Word]) -> (String, String) {
 
 /// What the model says about a word, without the full stop.
 fn doc<'a>(words: &'a [Word], name: &str, is_kind: bool) -> &'a str {
-    let found = words
-        .iter()
-        .find(|word| word.is_kind == is_kind && word.name == name);
+    let found = words.iter().find(|word| word.is_kind == is_kind && word.name == name);
     found.map_or("", |word| word.doc.trim_end_matches('.'))
 }
 
@@ -248,15 +237,9 @@ steps:
     fn settings_are_told_as_they_were_written() {
         let scenario = load_text("x.yaml", TEXT).unwrap();
         assert_eq!(differing_settings(&scenario), "");
-        let text = TEXT.replace(
-            "nodes:",
-            "cluster: {anonymousAuth: false, bindings: {nodeClient: absent}}\nnodes:",
-        );
+        let text = TEXT.replace("nodes:", "cluster: {anonymousAuth: false, bindings: {nodeClient: absent}}\nnodes:");
         let scenario = load_text("x.yaml", &text).unwrap();
-        assert_eq!(
-            differing_settings(&scenario),
-            "anonymousAuth false, bindings nodeClient absent"
-        );
+        assert_eq!(differing_settings(&scenario), "anonymousAuth false, bindings nodeClient absent");
     }
 
     #[test]
@@ -264,19 +247,9 @@ steps:
         let scenario = load_text("x.yaml", TEXT).unwrap();
         let told: Vec<String> = describe(&scenario)
             .into_iter()
-            .map(
-                |StepWords {
-                     line,
-                     is_judged,
-                     text,
-                     fields,
-                 }| {
-                    format!(
-                        "{line} {} {text} / {fields}",
-                        if is_judged { "?" } else { "!" }
-                    )
-                },
-            )
+            .map(|StepWords { line, is_judged, text, fields }| {
+                format!("{line} {} {text} / {fields}", if is_judged { "?" } else { "!" })
+            })
             .collect();
         assert_eq!(
             told,

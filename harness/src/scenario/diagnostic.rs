@@ -23,45 +23,21 @@ impl Diagnostic {
     /// At a place in a text.
     pub fn at(file: &str, text: &str, line: u64, column: u64, message: impl Into<String>) -> Self {
         let index = usize::try_from(line).unwrap_or(0);
-        let snippet = text
-            .lines()
-            .nth(index.wrapping_sub(1))
-            .unwrap_or_default()
-            .to_owned();
-        Self {
-            file: file.into(),
-            line,
-            column,
-            message: message.into(),
-            snippet,
-        }
+        let snippet = text.lines().nth(index.wrapping_sub(1)).unwrap_or_default().to_owned();
+        Self { file: file.into(), line, column, message: message.into(), snippet }
     }
 
     /// About a file as a whole.
     pub fn whole(file: &str, message: impl Into<String>) -> Self {
-        Self {
-            file: file.into(),
-            line: 0,
-            column: 0,
-            message: message.into(),
-            snippet: String::new(),
-        }
+        Self { file: file.into(), line: 0, column: 0, message: message.into(), snippet: String::new() }
     }
 
     /// Draws it, with colours on a terminal.
     pub fn render(&self, colours: bool) -> String {
-        let renderer = if colours {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
         let title = Level::ERROR.primary_title(&self.message);
         if self.line == 0 {
-            return format!(
-                "{}\n  in {}",
-                renderer.render(&[Group::with_title(title)]),
-                self.file
-            );
+            return format!("{}\n  in {}", renderer.render(&[Group::with_title(title)]), self.file);
         }
         // Columns count characters, snippets count bytes.
         let column = usize::try_from(self.column).unwrap_or(1);
@@ -78,10 +54,6 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}: {}",
-            self.file, self.line, self.column, self.message
-        )
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
     }
 }

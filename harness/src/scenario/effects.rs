@@ -26,14 +26,9 @@ impl<'a> Effects<'a> {
     /// Before the first step.
     pub(super) fn before(bindings: &Bindings) -> Self {
         Self {
-            bound: bindings
-                .present()
-                .map(|(word, _)| cluster_role(word))
-                .collect(),
+            bound: bindings.present().map(|(word, _)| cluster_role(word)).collect(),
             made: BTreeSet::new(),
-            up: [Component::ApiServer, Component::ControllerManager]
-                .map(Component::name)
-                .into(),
+            up: [Component::ApiServer, Component::ControllerManager].map(Component::name).into(),
             joined: BTreeSet::new(),
             cut: BTreeMap::new(),
             deleted: BTreeSet::new(),
@@ -62,31 +57,27 @@ impl<'a> Effects<'a> {
                 let why = format!("{name} does not run: `start` it");
                 (self.up.contains(name), why)
             }
-            Step::Join(join) => (
-                self.joined.insert(join.node.as_str()),
-                format!("kubeadm has joined {} already", join.node),
-            ),
+            Step::Join(join) => {
+                (self.joined.insert(join.node.as_str()), format!("kubeadm has joined {} already", join.node))
+            }
             Step::Bind(bind) => (
                 self.bound.insert(cluster_role(&bind.role)),
                 format!("{} is bound already: `unbind` it first", bind.role),
             ),
-            Step::Unbind(unbind) => (
-                self.bound.remove(cluster_role(&unbind.role)),
-                format!("{} is not bound", unbind.role),
-            ),
-            Step::ClusterRole(role) => (
-                self.made.insert(&role.name),
-                format!("there is a ClusterRole {} already", role.name),
-            ),
+            Step::Unbind(unbind) => {
+                (self.bound.remove(cluster_role(&unbind.role)), format!("{} is not bound", unbind.role))
+            }
+            Step::ClusterRole(role) => {
+                (self.made.insert(&role.name), format!("there is a ClusterRole {} already", role.name))
+            }
             Step::CreateToken(name) => {
                 self.deleted.remove(name.token.as_str());
                 self.expired.remove(name.token.as_str());
                 return None;
             }
-            Step::DeleteToken(name) => (
-                self.deleted.insert(&name.token),
-                format!("the token `{}` is deleted already", name.token),
-            ),
+            Step::DeleteToken(name) => {
+                (self.deleted.insert(&name.token), format!("the token `{}` is deleted already", name.token))
+            }
             Step::ExpireToken(name) => {
                 let is_there = !self.deleted.contains(name.token.as_str());
                 let why = format!("the token `{}` is deleted, or expired already", name.token);
@@ -96,10 +87,9 @@ impl<'a> Effects<'a> {
                 self.cut.insert(&cut.node, cut.how) != Some(cut.how),
                 format!("the link of {} is cut so already", cut.node),
             ),
-            Step::Mend(mend) => (
-                self.cut.remove(mend.node.as_str()).is_some(),
-                format!("the link of {} is not cut", mend.node),
-            ),
+            Step::Mend(mend) => {
+                (self.cut.remove(mend.node.as_str()).is_some(), format!("the link of {} is not cut", mend.node))
+            }
             // Whether these change something, the cluster decides; the run says so when they don't.
             _ => return None,
         };

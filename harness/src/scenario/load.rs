@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::effects::Effects;
 use super::model::{
-    BOOTSTRAP_TOKEN, Bindings, KUBEADM_GROUP, KUBEADM_TOKEN, NO_TOKEN, Node, RawScenario,
-    STATIC_TOKEN, Token, TokenKind,
+    BOOTSTRAP_TOKEN, Bindings, KUBEADM_GROUP, KUBEADM_TOKEN, NO_TOKEN, Node, RawScenario, STATIC_TOKEN, Token,
+    TokenKind,
 };
 use super::stimulus::{FileAction, Identity};
 use super::{Diagnostic, Scenario, Step, requirements};
@@ -30,17 +30,14 @@ impl Library {
         for path in paths {
             let files = files_below(path);
             if files.is_empty() {
-                library.errors.push(Diagnostic::whole(
-                    &path.display().to_string(),
-                    "no scenario file (`*.yaml`) is there",
-                ));
+                library
+                    .errors
+                    .push(Diagnostic::whole(&path.display().to_string(), "no scenario file (`*.yaml`) is there"));
             }
             for file in files {
                 let name = file.display().to_string();
                 match std::fs::read_to_string(&file)
-                    .map_err(|error| {
-                        vec![Diagnostic::whole(&name, format!("can't be read: {error}"))]
-                    })
+                    .map_err(|error| vec![Diagnostic::whole(&name, format!("can't be read: {error}"))])
                     .and_then(|text| load_text(&name, &text))
                 {
                     Ok(scenario) => match places.insert(scenario.id.clone(), name.clone()) {
@@ -69,19 +66,14 @@ fn files_below(path: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(path) else {
         return Vec::new();
     };
-    let mut entries: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
+    let mut entries: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     entries.sort();
     entries
         .into_iter()
         .flat_map(|entry| {
             if entry.is_dir() {
                 files_below(&entry)
-            } else if entry
-                .extension()
-                .is_some_and(|extension| extension == "yaml")
-            {
+            } else if entry.extension().is_some_and(|extension| extension == "yaml") {
                 vec![entry]
             } else {
                 Vec::new()
@@ -102,32 +94,15 @@ pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
     .map_err(|error| {
         let place = error.location();
         let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
-        vec![Diagnostic::at(
-            file,
-            text,
-            line,
-            column,
-            first_line(&error.to_string()),
-        )]
+        vec![Diagnostic::at(file, text, line, column, first_line(&error.to_string()))]
     })?;
-    let mut lint = Lint {
-        file,
-        text,
-        raw: &raw,
-        errors: Vec::new(),
-    };
+    let mut lint = Lint { file, text, raw: &raw, errors: Vec::new() };
     lint.header();
     lint.steps();
     if !lint.errors.is_empty() {
         return Err(lint.errors);
     }
-    let chapter = raw
-        .id
-        .value
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let chapter = raw.id.value.split('.').next().unwrap_or_default().to_owned();
     let tags = std::iter::once(chapter).chain(raw.tags).collect();
     let mut tokens = ready_tokens(raw.cluster.kubeadm);
     tokens.extend(raw.tokens);
@@ -159,22 +134,11 @@ fn first_line(message: &str) -> String {
 
 /// Every scenario's tokens. kubeadm's is there where kubeadm makes it.
 pub(super) fn ready_tokens(kubeadm: bool) -> BTreeMap<String, Token> {
-    let ready = |kind, groups: &str| Token {
-        kind,
-        user: None,
-        groups: vec![groups.into()],
-        expires: None,
-        defect: None,
-    };
+    let ready =
+        |kind, groups: &str| Token { kind, user: None, groups: vec![groups.into()], expires: None, defect: None };
     let mut tokens = BTreeMap::from([
-        (
-            STATIC_TOKEN.to_owned(),
-            ready(TokenKind::Static, "system:bootstrappers"),
-        ),
-        (
-            BOOTSTRAP_TOKEN.to_owned(),
-            ready(TokenKind::Bootstrap, "system:bootstrappers:tlsboot"),
-        ),
+        (STATIC_TOKEN.to_owned(), ready(TokenKind::Static, "system:bootstrappers")),
+        (BOOTSTRAP_TOKEN.to_owned(), ready(TokenKind::Bootstrap, "system:bootstrappers:tlsboot")),
     ]);
     if kubeadm {
         let token = ready(TokenKind::Bootstrap, KUBEADM_GROUP);
@@ -193,8 +157,7 @@ struct Lint<'a> {
 
 impl Lint<'_> {
     fn error(&mut self, line: u64, column: u64, message: impl Into<String>) {
-        self.errors
-            .push(Diagnostic::at(self.file, self.text, line, column, message));
+        self.errors.push(Diagnostic::at(self.file, self.text, line, column, message));
     }
 
     fn header(&mut self) {
@@ -202,38 +165,20 @@ impl Lint<'_> {
         let id = &raw.id;
         let place = (id.referenced.line(), id.referenced.column());
         let well_formed = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
         };
-        if !id
-            .value
-            .split_once('.')
-            .is_some_and(|(chapter, name)| well_formed(chapter) && well_formed(name))
-        {
+        if !id.value.split_once('.').is_some_and(|(chapter, name)| well_formed(chapter) && well_formed(name)) {
             self.error(
                 place.0,
                 place.1,
-                format!(
-                    "`{}` is no id: write `chapter.name-in-words`, in lower case",
-                    id.value
-                ),
+                format!("`{}` is no id: write `chapter.name-in-words`, in lower case", id.value),
             );
         }
         if raw.title.trim().is_empty() {
-            self.error(
-                place.0,
-                place.1,
-                "the title is empty: say what the scenario shows",
-            );
+            self.error(place.0, place.1, "the title is empty: say what the scenario shows");
         }
         if raw.requirements.is_empty() {
-            self.error(
-                place.0,
-                place.1,
-                "`requirements` is empty: name the catalogue's behaviours that it shows",
-            );
+            self.error(place.0, place.1, "`requirements` is empty: name the catalogue's behaviours that it shows");
         }
         for requirement in &raw.requirements {
             if requirements::find(&requirement.value).is_none() {
@@ -241,21 +186,13 @@ impl Lint<'_> {
                     "the catalogue has no behaviour `{}`; `tlsboot list --requirements` shows all",
                     requirement.value
                 );
-                self.error(
-                    requirement.referenced.line(),
-                    requirement.referenced.column(),
-                    message,
-                );
+                self.error(requirement.referenced.line(), requirement.referenced.column(), message);
             }
         }
         let mut names = BTreeSet::new();
         for node in &raw.nodes {
             if !names.insert(&node.name) {
-                self.error(
-                    place.0,
-                    place.1,
-                    format!("two nodes are called `{}`", node.name),
-                );
+                self.error(place.0, place.1, format!("two nodes are called `{}`", node.name));
             }
             self.token(&node.bootstrap, place);
         }
@@ -268,13 +205,14 @@ impl Lint<'_> {
     fn kubeadm(&mut self, place: (u64, u64)) {
         let raw = self.raw;
         if raw.cluster.bindings != Bindings::default() {
-            self.error(place.0, place.1, "kubeadm makes its own bindings: leave `bindings` out, and `unbind` what must be missing");
+            self.error(
+                place.0,
+                place.1,
+                "kubeadm makes its own bindings: leave `bindings` out, and `unbind` what must be missing",
+            );
         }
         for node in &raw.nodes {
-            let bare = Node {
-                bootstrap: node.bootstrap.clone(),
-                ..Node::named(&node.name)
-            };
+            let bare = Node { bootstrap: node.bootstrap.clone(), ..Node::named(&node.name) };
             if *node != bare {
                 self.error(place.0, place.1, format!("kubeadm configures the kubelet of `{}`: only its `name` and its token (`bootstrap`) can be said", node.name));
             }
@@ -290,11 +228,7 @@ impl Lint<'_> {
     fn steps(&mut self) {
         let raw = self.raw;
         let place = (raw.id.referenced.line(), raw.id.referenced.column());
-        if !raw
-            .steps
-            .iter()
-            .any(|step| matches!(step.value, Step::Expect(_)))
-        {
+        if !raw.steps.iter().any(|step| matches!(step.value, Step::Expect(_))) {
             self.error(
                 place.0,
                 place.1,
@@ -302,7 +236,11 @@ impl Lint<'_> {
             );
         }
         if raw.steps.first().is_some_and(|step| step.value.is_judged()) {
-            self.error(place.0, place.1, "the first step must do something: an expectation follows from the stimulus above it");
+            self.error(
+                place.0,
+                place.1,
+                "the first step must do something: an expectation follows from the stimulus above it",
+            );
         }
         if raw.steps.last().is_some_and(|step| !step.value.is_judged()) {
             let last = &raw.steps[raw.steps.len() - 1].referenced;
@@ -326,11 +264,7 @@ impl Lint<'_> {
                         self.error(at.0, at.1, format!("two expectations are called `{name}`"));
                     }
                     if expect.times == Some(0) {
-                        self.error(
-                            at.0,
-                            at.1,
-                            "`times: 0` is always true: write a step `never`",
-                        );
+                        self.error(at.0, at.1, "`times: 0` is always true: write a step `never`");
                     }
                 }
                 Step::Never(never) => {
@@ -338,9 +272,7 @@ impl Lint<'_> {
                     self.judged(&matchers, at);
                     self.reference(never.after.as_deref(), &named, at);
                     self.control(&never.control, matchers.first().map(|(kind, _)| *kind), at);
-                    let is_audited = |(_, matcher): &(_, &dyn Matcher)| {
-                        matcher.recorders().contains(&Recorder::Audit)
-                    };
+                    let is_audited = |(_, matcher): &(_, &dyn Matcher)| matcher.recorders().contains(&Recorder::Audit);
                     if never.duration.is_none() && matchers.iter().any(is_audited) {
                         self.error(
                             at.0,
@@ -349,11 +281,7 @@ impl Lint<'_> {
                         );
                     }
                     if never.duration.is_none() && !self.has_companion(index) {
-                        self.error(
-                            at.0,
-                            at.1,
-                            "how long must it not come? Say `for`, or put an `expect` beside it",
-                        );
+                        self.error(at.0, at.1, "how long must it not come? Say `for`, or put an `expect` beside it");
                     }
                 }
                 stimulus => {
@@ -387,11 +315,7 @@ impl Lint<'_> {
         if let Some(name) = name
             && !named.contains(name)
         {
-            self.error(
-                at.0,
-                at.1,
-                format!("no expectation above is called `{name}` (`as: {name}`)"),
-            );
+            self.error(at.0, at.1, format!("no expectation above is called `{name}` (`as: {name}`)"));
         }
     }
 
@@ -402,9 +326,19 @@ impl Lint<'_> {
             _ => None,
         });
         match control {
-            None => self.error(at.0, at.1, format!("the positive control `{name}` does not exist: give an expectation the name `as: {name}`")),
+            None => self.error(
+                at.0,
+                at.1,
+                format!("the positive control `{name}` does not exist: give an expectation the name `as: {name}`"),
+            ),
             Some(matchers) if matchers.first().map(|(kind, _)| *kind) != kind => {
-                self.error(at.0, at.1, format!("the positive control `{name}` is of another kind, so it does not show that this would be seen"));
+                self.error(
+                    at.0,
+                    at.1,
+                    format!(
+                        "the positive control `{name}` is of another kind, so it does not show that this would be seen"
+                    ),
+                );
             }
             Some(_) => {}
         }
@@ -414,23 +348,13 @@ impl Lint<'_> {
         let steps = &self.raw.steps;
         let is_expect = |step: &&serde_saphyr::Spanned<Step>| matches!(step.value, Step::Expect(_));
         let judged = |step: &&serde_saphyr::Spanned<Step>| step.value.is_judged();
-        steps[..index]
-            .iter()
-            .rev()
-            .take_while(judged)
-            .any(|step| is_expect(&step))
-            || steps[index..]
-                .iter()
-                .take_while(judged)
-                .any(|step| is_expect(&step))
+        steps[..index].iter().rev().take_while(judged).any(|step| is_expect(&step))
+            || steps[index..].iter().take_while(judged).any(|step| is_expect(&step))
     }
 
     fn stimulus(&mut self, step: &Step, at: (u64, u64)) {
         match step {
-            Step::Start(process)
-            | Step::Stop(process)
-            | Step::Kill(process)
-            | Step::Restart(process) => {
+            Step::Start(process) | Step::Stop(process) | Step::Kill(process) | Step::Restart(process) => {
                 match (&process.node, &process.component) {
                     (Some(_), None) if self.raw.cluster.kubeadm => self.error(
                         at.0,
@@ -449,21 +373,13 @@ impl Lint<'_> {
                     self.token(token, at);
                 }
                 if process.exits && process.component.is_none() {
-                    self.error(
-                        at.0,
-                        at.1,
-                        "`exits` is for a `component`: a kubelet is not waited for",
-                    );
+                    self.error(at.0, at.1, "`exits` is for a `component`: a kubelet is not waited for");
                 }
             }
             Step::Join(join) => {
                 self.node(&join.node, at);
                 if !self.raw.cluster.kubeadm {
-                    self.error(
-                        at.0,
-                        at.1,
-                        "`join` is for clusters that kubeadm sets up: `cluster: {kubeadm: true}`",
-                    );
+                    self.error(at.0, at.1, "`join` is for clusters that kubeadm sets up: `cluster: {kubeadm: true}`");
                 }
             }
             Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick) => {
@@ -471,14 +387,7 @@ impl Lint<'_> {
                     self.identity(identity, at);
                 }
                 if pick.node.is_none() && pick.submitted.is_none() {
-                    self.error(
-                        at.0,
-                        at.1,
-                        format!(
-                            "`{}` which CSR? Name a `node`, or a `submitted` one",
-                            step.word()
-                        ),
-                    );
+                    self.error(at.0, at.1, format!("`{}` which CSR? Name a `node`, or a `submitted` one", step.word()));
                 }
             }
             Step::CreateToken(name) | Step::DeleteToken(name) | Step::ExpireToken(name) => {
@@ -493,11 +402,7 @@ impl Lint<'_> {
             Step::PatchCsr(change) => {
                 self.identity(&change.by, at);
                 if change.node.is_none() && change.submitted.is_none() {
-                    self.error(
-                        at.0,
-                        at.1,
-                        "`patchCsr` which CSR? Name a `node`, or a `submitted` one",
-                    );
+                    self.error(at.0, at.1, "`patchCsr` which CSR? Name a `node`, or a `submitted` one");
                 }
             }
             Step::SetAddresses(change) => self.node(&change.node, at),
@@ -506,11 +411,7 @@ impl Lint<'_> {
                 self.node(&change.node, at);
                 let link = change.name.ends_with("-current.pem");
                 if change.action == FileAction::NewPair && change.name != "tls.crt" {
-                    self.error(
-                        at.0,
-                        at.1,
-                        "`newPair` is for the pair of `tlsCertFile`: name `tls.crt`",
-                    );
+                    self.error(at.0, at.1, "`newPair` is for the pair of `tlsCertFile`: name `tls.crt`");
                 }
                 if matches!(change.action, FileAction::Plain | FileAction::Dangle) && !link {
                     self.error(at.0, at.1, format!("`{}` is no link: this can be done to `kubelet-client-current.pem` and `kubelet-server-current.pem`", change.name));
@@ -536,14 +437,7 @@ impl Lint<'_> {
         let nodes: Vec<&Node> = self.raw.nodes.iter().collect();
         if !nodes.iter().any(|node| node.name == name) {
             let known: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
-            self.error(
-                at.0,
-                at.1,
-                format!(
-                    "there is no node `{name}`; the scenario has [{}]",
-                    known.join(", ")
-                ),
-            );
+            self.error(at.0, at.1, format!("there is no node `{name}`; the scenario has [{}]", known.join(", ")));
         }
     }
 
@@ -553,10 +447,7 @@ impl Lint<'_> {
             self.error(
                 at.0,
                 at.1,
-                format!(
-                    "there is no token `{name}`: name it under `tokens`, or take {}",
-                    list(ready.keys())
-                ),
+                format!("there is no token `{name}`: name it under `tokens`, or take {}", list(ready.keys())),
             );
         }
     }

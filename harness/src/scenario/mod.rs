@@ -22,9 +22,8 @@ pub use describe::{StepWords, describe, differing_settings};
 pub use diagnostic::Diagnostic;
 pub use load::{Library, load_text};
 pub use model::{
-    BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, EmbeddedCertificate, Flags, KUBEADM_GROUP,
-    KUBEADM_TOKEN, Level, NO_TOKEN, Node, Profile, RawScenario, STATIC_TOKEN, SigningDuration,
-    Step, Token, TokenDefect, TokenKind,
+    BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, EmbeddedCertificate, Flags, KUBEADM_GROUP, KUBEADM_TOKEN, Level,
+    NO_TOKEN, Node, Profile, RawScenario, STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
 };
 pub use partition::{Partition, PartitionError};
 pub use select::{SelectError, Selector, select};
@@ -110,9 +109,7 @@ impl Scenario {
     /// Whether a step has this stimulus, or expects something of this kind.
     pub fn uses(&self, word: &str, is_kind: bool) -> bool {
         self.steps.iter().any(|step| match &step.value {
-            Step::Expect(expect) => {
-                is_kind && expect.matchers().iter().any(|(kind, _)| *kind == word)
-            }
+            Step::Expect(expect) => is_kind && expect.matchers().iter().any(|(kind, _)| *kind == word),
             Step::Never(never) => is_kind && never.matchers().iter().any(|(kind, _)| *kind == word),
             stimulus => !is_kind && stimulus.word() == word,
         })
@@ -132,12 +129,9 @@ impl Scenario {
     pub fn unsupported(&self, kubernetes: Version, kubelet: Version) -> Option<String> {
         let outside = |what: &str, range: &Option<Versions>, version: Version| {
             let range = range.as_ref().filter(|_| !within(range, version))?;
-            Some(format!(
-                "it is about {what} {range}, and this one is {version}"
-            ))
+            Some(format!("it is about {what} {range}, and this one is {version}"))
         };
-        outside("control planes", &self.kubernetes, kubernetes)
-            .or_else(|| outside("kubelets", &self.kubelet, kubelet))
+        outside("control planes", &self.kubernetes, kubernetes).or_else(|| outside("kubelets", &self.kubelet, kubelet))
     }
 }
 

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::stimulus::{
-    Bind, ClusterRole, Component, CsrPick, Cut, Expiry, FileChange, Get, NodeName, PatchCsr,
-    Process, ReplaceCa, SetAddresses, Submit, TokenName, Unbind,
+    Bind, ClusterRole, Component, CsrPick, Cut, Expiry, FileChange, Get, NodeName, PatchCsr, Process, ReplaceCa,
+    SetAddresses, Submit, TokenName, Unbind,
 };
 use crate::check::{Expectation, Never};
 use crate::components::Versions;
@@ -143,9 +143,7 @@ impl Default for Cluster {
             kubeadm: false,
             signing_duration: SigningDuration::Length(SignedDuration::from_hours(1)),
             signer_ca_valid: None,
-            controllers: ["csrsigning", "csrapproving", "csrcleaner", "tokencleaner"]
-                .map(String::from)
-                .to_vec(),
+            controllers: ["csrsigning", "csrapproving", "csrcleaner", "tokencleaner"].map(String::from).to_vec(),
             anonymous_paths: Vec::new(),
             flags: BTreeMap::new(),
         }
@@ -168,9 +166,10 @@ impl std::str::FromStr for SigningDuration {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "quick" => Ok(Self::Quick),
-            other => other.parse().map(Self::Length).map_err(|error| {
-                format!("`{other}` is neither `quick` nor a duration like `3m` ({error})")
-            }),
+            other => other
+                .parse()
+                .map(Self::Length)
+                .map_err(|error| format!("`{other}` is neither `quick` nor a duration like `3m` ({error})")),
         }
     }
 }

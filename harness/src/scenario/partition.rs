@@ -45,10 +45,7 @@ impl Partition {
     pub fn take<T>(self, all: Vec<T>) -> Result<Vec<T>, PartitionError> {
         let (part, of) = (self.part as usize, self.of as usize);
         if of > all.len() {
-            return Err(PartitionError::TooMany {
-                of: self.of,
-                all: all.len(),
-            });
+            return Err(PartitionError::TooMany { of: self.of, all: all.len() });
         }
         Ok(all.into_iter().skip(part - 1).step_by(of).collect())
     }
@@ -58,11 +55,7 @@ impl FromStr for Partition {
     type Err = PartitionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = |text: &str| {
-            text.parse::<u32>()
-                .ok()
-                .filter(|number| number.to_string() == text)
-        };
+        let number = |text: &str| text.parse::<u32>().ok().filter(|number| number.to_string() == text);
         text.split_once('/')
             .and_then(|(part, of)| Some((number(part)?, number(of)?)))
             .filter(|(part, of)| (1..=*of).contains(part))
@@ -119,11 +112,7 @@ mod tests {
     #[test]
     fn an_empty_part_is_an_error_for_every_part() {
         for text in ["1/4", "4/4"] {
-            let error = text
-                .parse::<Partition>()
-                .unwrap()
-                .take(vec![1, 2, 3])
-                .unwrap_err();
+            let error = text.parse::<Partition>().unwrap().take(vec![1, 2, 3]).unwrap_err();
             assert!(error.to_string().contains("3 parts at most"), "{error}");
         }
     }

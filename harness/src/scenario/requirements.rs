@@ -474,42 +474,22 @@ mod tests {
     fn ids_are_their_chapters_letter_and_numbers_from_one_without_gaps() {
         for chapter in CHAPTERS {
             for (index, requirement) in chapter.requirements.iter().enumerate() {
-                assert_eq!(
-                    requirement.id,
-                    format!("{}-{:02}", chapter.letter, index + 1)
-                );
+                assert_eq!(requirement.id, format!("{}-{:02}", chapter.letter, index + 1));
             }
         }
         let mut letters: Vec<char> = CHAPTERS.iter().map(|chapter| chapter.letter).collect();
         letters.sort_unstable();
         letters.dedup();
-        assert_eq!(
-            letters.len(),
-            CHAPTERS.len(),
-            "two chapters have the same letter"
-        );
+        assert_eq!(letters.len(), CHAPTERS.len(), "two chapters have the same letter");
         assert_eq!(all().count(), 129);
     }
 
     #[test]
     fn every_behaviour_is_a_sentence_with_a_source_and_a_range_that_can_be_read() {
-        for Requirement {
-            id,
-            statement,
-            source,
-            versions,
-            ..
-        } in all()
-        {
-            assert!(
-                statement.ends_with('.') && statement.len() > 20 && !statement.contains("  "),
-                "{id}: {statement}"
-            );
+        for Requirement { id, statement, source, versions, .. } in all() {
+            assert!(statement.ends_with('.') && statement.len() > 20 && !statement.contains("  "), "{id}: {statement}");
             assert!(!source.is_empty(), "{id} has no source");
-            assert!(
-                versions.is_empty() || VersionReq::parse(versions).is_ok(),
-                "{id}: {versions}"
-            );
+            assert!(versions.is_empty() || VersionReq::parse(versions).is_ok(), "{id}: {versions}");
         }
     }
 

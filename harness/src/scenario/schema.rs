@@ -71,12 +71,7 @@ fn word(schema: &Value, name: String, is_kind: bool, doc: String, inner: &Value)
         })
         .collect();
     fields.sort_by_key(|field| !field.required);
-    Word {
-        name,
-        is_kind,
-        doc,
-        fields,
-    }
+    Word { name, is_kind, doc, fields }
 }
 
 /// The variants of an enum with content, by their only key.
@@ -94,11 +89,7 @@ fn resolve<'a>(schema: &'a Value, property: &'a Value) -> &'a Value {
         return &schema["$defs"][name.rsplit('/').next().unwrap_or(name)];
     }
     let choices = property["anyOf"].as_array().into_iter().flatten();
-    choices
-        .filter(|choice| choice["type"] != "null")
-        .map(|choice| resolve(schema, choice))
-        .next()
-        .unwrap_or(property)
+    choices.filter(|choice| choice["type"] != "null").map(|choice| resolve(schema, choice)).next().unwrap_or(property)
 }
 
 fn values(schema: &Value, property: &Value) -> String {
@@ -165,10 +156,8 @@ mod tests {
         assert!(!library.scenarios.is_empty());
         for scenario in &library.scenarios {
             let value: Value = serde_saphyr::from_str(&scenario.text).unwrap();
-            let errors: Vec<String> = validator
-                .iter_errors(&value)
-                .map(|error| format!("{}: {error}", error.instance_path()))
-                .collect();
+            let errors: Vec<String> =
+                validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
             assert!(errors.is_empty(), "{}: {errors:?}", scenario.file);
         }
     }
@@ -192,24 +181,14 @@ mod tests {
     fn the_schema_beside_the_scenarios_is_this_one() {
         let text = std::fs::read_to_string(scenarios().join("schema.json")).unwrap();
         let written: Value = serde_json::from_str(&text).unwrap();
-        assert!(
-            written == schema(),
-            "the model changed: run `tlsboot schema > scenarios/schema.json`"
-        );
+        assert!(written == schema(), "the model changed: run `tlsboot schema > scenarios/schema.json`");
     }
 
     #[test]
     fn every_word_has_a_doc_and_every_field_too() {
         let words = words();
-        assert_eq!(
-            words.iter().filter(|word| word.is_kind).count(),
-            KINDS.len()
-        );
-        assert!(
-            words
-                .iter()
-                .any(|word| !word.is_kind && word.name == "start")
-        );
+        assert_eq!(words.iter().filter(|word| word.is_kind).count(), KINDS.len());
+        assert!(words.iter().any(|word| !word.is_kind && word.name == "start"));
         for word in &words {
             assert!(!word.doc.is_empty(), "{}", word.name);
             assert!(!word.fields.is_empty(), "{}", word.name);
@@ -232,9 +211,6 @@ mod tests {
         assert!(field("rotation", "of").required);
         assert_eq!(field("csr", "groups").values, "list of string");
         assert_eq!(field("swap", "role").values, "client | serving");
-        assert_eq!(
-            field("bind", "to").values,
-            "absent | {user: string} | {group: string}"
-        );
+        assert_eq!(field("bind", "to").values, "absent | {user: string} | {group: string}");
     }
 }

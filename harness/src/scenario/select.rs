@@ -23,10 +23,7 @@ impl Selector {
             Some(tag) => scenario.tags.iter().any(|known| known == tag),
             None => {
                 glob_match::glob_match(&self.0, &scenario.id)
-                    || scenario
-                        .requirements
-                        .iter()
-                        .any(|id| id.eq_ignore_ascii_case(&self.0))
+                    || scenario.requirements.iter().any(|id| id.eq_ignore_ascii_case(&self.0))
             }
         }
     }
@@ -43,10 +40,7 @@ pub fn select<'a>(
 ) -> Result<Vec<&'a Scenario>, SelectError> {
     for selector in selectors {
         if !scenarios.iter().any(|scenario| selector.fits(scenario)) {
-            return Err(SelectError::Nothing(
-                selector.0.clone(),
-                near(&selector.0, scenarios),
-            ));
+            return Err(SelectError::Nothing(selector.0.clone(), near(&selector.0, scenarios)));
         }
     }
     let chosen: Vec<_> = scenarios
@@ -56,18 +50,11 @@ pub fn select<'a>(
             _ => selectors.iter().any(|selector| selector.fits(scenario)),
         })
         .collect();
-    if chosen.is_empty() {
-        Err(SelectError::Empty)
-    } else {
-        Ok(chosen)
-    }
+    if chosen.is_empty() { Err(SelectError::Empty) } else { Ok(chosen) }
 }
 
 fn near(wrong: &str, scenarios: &[Scenario]) -> String {
-    let words: Vec<&str> = wrong
-        .split(['.', '-'])
-        .filter(|word| word.len() > 3)
-        .collect();
+    let words: Vec<&str> = wrong.split(['.', '-']).filter(|word| word.len() > 3).collect();
     let close = scenarios
         .iter()
         .map(|scenario| &scenario.id)

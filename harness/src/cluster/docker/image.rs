@@ -53,11 +53,7 @@ impl Image {
     ///
     /// # Errors
     /// When it can't be had, or has another version of Kubernetes in it.
-    pub(in crate::cluster) fn find(
-        &self,
-        of: &Use<'_>,
-        version: Version,
-    ) -> Result<Found, ClusterError> {
+    pub(in crate::cluster) fn find(&self, of: &Use<'_>, version: Version) -> Result<Found, ClusterError> {
         match self.find_here(of, version) {
             Err(ClusterError::Command { reason, .. }) if reason.contains("No such image") => {
                 self.pull(of)?;
@@ -71,34 +67,21 @@ impl Image {
     ///
     /// # Errors
     /// When it is not there, or has another version of Kubernetes in it.
-    pub(in crate::cluster) fn find_here(
-        &self,
-        of: &Use<'_>,
-        version: Version,
-    ) -> Result<Found, ClusterError> {
+    pub(in crate::cluster) fn find_here(&self, of: &Use<'_>, version: Version) -> Result<Found, ClusterError> {
         let id = docker_blocking(&["image", "inspect", "--format", "{{.Id}}", &self.0])?;
         let (options, args) = of.question;
         let run = ["run", "--rm", "--network", "none"];
-        let run: Vec<&str> = run
-            .into_iter()
-            .chain(options.iter().copied())
-            .chain([id.as_str()])
-            .chain(args.iter().copied())
-            .collect();
+        let run: Vec<&str> =
+            run.into_iter().chain(options.iter().copied()).chain([id.as_str()]).chain(args.iter().copied()).collect();
         let answer = docker_blocking(&run)
             .map_err(|error| self.unfit(of, &format!("it does not tell its version ({error})")))?;
         match answer.split_whitespace().find_map(version_in) {
-            Some(inside) if inside == version => Ok(Found {
-                image: self.clone(),
-                name: of.name,
-                id,
-                version,
-                said: answer,
-            }),
-            Some(inside) => Err(self.unfit(
-                of,
-                &format!("Kubernetes {inside} is in it, not {version}: say --kubernetes {inside}"),
-            )),
+            Some(inside) if inside == version => {
+                Ok(Found { image: self.clone(), name: of.name, id, version, said: answer })
+            }
+            Some(inside) => {
+                Err(self.unfit(of, &format!("Kubernetes {inside} is in it, not {version}: say --kubernetes {inside}")))
+            }
             None => Err(self.unfit(of, &format!("it tells no version, but `{answer}`"))),
         }
     }
@@ -107,15 +90,7 @@ impl Image {
         eprintln!("pulling {self}");
         docker_blocking(&["pull", "--quiet", &self.0])
             .map(drop)
-            .map_err(|error| {
-                self.unfit(
-                    of,
-                    &format!(
-                        "it is not here and can't be pulled ({error}); {}",
-                        of.remedy
-                    ),
-                )
-            })
+            .map_err(|error| self.unfit(of, &format!("it is not here and can't be pulled ({error}); {}", of.remedy)))
     }
 
     fn unfit(&self, of: &Use<'_>, reason: &str) -> ClusterError {
@@ -188,10 +163,7 @@ mod tests {
 
     #[rstest]
     #[case::kind("v1.37.2", Some(Version::new(1, 37, 2)))]
-    #[case::k3s(
-        "k3s version v1.37.2+k3s1 (0123abc)\ngo version go1.26.8",
-        Some(Version::new(1, 37, 2))
-    )]
+    #[case::k3s("k3s version v1.37.2+k3s1 (0123abc)\ngo version go1.26.8", Some(Version::new(1, 37, 2)))]
     #[case::something_else("BusyBox v1.36", None)]
     fn versions_are_found_in_what_images_say(#[case] said: &str, #[case] version: Option<Version>) {
         assert_eq!(said.split_whitespace().find_map(version_in), version);

@@ -29,13 +29,7 @@ pub(super) async fn docker<S: AsRef<str>>(args: &[S]) -> Result<String, ClusterE
 
 /// The same, for places that can't wait otherwise.
 pub(super) fn docker_blocking(args: &[&str]) -> Result<String, ClusterError> {
-    answer(
-        args,
-        Command::new(DOCKER)
-            .args(args)
-            .stdin(Stdio::null())
-            .output(),
-    )
+    answer(args, Command::new(DOCKER).args(args).stdin(Stdio::null()).output())
 }
 
 /// Runs a command in a container.
@@ -45,15 +39,11 @@ pub(super) async fn exec(container: &str, command: &[&str]) -> Result<String, Cl
 }
 
 fn answer(args: &[&str], output: io::Result<Output>) -> Result<String, ClusterError> {
-    let failed = |reason| ClusterError::Command {
-        command: format!("{DOCKER} {}", args.join(" ")),
-        reason,
-    };
+    let failed = |reason| ClusterError::Command { command: format!("{DOCKER} {}", args.join(" ")), reason };
     let output = output.map_err(|error| {
         failed(match error.kind() {
             io::ErrorKind::NotFound => {
-                "there is no such command: install Docker, on a bare Debian machine by ci/docker"
-                    .into()
+                "there is no such command: install Docker, on a bare Debian machine by ci/docker".into()
             }
             _ => error.to_string(),
         })
@@ -100,26 +90,17 @@ mod tests {
         "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
         "ci/docker"
     )]
-    #[case(
-        "could not find an available, non-overlapping IPv4 address pool among the defaults",
-        "tlsboot gc"
-    )]
+    #[case("could not find an available, non-overlapping IPv4 address pool among the defaults", "tlsboot gc")]
     #[case("No such container: x", "No such container: x")]
     fn errors_say_what_to_do(#[case] said: &str, #[case] advice: &str) {
         let reason = remedy(said);
-        assert!(
-            reason.starts_with(said) && reason.contains(advice),
-            "{reason}"
-        );
+        assert!(reason.starts_with(said) && reason.contains(advice), "{reason}");
     }
 
     #[test]
     fn a_missing_command_is_named() {
         let missing = answer(&["version"], Err(io::ErrorKind::NotFound.into()));
         let error = missing.unwrap_err().to_string();
-        assert!(
-            error.contains("`docker version`") && error.contains("ci/docker"),
-            "{error}"
-        );
+        assert!(error.contains("`docker version`") && error.contains("ci/docker"), "{error}");
     }
 }

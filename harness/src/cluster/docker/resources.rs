@@ -46,10 +46,7 @@ fn owner() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let user = rustix::process::geteuid().as_raw();
     let folder = std::env::temp_dir();
-    format!(
-        "tlsboot-{}-",
-        short(&format!("{host}{user}{}", folder.display()))
-    )
+    format!("tlsboot-{}-", short(&format!("{host}{user}{}", folder.display())))
 }
 
 /// Kubernetes' names are short and have no capitals.
@@ -71,9 +68,7 @@ impl Resources {
     /// Makes the cluster's network.
     pub(in crate::cluster) async fn create_network(&self) -> Result<(), ClusterError> {
         let (name, label) = (self.name.as_str(), self.name.label());
-        docker(&["network", "create", "--label", &label, name])
-            .await
-            .map(drop)
+        docker(&["network", "create", "--label", &label, name]).await.map(drop)
     }
 }
 
@@ -100,10 +95,7 @@ fn remove(cluster: &str) -> Result<(), ClusterError> {
         }
         if !containers.is_empty() {
             let remove = ["rm", "--force", "--volumes"];
-            let args: Vec<&str> = remove
-                .into_iter()
-                .chain(containers.iter().map(String::as_str))
-                .collect();
+            let args: Vec<&str> = remove.into_iter().chain(containers.iter().map(String::as_str)).collect();
             last = docker_blocking(&args).map(drop);
         }
         match docker_blocking(&["network", "rm", cluster]) {
@@ -125,10 +117,7 @@ pub fn abandoned() -> Result<Vec<String>, ClusterError> {
     // First what there is, then who lives: a run's folder is there before anything in Docker.
     let mut clusters = BTreeSet::new();
     for label in [LABEL, KIND_LABEL] {
-        let (filter, format) = (
-            format!("label={label}"),
-            format!("{{{{.Label \"{label}\"}}}}"),
-        );
+        let (filter, format) = (format!("label={label}"), format!("{{{{.Label \"{label}\"}}}}"));
         for objects in [["ps", "--all"].as_slice(), &["network", "ls"]] {
             let options = ["--filter", filter.as_str(), "--format", format.as_str()];
             let args: Vec<&str> = objects.iter().copied().chain(options).collect();
@@ -141,10 +130,7 @@ pub fn abandoned() -> Result<Vec<String>, ClusterError> {
 
 fn of_the_dead(clusters: BTreeSet<String>, owner: &str, living: &[Name]) -> Vec<String> {
     let is_alive = |cluster: &String| living.iter().any(|name| name.as_str() == cluster);
-    clusters
-        .into_iter()
-        .filter(|cluster| cluster.starts_with(owner) && !is_alive(cluster))
-        .collect()
+    clusters.into_iter().filter(|cluster| cluster.starts_with(owner) && !is_alive(cluster)).collect()
 }
 
 /// Removes what killed runs of this user left in Docker. Answers with the names of clusters.
@@ -164,11 +150,7 @@ mod tests {
     #[test]
     fn names_suit_kubernetes_and_tell_the_run() {
         let name = Name::of(Path::new("/tmp/tlsboot-run-AbC"));
-        assert!(
-            name.as_str()
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        );
+        assert!(name.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
         // 63 is the longest hostname.
         assert!(name.control_plane().len() < 50);
         assert_ne!(name, Name::of(Path::new("/tmp/tlsboot-run-abc")));

@@ -89,10 +89,7 @@ fn controller_manager(plan: &Plan<'_>) -> Vec<(&'static str, String)> {
         ("leader-elect", "false".into()),
         // Clusters live side by side.
         ("secure-port", plan.controller_manager_port.to_string()),
-        (
-            "authorization-always-allow-paths",
-            "/healthz,/readyz,/livez,/metrics".into(),
-        ),
+        ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
     ]
 }
 
@@ -108,11 +105,7 @@ mod tests {
         let mut cluster = Cluster::default();
         change(&mut cluster);
         let settings = Settings::new(&cluster, SignedDuration::from_secs(135));
-        server(&Plan {
-            port: 20_000,
-            controller_manager_port: 20_007,
-            settings: &settings,
-        })
+        server(&Plan { port: 20_000, controller_manager_port: 20_007, settings: &settings })
     }
 
     #[rstest]

@@ -90,8 +90,5 @@ impl Container {
 }
 
 fn failed(error: TestcontainersError) -> ClusterError {
-    ClusterError::Start {
-        name: "the container of k3s".into(),
-        reason: error.to_string(),
-    }
+    ClusterError::Start { name: "the container of k3s".into(), reason: error.to_string() }
 }

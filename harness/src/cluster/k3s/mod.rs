@@ -42,12 +42,9 @@ mod tests {
 
     #[test]
     fn what_one_process_can_not_is_not_promised() {
-        for lacking in [
-            Capability::RestartControlPlane,
-            Capability::ComponentLogs,
-            Capability::ReplaceCa,
-            Capability::AnyFlag,
-        ] {
+        for lacking in
+            [Capability::RestartControlPlane, Capability::ComponentLogs, Capability::ReplaceCa, Capability::AnyFlag]
+        {
             assert!(!capabilities().contains(&lacking), "{lacking:?}");
         }
     }

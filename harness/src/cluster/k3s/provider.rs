@@ -68,11 +68,7 @@ impl K3sImage {
             question: (&[], &["--version"]),
             remedy: "name another by --image (ci/k3s-stand-in builds a stand-in of Kubernetes' own executables)",
         };
-        Ok(Self {
-            found: image.unwrap_or_else(rancher).find(&k3s, version)?,
-            version,
-            daemon: daemon.to_owned(),
-        })
+        Ok(Self { found: image.unwrap_or_else(rancher).find(&k3s, version)?, version, daemon: daemon.to_owned() })
     }
 
     /// Whether it says of itself that it only stands in for k3s.
@@ -91,24 +87,15 @@ impl K3s {
     ///
     /// # Errors
     /// When it does not get ready, with what its log says.
-    pub async fn server(
-        &self,
-        scenario: &Scenario,
-        sink: Sink,
-        logs: &Path,
-    ) -> Result<Server, ClusterError> {
-        tokio::task::spawn_blocking(sweep)
-            .await
-            .map_err(std::io::Error::other)??;
+    pub async fn server(&self, scenario: &Scenario, sink: Sink, logs: &Path) -> Result<Server, ClusterError> {
+        tokio::task::spawn_blocking(sweep).await.map_err(std::io::Error::other)??;
         Server::start(self, scenario, sink, logs).await
     }
 }
 
 /// Kubelets reach the control plane by this machine's loopback, which such daemons don't share.
 fn same_machine(docker: &str) -> Result<(), ClusterError> {
-    let elsewhere = ["rootless", "Docker Desktop"]
-        .into_iter()
-        .find(|kind| docker.contains(kind));
+    let elsewhere = ["rootless", "Docker Desktop"].into_iter().find(|kind| docker.contains(kind));
     elsewhere.map_or(Ok(()), |kind| {
         Err(ClusterError::Command {
             command: "docker info".into(),
@@ -129,12 +116,7 @@ impl Provider for K3s {
         capabilities()
     }
 
-    async fn start(
-        &self,
-        scenario: &Scenario,
-        sink: Sink,
-        logs: PathBuf,
-    ) -> Result<Box<dyn Cluster>, ClusterError> {
+    async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError> {
         Ok(Box::new(self.server(scenario, sink, &logs).await?))
     }
 }
@@ -174,11 +156,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// How often Docker is asked whether k3s still runs, while it is waited for.
 const LOOK: Duration = Duration::from_millis(500);
 /// k3s' own users, whose requests are no scenario's.
-const HOUSEKEEPERS: [&str; 3] = [
-    "system:admin",
-    "system:k3s-supervisor",
-    "system:k3s-controller",
-];
+const HOUSEKEEPERS: [&str; 3] = ["system:admin", "system:k3s-supervisor", "system:k3s-controller"];
 /// k3s' own state, in the run's folder.
 const DATA_HERE: &str = "data";
 /// What everything that runs in the container says.
@@ -206,18 +184,10 @@ impl Server {
         }
     }
 
-    async fn start(
-        k3s: &K3s,
-        scenario: &Scenario,
-        sink: Sink,
-        logs: &Path,
-    ) -> Result<Self, ClusterError> {
+    async fn start(k3s: &K3s, scenario: &Scenario, sink: Sink, logs: &Path) -> Result<Self, ClusterError> {
         let rules = Rules::new(k3s.image.version, k3s.kubelet_version);
         let dir = RunDir::create()?;
-        let ports = Ports {
-            k3s: Port::lease_pair()?,
-            controller_manager: Port::lease()?,
-        };
+        let ports = Ports { k3s: Port::lease_pair()?, controller_manager: Port::lease()? };
         let orders = Orders::of(scenario, rules, &sink);
         let logs = logs.canonicalize().map_err(ClusterError::file(logs))?;
         let (config, data) = (dir.path().join("config"), dir.path().join(DATA_HERE));
@@ -251,13 +221,8 @@ impl Server {
         let pki = dir.path().join("pki");
         let trust = Trust::adopt(pki, servers, clients, sink.vault().clone())?;
         let base = Base::new(format!("https://{api_server}"), trust, orders, sink).await?;
-        let kubelets = Kubelets {
-            executable: &k3s.kubelet.path,
-            version: k3s.kubelet_version,
-            defect: None,
-        };
-        let nodes =
-            LocalNodes::create(&kubelets, scenario, dir.path(), &logs, api_server, &base).await?;
+        let kubelets = Kubelets { executable: &k3s.kubelet.path, version: k3s.kubelet_version, defect: None };
+        let nodes = LocalNodes::create(&kubelets, scenario, dir.path(), &logs, api_server, &base).await?;
         tokio::select! {
             ready = ready(&base, &ports) => ready?,
             error = ended(&container, &logs) => return Err(error),
@@ -287,12 +252,7 @@ impl Server {
         recorders.push(observe::node::watch(admin(), sink()));
         let sources = self.nodes.sources().clone();
         recorders.push(observe::audit::tail(logs.join(AUDIT_LOG), sources, sink()));
-        recorders.push(observe::log::tail(
-            logs.join(LOG),
-            NAME.into(),
-            None,
-            sink(),
-        ));
+        recorders.push(observe::log::tail(logs.join(LOG), NAME.into(), None, sink()));
         recorders.push(observe::metrics::scrape(
             Component::ControllerManager.name().to_owned(),
             None,
@@ -366,10 +326,7 @@ async fn ended(container: &Container, logs: &Path) -> ClusterError {
         match container.is_running().await {
             Ok(true) => sleep(LOOK).await,
             Ok(false) => {
-                return ClusterError::Start {
-                    name: NAME.into(),
-                    reason: end_of(&logs.join(LOG)),
-                };
+                return ClusterError::Start { name: NAME.into(), reason: end_of(&logs.join(LOG)) };
             }
             Err(error) => return error,
         }
@@ -381,9 +338,7 @@ fn vault_secrets(server: &Path, sink: &Sink) {
     for file in ["token", "node-token", "agent-token"] {
         if let Ok(token) = fs::read_to_string(server.join(file)) {
             let token = token.trim();
-            let password = token
-                .rsplit_once(':')
-                .map_or(token, |(_, password)| password);
+            let password = token.rsplit_once(':').map_or(token, |(_, password)| password);
             sink.vault().register(token);
             sink.vault().register(password);
         }
@@ -404,19 +359,11 @@ impl Cluster for Server {
         self.nodes.end(node, ending).await
     }
 
-    async fn start_component(
-        &self,
-        component: Component,
-        _changes: &Changes,
-    ) -> Result<String, ClusterError> {
+    async fn start_component(&self, component: Component, _changes: &Changes) -> Result<String, ClusterError> {
         Err(one_process(component))
     }
 
-    async fn end_component(
-        &self,
-        component: Component,
-        _ending: Ending,
-    ) -> Result<String, ClusterError> {
+    async fn end_component(&self, component: Component, _ending: Ending) -> Result<String, ClusterError> {
         Err(one_process(component))
     }
 
@@ -461,10 +408,7 @@ mod tests {
 
     #[rstest]
     #[case::of_root("Debian GNU/Linux 12 (bookworm) [name=seccomp,profile=builtin]", None)]
-    #[case::rootless(
-        "Debian [name=seccomp,profile=builtin name=rootless]",
-        Some("rootless")
-    )]
+    #[case::rootless("Debian [name=seccomp,profile=builtin name=rootless]", Some("rootless"))]
     #[case::desktop("Docker Desktop [name=seccomp]", Some("Docker Desktop"))]
     fn the_daemon_must_share_the_loopback(#[case] info: &str, #[case] refused: Option<&str>) {
         let error = same_machine(info).err().map(|error| error.to_string());

@@ -14,10 +14,7 @@ use crate::secret::Secret;
 
 /// kubeadm's configuration formats, and whether flags are a list there. kind takes the one that suits the version, and
 /// patches of the other one match nothing.
-const FORMATS: [(&str, bool); 2] = [
-    ("kubeadm.k8s.io/v1beta4", true),
-    ("kubeadm.k8s.io/v1beta3", false),
-];
+const FORMATS: [(&str, bool); 2] = [("kubeadm.k8s.io/v1beta4", true), ("kubeadm.k8s.io/v1beta3", false)];
 /// kubeadm's own `--controllers`: all that are on by default, and two that are not.
 const CONTROLLERS: &str = "*,bootstrapsigner,tokencleaner";
 
@@ -47,8 +44,7 @@ const KUBEADM_PKI: &str = "/etc/kubernetes/pki";
 impl Plan<'_> {
     /// The configuration of `kind create cluster`. JSON is YAML.
     pub(super) fn kind_config(&self) -> String {
-        let mount =
-            |host: &Path, container: &str| json!({"hostPath": host, "containerPath": container});
+        let mount = |host: &Path, container: &str| json!({"hostPath": host, "containerPath": container});
         let same = |path: &Path| json!({"hostPath": path, "containerPath": path});
         let mut patches: Vec<Value> = Vec::new();
         for (format, list) in FORMATS {
@@ -102,17 +98,9 @@ impl Plan<'_> {
     fn cluster_configuration(&self, format: &str, list: bool) -> Value {
         let args = |flags: &[(&str, String)]| -> Value {
             if list {
-                flags
-                    .iter()
-                    .map(|(name, value)| json!({"name": name, "value": value}))
-                    .collect()
+                flags.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
             } else {
-                Value::Object(
-                    flags
-                        .iter()
-                        .map(|(name, value)| ((*name).to_owned(), json!(value)))
-                        .collect(),
-                )
+                Value::Object(flags.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect())
             }
         };
         let volume = |name: &str, path: &Path| json!({"name": name, "hostPath": path, "mountPath": path, "pathType": "DirectoryOrCreate"});
@@ -166,10 +154,7 @@ impl Plan<'_> {
             ("leader-elect", "false".into()),
             // For the recorder of metrics, which comes from outside.
             ("bind-address", "0.0.0.0".into()),
-            (
-                "authorization-always-allow-paths",
-                "/healthz,/readyz,/livez,/metrics".into(),
-            ),
+            ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
             ("v", "4".into()),
         ]);
         if self.own_signer {
@@ -181,17 +166,11 @@ impl Plan<'_> {
 }
 
 /// The flags that can change while the cluster lives.
-pub(super) fn changing_flags(
-    component: Component,
-    settings: &Settings,
-) -> Vec<(&'static str, String)> {
+pub(super) fn changing_flags(component: Component, settings: &Settings) -> Vec<(&'static str, String)> {
     match component {
         Component::ApiServer => vec![("anonymous-auth", settings.anonymous_auth.to_string())],
         Component::ControllerManager => vec![
-            (
-                "cluster-signing-duration",
-                format!("{}s", settings.signing_duration.as_secs()),
-            ),
+            ("cluster-signing-duration", format!("{}s", settings.signing_duration.as_secs())),
             ("controllers", settings.controllers_of(CONTROLLERS)),
         ],
     }
@@ -201,21 +180,11 @@ pub(super) fn changing_flags(
 /// kubelet would kill it over and over.
 pub(super) fn api_server_patch(anonymous_auth: bool) -> Option<(&'static str, Value)> {
     let probes = json!({"name": "kube-apiserver", "livenessProbe": null, "readinessProbe": null, "startupProbe": null});
-    (!anonymous_auth).then(|| {
-        (
-            "kube-apiserver+strategic.json",
-            json!({"spec": {"containers": [probes]}}),
-        )
-    })
+    (!anonymous_auth).then(|| ("kube-apiserver+strategic.json", json!({"spec": {"containers": [probes]}})))
 }
 
 /// The configuration of `kubeadm join` on a node that knows the API server by the control plane's name.
-pub(super) fn join(
-    version: Version,
-    control_plane: &str,
-    token: &Secret<String>,
-    ca_hash: &str,
-) -> Secret<String> {
+pub(super) fn join(version: Version, control_plane: &str, token: &Secret<String>, ca_hash: &str) -> Secret<String> {
     let [(newer, _), (older, _)] = FORMATS;
     let config = json!({
         // v1beta4 is there from 1.31 on; `kubeadm.k8s.io` in kubeadm's change log.
@@ -245,10 +214,7 @@ mod tests {
     use crate::scenario;
 
     fn settings() -> Settings {
-        Settings::new(
-            &scenario::Cluster::default(),
-            SignedDuration::from_secs(135),
-        )
+        Settings::new(&scenario::Cluster::default(), SignedDuration::from_secs(135))
     }
 
     fn config(settings: &Settings, version: Version, own_signer: bool) -> (Value, Vec<Value>) {
@@ -265,21 +231,16 @@ mod tests {
         };
         let config: Value = serde_json::from_str(&plan.kind_config()).unwrap();
         let patches = config["kubeadmConfigPatches"].as_array().unwrap();
-        let patches = patches
-            .iter()
-            .map(|patch| serde_json::from_str(patch.as_str().unwrap()).unwrap());
+        let patches = patches.iter().map(|patch| serde_json::from_str(patch.as_str().unwrap()).unwrap());
         (config.clone(), patches.collect())
     }
 
     fn flag(patch: &Value, component: &str, name: &str) -> Option<String> {
         match &patch[component]["extraArgs"] {
-            Value::Array(list) => list
-                .iter()
-                .find(|flag| flag["name"] == name)
-                .map(|flag| flag["value"].as_str().unwrap().to_owned()),
-            map => map
-                .get(name)
-                .map(|value| value.as_str().unwrap().to_owned()),
+            Value::Array(list) => {
+                list.iter().find(|flag| flag["name"] == name).map(|flag| flag["value"].as_str().unwrap().to_owned())
+            }
+            map => map.get(name).map(|value| value.as_str().unwrap().to_owned()),
         }
     }
 
@@ -287,16 +248,8 @@ mod tests {
     fn the_control_plane_gets_our_ca_and_folders() {
         let (config, _) = config(&settings(), Version::new(1, 37, 2), false);
         let mounts = config["nodes"][0]["extraMounts"].to_string();
-        for path in [
-            "/run/pki",
-            "/run/patches",
-            "/etc/kubernetes/pki/ca.crt",
-            "/etc/kubernetes/pki/ca.key",
-        ] {
-            assert!(
-                mounts.contains(&format!("\"containerPath\":\"{path}\"")),
-                "{path} in {mounts}"
-            );
+        for path in ["/run/pki", "/run/patches", "/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"] {
+            assert!(mounts.contains(&format!("\"containerPath\":\"{path}\"")), "{path} in {mounts}");
         }
     }
 
@@ -307,28 +260,12 @@ mod tests {
         let (_, patches) = config(&settings(), Version::new(1, 37, 2), true);
         let patch = &patches[patch];
         let of = |component, name| flag(patch, component, name);
-        assert_eq!(
-            of("controllerManager", "cluster-signing-duration").as_deref(),
-            Some("135s")
-        );
-        assert_eq!(
-            of("controllerManager", "cluster-signing-key-file").as_deref(),
-            Some("/run/pki/signer.key")
-        );
-        assert_eq!(
-            of("controllerManager", "controllers").as_deref(),
-            Some("*,bootstrapsigner,tokencleaner")
-        );
-        assert_eq!(
-            of("apiServer", "client-ca-file").as_deref(),
-            Some("/run/pki/client-ca.crt")
-        );
+        assert_eq!(of("controllerManager", "cluster-signing-duration").as_deref(), Some("135s"));
+        assert_eq!(of("controllerManager", "cluster-signing-key-file").as_deref(), Some("/run/pki/signer.key"));
+        assert_eq!(of("controllerManager", "controllers").as_deref(), Some("*,bootstrapsigner,tokencleaner"));
+        assert_eq!(of("apiServer", "client-ca-file").as_deref(), Some("/run/pki/client-ca.crt"));
         assert_eq!(of("apiServer", "anonymous-auth").as_deref(), Some("true"));
-        assert!(
-            patch["apiServer"]["certSANs"]
-                .to_string()
-                .contains("172.18.255.254")
-        );
+        assert!(patch["apiServer"]["certSANs"].to_string().contains("172.18.255.254"));
     }
 
     #[rstest]
@@ -369,21 +306,14 @@ mod tests {
         };
         let with = plan(Some(&token));
         assert!(with.contains(token.expose()) && !with.contains("rotateCertificates"));
-        assert!(
-            without
-                .iter()
-                .any(|patch| patch["rotateCertificates"] == false)
-        );
+        assert!(without.iter().any(|patch| patch["rotateCertificates"] == false));
         assert!(!plan(None).contains("bootstrapTokens"));
     }
 
     #[test]
     fn kubeadms_ca_signs_unless_another_is_wanted() {
         let (_, patches) = config(&settings(), Version::new(1, 37, 2), false);
-        assert_eq!(
-            flag(&patches[0], "controllerManager", "cluster-signing-key-file"),
-            None
-        );
+        assert_eq!(flag(&patches[0], "controllerManager", "cluster-signing-key-file"), None);
         assert_eq!(flag(&patches[0], "apiServer", "client-ca-file"), None);
     }
 
@@ -392,10 +322,7 @@ mod tests {
     #[case(30, false)]
     fn old_kubelets_do_not_know_the_word_for_cgroup_v1(#[case] minor: u32, #[case] said: bool) {
         let (_, patches) = config(&settings(), Version::new(1, minor, 0), false);
-        assert_eq!(
-            patches.iter().any(|patch| patch["failCgroupV1"] == false),
-            said
-        );
+        assert_eq!(patches.iter().any(|patch| patch["failCgroupV1"] == false), said);
     }
 
     #[rstest]

@@ -21,9 +21,7 @@ pub fn daemon() -> Result<String, ClusterError> {
 /// When there is no such command, with where it comes from.
 pub fn kind() -> Result<String, ClusterError> {
     let command = command().ok_or_else(no_command)?;
-    let output = std::process::Command::new(command)
-        .arg("version")
-        .output()?;
+    let output = std::process::Command::new(command).arg("version").output()?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -50,14 +48,7 @@ pub async fn try_link(image: &str) -> Result<(), ClusterError> {
     };
     let (container, label) = (name.node("doctor"), name.label());
     let run = ["run", "--detach", "--name", &container, "--label", &label];
-    let sleep = [
-        "--network",
-        name.as_str(),
-        "--entrypoint",
-        "sleep",
-        image,
-        "60",
-    ];
+    let sleep = ["--network", name.as_str(), "--entrypoint", "sleep", image, "60"];
     let args: Vec<&str> = run.into_iter().chain(sleep).collect();
     docker(&args).await?;
     let tried = network.try_link(&container, address).await;

@@ -26,30 +26,15 @@ impl Follower {
         sink: &Sink,
     ) -> Result<Self, ClusterError> {
         let args = ["exec", container, "sh", "-c", command].map(OsString::from);
-        let process = Process::start(
-            Path::new(DOCKER),
-            &args,
-            file,
-            Isolation::Plain,
-            &Default::default(),
-        )
-        .await
-        .map_err(|error| ClusterError::Start {
-            name: DOCKER.into(),
-            reason: error.to_string(),
-        })?;
+        let process = Process::start(Path::new(DOCKER), &args, file, Isolation::Plain, &Default::default())
+            .await
+            .map_err(|error| ClusterError::Start { name: DOCKER.into(), reason: error.to_string() })?;
         let process = Arc::new(process);
         let (followed, sink, command) = (Arc::clone(&process), sink.clone(), command.to_owned());
         let watcher = Task::spawn(async move {
             let exit = followed.exited().await;
-            sink.gap(
-                recorder,
-                format!("`{command}` ended in its container ({exit:?})"),
-            );
+            sink.gap(recorder, format!("`{command}` ended in its container ({exit:?})"));
         });
-        Ok(Self {
-            _watcher: watcher,
-            _process: process,
-        })
+        Ok(Self { _watcher: watcher, _process: process })
     }
 }

@@ -55,17 +55,8 @@ impl Join {
     }
 
     /// Writes kubeadm's configuration, and learns which one kubeadm has for all kubelets of the cluster.
-    pub(super) async fn configure(
-        &self,
-        kubelet: &mut KubeletConfig,
-        token: &TokenValue,
-    ) -> Result<(), ClusterError> {
-        let file = config::join(
-            self.version,
-            &self.control_plane,
-            &token.value,
-            &self.ca_hash,
-        );
+    pub(super) async fn configure(&self, kubelet: &mut KubeletConfig, token: &TokenValue) -> Result<(), ClusterError> {
+        let file = config::join(self.version, &self.control_plane, &token.value, &self.ca_hash);
         write_private(&kubelet.dir.config(), file.expose())?;
         let maps = Api::<ConfigMap>::namespaced(self.admin.clone(), "kube-system");
         let map = maps.get("kubelet-config").await?;
@@ -78,12 +69,7 @@ impl Join {
     }
 
     /// Runs kubeadm, and records what it says, how it ends, and each kubelet that runs from now on.
-    pub(super) async fn start(
-        self,
-        container: &str,
-        kubelet: &Kubelet,
-        sink: &Sink,
-    ) -> Result<Joined, ClusterError> {
+    pub(super) async fn start(self, container: &str, kubelet: &Kubelet, sink: &Sink) -> Result<Joined, ClusterError> {
         let config = kubelet.dir().config();
         let config = config.to_string_lossy();
         let args = [
@@ -103,27 +89,15 @@ impl Join {
         let env = Default::default();
         let process = Process::start(program, &args, &self.log, Isolation::Plain, &env)
             .await
-            .map_err(|error| ClusterError::Start {
-                name: format!("{KUBEADM} join"),
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| ClusterError::Start { name: format!("{KUBEADM} join"), reason: error.to_string() })?;
         let process = Arc::new(process);
         let node = kubelet.name().to_owned();
         let pids = kubelet.pid.clone();
         Ok(Joined {
             _recorders: vec![
                 observe::log::tail(self.log, KUBEADM.into(), Some(node.clone()), sink.clone()),
-                Task::spawn(watch_kubeadm(
-                    Arc::clone(&process),
-                    node.clone(),
-                    sink.clone(),
-                )),
-                Task::spawn(watch_kubelets(
-                    container.to_owned(),
-                    node,
-                    pids,
-                    sink.clone(),
-                )),
+                Task::spawn(watch_kubeadm(Arc::clone(&process), node.clone(), sink.clone())),
+                Task::spawn(watch_kubelets(container.to_owned(), node, pids, sink.clone())),
             ],
             process,
         })
@@ -160,11 +134,7 @@ async fn watch_kubeadm(process: Arc<Process>, node: String, sink: Sink) {
     let event = ProcessEvent::of(KUBEADM, Some(&node), pid);
     sink.emit(event(ProcessState::Started));
     let exit = exited.await;
-    sink.emit(event(ProcessState::Exited {
-        code: exit.code,
-        signal: exit.signal,
-        asked: false,
-    }));
+    sink.emit(event(ProcessState::Exited { code: exit.code, signal: exit.signal, asked: false }));
 }
 
 /// Records each process of the kubelet's unit, which systemd starts again when one ends.
@@ -190,10 +160,6 @@ async fn watch_kubelets(container: String, node: String, pids: watch::Sender<u32
         ended(handle).await;
         pids.send_replace(0);
         let (code, signal) = result(&container, KUBEADM_UNIT).await;
-        sink.emit(event(ProcessState::Exited {
-            code,
-            signal,
-            asked: false,
-        }));
+        sink.emit(event(ProcessState::Exited { code, signal, asked: false }));
     }
 }

@@ -62,11 +62,7 @@ impl Kind {
     /// When Docker, the `kind` command or the image is not to be had, with what to do about it.
     pub fn find(image: &Image, version: Version) -> Result<Self, ClusterError> {
         let command = command().ok_or_else(no_command)?;
-        Ok(Self {
-            image: image.find(&node_image(&remedy(version)), version)?,
-            version,
-            command,
-        })
+        Ok(Self { image: image.find(&node_image(&remedy(version)), version)?, version, command })
     }
 
     /// For the report: the image, by its id.
@@ -85,11 +81,7 @@ fn remedy(version: Version) -> String {
 }
 
 fn node_image(remedy: &str) -> Use<'_> {
-    Use {
-        name: "node image",
-        question: (&["--entrypoint", "cat"], &["/kind/version"]),
-        remedy,
-    }
+    Use { name: "node image", question: (&["--entrypoint", "cat"], &["/kind/version"]), remedy }
 }
 
 /// Its name.
@@ -104,17 +96,11 @@ pub(super) fn capabilities() -> &'static [Capability] {
 
 fn capabilities_of(is_root: bool) -> &'static [Capability] {
     use Capability::{
-        AuditLog, ComponentLogs, ConfigureControlPlane, Kubeadm, Link, NodeFiles, ReplaceCa,
-        RestartControlPlane, RunKubelets,
+        AuditLog, ComponentLogs, ConfigureControlPlane, Kubeadm, Link, NodeFiles, ReplaceCa, RestartControlPlane,
+        RunKubelets,
     };
-    const FOR_ALL: &[Capability] = &[
-        ConfigureControlPlane,
-        RestartControlPlane,
-        ComponentLogs,
-        AuditLog,
-        ReplaceCa,
-        Kubeadm,
-    ];
+    const FOR_ALL: &[Capability] =
+        &[ConfigureControlPlane, RestartControlPlane, ComponentLogs, AuditLog, ReplaceCa, Kubeadm];
     const FOR_ROOT: &[Capability] = &[
         ConfigureControlPlane,
         RestartControlPlane,
@@ -139,18 +125,9 @@ impl Provider for Kind {
         capabilities()
     }
 
-    async fn start(
-        &self,
-        scenario: &Scenario,
-        sink: Sink,
-        logs: PathBuf,
-    ) -> Result<Box<dyn Cluster>, ClusterError> {
-        tokio::task::spawn_blocking(sweep)
-            .await
-            .map_err(std::io::Error::other)??;
-        Ok(Box::new(
-            KindCluster::start(self, scenario, sink, logs).await?,
-        ))
+    async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError> {
+        tokio::task::spawn_blocking(sweep).await.map_err(std::io::Error::other)??;
+        Ok(Box::new(KindCluster::start(self, scenario, sink, logs).await?))
     }
 }
 
@@ -173,20 +150,11 @@ const API_SERVER_PORT: u16 = 6443;
 const BOUND_BY_KUBEADM: [&str; 3] = ["nodeBootstrapper", "nodeClient", "selfNodeClient"];
 
 impl KindCluster {
-    async fn start(
-        kind: &Kind,
-        scenario: &Scenario,
-        sink: Sink,
-        logs: PathBuf,
-    ) -> Result<Self, ClusterError> {
+    async fn start(kind: &Kind, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Self, ClusterError> {
         let rules = Rules::new(kind.version, kind.version);
         let dir = RunDir::create()?;
         let name = Name::of(dir.path());
-        let trust = Trust::create(
-            dir.path().join("pki"),
-            own_signer(scenario),
-            sink.vault().clone(),
-        )?;
+        let trust = Trust::create(dir.path().join("pki"), own_signer(scenario), sink.vault().clone())?;
         trust.write_authority()?;
         let orders = Orders::of(scenario, rules, &sink);
         write_files(&trust, scenario, &name, dir.path(), &orders.tokens)?;
@@ -208,22 +176,10 @@ impl KindCluster {
         };
         sink.started(Recorder::Process);
         let kubeadm = scenario.cluster.kubeadm;
-        let place = Place {
-            cluster: &name,
-            network: &network,
-            image: &kind.image.id,
-            run: dir.path(),
-            kubeadm,
-        };
-        let boot = scenario
-            .nodes
-            .iter()
-            .zip(&links)
-            .map(|(node, link)| Container::boot(&place, &node.name, *link));
-        let ((), containers) = tokio::try_join!(
-            create(kind, &plan, dir.path(), &logs),
-            futures::future::try_join_all(boot),
-        )?;
+        let place = Place { cluster: &name, network: &network, image: &kind.image.id, run: dir.path(), kubeadm };
+        let boot = scenario.nodes.iter().zip(&links).map(|(node, link)| Container::boot(&place, &node.name, *link));
+        let ((), containers) =
+            tokio::try_join!(create(kind, &plan, dir.path(), &logs), futures::future::try_join_all(boot),)?;
 
         let control_plane = name.control_plane();
         let address = network.address_of(&control_plane).await?;
@@ -267,9 +223,7 @@ impl KindCluster {
             _dir: dir,
         };
         cluster.base.announce_signing().await?;
-        cluster
-            .start_recorders(&control_plane, sources, &logs)
-            .await?;
+        cluster.start_recorders(&control_plane, sources, &logs).await?;
         if !scenario.cluster.kubeadm {
             cluster.unbind().await?;
         }
@@ -286,17 +240,8 @@ impl KindCluster {
         let sink = || self.base.sink.clone();
         let mut recorders = self.recorders.lock().await;
         let audit = logs.join("audit.log");
-        let tail = format!(
-            "exec tail --lines=+1 --follow=name --retry {} 2>/dev/null",
-            config::AUDIT_LOG
-        );
-        let follower = Follower::start(
-            control_plane,
-            &tail,
-            &audit,
-            Recorder::Audit,
-            &self.base.sink,
-        );
+        let tail = format!("exec tail --lines=+1 --follow=name --retry {} 2>/dev/null", config::AUDIT_LOG);
+        let follower = Follower::start(control_plane, &tail, &audit, Recorder::Audit, &self.base.sink);
         *self.audit_log.lock().await = Some(follower.await?);
         recorders.push(observe::audit::tail(audit, sources, sink()));
         for (component, pod) in &self.components {
@@ -326,25 +271,18 @@ impl KindCluster {
     }
 
     fn component(&self, component: Component) -> Result<&Mutex<StaticPod>, ClusterError> {
-        self.components
-            .get(&component)
-            .ok_or_else(|| ClusterError::Unknown(component.name().to_owned()))
+        self.components.get(&component).ok_or_else(|| ClusterError::Unknown(component.name().to_owned()))
     }
 
     fn node(&self, name: &str) -> Result<&Mutex<KindNode>, ClusterError> {
-        self.nodes
-            .get(name)
-            .ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
+        self.nodes.get(name).ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
     }
 }
 
 /// How long a CA of the signer's own is valid, where the scenario needs one: by default kubeadm's CA signs, as it does
 /// in the world.
 fn own_signer(scenario: &Scenario) -> Option<Duration> {
-    let valid = scenario
-        .cluster
-        .signer_ca_valid
-        .and_then(|valid| valid.try_into().ok());
+    let valid = scenario.cluster.signer_ca_valid.and_then(|valid| valid.try_into().ok());
     let replaced = requirements_of(scenario).contains_key(&Capability::ReplaceCa);
     valid.or(replaced.then_some(YEAR))
 }
@@ -357,20 +295,14 @@ fn write_files(
     run: &Path,
     tokens: &BTreeMap<String, TokenValue>,
 ) -> Result<(), ClusterError> {
-    write_private(
-        &trust.path("tokens.csv"),
-        &tokens::static_file(tokens.values()),
-    )?;
+    write_private(&trust.path("tokens.csv"), &tokens::static_file(tokens.values()))?;
     // kubeadm's own requests, and those of the control plane's kubelet.
     let housekeepers = [
         "kubernetes-admin".to_owned(),
         "kubernetes-super-admin".to_owned(),
         format!("system:node:{}", name.control_plane()),
     ];
-    write_private(
-        &trust.path("audit-policy.json"),
-        &audit_policy(&housekeepers).to_string(),
-    )?;
+    write_private(&trust.path("audit-policy.json"), &audit_policy(&housekeepers).to_string())?;
     let patches = run.join("patches");
     fs::create_dir(&patches).map_err(ClusterError::file(&patches))?;
     let refuses = |step: &Step| matches!(step, Step::Start(with) | Step::Restart(with) if with.with.anonymous_auth == Some(false));
@@ -388,63 +320,32 @@ async fn create(kind: &Kind, plan: &Plan<'_>, run: &Path, logs: &Path) -> Result
     write_private(&config, &plan.kind_config())?;
     let log = logs.join("kind.log");
     let network = format!("KIND_EXPERIMENTAL_DOCKER_NETWORK={}", plan.cluster);
-    let mut args: Vec<OsString> = vec![
-        network.into(),
-        "KIND_EXPERIMENTAL_PROVIDER=docker".into(),
-        kind.command.clone().into(),
-    ];
+    let mut args: Vec<OsString> =
+        vec![network.into(), "KIND_EXPERIMENTAL_PROVIDER=docker".into(), kind.command.clone().into()];
     // Retained, a failed cluster can tell why it failed; we remove it all the same.
     args.extend(["create", "cluster", "--retain", "--wait=0s", "--config"].map(OsString::from));
-    args.extend([
-        config.into(),
-        "--kubeconfig".into(),
-        run.join("kind.kubeconfig").into(),
-    ]);
-    let process = Process::start(
-        Path::new("env"),
-        &args,
-        &log,
-        Isolation::Plain,
-        &Default::default(),
-    )
-    .await
-    .map_err(|error| failed(&error.to_string()))?;
+    args.extend([config.into(), "--kubeconfig".into(), run.join("kind.kubeconfig").into()]);
+    let process = Process::start(Path::new("env"), &args, &log, Isolation::Plain, &Default::default())
+        .await
+        .map_err(|error| failed(&error.to_string()))?;
     match process.exited().await {
         Exit { code: Some(0), .. } => Ok(()),
         exit => {
             let journal = format!("{}-control-plane", plan.cluster);
-            let journal = docker::exec(
-                &journal,
-                &[
-                    "journalctl",
-                    "--no-pager",
-                    "--output",
-                    "cat",
-                    "--unit",
-                    "kubelet",
-                ],
-            )
-            .await;
-            let _ = fs::write(
-                logs.join("control-plane-kubelet.log"),
-                journal.unwrap_or_default(),
-            );
+            let journal =
+                docker::exec(&journal, &["journalctl", "--no-pager", "--output", "cat", "--unit", "kubelet"]).await;
+            let _ = fs::write(logs.join("control-plane-kubelet.log"), journal.unwrap_or_default());
             Err(failed(&format!("{exit:?}; {}", super::end_of(&log))))
         }
     }
 }
 
 fn failed(reason: &str) -> ClusterError {
-    ClusterError::Command {
-        command: "kind create cluster".into(),
-        reason: reason.to_owned(),
-    }
+    ClusterError::Command { command: "kind create cluster".into(), reason: reason.to_owned() }
 }
 
 fn no_command() -> ClusterError {
-    failed(
-        "there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`",
-    )
+    failed("there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`")
 }
 
 /// The `kind` command: on PATH, or where Go puts it.
@@ -463,44 +364,29 @@ impl Cluster for KindCluster {
 
     async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
         let mut node = self.node(node)?.lock().await;
-        node.start(changes, &self.base.tokens, &self.base.sink)
-            .await
+        node.start(changes, &self.base.tokens, &self.base.sink).await
     }
 
     async fn join_node(&self, node: &str) -> Result<String, ClusterError> {
-        self.node(node)?
-            .lock()
-            .await
-            .join(&self.base.tokens, &self.base.sink)
-            .await
+        self.node(node)?.lock().await.join(&self.base.tokens, &self.base.sink).await
     }
 
     async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
         self.node(node)?.lock().await.end(ending).await
     }
 
-    async fn start_component(
-        &self,
-        component: Component,
-        changes: &Changes,
-    ) -> Result<String, ClusterError> {
+    async fn start_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError> {
         self.base.apply(changes).await;
         let settings = self.base.settings().await.clone();
         let mut pod = self.component(component)?.lock().await;
-        let proof = pod
-            .start(&settings, &self.base.admin, self.address, &self.base.sink)
-            .await?;
+        let proof = pod.start(&settings, &self.base.admin, self.address, &self.base.sink).await?;
         if component == Component::ControllerManager {
             self.base.announce_signing().await?;
         }
         Ok(proof)
     }
 
-    async fn end_component(
-        &self,
-        component: Component,
-        ending: Ending,
-    ) -> Result<String, ClusterError> {
+    async fn end_component(&self, component: Component, ending: Ending) -> Result<String, ClusterError> {
         match ending {
             Ending::Stop => self.component(component)?.lock().await.stop().await,
             // Its kubelet would start it again at once.
@@ -545,11 +431,7 @@ mod tests {
     fn an_ordinary_user_can_do_less() {
         let (root, user) = (capabilities_of(true), capabilities_of(false));
         assert!(user.iter().all(|capability| root.contains(capability)));
-        for needs_root in [
-            Capability::RunKubelets,
-            Capability::NodeFiles,
-            Capability::Link,
-        ] {
+        for needs_root in [Capability::RunKubelets, Capability::NodeFiles, Capability::Link] {
             assert!(root.contains(&needs_root) && !user.contains(&needs_root));
         }
         assert!(!root.contains(&Capability::ChooseAuthorizers));

@@ -32,12 +32,10 @@ impl Network {
         let answer = docker(&["network", "inspect", "--format", format, name]).await?;
         let mut words = answer.split_whitespace();
         let id = words.next().unwrap_or_default();
-        let subnet = words
-            .find_map(Subnet::parse)
-            .ok_or_else(|| ClusterError::Start {
-                name: format!("the network {name}"),
-                reason: format!("it has no IPv4 subnet: {answer}"),
-            })?;
+        let subnet = words.find_map(Subnet::parse).ok_or_else(|| ClusterError::Start {
+            name: format!("the network {name}"),
+            reason: format!("it has no IPv4 subnet: {answer}"),
+        })?;
         Ok(Self {
             name: name.to_owned(),
             // As Docker names the bridge.
@@ -59,26 +57,17 @@ impl Network {
                     "{reason} (it needs root, iproute2, and Docker on this machine itself, not in a virtual one)"
                 ),
             };
-            let output = tokio::process::Command::new("ip")
-                .args(args)
-                .stdin(Stdio::null())
-                .output();
+            let output = tokio::process::Command::new("ip").args(args).stdin(Stdio::null()).output();
             let output = output.await.map_err(|error| failed(error.to_string()))?;
             if !output.status.success() {
-                return Err(failed(
-                    String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-                ));
+                return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
             }
         }
         Ok(addresses)
     }
 
     /// Tries whether a container can connect to this machine at an address of the bridge. Nothing is sent.
-    pub(super) async fn try_link(
-        &self,
-        container: &str,
-        address: Ipv4Addr,
-    ) -> Result<(), ClusterError> {
+    pub(super) async fn try_link(&self, container: &str, address: Ipv4Addr) -> Result<(), ClusterError> {
         let listener = tokio::net::TcpListener::bind((address, 0)).await?;
         let port = listener.local_addr()?.port();
         // bash is in every node image.
@@ -96,10 +85,7 @@ impl Network {
     }
 
     pub(super) async fn address_of(&self, container: &str) -> Result<Ipv4Addr, ClusterError> {
-        let format = format!(
-            "{{{{(index .NetworkSettings.Networks \"{}\").IPAddress}}}}",
-            self.name
-        );
+        let format = format!("{{{{(index .NetworkSettings.Networks \"{}\").IPAddress}}}}", self.name);
         let address = docker(&["inspect", "--format", &format, container]).await?;
         Ok(address.parse().map_err(std::io::Error::other)?)
     }
@@ -109,10 +95,7 @@ impl Subnet {
     fn parse(text: &str) -> Option<Self> {
         let (base, prefix) = text.split_once('/')?;
         let prefix = prefix.parse().ok().filter(|prefix| *prefix <= 30)?;
-        Some(Self {
-            base: base.parse().ok()?,
-            prefix,
-        })
+        Some(Self { base: base.parse().ok()?, prefix })
     }
 
     /// Its hosts from the last one down; Docker gives addresses from the first one up.

@@ -56,11 +56,7 @@ pub(super) struct Container {
 impl Container {
     /// Makes and boots one, as kind does it. `link` is the address of this machine by which its kubelet will reach the API
     /// server.
-    pub(super) async fn boot(
-        place: &Place<'_>,
-        node: &str,
-        link: Ipv4Addr,
-    ) -> Result<Self, ClusterError> {
+    pub(super) async fn boot(place: &Place<'_>, node: &str, link: Ipv4Addr) -> Result<Self, ClusterError> {
         let cluster = place.cluster;
         let (name, label) = (cluster.node(node), cluster.label());
         let folder = place.run.join(node);
@@ -101,12 +97,7 @@ impl Container {
             &folders,
         ];
         let more = more.iter().map(String::as_str);
-        let args: Vec<&str> = options
-            .into_iter()
-            .chain(own)
-            .chain(more)
-            .chain([place.image])
-            .collect();
+        let args: Vec<&str> = options.into_iter().chain(own).chain(more).chain([place.image]).collect();
         docker(&args).await?;
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = docker(&["inspect", "--format", format, &name]).await?;
@@ -114,8 +105,7 @@ impl Container {
         booted(&name).await?;
         place.network.try_link(&name, link).await?;
         let cni = cni().to_string();
-        let write =
-            "mkdir -p /etc/cni/net.d && printf %s \"$0\" >/etc/cni/net.d/10-tlsboot.conflist";
+        let write = "mkdir -p /etc/cni/net.d && printf %s \"$0\" >/etc/cni/net.d/10-tlsboot.conflist";
         exec(&name, &["sh", "-c", write, &cni]).await?;
         Ok(Self { name, address, dir })
     }
@@ -123,16 +113,9 @@ impl Container {
 
 /// What the container of a node is given that kubeadm joins: the folders of its kubelet, to be seen from here, and the
 /// name by which cluster-info calls the API server, with the address of the node's link.
-fn of_kubeadm(
-    dir: &NodeDir,
-    control_plane: &str,
-    api_server: Ipv4Addr,
-) -> Result<Vec<String>, ClusterError> {
+fn of_kubeadm(dir: &NodeDir, control_plane: &str, api_server: Ipv4Addr) -> Result<Vec<String>, ClusterError> {
     let mut options = vec![format!("--add-host={control_plane}:{api_server}")];
-    for (here, there) in [
-        (dir.cert_dir(), Path::new(DEFAULT_CERT_DIR)),
-        (dir.kubeconfigs(), Path::new(KUBEADM_DIR)),
-    ] {
+    for (here, there) in [(dir.cert_dir(), Path::new(DEFAULT_CERT_DIR)), (dir.kubeconfigs(), Path::new(KUBEADM_DIR))] {
         fs::create_dir(&here).map_err(ClusterError::file(&here))?;
         options.push(format!("--volume={}:{}", here.display(), there.display()));
     }
@@ -150,9 +133,7 @@ async fn booted(container: &str) -> Result<(), ClusterError> {
         };
         let running = docker(&["inspect", "--format", "{{.State.Running}}", container]).await?;
         if running != "true" || Instant::now() > deadline {
-            let log = docker(&["logs", "--tail", "8", container])
-                .await
-                .unwrap_or_default();
+            let log = docker(&["logs", "--tail", "8", container]).await.unwrap_or_default();
             let advice = if log.contains("Too many open files") {
                 "; too few inotify instances: `sysctl fs.inotify.max_user_instances=1024`"
             } else {
@@ -160,10 +141,7 @@ async fn booted(container: &str) -> Result<(), ClusterError> {
             };
             return Err(ClusterError::Start {
                 name: format!("the node {container}"),
-                reason: format!(
-                    "{last}; the end of its log says: {}{advice}",
-                    log.replace(['\r', '\n'], " ")
-                ),
+                reason: format!("{last}; the end of its log says: {}{advice}", log.replace(['\r', '\n'], " ")),
             });
         }
         sleep(POLL).await;
@@ -225,8 +203,7 @@ impl KindNode {
             false => None,
         };
         let unit = if join.is_some() { KUBEADM_UNIT } else { UNIT };
-        let journal =
-            format!("exec journalctl --unit {unit} --output cat --no-tail --follow 2>/dev/null");
+        let journal = format!("exec journalctl --unit {unit} --output cat --no-tail --follow 2>/dev/null");
         let follower = Follower::start(&name, &journal, &log, Recorder::Log, common.sink).await?;
         Ok(Self {
             kubelet: Kubelet::new(config, node, log, ca, common.administrator),
@@ -250,15 +227,11 @@ impl KindNode {
         sink: &Sink,
     ) -> Result<String, ClusterError> {
         if self.unit.as_ref().is_some_and(Unit::is_running) {
-            return Err(ClusterError::Unknown(format!(
-                "stopped kubelet on {}: it runs already",
-                self.kubelet.name()
-            )));
+            return Err(ClusterError::Unknown(format!("stopped kubelet on {}: it runs already", self.kubelet.name())));
         }
         let server = format!("https://{}", self.link.address());
         let address = self.kubelet.config.address;
-        self.kubelet
-            .prepare(changes, tokens, &server, address, sink)?;
+        self.kubelet.prepare(changes, tokens, &server, address, sink)?;
         let args = self.kubelet.config.flags();
         let unit = Unit::start(&self.container, self.kubelet.name(), &args, sink).await?;
         let pid = unit.pid();
@@ -277,10 +250,7 @@ impl KindNode {
             .get(self.kubelet.token())
             .ok_or_else(|| ClusterError::Unknown(format!("token `{}`", self.kubelet.token())))?;
         let join = self.join.take().ok_or_else(|| {
-            ClusterError::Unknown(format!(
-                "node {} that kubeadm could join, once",
-                self.kubelet.name()
-            ))
+            ClusterError::Unknown(format!("node {} that kubeadm could join, once", self.kubelet.name()))
         })?;
         join.configure(&mut self.kubelet.config, token).await?;
         let address = self.kubelet.config.address;
@@ -292,9 +262,10 @@ impl KindNode {
     }
 
     pub(super) async fn end(&mut self, ending: Ending) -> Result<String, ClusterError> {
-        let unit = self.unit.take().ok_or_else(|| {
-            ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name()))
-        })?;
+        let unit = self
+            .unit
+            .take()
+            .ok_or_else(|| ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name())))?;
         let pid = unit.pid();
         unit.end(ending).await?;
         self.kubelet.pid.send_replace(0);
@@ -310,10 +281,7 @@ impl KindNode {
 
     pub(super) async fn cut(&self, how: CutKind) -> Result<String, ClusterError> {
         self.link.cut(how).await?;
-        Ok(format!(
-            "{} connections are open through the link",
-            self.link.open_connections()
-        ))
+        Ok(format!("{} connections are open through the link", self.link.open_connections()))
     }
 
     pub(super) async fn mend(&self) -> Result<String, ClusterError> {

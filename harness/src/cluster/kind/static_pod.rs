@@ -106,12 +106,7 @@ impl StaticPod {
         let command = log_command(name);
         let (container, log) = (&self.control_plane, &self.log);
         let follower = Follower::start(container, &command, log, Recorder::Log, sink).await?;
-        self.running = Some(Running {
-            pid,
-            asked,
-            watcher,
-            _log: follower,
-        });
+        self.running = Some(Running { pid, asked, watcher, _log: follower });
         Ok(pid)
     }
 
@@ -125,16 +120,12 @@ impl StaticPod {
     ) -> Result<String, ClusterError> {
         let name = self.component.name();
         if self.running.is_some() {
-            return Err(ClusterError::Unknown(format!(
-                "stopped {name}: it runs already"
-            )));
+            return Err(ClusterError::Unknown(format!("stopped {name}: it runs already")));
         }
         let away = format!("{AWAY}/{name}.yaml");
         let manifest = exec(&self.control_plane, &["cat", &away]).await?;
         let manifest = with_flags(&manifest, name, &changing_flags(self.component, settings));
-        let write = format!(
-            "printf '%s\\n' \"$0\" >{away} && chmod 600 {away} && mv {away} {MANIFESTS}/{name}.yaml"
-        );
+        let write = format!("printf '%s\\n' \"$0\" >{away} && chmod 600 {away} && mv {away} {MANIFESTS}/{name}.yaml");
         exec(&self.control_plane, &["sh", "-c", &write, &manifest]).await?;
         let pid = self.watch(sink).await?;
         let (probe, path) = match self.component {
@@ -146,18 +137,13 @@ impl StaticPod {
         };
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let request = http::Request::get(path)
-                .body(Vec::new())
-                .map_err(std::io::Error::other)?;
+            let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
             let last = match probe.request_text(request).await {
                 Ok(_) => break,
                 Err(error) => error.to_string(),
             };
             if !self.is_running() {
-                return Err(ClusterError::Start {
-                    name: name.into(),
-                    reason: end_of(&self.log),
-                });
+                return Err(ClusterError::Start { name: name.into(), reason: end_of(&self.log) });
             }
             if Instant::now() > deadline {
                 return Err(ClusterError::Late {
@@ -184,21 +170,17 @@ impl StaticPod {
     /// Takes its manifest away, and waits until its process is gone.
     pub(super) async fn stop(&mut self) -> Result<String, ClusterError> {
         let name = self.component.name();
-        let mut running = self
-            .running
-            .take()
-            .ok_or_else(|| ClusterError::Unknown(format!("running {name}")))?;
+        let mut running = self.running.take().ok_or_else(|| ClusterError::Unknown(format!("running {name}")))?;
         running.asked.store(true, Ordering::SeqCst);
         let manifest = format!("{MANIFESTS}/{name}.yaml");
         exec(&self.control_plane, &["mv", &manifest, AWAY]).await?;
-        timeout(PATIENCE, &mut running.watcher)
-            .await
-            .map(|_| format!("{name}, pid {}, is gone", running.pid))
-            .map_err(|_| ClusterError::Late {
+        timeout(PATIENCE, &mut running.watcher).await.map(|_| format!("{name}, pid {}, is gone", running.pid)).map_err(
+            |_| ClusterError::Late {
                 what: format!("the end of {name}"),
                 seconds: PATIENCE.as_secs(),
                 last: format!("pid {} is still there", running.pid),
-            })
+            },
+        )
     }
 }
 
@@ -223,9 +205,7 @@ fn with_flags(manifest: &str, component: &str, flags: &[(&'static str, String)])
         lines.push(line.to_owned());
         if line.trim_start() == command {
             let indent = &line[..line.len() - command.len()];
-            let more = flags
-                .iter()
-                .map(|(name, value)| format!("{indent}- --{name}={value}"));
+            let more = flags.iter().map(|(name, value)| format!("{indent}- --{name}={value}"));
             lines.extend(more);
         }
     }
@@ -246,10 +226,7 @@ spec:
     - --cluster-signing-cert-file=/ca.crt
     - --cluster-signing-duration=3600s
     image: example/kube-controller-manager:v1";
-        let flags = [
-            ("cluster-signing-duration", "7200s".to_owned()),
-            ("controllers", "*,-csrsigning".to_owned()),
-        ];
+        let flags = [("cluster-signing-duration", "7200s".to_owned()), ("controllers", "*,-csrsigning".to_owned())];
         let changed = "\
 spec:
   containers:
@@ -259,9 +236,6 @@ spec:
     - --controllers=*,-csrsigning
     - --cluster-signing-cert-file=/ca.crt
     image: example/kube-controller-manager:v1";
-        assert_eq!(
-            with_flags(manifest, "kube-controller-manager", &flags),
-            changed
-        );
+        assert_eq!(with_flags(manifest, "kube-controller-manager", &flags), changed);
     }
 }

@@ -78,19 +78,10 @@ impl Unit {
                 }
                 let (code, signal) = result(&container, UNIT).await;
                 let asked = asked.load(Ordering::SeqCst);
-                sink.emit(event(ProcessState::Exited {
-                    code,
-                    signal,
-                    asked,
-                }));
+                sink.emit(event(ProcessState::Exited { code, signal, asked }));
             }
         });
-        Ok(Self {
-            container: container.to_owned(),
-            pid,
-            asked,
-            watcher,
-        })
+        Ok(Self { container: container.to_owned(), pid, asked, watcher })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -122,11 +113,7 @@ impl Unit {
         let command = ["systemctl", "kill", &signal, "--kill-who=main", UNIT];
         match exec(&self.container, &command).await {
             // It has ended, and only its end is not in the history yet.
-            Err(ClusterError::Command { reason, .. })
-                if reason.contains("No main process to kill") =>
-            {
-                Ok(())
-            }
+            Err(ClusterError::Command { reason, .. }) if reason.contains("No main process to kill") => Ok(()),
             sent => sent.map(drop),
         }
     }
@@ -204,9 +191,6 @@ mod tests {
         let top = "PID                 COMMAND\n12296               systemd\n  812               kubelet\n12537               containerd\n";
         assert_eq!(pid_of("kubelet", top), Some(812));
         assert_eq!(pid_of("kube", top), None);
-        assert_eq!(
-            pid_of("kube-controller-manager", "7 kube-controller\n"),
-            Some(7)
-        );
+        assert_eq!(pid_of("kube-controller-manager", "7 kube-controller\n"), Some(7));
     }
 }

@@ -78,10 +78,7 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
         ("client-ca-file", pki("client-ca.crt")),
         ("token-auth-file", pki("tokens.csv")),
         ("enable-bootstrap-token-auth", "true".into()),
-        (
-            "service-account-issuer",
-            "https://kubernetes.default.svc".into(),
-        ),
+        ("service-account-issuer", "https://kubernetes.default.svc".into()),
         ("service-account-key-file", pki("sa.key")),
         ("service-account-signing-key-file", pki("sa.key")),
         ("service-cluster-ip-range", "10.96.0.0/16".into()),
@@ -89,25 +86,15 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
         ("enable-admission-plugins", "NodeRestriction".into()),
         ("disable-admission-plugins", "ServiceAccount".into()),
         anonymous,
-        (
-            "audit-policy-file",
-            layout.dir.join("audit-policy.json").display().to_string(),
-        ),
-        (
-            "audit-log-path",
-            layout.logs.join("audit.log").display().to_string(),
-        ),
+        ("audit-policy-file", layout.dir.join("audit-policy.json").display().to_string()),
+        ("audit-log-path", layout.logs.join("audit.log").display().to_string()),
         ("v", "2".into()),
     ];
     if layout.version.minor < 20 {
         // One for all, at a fixed place.
         own.push(("insecure-port", "0".into()));
     }
-    flags(&with_further(
-        &own,
-        layout,
-        settings.flags.get(&Component::ApiServer),
-    ))
+    flags(&with_further(&own, layout, settings.flags.get(&Component::ApiServer)))
 }
 
 const AUTHENTICATION_CONFIG: &str = "authentication.json";
@@ -122,14 +109,7 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Ve
         controllers.push("serviceaccount-token");
     }
     let mut own = vec![
-        (
-            "kubeconfig",
-            layout
-                .dir
-                .join("controller-manager.kubeconfig")
-                .display()
-                .to_string(),
-        ),
+        ("kubeconfig", layout.dir.join("controller-manager.kubeconfig").display().to_string()),
         // The rights are on the controllers' own accounts.
         ("use-service-account-credentials", "true".into()),
         ("service-account-private-key-file", pki("sa.key")),
@@ -146,20 +126,13 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Ve
             },
             format!("{}s", settings.signing_duration.as_secs()),
         ),
-        (
-            "authorization-always-allow-paths",
-            "/healthz,/readyz,/livez,/metrics".into(),
-        ),
+        ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
         ("v", "4".into()),
     ];
     if layout.version.minor < 22 {
         own.push(("port", "0".into()));
     }
-    flags(&with_further(
-        &own,
-        layout,
-        settings.flags.get(&Component::ControllerManager),
-    ))
+    flags(&with_further(&own, layout, settings.flags.get(&Component::ControllerManager)))
 }
 
 /// tlsboot's own flags, and the scenario's instead of or beside them.
@@ -169,10 +142,7 @@ fn with_further<'a>(
     further: Option<&'a Flags>,
 ) -> Vec<(&'a str, String)> {
     let further = further.into_iter().flatten();
-    let kept = own
-        .iter()
-        .filter(|(name, _)| !further.clone().any(|(other, _)| other == name))
-        .cloned();
+    let kept = own.iter().filter(|(name, _)| !further.clone().any(|(other, _)| other == name)).cloned();
     let pki = layout.pki.display().to_string();
     let added = further
         .clone()
@@ -189,14 +159,8 @@ pub(super) fn write_files(
     controller_manager: &Credential,
 ) -> Result<(), ClusterError> {
     let credentials = Credentials::Certificate(controller_manager.clone());
-    write_private(
-        &layout.dir.join("controller-manager.kubeconfig"),
-        kubeconfig(endpoint, &credentials).expose(),
-    )?;
-    write_private(
-        &layout.dir.join("audit-policy.json"),
-        &audit_policy(&[]).to_string(),
-    )?;
+    write_private(&layout.dir.join("controller-manager.kubeconfig"), kubeconfig(endpoint, &credentials).expose())?;
+    write_private(&layout.dir.join("audit-policy.json"), &audit_policy(&[]).to_string())?;
     let paths = settings.anonymous_paths.iter();
     let conditions: Vec<_> = paths.map(|path| json!({"path": path})).collect();
     let authentication = json!({
@@ -204,17 +168,11 @@ pub(super) fn write_files(
         "kind": "AuthenticationConfiguration",
         "anonymous": {"enabled": true, "conditions": conditions},
     });
-    write_private(
-        &layout.dir.join(AUTHENTICATION_CONFIG),
-        &authentication.to_string(),
-    )
+    write_private(&layout.dir.join(AUTHENTICATION_CONFIG), &authentication.to_string())
 }
 
 fn flags(flags: &[(&str, String)]) -> Vec<OsString> {
-    flags
-        .iter()
-        .map(|(name, value)| format!("--{name}={value}").into())
-        .collect()
+    flags.iter().map(|(name, value)| format!("--{name}={value}").into()).collect()
 }
 
 #[cfg(test)]
@@ -232,19 +190,10 @@ mod tests {
             etcd_port: None,
             version: Version::new(1, 37, 2),
         };
-        let further = Flags::from([
-            ("a".into(), String::new()),
-            ("b".into(), "{pki}/b.crt".into()),
-            ("c".into(), "new".into()),
-        ]);
+        let further =
+            Flags::from([("a".into(), String::new()), ("b".into(), "{pki}/b.crt".into()), ("c".into(), "new".into())]);
         let own = [("a", "1".to_owned()), ("b", "2".into()), ("d", "4".into())];
-        assert_eq!(
-            flags(&with_further(&own, &layout, Some(&further))),
-            ["--d=4", "--b=/run/pki/b.crt", "--c=new"]
-        );
-        assert_eq!(
-            flags(&with_further(&own, &layout, None)),
-            ["--a=1", "--b=2", "--d=4"]
-        );
+        assert_eq!(flags(&with_further(&own, &layout, Some(&further))), ["--d=4", "--b=/run/pki/b.crt", "--c=new"]);
+        assert_eq!(flags(&with_further(&own, &layout, None)), ["--a=1", "--b=2", "--d=4"]);
     }
 }

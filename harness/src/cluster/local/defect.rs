@@ -98,8 +98,7 @@ impl Launch<'_> {
     /// Leaves a flag out.
     pub fn remove_flag(&mut self, name: &str) {
         let prefix = format!("--{name}=");
-        self.args
-            .retain(|arg| arg.to_str().is_none_or(|arg| !arg.starts_with(&prefix)));
+        self.args.retain(|arg| arg.to_str().is_none_or(|arg| !arg.starts_with(&prefix)));
     }
 
     /// Takes what is wrong in, if there is anything.

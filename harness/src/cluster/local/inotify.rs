@@ -30,8 +30,7 @@ impl Instances {
             .filter_map(|process| fs::read_dir(process.path().join("fd")).ok())
             .flat_map(|descriptors| descriptors.flatten())
             .filter(|descriptor| {
-                fs::read_link(descriptor.path())
-                    .is_ok_and(|to| to.as_os_str() == "anon_inode:inotify")
+                fs::read_link(descriptor.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:inotify")
             })
             .count();
         Some(Self { limit, used })
@@ -62,19 +61,9 @@ mod tests {
 
     #[test]
     fn nodes_are_what_is_left() {
-        let instances = Instances {
-            limit: 128,
-            used: 100,
-        };
+        let instances = Instances { limit: 128, used: 100 };
         assert_eq!(instances.nodes(), 3);
         assert_eq!(instances.remedy(4), format!("sudo sysctl {SETTING}=1024"));
-        assert_eq!(
-            Instances {
-                limit: 10,
-                used: 20
-            }
-            .nodes(),
-            0
-        );
+        assert_eq!(Instances { limit: 10, used: 20 }.nodes(), 0);
     }
 }

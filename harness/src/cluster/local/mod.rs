@@ -86,15 +86,8 @@ impl Provider for Local {
         capabilities()
     }
 
-    async fn start(
-        &self,
-        scenario: &Scenario,
-        sink: Sink,
-        logs: PathBuf,
-    ) -> Result<Box<dyn Cluster>, ClusterError> {
-        Ok(Box::new(
-            LocalCluster::start(self, scenario, sink, logs).await?,
-        ))
+    async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError> {
+        Ok(Box::new(LocalCluster::start(self, scenario, sink, logs).await?))
     }
 }
 
@@ -121,42 +114,25 @@ const READY: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
 
 impl LocalCluster {
-    async fn start(
-        local: &Local,
-        scenario: &Scenario,
-        sink: Sink,
-        logs: PathBuf,
-    ) -> Result<Self, ClusterError> {
+    async fn start(local: &Local, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Self, ClusterError> {
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
         let dir = RunDir::create()?;
         let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
-        let etcd_port = control_plane::wants_etcd_on_a_port(local.components.kubernetes)
-            .then(Port::lease)
-            .transpose()?;
-        let signer_valid = scenario
-            .cluster
-            .signer_ca_valid
-            .and_then(|valid| valid.try_into().ok())
-            .unwrap_or(YEAR);
+        let etcd_port =
+            control_plane::wants_etcd_on_a_port(local.components.kubernetes).then(Port::lease).transpose()?;
+        let signer_valid = scenario.cluster.signer_ca_valid.and_then(|valid| valid.try_into().ok()).unwrap_or(YEAR);
         let pki = dir.path().join("pki");
         let trust = Trust::create(pki, Some(signer_valid), sink.vault().clone())?;
         trust.write_api_server()?;
         let controller_manager = trust.client("system:kube-controller-manager", &[])?;
         let orders = Orders::of(scenario, rules, &sink);
-        write_private(
-            &trust.path("tokens.csv"),
-            &tokens::static_file(orders.tokens.values()),
-        )?;
+        write_private(&trust.path("tokens.csv"), &tokens::static_file(orders.tokens.values()))?;
         let url = format!("https://127.0.0.1:{}", apiserver_port.number);
         let base = Base::new(url, trust, orders, sink).await?;
-        let kubelets = Kubelets {
-            executable: &local.kubelet.path,
-            version: local.kubelet_version,
-            defect: local.defect.as_ref(),
-        };
+        let kubelets =
+            Kubelets { executable: &local.kubelet.path, version: local.kubelet_version, defect: local.defect.as_ref() };
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, apiserver_port.number));
-        let nodes =
-            LocalNodes::create(&kubelets, scenario, dir.path(), &logs, upstream, &base).await?;
+        let nodes = LocalNodes::create(&kubelets, scenario, dir.path(), &logs, upstream, &base).await?;
         let cluster = Self {
             components: local.components.clone(),
             defect: local.defect.clone(),
@@ -188,10 +164,7 @@ impl LocalCluster {
     }
 
     /// All parts side by side: each waits for what it needs by itself.
-    async fn start_control_plane(
-        &self,
-        controller_manager: &Credential,
-    ) -> Result<(), ClusterError> {
+    async fn start_control_plane(&self, controller_manager: &Credential) -> Result<(), ClusterError> {
         let etcd = {
             let trust = self.base.trust().await;
             let layout = self.layout(&trust);
@@ -200,12 +173,7 @@ impl LocalCluster {
             control_plane::write_files(&layout, &settings, endpoint, controller_manager)?;
             control_plane::etcd(&layout)
         };
-        let plan = self.plan(
-            "etcd",
-            &self.components.etcd.path,
-            etcd,
-            const { &BTreeMap::new() },
-        );
+        let plan = self.plan("etcd", &self.components.etcd.path, etcd, const { &BTreeMap::new() });
         *self.etcd.lock().await = Some(Supervised::start(plan, &self.base.sink).await?);
         self.launch(Component::ApiServer).await?;
         self.launch(Component::ControllerManager).await?;
@@ -230,21 +198,12 @@ impl LocalCluster {
         let sink = || self.base.sink.clone();
         let manager = SocketAddr::from((Ipv4Addr::LOCALHOST, self.controller_manager_port.number));
         let log = |component: &str| {
-            observe::log::tail(
-                self.logs.join(format!("{component}.log")),
-                component.to_owned(),
-                None,
-                sink(),
-            )
+            observe::log::tail(self.logs.join(format!("{component}.log")), component.to_owned(), None, sink())
         };
         let mut recorders = self.recorders.lock().await;
         recorders.push(observe::csr::watch(self.base.admin.clone(), sink()));
         recorders.push(observe::node::watch(self.base.admin.clone(), sink()));
-        recorders.push(observe::audit::tail(
-            self.logs.join("audit.log"),
-            self.nodes.sources().clone(),
-            sink(),
-        ));
+        recorders.push(observe::audit::tail(self.logs.join("audit.log"), self.nodes.sources().clone(), sink()));
         recorders.push(observe::metrics::scrape(
             Component::ControllerManager.name().to_owned(),
             None,
@@ -277,15 +236,7 @@ impl LocalCluster {
         env: &'a BTreeMap<String, String>,
     ) -> Plan<'a> {
         let log = self.logs.join(format!("{component}.log"));
-        Plan {
-            component,
-            node: None,
-            executable,
-            args,
-            log,
-            isolation: Isolation::Plain,
-            env,
-        }
+        Plan { component, node: None, executable, args, log, isolation: Isolation::Plain, env }
     }
 
     async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
@@ -314,19 +265,9 @@ impl LocalCluster {
             admin: &self.base.admin,
             beside: Vec::new(),
         };
-        let Launch {
-            executable,
-            args,
-            env,
-            beside,
-            ..
-        } = launch.with(self.defect.as_deref())?;
+        let Launch { executable, args, env, beside, .. } = launch.with(self.defect.as_deref())?;
         drop(trust);
-        let process = Supervised::start(
-            self.plan(component.name(), &executable, args, &env),
-            &self.base.sink,
-        )
-        .await?;
+        let process = Supervised::start(self.plan(component.name(), &executable, args, &env), &self.base.sink).await?;
         let beside = defect::begin(beside);
         self.beside.lock().await.insert(component, beside);
         let pid = process.pid();
@@ -351,10 +292,7 @@ impl LocalCluster {
                 tokio::time::sleep(POLL).await;
             }
             let log = self.logs.join(format!("{}.log", component.name()));
-            ClusterError::Start {
-                name: component.name().into(),
-                reason: end_of(&log),
-            }
+            ClusterError::Start { name: component.name().into(), reason: end_of(&log) }
         };
         until_ok(&probe, path, component.name(), READY, ended).await
     }
@@ -362,10 +300,7 @@ impl LocalCluster {
     /// What is different from now on.
     async fn change(&self, component: Component, changes: &Changes) -> Result<(), ClusterError> {
         if self.running.lock().await.contains_key(&component) {
-            return Err(ClusterError::Unknown(format!(
-                "stopped {}: it runs already",
-                component.name()
-            )));
+            return Err(ClusterError::Unknown(format!("stopped {}: it runs already", component.name())));
         }
         self.base.apply(changes).await;
         if let Some(flags) = &changes.flags {
@@ -390,28 +325,17 @@ impl Cluster for LocalCluster {
         self.nodes.end(node, ending).await
     }
 
-    async fn start_component(
-        &self,
-        component: Component,
-        changes: &Changes,
-    ) -> Result<String, ClusterError> {
+    async fn start_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError> {
         self.change(component, changes).await?;
         let pid = self.launch(component).await?;
         self.ready(component).await?;
         if component == Component::ControllerManager {
             self.base.announce_signing().await?;
         }
-        Ok(format!(
-            "{} runs as pid {pid} and is ready",
-            component.name()
-        ))
+        Ok(format!("{} runs as pid {pid} and is ready", component.name()))
     }
 
-    async fn fail_component(
-        &self,
-        component: Component,
-        changes: &Changes,
-    ) -> Result<String, ClusterError> {
+    async fn fail_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError> {
         self.change(component, changes).await?;
         let pid = self.launch(component).await?;
         let deadline = Instant::now() + READY;
@@ -427,27 +351,15 @@ impl Cluster for LocalCluster {
         }
         self.running.lock().await.remove(&component);
         let log = self.logs.join(format!("{}.log", component.name()));
-        Ok(format!(
-            "{}, pid {pid}, has exited by itself; {}",
-            component.name(),
-            end_of(&log)
-        ))
+        Ok(format!("{}, pid {pid}, has exited by itself; {}", component.name(), end_of(&log)))
     }
 
-    async fn end_component(
-        &self,
-        component: Component,
-        ending: Ending,
-    ) -> Result<String, ClusterError> {
+    async fn end_component(&self, component: Component, ending: Ending) -> Result<String, ClusterError> {
         let process = self.running.lock().await.remove(&component);
         self.beside.lock().await.remove(&component);
-        let process = process
-            .ok_or_else(|| ClusterError::Unknown(format!("running {}", component.name())))?;
+        let process = process.ok_or_else(|| ClusterError::Unknown(format!("running {}", component.name())))?;
         let (pid, exit) = (process.pid(), process.end(ending).await);
-        Ok(format!(
-            "{}, pid {pid}, is gone ({exit:?})",
-            component.name()
-        ))
+        Ok(format!("{}, pid {pid}, is gone ({exit:?})", component.name()))
     }
 
     async fn node_dir(&self, node: &str) -> Result<crate::node::NodeDir, ClusterError> {

@@ -58,15 +58,8 @@ impl LocalNodes {
             let [a, b, c] = SOURCES;
             let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
             sources.insert(source, node.name.clone());
-            let link = Link::open(
-                node.name.clone(),
-                Ipv4Addr::LOCALHOST.into(),
-                upstream,
-                source,
-                base.sink.clone(),
-            )?;
-            let local_node =
-                LocalNode::create(kubelets, node, run, logs, link, &trust, &base.administrator)?;
+            let link = Link::open(node.name.clone(), Ipv4Addr::LOCALHOST.into(), upstream, source, base.sink.clone())?;
+            let local_node = LocalNode::create(kubelets, node, run, logs, link, &trust, &base.administrator)?;
             nodes.insert(node.name.clone(), Mutex::new(local_node));
         }
         Ok(Self { nodes, sources })
@@ -84,15 +77,10 @@ impl LocalNodes {
         base: &Base,
     ) -> Result<String, ClusterError> {
         let mut node = self.node(node)?.lock().await;
-        node.start(changes, &base.tokens, &base.admin, &base.sink)
-            .await
+        node.start(changes, &base.tokens, &base.admin, &base.sink).await
     }
 
-    pub(in crate::cluster) async fn end(
-        &self,
-        node: &str,
-        ending: Ending,
-    ) -> Result<String, ClusterError> {
+    pub(in crate::cluster) async fn end(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
         self.node(node)?.lock().await.end(ending).await
     }
 
@@ -100,11 +88,7 @@ impl LocalNodes {
         Ok(self.node(node)?.lock().await.dir().clone())
     }
 
-    pub(in crate::cluster) async fn cut(
-        &self,
-        node: &str,
-        how: CutKind,
-    ) -> Result<String, ClusterError> {
+    pub(in crate::cluster) async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError> {
         self.node(node)?.lock().await.cut(how).await
     }
 
@@ -120,9 +104,7 @@ impl LocalNodes {
     }
 
     fn node(&self, name: &str) -> Result<&Mutex<LocalNode>, ClusterError> {
-        self.nodes
-            .get(name)
-            .ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
+        self.nodes.get(name).ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
     }
 }
 
@@ -189,10 +171,7 @@ impl LocalNode {
         };
         if let Some(embedded) = node.embedded_certificate {
             let now = jiff::Timestamp::now();
-            let validity = Validity {
-                not_before: now + embedded.not_before,
-                not_after: now + embedded.not_after,
-            };
+            let validity = Validity { not_before: now + embedded.not_before, not_after: now + embedded.not_after };
             let Credential { certificate, key } = trust.node_client(&node.name, validity)?;
             let server = format!("https://{}", link.address());
             let kubeconfig = embedding_kubeconfig(&server, &cluster_ca, &certificate, &key);
@@ -233,20 +212,13 @@ impl LocalNode {
         sink: &Sink,
     ) -> Result<String, ClusterError> {
         if self.process.as_ref().is_some_and(Supervised::is_running) {
-            return Err(ClusterError::Unknown(format!(
-                "stopped kubelet on {}: it runs already",
-                self.kubelet.name()
-            )));
+            return Err(ClusterError::Unknown(format!("stopped kubelet on {}: it runs already", self.kubelet.name())));
         }
         let server = format!("https://{}", self.link.address());
         let address = self.kubelet.config.address;
-        self.kubelet
-            .prepare(changes, tokens, &server, address, sink)?;
+        self.kubelet.prepare(changes, tokens, &server, address, sink)?;
         let launch = Launch {
-            part: Part::Kubelet {
-                config: &self.kubelet.config,
-                pid: self.kubelet.pid.subscribe(),
-            },
+            part: Part::Kubelet { config: &self.kubelet.config, pid: self.kubelet.pid.subscribe() },
             executable: self.executable.clone(),
             args: self.kubelet.config.flags(),
             env: self.env.clone(),
@@ -256,13 +228,7 @@ impl LocalNode {
             admin,
             beside: Vec::new(),
         };
-        let Launch {
-            executable,
-            args,
-            env,
-            beside,
-            ..
-        } = launch.with(self.defect.as_deref())?;
+        let Launch { executable, args, env, beside, .. } = launch.with(self.defect.as_deref())?;
         self.beside = defect::begin(beside);
         let plan = Plan {
             component: "kubelet",
@@ -284,9 +250,10 @@ impl LocalNode {
     }
 
     async fn end(&mut self, ending: Ending) -> Result<String, ClusterError> {
-        let process = self.process.take().ok_or_else(|| {
-            ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name()))
-        })?;
+        let process = self
+            .process
+            .take()
+            .ok_or_else(|| ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name())))?;
         let (pid, exit) = (process.pid(), process.end(ending).await);
         self.beside.clear();
         self.kubelet.pid.send_replace(0);
@@ -295,10 +262,7 @@ impl LocalNode {
 
     async fn cut(&self, how: CutKind) -> Result<String, ClusterError> {
         self.link.cut(how).await?;
-        Ok(format!(
-            "{} connections are open through the link",
-            self.link.open_connections()
-        ))
+        Ok(format!("{} connections are open through the link", self.link.open_connections()))
     }
 
     async fn mend(&self) -> Result<String, ClusterError> {

@@ -30,26 +30,17 @@ impl Port {
     #[cfg(feature = "docker")]
     pub(crate) fn lease_pair() -> io::Result<[Self; 2]> {
         find(|number| {
-            Ok(
-                match (Self::try_lease(number)?, Self::try_lease(number + 1)?) {
-                    (Some(first), Some(second)) => Some([first, second]),
-                    _ => None,
-                },
-            )
+            Ok(match (Self::try_lease(number)?, Self::try_lease(number + 1)?) {
+                (Some(first), Some(second)) => Some([first, second]),
+                _ => None,
+            })
         })
     }
 
     fn try_lease(number: u16) -> io::Result<Option<Self>> {
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(folder()?.join(number.to_string()))?;
+        let lock = File::options().create(true).truncate(false).write(true).open(folder()?.join(number.to_string()))?;
         let is_free = is_ours(&lock) && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok();
-        Ok(is_free.then_some(Self {
-            number,
-            _lock: lock,
-        }))
+        Ok(is_free.then_some(Self { number, _lock: lock }))
     }
 }
 
@@ -61,9 +52,7 @@ fn find<T>(lease: impl Fn(u16) -> io::Result<Option<T>>) -> io::Result<T> {
             return Ok(leased);
         }
     }
-    Err(io::Error::other(format!(
-        "no free port between {FIRST} and {LAST} on 127.0.0.1"
-    )))
+    Err(io::Error::other(format!("no free port between {FIRST} and {LAST} on 127.0.0.1")))
 }
 
 /// Whether a port can be leased here: one that can.
@@ -95,15 +84,11 @@ fn is_ours(lock: &File) -> bool {
 }
 
 fn folder() -> io::Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!(
-        "tlsboot-ports-{}",
-        rustix::process::geteuid().as_raw()
-    ));
+    let folder = std::env::temp_dir().join(format!("tlsboot-ports-{}", rustix::process::geteuid().as_raw()));
     match fs::create_dir(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io::Error::new(
-            error.kind(),
-            format!("{}: {error}", folder.display()),
-        )),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
+        }
         _ => Ok(folder),
     }
 }

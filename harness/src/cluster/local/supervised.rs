@@ -39,18 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Supervised {
     pub(super) async fn start(plan: Plan<'_>, sink: &Sink) -> Result<Self, ClusterError> {
-        let process = Process::start(
-            plan.executable,
-            &plan.args,
-            &plan.log,
-            plan.isolation,
-            plan.env,
-        )
-        .await
-        .map_err(|error| ClusterError::Start {
-            name: plan.component.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let process = Process::start(plan.executable, &plan.args, &plan.log, plan.isolation, plan.env)
+            .await
+            .map_err(|error| ClusterError::Start { name: plan.component.to_owned(), reason: error.to_string() })?;
         let asked = Arc::new(AtomicBool::new(false));
         let event = ProcessEvent::of(plan.component, plan.node, process.pid());
         sink.emit(event(ProcessState::Started));
@@ -58,18 +49,10 @@ impl Supervised {
             let (exited, asked, sink) = (process.exited(), Arc::clone(&asked), sink.clone());
             async move {
                 let Exit { code, signal } = exited.await;
-                sink.emit(event(ProcessState::Exited {
-                    code,
-                    signal,
-                    asked: asked.load(Ordering::SeqCst),
-                }));
+                sink.emit(event(ProcessState::Exited { code, signal, asked: asked.load(Ordering::SeqCst) }));
             }
         });
-        Ok(Self {
-            process,
-            asked,
-            watcher,
-        })
+        Ok(Self { process, asked, watcher })
     }
 
     pub(super) fn pid(&self) -> u32 {

@@ -26,10 +26,7 @@ const SHOWN_LINES: usize = 12;
 macro_rules! pinned {
     ($product:ident, $version:expr, $folder:literal) => {
         Pinned {
-            package: Package {
-                product: Product::$product,
-                version: $version,
-            },
+            package: Package { product: Product::$product, version: $version },
             go_mod: include_str!(concat!("../../../kubernetes/", $folder, "/go.mod")),
             go_sum: include_str!(concat!("../../../kubernetes/", $folder, "/go.sum")),
         }
@@ -74,18 +71,13 @@ impl Source for Build {
         let go = Go {
             go: &self.go,
             folder: &stage.folder().join("build"),
-            modules: if changed {
-                "-mod=vendor"
-            } else {
-                "-mod=readonly"
-            },
+            modules: if changed { "-mod=vendor" } else { "-mod=readonly" },
         };
         let version = go.version()?;
         go.write_module(package, progress)?;
         if changed {
             go.run(&["mod", "vendor"])?;
-            edits::apply(&self.edits, &go.folder.join("vendor"))
-                .map_err(FetchError::Unavailable)?;
+            edits::apply(&self.edits, &go.folder.join("vendor")).map_err(FetchError::Unavailable)?;
         }
         if openapi::is_missing(package) {
             openapi::generate(&go, package, progress)?;
@@ -98,9 +90,7 @@ impl Source for Build {
 
         let built = go.folder.join(name);
         let mut file = fs::File::open(&built).map_err(io_error("cannot read", &built))?;
-        let sha256 = stage
-            .receive(name, &mut file)
-            .map_err(|error| FetchError::receiving(error, name, name))?;
+        let sha256 = stage.receive(name, &mut file).map_err(|error| FetchError::receiving(error, name, name))?;
         if package.product == Product::Kubernetes {
             stage.link_roles(&sha256)?;
         }
@@ -140,15 +130,9 @@ impl Go<'_> {
                 self.write("go.sum", pinned.go_sum)?;
             }
             None => {
-                let task = progress.task(
-                    &format!("finding the modules of {package}"),
-                    None,
-                    Unit::Packages,
-                );
+                let task = progress.task(&format!("finding the modules of {package}"), None, Unit::Packages);
                 let go_mod = match package.product {
-                    Product::Kubernetes => {
-                        kubernetes_go_mod(package.version, &self.upstream_go_mod(package.version)?)
-                    }
+                    Product::Kubernetes => kubernetes_go_mod(package.version, &self.upstream_go_mod(package.version)?),
                     Product::Etcd => etcd_go_mod(package.version),
                 };
                 self.write("go.mod", &go_mod)?;
@@ -170,12 +154,7 @@ impl Go<'_> {
             #[serde(rename = "GoMod")]
             go_mod: PathBuf,
         }
-        let output = self.run(&[
-            "mod",
-            "download",
-            "-json",
-            &format!("{KUBERNETES_MODULE}@v{version}"),
-        ])?;
+        let output = self.run(&["mod", "download", "-json", &format!("{KUBERNETES_MODULE}@v{version}")])?;
         let module: Module = serde_json::from_slice(&output.stdout)
             .map_err(|error| FetchError::Unavailable(format!("go mod download -json: {error}")))?;
         Ok(fs::read_to_string(&module.go_mod).map_err(io_error("cannot read", &module.go_mod))?)
@@ -200,12 +179,8 @@ impl Go<'_> {
             .spawn()
             .map_err(not_started)?;
         let mut said = Vec::new();
-        for line in child
-            .stderr
-            .take()
-            .into_iter()
-            .flat_map(|stderr| BufReader::new(stderr).lines())
-            .map_while(Result::ok)
+        for line in
+            child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).lines()).map_while(Result::ok)
         {
             // -v names each package when it is compiled
             match line.contains(char::is_whitespace) {
@@ -215,10 +190,7 @@ impl Go<'_> {
         }
         let status = child.wait().map_err(not_started)?;
         if !status.success() {
-            return Err(FetchError::Unavailable(format!(
-                "go build: {status}:{}",
-                last_lines(&said)
-            )));
+            return Err(FetchError::Unavailable(format!("go build: {status}:{}", last_lines(&said))));
         }
         task.finish();
         Ok(())
@@ -254,29 +226,18 @@ pub(super) fn succeeded(command: &str, output: Output) -> Result<Output, FetchEr
     if output.status.success() {
         return Ok(output);
     }
-    let lines = |bytes: &[u8]| -> Vec<String> {
-        String::from_utf8_lossy(bytes)
-            .lines()
-            .map(str::to_owned)
-            .collect()
-    };
+    let lines = |bytes: &[u8]| -> Vec<String> { String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect() };
     let mut said = lines(&output.stderr);
     if said.is_empty() {
         // `go mod download -json` puts its error there
         said = lines(&output.stdout);
     }
-    Err(FetchError::Unavailable(format!(
-        "{command}: {}:{}",
-        output.status,
-        last_lines(&said)
-    )))
+    Err(FetchError::Unavailable(format!("{command}: {}:{}", output.status, last_lines(&said))))
 }
 
 pub(super) fn not_started(error: std::io::Error) -> FetchError {
     FetchError::Unavailable(match error.kind() {
-        ErrorKind::NotFound => {
-            "a Go build needs Go 1.26 or newer on PATH (https://go.dev/dl)".into()
-        }
+        ErrorKind::NotFound => "a Go build needs Go 1.26 or newer on PATH (https://go.dev/dl)".into(),
         _ => format!("go cannot be run: {error}"),
     })
 }
@@ -293,10 +254,7 @@ fn program(package: Package) -> Vec<(&'static str, &'static str)> {
         Product::Kubernetes => vec![
             ("main.go", include_str!("../../../kubernetes/main.go")),
             match package.version.minor {
-                ..23 => (
-                    "run.go",
-                    include_str!("../../../kubernetes/run_before_1.23.go"),
-                ),
+                ..23 => ("run.go", include_str!("../../../kubernetes/run_before_1.23.go")),
                 _ => ("run.go", include_str!("../../../kubernetes/run.go")),
             },
         ],
@@ -338,18 +296,10 @@ fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
     if lacks_sorting(version) {
         go_mod += "\tvbom.ml/util => ./none\n";
     }
-    let libraries = upstream
-        .lines()
-        .filter_map(|line| line.split_once(" => ./staging/src/"))
-        .map(|(_, name)| name.trim());
+    let libraries =
+        upstream.lines().filter_map(|line| line.split_once(" => ./staging/src/")).map(|(_, name)| name.trim());
     for library in libraries {
-        go_mod += &format!(
-            "\t{library} => {library} v{}\n",
-            Version {
-                major: 0,
-                ..version
-            }
-        );
+        go_mod += &format!("\t{library} => {library} v{}\n", Version { major: 0, ..version });
     }
     go_mod + ")\n"
 }
@@ -403,15 +353,11 @@ replace (
 
     #[test]
     fn a_block_of_compatibility_settings_is_kept() {
-        let upstream = UPSTREAM.replace(
-            "godebug default=go1.26",
-            "godebug (\n\tdefault=go1.24\n\tx509negativeserial=1\n)",
-        );
+        let upstream =
+            UPSTREAM.replace("godebug default=go1.26", "godebug (\n\tdefault=go1.24\n\tx509negativeserial=1\n)");
         let go_mod = kubernetes_go_mod(Version::new(1, 34, 4), &upstream);
         assert!(
-            go_mod.contains(
-                "go 1.26.0\ngodebug (\n\tdefault=go1.24\n\tx509negativeserial=1\n)\n\nrequire k8s"
-            ),
+            go_mod.contains("go 1.26.0\ngodebug (\n\tdefault=go1.24\n\tx509negativeserial=1\n)\n\nrequire k8s"),
             "{go_mod}"
         );
     }
@@ -419,10 +365,7 @@ replace (
     #[test]
     fn a_pre_release_takes_the_libraries_of_its_tag() {
         let go_mod = kubernetes_go_mod("1.38.0-alpha.1".parse().unwrap(), UPSTREAM);
-        assert!(
-            go_mod.contains("k8s.io/api => k8s.io/api v0.38.0-alpha.1\n"),
-            "{go_mod}"
-        );
+        assert!(go_mod.contains("k8s.io/api => k8s.io/api v0.38.0-alpha.1\n"), "{go_mod}");
     }
 
     #[test]
@@ -444,24 +387,13 @@ replace (
 
     #[test]
     fn pinned_modules_are_of_their_version() {
-        for Pinned {
-            package,
-            go_mod,
-            go_sum,
-        } in PINNED
-        {
+        for Pinned { package, go_mod, go_sum } in PINNED {
             let module = match package.product {
                 Product::Kubernetes => KUBERNETES_MODULE,
                 Product::Etcd => ETCD_MODULE,
             };
-            assert!(
-                go_mod.contains(&format!("{module} v{}\n", package.version)),
-                "{package}"
-            );
-            assert!(
-                go_sum.contains(&format!("{module} v{} h1:", package.version)),
-                "{package}"
-            );
+            assert!(go_mod.contains(&format!("{module} v{}\n", package.version)), "{package}");
+            assert!(go_sum.contains(&format!("{module} v{} h1:", package.version)), "{package}");
         }
     }
 

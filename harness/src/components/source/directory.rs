@@ -48,17 +48,9 @@ struct Identity {
 impl Directory {
     /// The folder, which must have at least one component of Kubernetes. Runs nothing.
     pub(in crate::components) fn open(folder: &Path, cache: &Path) -> Result<Self, ComponentError> {
-        let error = |reason: &str| ComponentError::Directory {
-            path: folder.into(),
-            reason: reason.into(),
-        };
-        let absolute = folder
-            .canonicalize()
-            .map_err(|cause| error(&format!("--components: {cause}")))?;
-        let directory = Self {
-            folder: absolute,
-            inspected: cache.join("inspected"),
-        };
+        let error = |reason: &str| ComponentError::Directory { path: folder.into(), reason: reason.into() };
+        let absolute = folder.canonicalize().map_err(|cause| error(&format!("--components: {cause}")))?;
+        let directory = Self { folder: absolute, inspected: cache.join("inspected") };
         if !KUBERNETES_ROLES.into_iter().any(|role| directory.has(role)) {
             return Err(error(
                 "--components: there is no kube-apiserver, kube-controller-manager or kubelet in this folder",
@@ -75,15 +67,11 @@ impl Directory {
     /// The Kubernetes version of a role's executable.
     pub(in crate::components) fn version(&self, role: Role) -> Result<Version, ComponentError> {
         let Executable { path, version, .. } = self.executable(role)?;
-        Version::of_build(&version)
-            .ok_or_else(|| no_version(&path, &format!("it answered {version:?}")))
+        Version::of_build(&version).ok_or_else(|| no_version(&path, &format!("it answered {version:?}")))
     }
 
     /// The executable of a role that it has. Runs `--version` unless the answer is known from before.
-    pub(in crate::components) fn executable(
-        &self,
-        role: Role,
-    ) -> Result<Executable, ComponentError> {
+    pub(in crate::components) fn executable(&self, role: Role) -> Result<Executable, ComponentError> {
         let path = self.folder.join(role.name());
         let inspection = self.inspect(&path)?;
         Ok(Executable {
@@ -99,10 +87,7 @@ impl Directory {
         let identity = Identity::of(&metadata);
         // what a wrapper starts may change while the wrapper does not
         let keep = is_elf(path).map_err(io_error("cannot read", path))?;
-        if let Some(known) = self
-            .recall(path)
-            .filter(|known| keep && known.file == identity)
-        {
+        if let Some(known) = self.recall(path).filter(|known| keep && known.file == identity) {
             return Ok(known);
         }
         let inspection = Inspection {
@@ -123,10 +108,7 @@ impl Directory {
     /// Best effort: without the record the executable is only asked again.
     fn remember(&self, path: &Path, inspection: &Inspection) {
         let _ = fs::create_dir_all(&self.inspected);
-        let _ = write_atomically(
-            &self.record(path),
-            &serde_json::to_vec(inspection).unwrap_or_default(),
-        );
+        let _ = write_atomically(&self.record(path), &serde_json::to_vec(inspection).unwrap_or_default());
     }
 
     fn record(&self, path: &Path) -> PathBuf {
@@ -174,30 +156,16 @@ fn ask_version(path: &Path) -> Result<String, ComponentError> {
     // it has closed its output, so it is ending; or it has had its time
     let _ = child.kill();
     let _ = child.wait();
-    let text = text.map_err(|_| {
-        no_version(
-            path,
-            &format!("no answer after {} s", VERSION_TIMEOUT.as_secs()),
-        )
-    })?;
-    let word = text
-        .split_whitespace()
-        .find(|word| Version::of_build(word).is_some());
+    let text = text.map_err(|_| no_version(path, &format!("no answer after {} s", VERSION_TIMEOUT.as_secs())))?;
+    let word = text.split_whitespace().find(|word| Version::of_build(word).is_some());
     word.map(|word| word.trim_start_matches('v').to_owned())
-        .ok_or_else(|| {
-            no_version(
-                path,
-                &format!("it answered {:?}", text.lines().next().unwrap_or_default()),
-            )
-        })
+        .ok_or_else(|| no_version(path, &format!("it answered {:?}", text.lines().next().unwrap_or_default())))
 }
 
 fn no_version(path: &Path, reason: &str) -> ComponentError {
     ComponentError::Directory {
         path: path.into(),
-        reason: format!(
-            "`--version` gives no version: {reason}; a wrapper must pass its arguments on"
-        ),
+        reason: format!("`--version` gives no version: {reason}; a wrapper must pass its arguments on"),
     }
 }
 
@@ -218,16 +186,10 @@ mod tests {
             sha256: "a".repeat(64),
         };
         directory.remember(&path, &known);
-        assert_eq!(
-            directory.version(Role::Kubelet).unwrap(),
-            Version::new(1, 33, 4)
-        );
+        assert_eq!(directory.version(Role::Kubelet).unwrap(), Version::new(1, 33, 4));
 
         fs::write(&kubelet, b"\x7fELF, another").unwrap();
         let error = directory.version(Role::Kubelet).unwrap_err().to_string();
-        assert!(
-            error.contains("kubelet: `--version` gives no version: it cannot be run"),
-            "{error}"
-        );
+        assert!(error.contains("kubelet: `--version` gives no version: it cannot be run"), "{error}");
     }
 }

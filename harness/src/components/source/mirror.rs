@@ -30,42 +30,23 @@ impl Source for Mirror {
     ) -> Result<String, FetchError> {
         let list = format!("{}/{SUMS_FILE}", package.folder());
         let Some(sums) = read_sums(&self.at, &list)? else {
-            return Err(FetchError::Unavailable(format!(
-                "{} has no {package}",
-                self.at
-            )));
+            return Err(FetchError::Unavailable(format!("{} has no {package}", self.at)));
         };
         let mut fetch = |name: &str| -> Result<String, FetchError> {
             let packed = format!("{name}.xz");
             let list = self.at.name(&list);
             let expected = expected_sum(&sums, name, &list)?;
             let file = format!("{}/{packed}", package.folder());
-            read_verified(
-                &self.at,
-                &file,
-                expected_sum(&sums, &packed, &list)?,
-                &list,
-                progress,
-                |reader| {
-                    let sha256 = stage
-                        .receive(name, &mut XzReader::new(reader, true))
-                        .map_err(|error| FetchError::receiving(error, &file, name))?;
-                    check_sum(
-                        &format!("{} unpacked", self.at.name(&file)),
-                        &list,
-                        expected,
-                        &sha256,
-                    )?;
-                    Ok(sha256)
-                },
-            )
+            read_verified(&self.at, &file, expected_sum(&sums, &packed, &list)?, &list, progress, |reader| {
+                let sha256 = stage
+                    .receive(name, &mut XzReader::new(reader, true))
+                    .map_err(|error| FetchError::receiving(error, &file, name))?;
+                check_sum(&format!("{} unpacked", self.at.name(&file)), &list, expected, &sha256)?;
+                Ok(sha256)
+            })
         };
         let one_for_all = sums.get(KUBE).is_some();
-        let sha256 = if one_for_all {
-            fetch(KUBE)?
-        } else {
-            String::new()
-        };
+        let sha256 = if one_for_all { fetch(KUBE)? } else { String::new() };
         for role in roles.iter().filter(|_| !one_for_all) {
             fetch(role.name())?;
         }

@@ -91,9 +91,7 @@ impl FetchError {
     /// The answer to a file that does not arrive.
     fn receiving(error: ReceiveError, file: &str, into: &str) -> Self {
         match error {
-            ReceiveError::Read(error) => {
-                Self::Interrupted(format!("{file}, unpacked to {into}: {error}"))
-            }
+            ReceiveError::Read(error) => Self::Interrupted(format!("{file}, unpacked to {into}: {error}")),
             ReceiveError::Write(error) => Self::Fatal(error),
         }
     }
@@ -111,8 +109,7 @@ fn read_verified<T>(
     unpack: impl FnOnce(&mut dyn Read) -> Result<T, FetchError>,
 ) -> Result<T, FetchError> {
     let name = from.name(file);
-    let Some(Incoming { mut reader, length }) = from.open(file).map_err(FetchError::Unavailable)?
-    else {
+    let Some(Incoming { mut reader, length }) = from.open(file).map_err(FetchError::Unavailable)? else {
         return Err(FetchError::Unavailable(format!("{name} does not exist")));
     };
     let mut task: Task = progress.task(&format!("fetching {name}"), length, Unit::Bytes);
@@ -122,21 +119,14 @@ fn read_verified<T>(
     if let Err(FetchError::Fatal(_)) = unpacked {
         return unpacked;
     }
-    let actual = hashing
-        .finish()
-        .map_err(|error| FetchError::Interrupted(format!("{name}: {error}")))?;
+    let actual = hashing.finish().map_err(|error| FetchError::Interrupted(format!("{name}: {error}")))?;
     check_sum(&name, authority, expected, &actual)?;
     let unpacked = unpacked?;
     task.finish();
     Ok(unpacked)
 }
 
-fn check_sum(
-    file: &str,
-    authority: &str,
-    expected: &str,
-    actual: &str,
-) -> Result<(), ComponentError> {
+fn check_sum(file: &str, authority: &str, expected: &str, actual: &str) -> Result<(), ComponentError> {
     if actual == expected {
         return Ok(());
     }
@@ -152,13 +142,7 @@ fn check_sum(
 fn read_sums(from: &Location, file: &str) -> Result<Option<Sums>, FetchError> {
     let text = from.read_text(file).map_err(FetchError::Unavailable)?;
     let parse = |text: String| {
-        Sums::parse(&text).map_err(|reason| {
-            ComponentError::Checksums {
-                file: from.name(file),
-                reason,
-            }
-            .into()
-        })
+        Sums::parse(&text).map_err(|reason| ComponentError::Checksums { file: from.name(file), reason }.into())
     };
     text.map(parse).transpose()
 }

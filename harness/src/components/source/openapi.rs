@@ -28,11 +28,7 @@ pub(super) fn is_missing(package: Package) -> bool {
 }
 
 /// Writes them into the `vendor` folder.
-pub(super) fn generate(
-    go: &Go<'_>,
-    package: Package,
-    progress: &Progress,
-) -> Result<(), FetchError> {
+pub(super) fn generate(go: &Go<'_>, package: Package, progress: &Progress) -> Result<(), FetchError> {
     let label = format!("generating the OpenAPI definitions of {package}");
     let task = progress.task(&label, None, Unit::Packages);
     let mut command = go.set(shim::dies_with_us(&generator(go)?));
@@ -62,19 +58,9 @@ pub(super) fn generate(
 fn generator(go: &Go<'_>) -> Result<PathBuf, FetchError> {
     let folder = go.folder.join("openapi-gen");
     fs::create_dir_all(&folder).map_err(io_error("cannot make", &folder))?;
-    let go = Go {
-        folder: &folder,
-        modules: "-mod=readonly",
-        ..*go
-    };
-    go.write(
-        "go.mod",
-        include_str!("../../../kubernetes/openapi-gen/go.mod"),
-    )?;
-    go.write(
-        "go.sum",
-        include_str!("../../../kubernetes/openapi-gen/go.sum"),
-    )?;
+    let go = Go { folder: &folder, modules: "-mod=readonly", ..*go };
+    go.write("go.mod", include_str!("../../../kubernetes/openapi-gen/go.mod"))?;
+    go.write("go.sum", include_str!("../../../kubernetes/openapi-gen/go.sum"))?;
     let name = "openapi-gen";
     go.run(&["build", go.modules, "-o", name, GENERATOR])?;
     Ok(folder.join(name))
@@ -130,10 +116,7 @@ mod tests {
 
     #[test]
     fn modules_have_them_from_1_24_on() {
-        let kubernetes = |minor| Package {
-            product: Product::Kubernetes,
-            version: Version::new(1, minor, 0),
-        };
+        let kubernetes = |minor| Package { product: Product::Kubernetes, version: Version::new(1, minor, 0) };
         assert!(is_missing(kubernetes(23)) && !is_missing(kubernetes(24)));
     }
 }

@@ -62,56 +62,29 @@ impl Release {
         let file = format!("v{version}/bin/linux/{}/{name}", arch());
         let sum_file = format!("{file}.sha256");
         let Some(text) = from.read_text(&sum_file).map_err(FetchError::Unavailable)? else {
-            return Err(FetchError::Unavailable(format!(
-                "{} does not exist",
-                from.name(&sum_file)
-            )));
+            return Err(FetchError::Unavailable(format!("{} does not exist", from.name(&sum_file))));
         };
         // the sum alone, or a line of sha256sum
-        let expected = text
-            .split_whitespace()
-            .next()
-            .and_then(parse_sha256)
-            .ok_or_else(|| ComponentError::Checksums {
-                file: from.name(&sum_file),
-                reason: "it holds no SHA-256".into(),
-            })?;
-        read_verified(
-            from,
-            &file,
-            &expected,
-            &from.name(&sum_file),
-            progress,
-            |reader| {
-                stage
-                    .receive(name, reader)
-                    .map_err(|error| FetchError::receiving(error, &file, name))
-            },
-        )?;
+        let expected = text.split_whitespace().next().and_then(parse_sha256).ok_or_else(|| {
+            ComponentError::Checksums { file: from.name(&sum_file), reason: "it holds no SHA-256".into() }
+        })?;
+        read_verified(from, &file, &expected, &from.name(&sum_file), progress, |reader| {
+            stage.receive(name, reader).map_err(|error| FetchError::receiving(error, &file, name))
+        })?;
         Ok(())
     }
 
-    fn fetch_etcd(
-        &self,
-        version: Version,
-        stage: &mut Stage,
-        progress: &Progress,
-    ) -> Result<(), FetchError> {
+    fn fetch_etcd(&self, version: Version, stage: &mut Stage, progress: &Progress) -> Result<(), FetchError> {
         let from = &self.etcd;
         let archive = format!("etcd-v{version}-linux-{}.tar.gz", arch());
         let list = format!("v{version}/{SUMS_FILE}");
         let Some(sums) = read_sums(from, &list)? else {
-            return Err(FetchError::Unavailable(format!(
-                "{} does not exist",
-                from.name(&list)
-            )));
+            return Err(FetchError::Unavailable(format!("{} does not exist", from.name(&list))));
         };
         let list = from.name(&list);
         let expected = expected_sum(&sums, &archive, &list)?;
         let file = format!("v{version}/{archive}");
-        read_verified(from, &file, expected, &list, progress, |reader| {
-            receive_etcd(reader, &file, stage)
-        })
+        read_verified(from, &file, expected, &list, progress, |reader| receive_etcd(reader, &file, stage))
     }
 }
 
@@ -119,25 +92,16 @@ impl Release {
 fn receive_etcd(archive: &mut dyn Read, file: &str, stage: &mut Stage) -> Result<(), FetchError> {
     let name = Role::Etcd.name();
     let unreadable = |error| FetchError::Interrupted(format!("{file}: {error}"));
-    for entry in Archive::new(GzDecoder::new(archive))
-        .entries()
-        .map_err(unreadable)?
-    {
+    for entry in Archive::new(GzDecoder::new(archive)).entries().map_err(unreadable)? {
         let mut entry = entry.map_err(unreadable)?;
         let found = entry.header().entry_type().is_file()
-            && entry
-                .path()
-                .is_ok_and(|path| path.file_name() == Some(name.as_ref()) && depth(&path) == 2);
+            && entry.path().is_ok_and(|path| path.file_name() == Some(name.as_ref()) && depth(&path) == 2);
         if found {
-            stage
-                .receive(name, &mut entry)
-                .map_err(|error| FetchError::receiving(error, file, name))?;
+            stage.receive(name, &mut entry).map_err(|error| FetchError::receiving(error, file, name))?;
             return Ok(());
         }
     }
-    Err(FetchError::Unavailable(format!(
-        "{file} has no executable etcd in it"
-    )))
+    Err(FetchError::Unavailable(format!("{file} has no executable etcd in it")))
 }
 
 fn depth(path: &Path) -> usize {

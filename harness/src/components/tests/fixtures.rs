@@ -15,14 +15,8 @@ use sha2::{Digest, Sha256};
 use super::super::*;
 
 pub(super) const VERSION: Version = Version::new(1, 37, 2);
-pub(super) const KUBERNETES: Package = Package {
-    product: Product::Kubernetes,
-    version: VERSION,
-};
-pub(super) const ETCD: Package = Package {
-    product: Product::Etcd,
-    version: DEFAULT_ETCD,
-};
+pub(super) const KUBERNETES: Package = Package { product: Product::Kubernetes, version: VERSION };
+pub(super) const ETCD: Package = Package { product: Product::Etcd, version: DEFAULT_ETCD };
 
 /// A folder for each test, and options that reach nothing but it.
 pub(super) struct Lab {
@@ -31,9 +25,7 @@ pub(super) struct Lab {
 
 impl Lab {
     pub(super) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -77,10 +69,7 @@ impl Lab {
         for role in KUBERNETES_ROLES {
             let file = format!("v{VERSION}/bin/linux/{}/{role}", arch());
             let content = payload(role.name());
-            write(
-                &release.join(format!("{file}.sha256")),
-                sha256(&content).as_bytes(),
-            );
+            write(&release.join(format!("{file}.sha256")), sha256(&content).as_bytes());
             write(&release.join(file), &content);
         }
         let archive_name = format!("etcd-v{DEFAULT_ETCD}-linux-{}", arch());
@@ -89,16 +78,11 @@ impl Lab {
             let mut header = tar::Header::new_gnu();
             header.set_size(content.len() as u64);
             header.set_mode(0o755);
-            archive
-                .append_data(&mut header, format!("{archive_name}/{name}"), &*content)
-                .unwrap();
+            archive.append_data(&mut header, format!("{archive_name}/{name}"), &*content).unwrap();
         }
         let archive = archive.into_inner().unwrap().finish().unwrap();
         let folder = release.join(format!("v{DEFAULT_ETCD}"));
-        write(
-            &folder.join("SHA256SUMS"),
-            format!("{}  {archive_name}.tar.gz\n", sha256(&archive)).as_bytes(),
-        );
+        write(&folder.join("SHA256SUMS"), format!("{}  {archive_name}.tar.gz\n", sha256(&archive)).as_bytes());
         write(&folder.join(format!("{archive_name}.tar.gz")), &archive);
         release
     }
@@ -106,13 +90,9 @@ impl Lab {
 
 /// 300 kB that do not compress to nothing, different for each name.
 pub(super) fn payload(name: &str) -> Vec<u8> {
-    let mut state = name
-        .bytes()
-        .fold(7u64, |state, byte| state.wrapping_mul(31) + u64::from(byte));
+    let mut state = name.bytes().fold(7u64, |state, byte| state.wrapping_mul(31) + u64::from(byte));
     let mut next = || {
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 56) as u8
     };
     (0..300_000).map(|_| next()).collect()
@@ -138,11 +118,7 @@ pub(super) fn write_mirror_file(mirror: &Path, package: Package, name: &str, con
     let packed = packer.finish().unwrap();
     let folder = mirror.join(package.folder());
     let known = fs::read_to_string(folder.join("SHA256SUMS")).unwrap_or_default();
-    let sums = format!(
-        "{known}{}  {name}\n{}  {name}.xz\n",
-        sha256(&content),
-        sha256(&packed)
-    );
+    let sums = format!("{known}{}  {name}\n{}  {name}.xz\n", sha256(&content), sha256(&packed));
     write(&folder.join("SHA256SUMS"), sums.as_bytes());
     write(&folder.join(format!("{name}.xz")), &packed);
 }
@@ -175,46 +151,22 @@ impl Server {
 
     /// How often a file of this name was asked for.
     pub(super) fn requests(&self, name: &str) -> usize {
-        self.requests
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|path| path.ends_with(name))
-            .count()
+        self.requests.lock().unwrap().iter().filter(|path| path.ends_with(name)).count()
     }
 }
 
-fn serve(
-    mut stream: TcpStream,
-    folder: &Path,
-    cut_off: Option<&str>,
-    log: &Mutex<Vec<String>>,
-) -> Option<()> {
-    let mut lines = BufReader::new(stream.try_clone().ok()?)
-        .lines()
-        .map_while(Result::ok);
+fn serve(mut stream: TcpStream, folder: &Path, cut_off: Option<&str>, log: &Mutex<Vec<String>>) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
     let path = lines.next()?.split(' ').nth(1)?.to_owned();
     lines.find(String::is_empty)?;
     log.lock().unwrap().push(path.clone());
     let Ok(content) = fs::read(folder.join(&path[1..])) else {
-        return stream
-            .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            .ok();
+        return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok();
     };
     let cut = cut_off.is_some_and(|name| path.ends_with(name));
-    let sent = if cut {
-        &content[..content.len() / 2]
-    } else {
-        &content
-    };
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        content.len()
-    );
-    stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.write_all(sent))
-        .ok()
+    let sent = if cut { &content[..content.len() / 2] } else { &content };
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(sent)).ok()
 }
 
 pub(super) fn resolver(options: Options) -> Resolver {

@@ -13,9 +13,7 @@ use super::fixtures::*;
 fn what_is_nowhere_says_where_it_was_sought() {
     let lab = Lab::new();
     let error = error(resolver(lab.options()).executable(Role::Kubelet, &request("1.36.3")));
-    let text = error
-        .replace(&lab.path("").display().to_string(), "LAB/")
-        .replace(arch(), "ARCH");
+    let text = error.replace(&lab.path("").display().to_string(), "LAB/").replace(arch(), "ARCH");
     insta::assert_snapshot!(text, @r"
     cannot find kubelet of kubernetes 1.36.3 for linux-ARCH; tried:
       store: it is not in LAB/cache
@@ -29,16 +27,9 @@ fn what_is_nowhere_says_where_it_was_sought() {
 fn the_store_alone_fetches_nothing() {
     let lab = Lab::new();
     let mirror = Some(Location::Folder(lab.mirror()));
-    let options = Options {
-        source: Some(SourceKind::Store),
-        mirror,
-        ..lab.options()
-    };
+    let options = Options { source: Some(SourceKind::Store), mirror, ..lab.options() };
     let error = error(resolver(options).resolve(&request("1.37")));
-    assert!(
-        error.contains("\n  store: ") && !error.contains("mirror:"),
-        "{error}"
-    );
+    assert!(error.contains("\n  store: ") && !error.contains("mirror:"), "{error}");
 }
 
 #[test]
@@ -50,38 +41,19 @@ fn a_source_that_is_asked_for_replaces_what_came_from_another() {
         ..lab.options()
     };
     resolver(options.clone()).resolve(&request("1.37")).unwrap();
-    let only_release = Options {
-        source: Some(SourceKind::Release),
-        ..options.clone()
-    };
-    let kubelet = resolver(only_release)
-        .executable(Role::Kubelet, &request("1.37"))
-        .unwrap();
+    let only_release = Options { source: Some(SourceKind::Release), ..options.clone() };
+    let kubelet = resolver(only_release).executable(Role::Kubelet, &request("1.37")).unwrap();
     assert_eq!(fs::read(&kubelet.path).unwrap(), payload("kubelet"));
-    let apiserver = resolver(options)
-        .executable(Role::KubeApiserver, &request("1.37"))
-        .unwrap();
-    assert_eq!(
-        fs::read(&apiserver.path).unwrap(),
-        payload("kube"),
-        "the others stay"
-    );
-    assert_eq!(
-        lab.store()
-            .damaged(KUBERNETES, false, &Progress::hidden())
-            .unwrap(),
-        Vec::<PathBuf>::new()
-    );
+    let apiserver = resolver(options).executable(Role::KubeApiserver, &request("1.37")).unwrap();
+    assert_eq!(fs::read(&apiserver.path).unwrap(), payload("kube"), "the others stay");
+    assert_eq!(lab.store().damaged(KUBERNETES, false, &Progress::hidden()).unwrap(), Vec::<PathBuf>::new());
 }
 
 #[test]
 fn two_at_once_fetch_once() {
     let lab = Lab::new();
     let server = Server::start(lab.mirror(), None);
-    let options = Options {
-        mirror: Some(server.location()),
-        ..lab.options()
-    };
+    let options = Options { mirror: Some(server.location()), ..lab.options() };
     let start = Barrier::new(4);
     let sets: Vec<_> = thread::scope(|scope| {
         let one = || {
@@ -89,16 +61,10 @@ fn two_at_once_fetch_once() {
             resolver(options.clone()).resolve(&request("1.37")).unwrap()
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(sets.iter().all(|set| *set == sets[0]));
-    assert_eq!(
-        (server.requests("kube.xz"), server.requests("etcd.xz")),
-        (1, 1)
-    );
+    assert_eq!((server.requests("kube.xz"), server.requests("etcd.xz")), (1, 1));
 }
 
 #[test]
@@ -115,10 +81,7 @@ fn what_a_killed_process_left_is_removed_under_the_lock() {
     let held = File::open(&lock).unwrap();
     held.lock().unwrap();
 
-    let options = Options {
-        mirror: Some(Location::Folder(lab.mirror())),
-        ..lab.options()
-    };
+    let options = Options { mirror: Some(Location::Folder(lab.mirror())), ..lab.options() };
     resolver(options).resolve(&request("1.37")).unwrap();
     assert!(!stale("1.37.2").exists() && !stale("1.36.3").exists());
     assert!(stale("1.35.4").exists());
@@ -134,10 +97,7 @@ fn files_that_the_list_does_not_name_are_not_in_the_store() {
     assert_eq!(lab.store().executable(KUBERNETES, "kubelet").unwrap(), None);
     assert!(lab.store().versions(Product::Kubernetes).is_empty());
 
-    let options = Options {
-        mirror: Some(Location::Folder(lab.mirror())),
-        ..lab.options()
-    };
+    let options = Options { mirror: Some(Location::Folder(lab.mirror())), ..lab.options() };
     let set = resolver(options).resolve(&request("1.37")).unwrap();
     assert_eq!(fs::read(set.kubelet.path).unwrap(), payload("kube"));
 }
@@ -145,21 +105,14 @@ fn files_that_the_list_does_not_name_are_not_in_the_store() {
 #[test]
 fn verify_finds_and_removes_a_damaged_executable() {
     let lab = Lab::new();
-    let options = Options {
-        mirror: Some(Location::Folder(lab.mirror())),
-        ..lab.options()
-    };
+    let options = Options { mirror: Some(Location::Folder(lab.mirror())), ..lab.options() };
     let set = resolver(options.clone()).resolve(&request("1.37")).unwrap();
     let store = lab.store();
     let damaged = |package, remove| store.damaged(package, remove, &Progress::hidden()).unwrap();
     assert!(damaged(KUBERNETES, false).is_empty() && damaged(ETCD, false).is_empty());
 
     change_byte(&set.kubelet.path);
-    assert_eq!(
-        damaged(KUBERNETES, false).len(),
-        4,
-        "kube and its three names"
-    );
+    assert_eq!(damaged(KUBERNETES, false).len(), 4, "kube and its three names");
     assert_eq!(damaged(KUBERNETES, true).len(), 4);
     assert!(store.versions(Product::Kubernetes).is_empty());
     assert!(damaged(ETCD, false).is_empty() && damaged(KUBERNETES, false).is_empty());
@@ -178,31 +131,16 @@ fn an_exported_store_is_a_mirror() {
     let set = resolver(options).resolve(&request("1.37")).unwrap();
     let exported = lab.path("exported");
     let packed = exported.join(KUBERNETES.folder()).join("kube.xz");
-    let export = || {
-        export(
-            &lab.store(),
-            &[KUBERNETES, ETCD],
-            &exported,
-            &Progress::hidden(),
-        )
-    };
+    let export = || export(&lab.store(), &[KUBERNETES, ETCD], &exported, &Progress::hidden());
     export().unwrap();
 
     let written = packed.metadata().unwrap().modified().unwrap();
     export().unwrap();
-    assert_eq!(
-        packed.metadata().unwrap().modified().unwrap(),
-        written,
-        "what is right stays"
-    );
+    assert_eq!(packed.metadata().unwrap().modified().unwrap(), written, "what is right stays");
     change_byte(&packed);
     export().unwrap();
 
-    let options = Options {
-        mirror: Some(Location::Folder(exported)),
-        cache: lab.path("elsewhere"),
-        ..lab.options()
-    };
+    let options = Options { mirror: Some(Location::Folder(exported)), cache: lab.path("elsewhere"), ..lab.options() };
     let elsewhere = resolver(options).resolve(&request("1.37")).unwrap();
     assert_eq!(elsewhere.kubelet.sha256, set.kubelet.sha256);
 }
@@ -210,23 +148,11 @@ fn an_exported_store_is_a_mirror() {
 #[test]
 fn a_damaged_executable_is_not_exported() {
     let lab = Lab::new();
-    let options = Options {
-        mirror: Some(Location::Folder(lab.mirror())),
-        ..lab.options()
-    };
+    let options = Options { mirror: Some(Location::Folder(lab.mirror())), ..lab.options() };
     let set = resolver(options).resolve(&request("1.37")).unwrap();
     change_byte(&set.kubelet.path);
     let exported = lab.path("exported");
-    let error = error(export(
-        &lab.store(),
-        &[KUBERNETES],
-        &exported,
-        &Progress::hidden(),
-    ));
+    let error = error(export(&lab.store(), &[KUBERNETES], &exported, &Progress::hidden()));
     assert!(error.contains("verify --remove"), "{error}");
-    assert!(
-        Store::new(&exported)
-            .versions(Product::Kubernetes)
-            .is_empty()
-    );
+    assert!(Store::new(&exported).versions(Product::Kubernetes).is_empty());
 }

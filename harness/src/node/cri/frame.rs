@@ -65,18 +65,10 @@ impl Head {
         let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = bytes;
         let length = u32::from_be_bytes([0, l0, l1, l2]) as usize;
         if length > MAX_PAYLOAD {
-            return Err(Violation::new(
-                Code::FrameSize,
-                "a frame of more than 16384 bytes",
-            ));
+            return Err(Violation::new(Code::FrameSize, "a frame of more than 16384 bytes"));
         }
         let stream = u31([s0, s1, s2, s3]);
-        Ok(Self {
-            length,
-            kind,
-            flags,
-            stream,
-        })
+        Ok(Self { length, kind, flags, stream })
     }
 
     fn has(self, flag: u8) -> bool {
@@ -127,11 +119,7 @@ impl<'a> Frame<'a> {
                 on_a_stream(stream)?;
                 unpad(head, payload)?;
                 let window = payload.len() as u32;
-                Ok(Self::Data {
-                    stream,
-                    window,
-                    end_stream: head.has(END_STREAM),
-                })
+                Ok(Self::Data { stream, window, end_stream: head.has(END_STREAM) })
             }
             HEADERS => {
                 on_a_stream(stream)?;
@@ -140,20 +128,11 @@ impl<'a> Frame<'a> {
                     block = block.get(5..).ok_or(BAD_SIZE)?;
                 }
                 let (end_stream, end_headers) = (head.has(END_STREAM), head.has(END_HEADERS));
-                Ok(Self::Headers {
-                    stream,
-                    block,
-                    end_stream,
-                    end_headers,
-                })
+                Ok(Self::Headers { stream, block, end_stream, end_headers })
             }
             CONTINUATION => {
                 on_a_stream(stream)?;
-                Ok(Self::Continuation {
-                    stream,
-                    block: payload,
-                    end_headers: head.has(END_HEADERS),
-                })
+                Ok(Self::Continuation { stream, block: payload, end_headers: head.has(END_HEADERS) })
             }
             RST_STREAM => {
                 on_a_stream(stream)?;
@@ -165,35 +144,21 @@ impl<'a> Frame<'a> {
                 if !payload.len().is_multiple_of(6) {
                     return Err(BAD_SIZE);
                 }
-                Ok(if head.has(ACK) {
-                    Self::Ignored
-                } else {
-                    Self::Settings(payload)
-                })
+                Ok(if head.has(ACK) { Self::Ignored } else { Self::Settings(payload) })
             }
             PING => {
                 on_the_connection(stream)?;
                 let data = fixed(payload)?;
-                Ok(if head.has(ACK) {
-                    Self::Ignored
-                } else {
-                    Self::Ping(data)
-                })
+                Ok(if head.has(ACK) { Self::Ignored } else { Self::Ping(data) })
             }
-            WINDOW_UPDATE => Ok(Self::WindowUpdate {
-                stream,
-                increment: u31(fixed(payload)?),
-            }),
+            WINDOW_UPDATE => Ok(Self::WindowUpdate { stream, increment: u31(fixed(payload)?) }),
             PUSH_PROMISE => Err(Violation::new(Code::Protocol, "a client may not push")),
             _ => Ok(Self::Ignored),
         }
     }
 }
 
-const BAD_SIZE: Violation = Violation {
-    code: Code::FrameSize,
-    reason: "a payload of the wrong size for its type",
-};
+const BAD_SIZE: Violation = Violation { code: Code::FrameSize, reason: "a payload of the wrong size for its type" };
 
 fn fixed<const N: usize>(payload: &[u8]) -> Result<[u8; N], Violation> {
     payload.try_into().map_err(|_| BAD_SIZE)
@@ -212,10 +177,7 @@ fn unpad(head: Head, payload: &[u8]) -> Result<&[u8], Violation> {
 
 fn on_a_stream(stream: u32) -> Result<(), Violation> {
     match stream {
-        0 => Err(Violation::new(
-            Code::Protocol,
-            "a frame without the stream it needs",
-        )),
+        0 => Err(Violation::new(Code::Protocol, "a frame without the stream it needs")),
         _ => Ok(()),
     }
 }
@@ -223,10 +185,7 @@ fn on_a_stream(stream: u32) -> Result<(), Violation> {
 fn on_the_connection(stream: u32) -> Result<(), Violation> {
     match stream {
         0 => Ok(()),
-        _ => Err(Violation::new(
-            Code::Protocol,
-            "a connection's frame on a stream",
-        )),
+        _ => Err(Violation::new(Code::Protocol, "a connection's frame on a stream")),
     }
 }
 
@@ -241,12 +200,7 @@ pub(super) fn settings(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> {
         .as_chunks()
         .0
         .iter()
-        .map(|&[i0, i1, v0, v1, v2, v3]| {
-            (
-                u16::from_be_bytes([i0, i1]),
-                u32::from_be_bytes([v0, v1, v2, v3]),
-            )
-        })
+        .map(|&[i0, i1, v0, v1, v2, v3]| (u16::from_be_bytes([i0, i1]), u32::from_be_bytes([v0, v1, v2, v3])))
 }
 
 /// Writes any frame; `payload` has at most [`MAX_PAYLOAD`] bytes.
@@ -289,12 +243,8 @@ pub(super) fn write_rst_stream(out: &mut Vec<u8>, stream: u32, code: Code) {
 }
 
 pub(super) fn write_goaway(out: &mut Vec<u8>, last_stream: u32, violation: Violation) {
-    let payload = [
-        &last_stream.to_be_bytes()[..],
-        &(violation.code as u32).to_be_bytes(),
-        violation.reason.as_bytes(),
-    ]
-    .concat();
+    let payload =
+        [&last_stream.to_be_bytes()[..], &(violation.code as u32).to_be_bytes(), violation.reason.as_bytes()].concat();
     write(out, GOAWAY, 0, 0, &payload);
 }
 
@@ -314,12 +264,7 @@ mod tests {
     }
 
     fn headers(block: &[u8]) -> Result<Frame<'_>, Violation> {
-        Ok(Frame::Headers {
-            stream: 1,
-            block,
-            end_stream: false,
-            end_headers: true,
-        })
+        Ok(Frame::Headers { stream: 1, block, end_stream: false, end_headers: true })
     }
 
     #[rstest]
@@ -327,24 +272,14 @@ mod tests {
     #[case::padded(END_HEADERS | PADDED, b"\x02block..")]
     #[case::priority(END_HEADERS | PRIORITY, b"\0\0\0\0\x10block")]
     #[case::both(END_HEADERS | PADDED | PRIORITY, b"\x01\0\0\0\0\x10block.")]
-    fn padding_and_priority_are_no_part_of_a_header_block(
-        #[case] flags: u8,
-        #[case] payload: &[u8],
-    ) {
+    fn padding_and_priority_are_no_part_of_a_header_block(#[case] flags: u8, #[case] payload: &[u8]) {
         assert_eq!(parse(HEADERS, flags, 1, payload), headers(b"block"));
     }
 
     #[test]
     fn padding_counts_for_flow_control() {
         let data = parse(DATA, PADDED | END_STREAM, 3, b"\x02ab..");
-        assert_eq!(
-            data,
-            Ok(Frame::Data {
-                stream: 3,
-                window: 5,
-                end_stream: true
-            })
-        );
+        assert_eq!(data, Ok(Frame::Data { stream: 3, window: 5, end_stream: true }));
     }
 
     #[rstest]
@@ -367,20 +302,13 @@ mod tests {
         #[case] payload: &[u8],
         #[case] code: Code,
     ) {
-        assert_eq!(
-            parse(kind, flags, stream, payload).map_err(|violation| violation.code),
-            Err(code)
-        );
+        assert_eq!(parse(kind, flags, stream, payload).map_err(|violation| violation.code), Err(code));
     }
 
     #[test]
     fn a_payload_over_the_limit_is_refused_before_it_is_read() {
         let head = Head::parse([0, 0x40, 0x01, DATA, 0, 0, 0, 0, 1]);
-        assert_eq!(
-            head.map(|head| head.length)
-                .map_err(|violation| violation.code),
-            Err(Code::FrameSize)
-        );
+        assert_eq!(head.map(|head| head.length).map_err(|violation| violation.code), Err(Code::FrameSize));
     }
 
     proptest! {

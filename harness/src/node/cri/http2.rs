@@ -44,10 +44,7 @@ pub(super) enum Error {
 
 /// Serves one connection until the client closes it. `answer` gets the `:path` of each call and gives
 /// the message to send back, or `None` for a method that isn't there.
-pub(super) async fn serve(
-    mut stream: UnixStream,
-    answer: impl FnMut(&str) -> Option<Vec<u8>>,
-) -> Result<(), Error> {
+pub(super) async fn serve(mut stream: UnixStream, answer: impl FnMut(&str) -> Option<Vec<u8>>) -> Result<(), Error> {
     let (reader, mut writer) = stream.split();
     let mut reader = BufReader::new(reader);
     let mut connection = Connection::new(answer);
@@ -115,11 +112,7 @@ impl<A: FnMut(&str) -> Option<Vec<u8>>> Connection<A> {
         let mut decoder = Decoder::new();
         decoder.set_max_allowed_table_size(HEADER_TABLE);
         let mut out = Vec::new();
-        frame::write_settings(
-            &mut out,
-            frame::SETTINGS_MAX_CONCURRENT_STREAMS,
-            MAX_STREAMS as u32,
-        );
+        frame::write_settings(&mut out, frame::SETTINGS_MAX_CONCURRENT_STREAMS, MAX_STREAMS as u32);
         Self {
             answer,
             out,
@@ -134,38 +127,18 @@ impl<A: FnMut(&str) -> Option<Vec<u8>>> Connection<A> {
 
     fn receive(&mut self, frame: Frame<'_>) -> Result<(), Violation> {
         if self.block.is_some() && !matches!(frame, Frame::Continuation { .. }) {
-            return Err(Violation::new(
-                Code::Protocol,
-                "a header block was not continued",
-            ));
+            return Err(Violation::new(Code::Protocol, "a header block was not continued"));
         }
         match frame {
-            Frame::Headers {
-                stream,
-                block,
-                end_stream,
-                end_headers,
-            } => {
-                self.block = Some(HeaderBlock {
-                    stream,
-                    bytes: block.to_vec(),
-                    end_stream,
-                });
+            Frame::Headers { stream, block, end_stream, end_headers } => {
+                self.block = Some(HeaderBlock { stream, bytes: block.to_vec(), end_stream });
                 self.end_of_headers(end_headers)
             }
-            Frame::Continuation {
-                stream,
-                block,
-                end_headers,
-            } => {
+            Frame::Continuation { stream, block, end_headers } => {
                 self.continued(stream, block)?;
                 self.end_of_headers(end_headers)
             }
-            Frame::Data {
-                stream,
-                window,
-                end_stream,
-            } => self.data(stream, window, end_stream),
+            Frame::Data { stream, window, end_stream } => self.data(stream, window, end_stream),
             Frame::RstStream { stream } => {
                 self.known(stream)?;
                 self.streams.remove(&stream);
@@ -185,10 +158,7 @@ impl<A: FnMut(&str) -> Option<Vec<u8>>> Connection<A> {
         let block = self.block.as_mut().filter(|block| block.stream == stream);
         let block = block.ok_or(Violation::new(Code::Protocol, "a CONTINUATION of nothing"))?;
         if block.bytes.len() + more.len() > MAX_HEADER_BLOCK {
-            return Err(Violation::new(
-                Code::EnhanceYourCalm,
-                "a header block of more than 64 KiB",
-            ));
+            return Err(Violation::new(Code::EnhanceYourCalm, "a header block of more than 64 KiB"));
         }
         block.bytes.extend_from_slice(more);
         Ok(())
@@ -196,12 +166,7 @@ impl<A: FnMut(&str) -> Option<Vec<u8>>> Connection<A> {
 
     /// Once a header block is whole, it opens a stream, or ends one (trailers).
     fn end_of_headers(&mut self, end_headers: bool) -> Result<(), Violation> {
-        let Some(HeaderBlock {
-            stream,
-            bytes,
-            end_stream,
-        }) = self.block.take_if(|_| end_headers)
-        else {
+        let Some(HeaderBlock { stream, bytes, end_stream }) = self.block.take_if(|_| end_headers) else {
             return Ok(());
         };
         // Also of a stream that is then refused: the decoder's table must follow the client's.
@@ -212,19 +177,9 @@ impl<A: FnMut(&str) -> Option<Vec<u8>>> Connection<A> {
                 frame::write_rst_stream(&mut self.out, stream, Code::RefusedStream);
                 return Ok(());
             }
-            self.streams.insert(
-                stream,
-                Stream {
-                    path,
-                    window: self.initial_window,
-                    answer: None,
-                },
-            );
+            self.streams.insert(stream, Stream { path, window: self.initial_window, answer: None });
         } else if !end_stream || !self.is_open(stream) {
-            return Err(Violation::new(
-                Code::Protocol,
-                "HEADERS that neither open nor end a request",
-            ));
+            return Err(Violation::new(Code::Protocol, "HEADERS that neither open nor end a request"));
         }
         if end_stream {
             self.end_of_request(stream);
@@ -240,8 +195,7 @@ impl<A: FnMut(&str) -> Option<Vec<u8>>> Connection<A> {
                 path = String::from_utf8_lossy(&value).into_owned();
             }
         });
-        decoded
-            .map_err(|_| Violation::new(Code::Compression, "a header block that is not HPACK"))?;
+        decoded.map_err(|_| Violation::new(Code::Compression, "a header block that is not HPACK"))?;
         Ok(path)
     }
 
@@ -264,9 +218,7 @@ impl<A: FnMut(&str) -> Option<Vec<u8>>> Connection<A> {
 
     /// True while a request's end is still to come.
     fn is_open(&self, stream: u32) -> bool {
-        self.streams
-            .get(&stream)
-            .is_some_and(|stream| stream.answer.is_none())
+        self.streams.get(&stream).is_some_and(|stream| stream.answer.is_none())
     }
 
     fn end_of_request(&mut self, id: u32) {
@@ -350,10 +302,7 @@ impl<A: FnMut(&str) -> Option<Vec<u8>>> Connection<A> {
     /// Fails for a stream that the client never opened.
     fn known(&self, stream: u32) -> Result<(), Violation> {
         if stream > self.last_stream || stream.is_multiple_of(2) {
-            return Err(Violation::new(
-                Code::Protocol,
-                "a frame on a stream that was never opened",
-            ));
+            return Err(Violation::new(Code::Protocol, "a frame on a stream that was never opened"));
         }
         Ok(())
     }
@@ -361,10 +310,7 @@ impl<A: FnMut(&str) -> Option<Vec<u8>>> Connection<A> {
 
 fn checked_window(window: i64) -> Result<i64, Violation> {
     if window > MAX_WINDOW {
-        return Err(Violation::new(
-            Code::FlowControl,
-            "a window of more than 2^31-1 bytes",
-        ));
+        return Err(Violation::new(Code::FlowControl, "a window of more than 2^31-1 bytes"));
     }
     Ok(window)
 }

@@ -35,22 +35,13 @@ pub(super) fn answer(path: &str) -> Option<Vec<u8>> {
 
 /// `VersionResponse`: version of the kubelet's runtime API, name, version and API version of the runtime.
 fn runtime_version(api: &str) -> Vec<u8> {
-    [
-        string(1, "0.1.0"),
-        string(2, "tlsboot"),
-        string(3, env!("CARGO_PKG_VERSION")),
-        string(4, api),
-    ]
-    .concat()
+    [string(1, "0.1.0"), string(2, "tlsboot"), string(3, env!("CARGO_PKG_VERSION")), string(4, api)].concat()
 }
 
 /// `StatusResponse`: without both conditions true the Node never becomes Ready.
 fn status() -> Vec<u8> {
     let condition = |name| message(1, &[string(1, name), varint(2, 1)].concat());
-    message(
-        1,
-        &[condition("RuntimeReady"), condition("NetworkReady")].concat(),
-    )
+    message(1, &[condition("RuntimeReady"), condition("NetworkReady")].concat())
 }
 
 /// `RuntimeConfigResponse`: the cgroup driver is cgroupfs, so that a kubelet never asks systemd for anything.

@@ -52,11 +52,7 @@ impl CriServer {
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
         let calls = Calls::default();
         let task = tokio::spawn(accept(listener, Arc::clone(&calls)));
-        Ok(Self {
-            socket,
-            calls,
-            task,
-        })
+        Ok(Self { socket, calls, task })
     }
 
     /// The socket; a kubelet wants it as `unix://` and this path.
@@ -67,10 +63,7 @@ impl CriServer {
     /// How often each method was called so far, by its gRPC path, such as `/runtime.v1.RuntimeService/Version`.
     /// Methods that the endpoint lacks are in it too.
     pub fn calls(&self) -> BTreeMap<String, u64> {
-        self.calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -136,10 +129,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("cri.sock");
         let server = CriServer::serve(socket.clone()).unwrap();
-        assert_eq!(
-            fs::metadata(server.socket()).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(server.socket()).unwrap().permissions().mode() & 0o777, 0o600);
 
         let mut client = UnixStream::connect(&socket).await.unwrap();
         client.read_u8().await.unwrap();
@@ -155,10 +145,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("cri.sock");
         let _first = CriServer::serve(socket.clone()).unwrap();
-        assert_eq!(
-            CriServer::serve(socket.clone()).unwrap_err().kind(),
-            io::ErrorKind::AddrInUse
-        );
+        assert_eq!(CriServer::serve(socket.clone()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert!(socket.exists());
     }
 
@@ -167,25 +154,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let server = CriServer::serve(dir.path().join("cri.sock")).unwrap();
         let mut bad = UnixStream::connect(server.socket()).await.unwrap();
-        bad.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .await
-            .unwrap();
+        bad.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut goodbye = Vec::new();
         bad.read_to_end(&mut goodbye).await.unwrap();
         assert!(goodbye.ends_with(b"it doesn't speak HTTP/2"));
 
         let mut next = UnixStream::connect(server.socket()).await.unwrap();
-        next.write_all(&http2::tests::request("/runtime.v1.RuntimeService/Status"))
-            .await
-            .unwrap();
+        next.write_all(&http2::tests::request("/runtime.v1.RuntimeService/Status")).await.unwrap();
         next.shutdown().await.unwrap();
         let mut answer = Vec::new();
         next.read_to_end(&mut answer).await.unwrap();
         assert!(answer.windows(12).any(|bytes| bytes == b"RuntimeReady"));
-        assert_eq!(
-            server.calls(),
-            BTreeMap::from([("/runtime.v1.RuntimeService/Status".to_owned(), 1)])
-        );
+        assert_eq!(server.calls(), BTreeMap::from([("/runtime.v1.RuntimeService/Status".to_owned(), 1)]));
     }
 
     #[test]

@@ -30,33 +30,18 @@ pub(super) fn lifetimes(evidence: &Evidence, scale: Scale) -> Lane {
         .take(MOST_CERTIFICATES)
         .map(|issued| Row {
             label: issued.name.clone(),
-            shapes: lifetime(
-                evidence,
-                scale,
-                issued,
-                uses.get(issued.certificate.sha256.as_str()),
-            ),
+            shapes: lifetime(evidence, scale, issued, uses.get(issued.certificate.sha256.as_str())),
         })
         .collect();
     if issued.len() > MOST_CERTIFICATES {
         let rest = issued[MOST_CERTIFICATES..].iter().map(|issued| {
-            let title = format!(
-                "{}: {}",
-                issued.name,
-                words::certificate(issued.certificate)
-            );
+            let title = format!("{}: {}", issued.name, words::certificate(issued.certificate));
             Shape::mark(issued.at, Glyph::Circle, "life", title)
         });
         let label = format!("and {} more", issued.len() - MOST_CERTIFICATES);
-        rows.push(Row {
-            label,
-            shapes: gather(rest.collect(), scale),
-        });
+        rows.push(Row { label, shapes: gather(rest.collect(), scale) });
     }
-    Lane {
-        title: "Certificates",
-        rows,
-    }
+    Lane { title: "Certificates", rows }
 }
 
 /// In the order of issue, numbered by what they are for.
@@ -70,19 +55,12 @@ fn issued(evidence: &Evidence) -> Vec<Issued<'_>> {
         let Some(certificate) = csr.certificates.first() else {
             continue;
         };
-        if issued
-            .iter()
-            .any(|known| known.certificate.sha256 == certificate.sha256)
-        {
+        if issued.iter().any(|known| known.certificate.sha256 == certificate.sha256) {
             continue;
         }
         let number = numbers.entry(words::csr_subject(csr)).or_default();
         *number += 1;
-        issued.push(Issued {
-            certificate,
-            name: name(csr, *number),
-            at: evidence.seconds(event.at),
-        });
+        issued.push(Issued { certificate, name: name(csr, *number), at: evidence.seconds(event.at) });
     }
     issued
 }
@@ -94,17 +72,9 @@ fn name(csr: &CsrEvent, number: usize) -> String {
     }
 }
 
-fn lifetime(
-    evidence: &Evidence,
-    scale: Scale,
-    issued: &Issued<'_>,
-    uses: Option<&Vec<(f64, f64)>>,
-) -> Vec<Shape> {
+fn lifetime(evidence: &Evidence, scale: Scale, issued: &Issued<'_>, uses: Option<&Vec<(f64, f64)>>) -> Vec<Shape> {
     let certificate = issued.certificate;
-    let (from, to) = (
-        evidence.seconds(certificate.not_before),
-        evidence.seconds(certificate.not_after),
-    );
+    let (from, to) = (evidence.seconds(certificate.not_before), evidence.seconds(certificate.not_after));
     let title = format!(
         "{} ({})\nissued at {}\nNotBefore {} ({} from the start)\nNotAfter {} ({} from the start)",
         issued.name,
@@ -115,11 +85,7 @@ fn lifetime(
         certificate.not_after,
         words::seconds(to)
     );
-    let text = format!(
-        "{} until {}",
-        words::short(&certificate.sha256),
-        words::seconds(to)
-    );
+    let text = format!("{} until {}", words::short(&certificate.sha256), words::seconds(to));
     // Up to its issue it was valid on paper only: signers date certificates back (catalogue S-05).
     let mut shapes = vec![
         Shape::bar(from, issued.at, "backdated", title.clone()),
@@ -135,29 +101,17 @@ fn lifetime(
         shapes.push(Shape::bar(early, late, "window", title).form(Form::Band));
     }
     for (from, to) in uses.into_iter().flatten() {
-        let title = format!(
-            "{} in use from {} to {}",
-            issued.name,
-            words::seconds(*from),
-            words::seconds(*to)
-        );
+        let title = format!("{} in use from {} to {}", issued.name, words::seconds(*from), words::seconds(*to));
         shapes.push(Shape::bar(*from, *to, "use", title).form(Form::Foot));
     }
-    shapes.push(Shape::mark(
-        issued.at,
-        Glyph::Diamond,
-        "life",
-        format!("issued at {}", words::seconds(issued.at)),
-    ));
+    shapes.push(Shape::mark(issued.at, Glyph::Diamond, "life", format!("issued at {}", words::seconds(issued.at))));
     shapes
 }
 
 fn window(evidence: &Evidence, certificate: &CertificateFacts) -> Option<(f64, f64)> {
     let mut state = State::default();
     state.apply(evidence.events.first()?);
-    let (early, late) = state
-        .rules()
-        .rotation_window(certificate.not_before, certificate.not_after);
+    let (early, late) = state.rules().rotation_window(certificate.not_before, certificate.not_after);
     Some((evidence.seconds(early), evidence.seconds(late)))
 }
 
@@ -193,37 +147,17 @@ fn links(evidence: &Evidence, scale: Scale) -> Vec<LinkSpan> {
             continue;
         }
         let now = evidence.seconds(event.at);
-        let facts = file
-            .facts
-            .as_ref()
-            .filter(|_| !matches!(file.op, FileOp::Deleted | FileOp::MovedFrom));
+        let facts = file.facts.as_ref().filter(|_| !matches!(file.op, FileOp::Deleted | FileOp::MovedFrom));
         let span = LinkSpan {
             node: file.node.clone(),
             name: file.name.clone(),
             from: now,
             to: scale.end,
-            target: facts.map(|facts| {
-                facts
-                    .target
-                    .clone()
-                    .unwrap_or_else(|| "a file, no link".into())
-            }),
-            sha256: facts.and_then(|facts| {
-                Some(
-                    facts
-                        .pem
-                        .iter()
-                        .find_map(|block| block.certificate.as_ref())?
-                        .sha256
-                        .clone(),
-                )
-            }),
+            target: facts.map(|facts| facts.target.clone().unwrap_or_else(|| "a file, no link".into())),
+            sha256: facts
+                .and_then(|facts| Some(facts.pem.iter().find_map(|block| block.certificate.as_ref())?.sha256.clone())),
         };
-        match spans
-            .iter_mut()
-            .rev()
-            .find(|known| known.node == span.node && known.name == span.name)
-        {
+        match spans.iter_mut().rev().find(|known| known.node == span.node && known.name == span.name) {
             Some(before) if before.target == span.target && before.sha256 == span.sha256 => {}
             Some(before) => {
                 before.to = now;
@@ -258,20 +192,10 @@ pub(super) fn files(evidence: &Evidence, scale: Scale) -> Lane {
                 span.from,
                 span.to,
                 "fail",
-                format!(
-                    "{}: no link for {took} from {} on",
-                    span.name,
-                    words::seconds(span.from)
-                ),
+                format!("{}: no link for {took} from {} on", span.name, words::seconds(span.from)),
             ),
         };
-        let label = format!(
-            "{} {}",
-            span.node,
-            span.name
-                .trim_end_matches(".pem")
-                .trim_start_matches("kubelet-")
-        );
+        let label = format!("{} {}", span.node, span.name.trim_end_matches(".pem").trim_start_matches("kubelet-"));
         rows.entry(label).or_default().push(shape);
     }
     let mut others: BTreeMap<String, Vec<Shape>> = BTreeMap::new();
@@ -286,36 +210,18 @@ pub(super) fn files(evidence: &Evidence, scale: Scale) -> Lane {
             FileOp::MovedFrom | FileOp::MovedTo => (Glyph::Diamond, "pending"),
             FileOp::Deleted => (Glyph::Cross, "fail"),
         };
-        let mark = Shape::mark(
-            evidence.seconds(event.at),
-            glyph,
-            class,
-            tooltip(evidence, event),
-        );
-        others
-            .entry(format!("{} changes", file.node))
-            .or_default()
-            .push(mark);
+        let mark = Shape::mark(evidence.seconds(event.at), glyph, class, tooltip(evidence, event));
+        others.entry(format!("{} changes", file.node)).or_default().push(mark);
     }
-    let links = rows
-        .into_iter()
-        .map(|(label, shapes)| Row { label, shapes });
-    let changes = others.into_iter().map(|(label, marks)| Row {
-        label,
-        shapes: gather(marks, scale),
-    });
-    Lane {
-        title: "Files",
-        rows: links.chain(changes).collect(),
-    }
+    let links = rows.into_iter().map(|(label, shapes)| Row { label, shapes });
+    let changes = others.into_iter().map(|(label, marks)| Row { label, shapes: gather(marks, scale) });
+    Lane { title: "Files", rows: links.chain(changes).collect() }
 }
 
 /// The part of a file's name that tells it from the others.
 fn stamp(target: &str) -> &str {
     let name = target.rsplit('/').next().unwrap_or(target);
-    name.trim_start_matches("kubelet-client-")
-        .trim_start_matches("kubelet-server-")
-        .trim_end_matches(".pem")
+    name.trim_start_matches("kubelet-client-").trim_start_matches("kubelet-server-").trim_end_matches(".pem")
 }
 
 /// What each kubelet presents on its port.
@@ -337,8 +243,5 @@ pub(super) fn presented(evidence: &Evidence, scale: Scale) -> Lane {
         };
         bars.push(Shape::bar(now, scale.end, class, tooltip(evidence, event)).text(text));
     }
-    Lane {
-        title: "Presented",
-        rows: named(rows),
-    }
+    Lane { title: "Presented", rows: named(rows) }
 }

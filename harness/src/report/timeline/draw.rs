@@ -2,9 +2,7 @@
 
 use std::fmt::Write;
 
-use super::shape::{
-    Form, Glyph, LEFT, Lane, Row, Scale, Shape, WIDTH, crowd_text, fitting, text_width,
-};
+use super::shape::{Form, Glyph, LEFT, Lane, Row, Scale, Shape, WIDTH, crowd_text, fitting, text_width};
 
 const ROW: f64 = 20.0;
 const BAR: f64 = 15.0;
@@ -14,10 +12,7 @@ const GAP: f64 = 5.0;
 
 /// The whole picture. `guides` are moments with what they are, drawn through all lanes.
 pub(super) fn svg(name: &str, scale: Scale, lanes: &[Lane], guides: &[(f64, String)]) -> String {
-    let mut pen = Pen {
-        out: String::new(),
-        scale,
-    };
+    let mut pen = Pen { out: String::new(), scale };
     let height: f64 = lanes.iter().map(height_of).sum::<f64>() + 2.0 * AXIS + GAP;
     pen.axis(height);
     pen.guides(guides, height);
@@ -52,11 +47,7 @@ struct Pen {
 impl Pen {
     fn axis(&mut self, height: f64) {
         let step = self.scale.step();
-        let digits = if step < 0.1 {
-            2
-        } else {
-            usize::from(step < 1.0)
-        };
+        let digits = if step < 0.1 { 2 } else { usize::from(step < 1.0) };
         let mut tick = 0.0;
         while tick <= self.scale.end {
             let x = self.scale.x(tick);
@@ -66,10 +57,7 @@ impl Pen {
                 height - AXIS
             );
             for y in [AXIS - 6.0, height - 6.0] {
-                let _ = write!(
-                    self.out,
-                    "<text class=\"tick\" x=\"{x:.1}\" y=\"{y:.1}\">{tick:.digits$} s</text>"
-                );
+                let _ = write!(self.out, "<text class=\"tick\" x=\"{x:.1}\" y=\"{y:.1}\">{tick:.digits$} s</text>");
             }
             tick += step;
         }
@@ -88,16 +76,8 @@ impl Pen {
     }
 
     fn lane(&mut self, lane: &Lane, top: f64) {
-        let _ = write!(
-            self.out,
-            "<line class=\"rule\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{top:.1}\" y2=\"{top:.1}\"/>"
-        );
-        let _ = write!(
-            self.out,
-            "<text class=\"lane\" x=\"2\" y=\"{:.1}\">{}</text>",
-            top + 13.5,
-            escape(lane.title)
-        );
+        let _ = write!(self.out, "<line class=\"rule\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{top:.1}\" y2=\"{top:.1}\"/>");
+        let _ = write!(self.out, "<text class=\"lane\" x=\"2\" y=\"{:.1}\">{}</text>", top + 13.5, escape(lane.title));
         let mut y = top + 2.0 + if has_title_line(lane) { TITLE } else { 0.0 };
         for row in &lane.rows {
             self.row(row, y);
@@ -126,11 +106,7 @@ impl Pen {
         let mut shapes: Vec<&Shape> = row.shapes.iter().collect();
         // and the short above the long, or a gap of a millisecond could not be seen
         let length = |shape: &Shape| shape.to - shape.from;
-        shapes.sort_by(|a, b| {
-            layer(a)
-                .cmp(&layer(b))
-                .then(length(b).total_cmp(&length(a)))
-        });
+        shapes.sort_by(|a, b| layer(a).cmp(&layer(b)).then(length(b).total_cmp(&length(a))));
         shapes.iter().for_each(|shape| self.shape(shape, y));
         let bars = shapes.iter().filter(|shape| shape.form == Form::Bar);
         bars.for_each(|bar| self.beyond(bar, y));
@@ -177,10 +153,7 @@ impl Pen {
     fn beyond(&mut self, shape: &Shape, y: f64) {
         let (from, to) = shape.extent(self.scale);
         let middle = y + BAR / 2.0;
-        let tips = [
-            (shape.from < 0.0, from, 5.0),
-            (shape.to > self.scale.end, to, -5.0),
-        ];
+        let tips = [(shape.from < 0.0, from, 5.0), (shape.to > self.scale.end, to, -5.0)];
         for (_, tip, base) in tips.into_iter().filter(|(is_cut, ..)| *is_cut) {
             let _ = write!(
                 self.out,
@@ -192,37 +165,19 @@ impl Pen {
 
     fn glyph(&mut self, glyph: Glyph, x: f64, y: f64) -> std::fmt::Result {
         match glyph {
-            Glyph::Circle => write!(
-                self.out,
-                "<circle class=\"mark\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>"
-            ),
-            Glyph::Cross => write!(
-                self.out,
-                "<path class=\"cross\" d=\"M{:.1} {:.1}l8 8m0 -8l-8 8\"/>",
-                x - 4.0,
-                y - 4.0
-            ),
-            Glyph::Diamond => write!(
-                self.out,
-                "<path class=\"mark\" d=\"M{x:.1} {:.1}l5 5l-5 5l-5 -5z\"/>",
-                y - 5.0
-            ),
-            Glyph::Triangle => write!(
-                self.out,
-                "<path class=\"mark\" d=\"M{x:.1} {:.1}l5 9h-10z\"/>",
-                y - 5.0
-            ),
+            Glyph::Circle => write!(self.out, "<circle class=\"mark\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>"),
+            Glyph::Cross => {
+                write!(self.out, "<path class=\"cross\" d=\"M{:.1} {:.1}l8 8m0 -8l-8 8\"/>", x - 4.0, y - 4.0)
+            }
+            Glyph::Diamond => write!(self.out, "<path class=\"mark\" d=\"M{x:.1} {:.1}l5 5l-5 5l-5 -5z\"/>", y - 5.0),
+            Glyph::Triangle => write!(self.out, "<path class=\"mark\" d=\"M{x:.1} {:.1}l5 9h-10z\"/>", y - 5.0),
         }
     }
 
     /// Texts in their bars, else right of them, else left, else only in the tooltip: never over something else.
     fn texts(&mut self, shapes: &[Shape], y: f64) {
         let solid = |shape: &&Shape| !matches!(shape.form, Form::Band | Form::Foot);
-        let mut taken: Vec<(f64, f64)> = shapes
-            .iter()
-            .filter(solid)
-            .map(|shape| shape.extent(self.scale))
-            .collect();
+        let mut taken: Vec<(f64, f64)> = shapes.iter().filter(solid).map(|shape| shape.extent(self.scale)).collect();
         let spoken = shapes.iter().filter(|shape| !shape.text.is_empty()).count();
         if spoken == 0 {
             return;
@@ -231,21 +186,12 @@ impl Pen {
             let width = text_width(&shape.text);
             let own = shape.extent(self.scale);
             let free = |from: f64, to: f64| {
-                from >= LEFT
-                    && to <= WIDTH
-                    && taken.iter().all(|other| to <= other.0 || other.1 <= from)
+                from >= LEFT && to <= WIDTH && taken.iter().all(|other| to <= other.0 || other.1 <= from)
             };
             let margin = if shape.from < 0.0 { 8.0 } else { 6.0 };
-            let marked = |from: f64, to: f64| {
-                taken
-                    .iter()
-                    .any(|other| *other != own && other.0 < to && from < other.1)
-            };
+            let marked = |from: f64, to: f64| taken.iter().any(|other| *other != own && other.0 < to && from < other.1);
             let inside = (own.0 + margin, own.0 + margin + width);
-            let place = if shape.form == Form::Bar
-                && inside.1 + 2.0 <= own.1
-                && !marked(inside.0, inside.1)
-            {
+            let place = if shape.form == Form::Bar && inside.1 + 2.0 <= own.1 && !marked(inside.0, inside.1) {
                 Some(inside)
             } else if free(own.1 + 0.1, own.1 + 4.0 + width) {
                 Some((own.1 + 4.0, own.1 + 4.0 + width))

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::shape::{Glyph, Lane, Row, Scale, Shape, gather, pack};
 use crate::check::ExpectationVerdict;
-use crate::history::event::{
-    Change, ConnectionState, CsrEvent, Phase, ProcessState, RecorderState,
-};
+use crate::history::event::{Change, ConnectionState, CsrEvent, Phase, ProcessState, RecorderState};
 use crate::history::{Event, What};
 use crate::report::{Evidence, ScenarioResult, words};
 
@@ -18,9 +16,7 @@ const STEP_TEXT: usize = 34;
 /// The moments at which stimuli took effect.
 pub(super) fn guides(evidence: &Evidence) -> Vec<(f64, String)> {
     let done = |event: &Event| match &event.what {
-        What::Step(step) if step.phase != Phase::Begin => {
-            Some((evidence.seconds(event.at), tooltip(evidence, event)))
-        }
+        What::Step(step) if step.phase != Phase::Begin => Some((evidence.seconds(event.at), tooltip(evidence, event))),
         _ => None,
     };
     evidence.events.iter().filter_map(done).collect()
@@ -44,29 +40,13 @@ pub(super) fn steps(evidence: &Evidence, scale: Scale) -> Lane {
             Phase::Failed { .. } => "error",
         };
         let from = begun.remove(&step.index).unwrap_or(now);
-        bars.push(stimulus(
-            evidence,
-            step.index,
-            &step.stimulus,
-            from,
-            now,
-            class,
-            tooltip(evidence, event),
-        ));
+        bars.push(stimulus(evidence, step.index, &step.stimulus, from, now, class, tooltip(evidence, event)));
     }
     for (index, from) in begun {
-        let title = format!(
-            "step {index} was begun at {} and did not end",
-            words::seconds(from)
-        );
-        bars.push(stimulus(
-            evidence, index, "step", from, scale.end, "error", title,
-        ));
+        let title = format!("step {index} was begun at {} and did not end", words::seconds(from));
+        bars.push(stimulus(evidence, index, "step", from, scale.end, "error", title));
     }
-    Lane {
-        title: "Stimuli",
-        rows: pack(bars, scale),
-    }
+    Lane { title: "Stimuli", rows: pack(bars, scale) }
 }
 
 fn stimulus(
@@ -90,12 +70,8 @@ fn stimulus(
 /// Expectations, from the stimulus before them to their decision.
 pub(super) fn expectations(result: &ScenarioResult, evidence: &Evidence, scale: Scale) -> Lane {
     let bars = result.verdict.expectations.iter().filter_map(|verdict| {
-        let from = evidence
-            .stimulus_of(verdict.step)
-            .and_then(|index| begin_of(evidence, index))?;
-        let to = decided(result, evidence, verdict)
-            .unwrap_or(scale.end)
-            .max(from);
+        let from = evidence.stimulus_of(verdict.step).and_then(|index| begin_of(evidence, index))?;
+        let to = decided(result, evidence, verdict).unwrap_or(scale.end).max(from);
         let word = verdict.outcome.map_or("not decided", words::outcome);
         let what = if verdict.never { "never " } else { "" };
         let text = format!("{word}: {what}{} (line {})", verdict.kind, verdict.line);
@@ -105,51 +81,28 @@ pub(super) fn expectations(result: &ScenarioResult, evidence: &Evidence, scale: 
             words::seconds(from),
             words::seconds(to)
         );
-        Some(vec![
-            Shape::bar(
-                from,
-                to,
-                verdict.outcome.map_or("undecided", words::outcome),
-                title,
-            )
-            .text(text),
-        ])
+        Some(vec![Shape::bar(from, to, verdict.outcome.map_or("undecided", words::outcome), title).text(text)])
     });
-    Lane {
-        title: "Expectations",
-        rows: pack(bars.collect(), scale),
-    }
+    Lane { title: "Expectations", rows: pack(bars.collect(), scale) }
 }
 
 fn begin_of(evidence: &Evidence, index: usize) -> Option<f64> {
-    let begin = |event: &&Event| matches!(&event.what, What::Step(step) if step.index == index && step.phase == Phase::Begin);
+    let begin =
+        |event: &&Event| matches!(&event.what, What::Step(step) if step.index == index && step.phase == Phase::Begin);
     Some(evidence.seconds(evidence.events.iter().find(begin)?.at))
 }
 
 /// When an expectation was decided: by an event, by its deadline, or together with those beside it.
-fn decided(
-    result: &ScenarioResult,
-    evidence: &Evidence,
-    verdict: &ExpectationVerdict,
-) -> Option<f64> {
-    let by_event = |verdict: &ExpectationVerdict| {
-        Some(evidence.seconds(evidence.event(*verdict.events.last()?)?.at))
-    };
-    let by_deadline =
-        |verdict: &ExpectationVerdict| Some(evidence.seconds(evidence.deadline(verdict.step)?.at));
+fn decided(result: &ScenarioResult, evidence: &Evidence, verdict: &ExpectationVerdict) -> Option<f64> {
+    let by_event = |verdict: &ExpectationVerdict| Some(evidence.seconds(evidence.event(*verdict.events.last()?)?.at));
+    let by_deadline = |verdict: &ExpectationVerdict| Some(evidence.seconds(evidence.deadline(verdict.step)?.at));
     verdict.outcome?;
     if let Some(moment) = by_deadline(verdict).or_else(|| by_event(verdict)) {
         return Some(moment);
     }
     let stimulus = evidence.stimulus_of(verdict.step);
-    let companions = result
-        .verdict
-        .expectations
-        .iter()
-        .filter(|other| evidence.stimulus_of(other.step) == stimulus);
-    companions
-        .filter_map(|other| by_deadline(other).or_else(|| by_event(other)))
-        .reduce(f64::max)
+    let companions = result.verdict.expectations.iter().filter(|other| evidence.stimulus_of(other.step) == stimulus);
+    companions.filter_map(|other| by_deadline(other).or_else(|| by_event(other))).reduce(f64::max)
 }
 
 /// Recorders that may have missed events: what is not shown is not certain then.
@@ -157,31 +110,19 @@ pub(super) fn recorders(evidence: &Evidence, scale: Scale) -> Lane {
     let gap = |event: &Event| match &event.what {
         What::Recorder(recorder) if matches!(recorder.state, RecorderState::Gap(_)) => {
             let text = format!("{:?}", recorder.recorder).to_lowercase();
-            let mark = Shape::mark(
-                evidence.seconds(event.at),
-                Glyph::Cross,
-                "error",
-                tooltip(evidence, event),
-            );
+            let mark = Shape::mark(evidence.seconds(event.at), Glyph::Cross, "error", tooltip(evidence, event));
             Some(vec![mark.text(text)])
         }
         _ => None,
     };
     let gaps = evidence.events.iter().filter_map(gap).collect();
-    Lane {
-        title: "Recording gaps",
-        rows: pack(gaps, scale),
-    }
+    Lane { title: "Recording gaps", rows: pack(gaps, scale) }
 }
 
 /// Kubelets, and components that ended while the scenario went on.
 pub(super) fn processes(evidence: &Evidence, scale: Scale) -> Lane {
     let is_step = |event: &&Event| matches!(event.what, What::Step(_));
-    let last_step = evidence
-        .events
-        .iter()
-        .rfind(is_step)
-        .map_or(0, |event| event.seq);
+    let last_step = evidence.events.iter().rfind(is_step).map_or(0, |event| event.seq);
     let mut rows: BTreeMap<(bool, String), Vec<Shape>> = BTreeMap::new();
     let mut shown: BTreeSet<(bool, String)> = BTreeSet::new();
     for event in &evidence.events {
@@ -213,10 +154,7 @@ pub(super) fn processes(evidence: &Evidence, scale: Scale) -> Lane {
     }
     rows.retain(|key, _| shown.contains(key));
     let row = |((_, label), shapes)| Row { label, shapes };
-    Lane {
-        title: "Processes",
-        rows: rows.into_iter().map(row).take(MOST_ROWS).collect(),
-    }
+    Lane { title: "Processes", rows: rows.into_iter().map(row).take(MOST_ROWS).collect() }
 }
 
 /// A CSR's way through the API.
@@ -252,36 +190,21 @@ pub(super) fn csrs(evidence: &Evidence, scale: Scale) -> Lane {
         if !csr.conditions.is_empty() {
             life.approved.get_or_insert(now);
         }
-        if matches!(
-            words::csr_state(csr).as_str(),
-            "issued" | "denied" | "failed"
-        ) {
+        if matches!(words::csr_state(csr).as_str(), "issued" | "denied" | "failed") {
             life.settled.get_or_insert(now);
         }
     }
     let mut lives: Vec<CsrLife<'_>> = lives.into_values().collect();
     lives.sort_by(|a, b| a.created.total_cmp(&b.created));
     let rows = pack(lives.iter().map(|life| life.shapes(scale)).collect(), scale);
-    let rows = if rows.len() > MOST_ROWS {
-        sums(&lives, scale)
-    } else {
-        rows
-    };
-    Lane {
-        title: "CSRs",
-        rows,
-    }
+    let rows = if rows.len() > MOST_ROWS { sums(&lives, scale) } else { rows };
+    Lane { title: "CSRs", rows }
 }
 
 impl CsrLife<'_> {
     fn shapes(&self, scale: Scale) -> Vec<Shape> {
         let end = self.settled.or(self.deleted).unwrap_or(scale.end);
-        let mut shapes = vec![Shape::bar(
-            self.created,
-            self.approved.unwrap_or(end),
-            "pending",
-            self.title(),
-        )];
+        let mut shapes = vec![Shape::bar(self.created, self.approved.unwrap_or(end), "pending", self.title())];
         if let Some(approved) = self.approved.filter(|approved| *approved < end) {
             shapes.push(Shape::bar(approved, end, "approved", self.title()));
         }
@@ -303,20 +226,10 @@ impl CsrLife<'_> {
     }
 
     fn text(&self) -> String {
-        let after = self
-            .settled
-            .map(|end| format!(" after {}", words::seconds(end - self.created)))
-            .unwrap_or_default();
-        let deleted = if self.deleted.is_some() {
-            ", deleted"
-        } else {
-            ""
-        };
-        format!(
-            "{}: {}{after}{deleted}",
-            words::csr_subject(self.last),
-            words::csr_state(self.last)
-        )
+        let after =
+            self.settled.map(|end| format!(" after {}", words::seconds(end - self.created))).unwrap_or_default();
+        let deleted = if self.deleted.is_some() { ", deleted" } else { "" };
+        format!("{}: {}{after}{deleted}", words::csr_subject(self.last), words::csr_state(self.last))
     }
 
     fn title(&self) -> String {
@@ -326,12 +239,7 @@ impl CsrLife<'_> {
             format!("created at {}", words::seconds(self.created)),
         ];
         for condition in &self.last.conditions {
-            lines.push(format!(
-                "{} {}: {}",
-                condition.kind,
-                condition.reason,
-                words::clean(&condition.message)
-            ));
+            lines.push(format!("{} {}: {}", condition.kind, condition.reason, words::clean(&condition.message)));
         }
         lines.join("\n")
     }
@@ -341,9 +249,7 @@ impl CsrLife<'_> {
 fn sums(lives: &[CsrLife<'_>], scale: Scale) -> Vec<Row> {
     let mut rows: BTreeMap<String, Vec<Shape>> = BTreeMap::new();
     for life in lives {
-        rows.entry(words::csr_subject(life.last))
-            .or_default()
-            .push(life.mark(life.created));
+        rows.entry(words::csr_subject(life.last)).or_default().push(life.mark(life.created));
     }
     let row = |(subject, marks): (String, Vec<Shape>)| Row {
         label: format!("{} {subject}", marks.len()),
@@ -363,9 +269,7 @@ pub(super) fn nodes(evidence: &Evidence, scale: Scale) -> Lane {
         let bars = rows.entry(&node.node).or_default();
         let ready = node.ready.as_deref().unwrap_or("not said");
         let text = format!("Ready {ready}");
-        let is_same = bars
-            .last()
-            .is_some_and(|bar| bar.to == scale.end && bar.text == text);
+        let is_same = bars.last().is_some_and(|bar| bar.to == scale.end && bar.text == text);
         if is_same && node.change != Change::Deleted {
             continue;
         }
@@ -381,10 +285,7 @@ pub(super) fn nodes(evidence: &Evidence, scale: Scale) -> Lane {
             bars.push(Shape::bar(now, scale.end, class, tooltip(evidence, event)).text(text));
         }
     }
-    Lane {
-        title: "Nodes",
-        rows: named(rows),
-    }
+    Lane { title: "Nodes", rows: named(rows) }
 }
 
 /// Connections of each kubelet, from opening to closing; only their number where they are many.
@@ -402,38 +303,23 @@ pub(super) fn connections(evidence: &Evidence, scale: Scale) -> Lane {
             ConnectionState::Opened => {
                 open.insert(
                     key,
-                    Shape::bar(now, scale.end, "open", tooltip(evidence, event))
-                        .text(format!("{}", connection.id)),
+                    Shape::bar(now, scale.end, "open", tooltip(evidence, event)).text(format!("{}", connection.id)),
                 );
             }
             ConnectionState::Closed { .. } => {
                 if let Some(bar) = open.remove(&key) {
                     let title = format!("{}\n{}", bar.title, tooltip(evidence, event));
-                    shapes.push(Shape {
-                        to: now,
-                        title,
-                        ..bar
-                    });
+                    shapes.push(Shape { to: now, title, ..bar });
                 }
             }
-            ConnectionState::Refused => shapes.push(Shape::mark(
-                now,
-                Glyph::Cross,
-                "fail",
-                tooltip(evidence, event),
-            )),
+            ConnectionState::Refused => shapes.push(Shape::mark(now, Glyph::Cross, "fail", tooltip(evidence, event))),
         }
     }
     for ((node, _), bar) in open {
         nodes.entry(node).or_default().push(bar);
     }
-    let rows = nodes
-        .into_iter()
-        .flat_map(|(node, shapes)| connection_rows(node, shapes, scale));
-    Lane {
-        title: "Connections",
-        rows: rows.collect(),
-    }
+    let rows = nodes.into_iter().flat_map(|(node, shapes)| connection_rows(node, shapes, scale));
+    Lane { title: "Connections", rows: rows.collect() }
 }
 
 /// A bar for each connection, where there is room; else the short ones are counted.
@@ -452,34 +338,19 @@ fn connection_rows(node: &str, mut shapes: Vec<Shape>, scale: Scale) -> Vec<Row>
             continue;
         }
         for (index, row) in rows.iter_mut().enumerate() {
-            row.label = if index == 0 {
-                node.to_owned()
-            } else {
-                " ".to_owned()
-            };
+            row.label = if index == 0 { node.to_owned() } else { " ".to_owned() };
         }
         if !short.is_empty() {
-            rows.push(opened(
-                format!("{node}: {} short", short.len()),
-                short,
-                scale,
-            ));
+            rows.push(opened(format!("{node}: {} short", short.len()), short, scale));
         }
         return rows;
     }
-    vec![opened(
-        format!("{node}: {} opened", shapes.len()),
-        shapes,
-        scale,
-    )]
+    vec![opened(format!("{node}: {} opened", shapes.len()), shapes, scale)]
 }
 
 fn opened(label: String, shapes: Vec<Shape>, scale: Scale) -> Row {
     let mark = |shape: Shape| Shape::mark(shape.from, Glyph::Circle, shape.class, shape.title);
-    Row {
-        label,
-        shapes: gather(shapes.into_iter().map(mark).collect(), scale),
-    }
+    Row { label, shapes: gather(shapes.into_iter().map(mark).collect(), scale) }
 }
 
 /// API requests by their answer.
@@ -505,32 +376,18 @@ pub(super) fn requests(evidence: &Evidence, scale: Scale) -> Lane {
     }
     let row = |((_, label), mut marks): ((u8, &str), Vec<Shape>)| {
         marks.sort_by(|a, b| a.from.total_cmp(&b.from));
-        Row {
-            label: format!("{label}: {}", marks.len()),
-            shapes: gather(marks, scale),
-        }
+        Row { label: format!("{label}: {}", marks.len()), shapes: gather(marks, scale) }
     };
-    Lane {
-        title: "API requests",
-        rows: rows.into_iter().map(row).collect(),
-    }
+    Lane { title: "API requests", rows: rows.into_iter().map(row).collect() }
 }
 
 /// When, and what.
 pub(super) fn tooltip(evidence: &Evidence, event: &Event) -> String {
-    format!(
-        "{}: {} (seq {})",
-        words::seconds(evidence.seconds(event.at)),
-        words::event(&event.what),
-        event.seq
-    )
+    format!("{}: {} (seq {})", words::seconds(evidence.seconds(event.at)), words::event(&event.what), event.seq)
 }
 
 /// A row for each name.
 pub(super) fn named(rows: BTreeMap<&str, Vec<Shape>>) -> Vec<Row> {
-    let row = |(label, shapes): (&str, Vec<Shape>)| Row {
-        label: label.to_owned(),
-        shapes,
-    };
+    let row = |(label, shapes): (&str, Vec<Shape>)| Row { label: label.to_owned(), shapes };
     rows.into_iter().map(row).take(MOST_ROWS).collect()
 }

@@ -27,10 +27,7 @@ pub(super) fn svg(result: &ScenarioResult, evidence: &Evidence) -> Option<String
         lanes::connections(evidence, scale),
         lanes::requests(evidence, scale),
     ];
-    let lanes: Vec<_> = lanes
-        .into_iter()
-        .filter(|lane| !lane.rows.is_empty())
-        .collect();
+    let lanes: Vec<_> = lanes.into_iter().filter(|lane| !lane.rows.is_empty()).collect();
     let name = format!("Timeline of {} on {}", result.id, result.target);
     Some(draw::svg(&name, scale, &lanes, &lanes::guides(evidence)))
 }
@@ -44,10 +41,7 @@ mod tests {
     /// Every `x`, `cx` and `width` of the picture.
     fn numbers(svg: &str, attribute: &str) -> Vec<f64> {
         let marker = format!(" {attribute}=\"");
-        svg.split(&marker)
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next()?.parse().ok())
-            .collect()
+        svg.split(&marker).skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok()).collect()
     }
 
     #[test]
@@ -55,10 +49,8 @@ mod tests {
         for (result, evidence) in [fixture::rotating(), fixture::failing(), fixture::hanging()] {
             let svg = svg(&result, &evidence).unwrap();
             for attribute in ["x", "cx", "x1", "x2", "width"] {
-                let outside: Vec<f64> = numbers(&svg, attribute)
-                    .into_iter()
-                    .filter(|x| !(0.0..=shape::WIDTH).contains(x))
-                    .collect();
+                let outside: Vec<f64> =
+                    numbers(&svg, attribute).into_iter().filter(|x| !(0.0..=shape::WIDTH).contains(x)).collect();
                 assert!(outside.is_empty(), "{attribute}: {outside:?}");
             }
         }
@@ -101,11 +93,7 @@ mod tests {
             recording.connection(index * 50, index as u64, ConnectionState::Opened);
         }
         for number in 0..200 {
-            recording.csr(
-                1_000_000 + i64::from(number) * 1000,
-                crate::check::Role::Client,
-                number,
-            );
+            recording.csr(1_000_000 + i64::from(number) * 1000, crate::check::Role::Client, number);
         }
         evidence.events = recording.events;
         let svg = svg(&result, &evidence).unwrap();

@@ -26,9 +26,7 @@ pub(super) struct Scale {
 
 impl Scale {
     pub(super) fn until(last: f64) -> Self {
-        Self {
-            end: (last * 1.01).max(0.1),
-        }
+        Self { end: (last * 1.01).max(0.1) }
     }
 
     /// The place of a moment; moments outside lie at the nearest end.
@@ -39,14 +37,10 @@ impl Scale {
     /// The distance of ticks in seconds: round numbers, not too dense.
     pub(super) fn step(self) -> f64 {
         const STEPS: [f64; 18] = [
-            0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0,
-            600.0, 1800.0, 3600.0,
+            0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
         ];
         let wanted = self.end / 12.0;
-        STEPS
-            .into_iter()
-            .find(|step| *step >= wanted)
-            .unwrap_or_else(|| (wanted / 3600.0).ceil() * 3600.0)
+        STEPS.into_iter().find(|step| *step >= wanted).unwrap_or_else(|| (wanted / 3600.0).ceil() * 3600.0)
     }
 }
 
@@ -103,25 +97,11 @@ pub(super) enum Glyph {
 
 impl Shape {
     pub(super) fn bar(from: f64, to: f64, class: &'static str, title: String) -> Self {
-        Self {
-            form: Form::Bar,
-            from,
-            to,
-            class,
-            text: String::new(),
-            title,
-        }
+        Self { form: Form::Bar, from, to, class, text: String::new(), title }
     }
 
     pub(super) fn mark(at: f64, glyph: Glyph, class: &'static str, title: String) -> Self {
-        Self {
-            form: Form::Mark(glyph),
-            from: at,
-            to: at,
-            class,
-            text: String::new(),
-            title,
-        }
+        Self { form: Form::Mark(glyph), from: at, to: at, class, text: String::new(), title }
     }
 
     pub(super) fn form(self, form: Form) -> Self {
@@ -129,10 +109,7 @@ impl Shape {
     }
 
     pub(super) fn text(self, text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            ..self
-        }
+        Self { text: text.into(), ..self }
     }
 
     /// Left and right edge. The smallest bar can still be seen, the largest crowd is still a mark.
@@ -180,23 +157,13 @@ pub(super) fn pack(groups: Vec<Vec<Shape>>, scale: Scale) -> Vec<Row> {
     let mut rows: Vec<(Row, Vec<(f64, f64)>)> = Vec::new();
     for group in groups {
         let needs = room_of(&group, scale);
-        let free = |taken: &[(f64, f64)]| {
-            taken
-                .iter()
-                .all(|known| needs.1 < known.0 || known.1 < needs.0)
-        };
+        let free = |taken: &[(f64, f64)]| taken.iter().all(|known| needs.1 < known.0 || known.1 < needs.0);
         match rows.iter_mut().find(|(_, taken)| free(taken)) {
             Some((row, taken)) => {
                 row.shapes.extend(group);
                 taken.push(needs);
             }
-            None => rows.push((
-                Row {
-                    label: String::new(),
-                    shapes: group,
-                },
-                vec![needs],
-            )),
+            None => rows.push((Row { label: String::new(), shapes: group }, vec![needs])),
         }
     }
     rows.into_iter().map(|(row, _)| row).collect()
@@ -205,15 +172,11 @@ pub(super) fn pack(groups: Vec<Vec<Shape>>, scale: Scale) -> Vec<Row> {
 /// The room of shapes and their texts: right of them, or left where the picture ends.
 fn room_of(group: &[Shape], scale: Scale) -> (f64, f64) {
     let edges = group.iter().map(|shape| shape.extent(scale));
-    let (left, right) = edges.fold((f64::MAX, f64::MIN), |all, edge| {
-        (all.0.min(edge.0), all.1.max(edge.1))
-    });
+    let (left, right) = edges.fold((f64::MAX, f64::MIN), |all, edge| (all.0.min(edge.0), all.1.max(edge.1)));
     let text: f64 = group.iter().map(|shape| text_width(&shape.text)).sum();
     let inside = group.iter().any(|shape| {
         let (from, to) = shape.extent(scale);
-        shape.form == Form::Bar
-            && !shape.text.is_empty()
-            && text_width(&shape.text) + 8.0 <= to - from
+        shape.form == Form::Bar && !shape.text.is_empty() && text_width(&shape.text) + 8.0 <= to - from
     });
     match text {
         0.0 => (left, right + 6.0),
@@ -231,10 +194,7 @@ pub(super) fn gather(marks: Vec<Shape>, scale: Scale) -> Vec<Shape> {
         let distance = |mark: &Shape| scale.x(mark.from) - scale.x(first.from);
         let touched = rest.get(1).is_some_and(|next| distance(next) < 2.0 * HALF);
         let reach = if touched { CROWD } else { 0.0 };
-        let count = 1 + rest[1..]
-            .iter()
-            .take_while(|mark| distance(mark) < reach)
-            .count();
+        let count = 1 + rest[1..].iter().take_while(|mark| distance(mark) < reach).count();
         gathered.push(crowd(&rest[..count]));
         rest = &rest[count..];
     }
@@ -246,11 +206,7 @@ fn crowd(marks: &[Shape]) -> Shape {
         return one.clone();
     }
     let same = marks.iter().all(|mark| mark.class == marks[0].class);
-    let mut lines: Vec<String> = vec![format!(
-        "{} from {} on",
-        marks.len(),
-        words::seconds(marks[0].from)
-    )];
+    let mut lines: Vec<String> = vec![format!("{} from {} on", marks.len(), words::seconds(marks[0].from))];
     lines.extend(marks.iter().take(TOLD).map(|mark| mark.title.clone()));
     if marks.len() > TOLD {
         lines.push(format!("… and {} more", marks.len() - TOLD));
@@ -284,13 +240,8 @@ mod tests {
     #[test]
     fn what_overlaps_gets_another_row() {
         let scale = Scale { end: 100.0 };
-        let bar = |from, to| {
-            vec![Shape::bar(from, to, "x", String::new()).text("a label of some length")]
-        };
-        assert_eq!(
-            pack(vec![bar(0.0, 1.0), bar(50.0, 51.0), bar(2.0, 3.0)], scale).len(),
-            2
-        );
+        let bar = |from, to| vec![Shape::bar(from, to, "x", String::new()).text("a label of some length")];
+        assert_eq!(pack(vec![bar(0.0, 1.0), bar(50.0, 51.0), bar(2.0, 3.0)], scale).len(), 2);
     }
 
     #[test]

@@ -40,10 +40,7 @@ struct Client<A> {
 fn client() -> Client<impl FnMut(&str) -> Option<Vec<u8>>> {
     let mut connection = Connection::new(answer);
     connection.out.clear();
-    Client {
-        connection,
-        encoder: Encoder::new(),
-    }
+    Client { connection, encoder: Encoder::new() }
 }
 
 impl<A: FnMut(&str) -> Option<Vec<u8>>> Client<A> {
@@ -92,13 +89,7 @@ fn block(encoder: &mut Encoder<'_>, path: &str) -> Vec<u8> {
 pub(in crate::node::cri) fn request(path: &str) -> Vec<u8> {
     let mut bytes = PREFACE.to_vec();
     frame::write(&mut bytes, SETTINGS, 0, 0, &[]);
-    frame::write(
-        &mut bytes,
-        HEADERS,
-        END_HEADERS,
-        1,
-        &block(&mut Encoder::new(), path),
-    );
+    frame::write(&mut bytes, HEADERS, END_HEADERS, 1, &block(&mut Encoder::new(), path));
     frame::write(&mut bytes, DATA, END_STREAM, 1, b"\0\0\0\0\0");
     bytes
 }
@@ -107,12 +98,7 @@ fn frames(mut bytes: &[u8]) -> Vec<Sent> {
     let mut frames = Vec::new();
     while let [l0, l1, l2, kind, flags, s0, s1, s2, s3, rest @ ..] = bytes {
         let (payload, next) = rest.split_at(u32::from_be_bytes([0, *l0, *l1, *l2]) as usize);
-        frames.push((
-            *kind,
-            *flags,
-            u32::from_be_bytes([*s0, *s1, *s2, *s3]),
-            payload.to_vec(),
-        ));
+        frames.push((*kind, *flags, u32::from_be_bytes([*s0, *s1, *s2, *s3]), payload.to_vec()));
         bytes = next;
     }
     assert_eq!(bytes, b"", "half a frame");
@@ -121,10 +107,7 @@ fn frames(mut bytes: &[u8]) -> Vec<Sent> {
 
 fn decoded(block: &[u8]) -> Vec<(String, String)> {
     let headers = Decoder::new().decode(block).unwrap();
-    headers
-        .into_iter()
-        .map(|(n, v)| (String::from_utf8(n).unwrap(), String::from_utf8(v).unwrap()))
-        .collect()
+    headers.into_iter().map(|(n, v)| (String::from_utf8(n).unwrap(), String::from_utf8(v).unwrap())).collect()
 }
 
 fn complete(stream: u32) -> Vec<Sent> {
@@ -157,30 +140,19 @@ async fn a_call_with_a_path_as_authority_is_answered() {
 #[test]
 fn the_fixed_header_blocks_are_hpack() {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let response = [
-        pair(":status", "200"),
-        pair("content-type", "application/grpc"),
-    ];
+    let response = [pair(":status", "200"), pair("content-type", "application/grpc")];
     assert_eq!(decoded(RESPONSE), response);
     assert_eq!(decoded(OK), [pair("grpc-status", "0")]);
     assert_eq!(decoded(UNIMPLEMENTED)[..2], response);
-    let status = [
-        pair("grpc-status", "12"),
-        pair("grpc-message", "tlsboot's CRI endpoint lacks this method"),
-    ];
+    let status = [pair("grpc-status", "12"), pair("grpc-message", "tlsboot's CRI endpoint lacks this method")];
     assert_eq!(decoded(UNIMPLEMENTED)[2..], status);
 }
 
 #[test]
 fn an_unknown_method_is_unimplemented() {
     let mut client = client();
-    client
-        .call(1, "/runtime.v1.RuntimeService/RunPodSandbox")
-        .unwrap();
-    assert_eq!(
-        client.answered(),
-        [(HEADERS, END_HEADERS | END_STREAM, 1, UNIMPLEMENTED.to_vec())]
-    );
+    client.call(1, "/runtime.v1.RuntimeService/RunPodSandbox").unwrap();
+    assert_eq!(client.answered(), [(HEADERS, END_HEADERS | END_STREAM, 1, UNIMPLEMENTED.to_vec())]);
     assert!(client.connection.streams.is_empty());
 }
 
@@ -191,9 +163,7 @@ fn a_padded_and_continued_header_block_is_one() {
     let (start, rest) = block.split_at(7);
     let (middle, end) = rest.split_at(9);
     let padded = [&[3, 0, 0, 0, 0, 16], start, &[0; 3]].concat();
-    client
-        .frame(HEADERS, PADDED | PRIORITY | END_STREAM, 1, &padded)
-        .unwrap();
+    client.frame(HEADERS, PADDED | PRIORITY | END_STREAM, 1, &padded).unwrap();
     client.frame(CONTINUATION, 0, 1, middle).unwrap();
     assert_eq!(client.sent(), []);
     client.frame(CONTINUATION, END_HEADERS, 1, end).unwrap();
@@ -214,9 +184,7 @@ fn trailers_end_a_request() {
     let mut client = client();
     let block = client.block(PATH);
     client.frame(HEADERS, END_HEADERS, 1, &block).unwrap();
-    client
-        .frame(HEADERS, END_HEADERS | END_STREAM, 1, &[])
-        .unwrap();
+    client.frame(HEADERS, END_HEADERS | END_STREAM, 1, &[]).unwrap();
     assert_eq!(client.answered(), complete(1));
 }
 
@@ -227,13 +195,7 @@ fn pings_and_settings_are_acknowledged() {
     client.frame(PING, ACK, 0, b"12345678").unwrap();
     client.frame(SETTINGS, 0, 0, &[]).unwrap();
     client.frame(SETTINGS, ACK, 0, &[]).unwrap();
-    assert_eq!(
-        client.sent(),
-        [
-            (PING, ACK, 0, b"12345678".to_vec()),
-            (SETTINGS, ACK, 0, vec![])
-        ]
-    );
+    assert_eq!(client.sent(), [(PING, ACK, 0, b"12345678".to_vec()), (SETTINGS, ACK, 0, vec![])]);
 }
 
 #[test]
@@ -243,13 +205,7 @@ fn data_gives_its_window_back() {
     client.frame(HEADERS, END_HEADERS, 1, &block).unwrap();
     client.frame(DATA, 0, 1, &[0; 300]).unwrap();
     let window = vec![0, 0, 1, 44];
-    assert_eq!(
-        client.sent(),
-        [
-            (WINDOW_UPDATE, 0, 0, window.clone()),
-            (WINDOW_UPDATE, 0, 1, window)
-        ]
-    );
+    assert_eq!(client.sent(), [(WINDOW_UPDATE, 0, 0, window.clone()), (WINDOW_UPDATE, 0, 1, window)]);
 }
 
 #[test]
@@ -262,17 +218,11 @@ fn an_answer_waits_for_its_window() {
     assert_eq!(client.answered(), first);
 
     client.frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 5]).unwrap();
-    let one_more = [
-        (SETTINGS, ACK, 0, vec![]),
-        (DATA, 0, 1, HELLO[4..5].to_vec()),
-    ];
+    let one_more = [(SETTINGS, ACK, 0, vec![]), (DATA, 0, 1, HELLO[4..5].to_vec())];
     assert_eq!(client.answered(), one_more);
 
     client.frame(WINDOW_UPDATE, 0, 1, &[0, 0, 1, 0]).unwrap();
-    assert_eq!(
-        client.answered(),
-        [(DATA, 0, 1, HELLO[5..].to_vec()), complete(1)[2].clone()]
-    );
+    assert_eq!(client.answered(), [(DATA, 0, 1, HELLO[5..].to_vec()), complete(1)[2].clone()]);
     assert!(client.connection.streams.is_empty());
 }
 
@@ -294,9 +244,7 @@ fn streams_over_the_limit_are_refused_and_the_connection_goes_on() {
         client.frame(HEADERS, END_HEADERS, stream, &block).unwrap();
     }
     assert_eq!(client.sent(), []);
-    client
-        .call(901, "/runtime.v1.RuntimeService/Status")
-        .unwrap();
+    client.call(901, "/runtime.v1.RuntimeService/Status").unwrap();
     assert_eq!(client.answered(), [(RST_STREAM, 0, 901, vec![0, 0, 0, 7])]);
     client.frame(DATA, END_STREAM, 1, &[]).unwrap();
     assert_eq!(client.answered(), complete(1));
@@ -327,9 +275,7 @@ fn raw(kind: u8, flags: u8, stream: u32, payload: &'static [u8]) -> Raw {
 #[case::initial_window_too_large(&[raw(SETTINGS, 0, 0, b"\0\x04\x80\0\0\0")], Code::FlowControl)]
 fn a_client_that_breaks_the_rules_is_refused(#[case] sent: &[Raw], #[case] code: Code) {
     let mut client = client();
-    let mut results = sent
-        .iter()
-        .map(|&(kind, flags, stream, payload)| client.frame(kind, flags, stream, payload));
+    let mut results = sent.iter().map(|&(kind, flags, stream, payload)| client.frame(kind, flags, stream, payload));
     let last = results.by_ref().find(Result::is_err).unwrap();
     assert_eq!(last.unwrap_err().code, code);
     assert_eq!(results.next(), None, "refused too early");
@@ -347,9 +293,7 @@ fn a_header_block_has_a_limit() {
 async fn a_violation_ends_the_connection_with_goaway() {
     let (mut near, far) = UnixStream::pair().unwrap();
     let server = tokio::spawn(serve(far, answer));
-    near.write_all(&[request(PATH), vec![0xff; HEAD]].concat())
-        .await
-        .unwrap();
+    near.write_all(&[request(PATH), vec![0xff; HEAD]].concat()).await.unwrap();
     let mut received = Vec::new();
     near.read_to_end(&mut received).await.unwrap();
     assert!(matches!(server.await.unwrap(), Err(Error::Violation(_))));
@@ -360,12 +304,7 @@ async fn a_violation_ends_the_connection_with_goaway() {
 
 fn any_frame() -> impl Strategy<Value = (u8, u8, u32, Vec<u8>)> {
     let header_like = prop_oneof![any::<u8>(), 0x80..0xbf_u8];
-    (
-        0..11_u8,
-        any::<u8>(),
-        0..12_u32,
-        proptest::collection::vec(header_like, 0..40),
-    )
+    (0..11_u8, any::<u8>(), 0..12_u32, proptest::collection::vec(header_like, 0..40))
 }
 
 proptest! {
