@@ -7,9 +7,9 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::check::Outcome;
-use crate::components::{Version, Versions};
 use crate::report::ScenarioResult;
 use crate::report::result::{KnownFailure, StaleEntry};
+use crate::version::{Version, Versions};
 
 /// Why a list of known failures can't be used.
 #[derive(Debug, Error)]

@@ -27,3 +27,4 @@ pub mod scenario;
 pub mod secret;
 pub mod shim;
 pub mod tables;
+pub mod version;

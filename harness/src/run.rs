@@ -15,7 +15,6 @@ use tokio::sync::{mpsc, watch};
 use crate::check::rules::Rules;
 use crate::check::{Judge, Next, Outcome, Verdict};
 use crate::cluster::{Capability, Cluster, Provider};
-use crate::components::Version;
 use crate::drive::{self, Stage};
 use crate::history::event::{Begin, Deadline, FORMAT, FileOp, Phase, Recorder, StepEvent};
 use crate::history::{Event, What};
@@ -24,6 +23,7 @@ use crate::report::{LiveProgress, ScenarioResult};
 use crate::scenario::stimulus::{FileAction, FileChange};
 use crate::scenario::{Scenario, Step, requirements_of};
 use crate::secret::Vault;
+use crate::version::Version;
 
 /// What is tested: a provider with versions.
 pub struct Target {

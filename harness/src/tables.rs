@@ -98,7 +98,7 @@ pub fn versions_page(scenarios: &[Scenario]) -> String {
 /// What of a scenario is bound to versions, and to which.
 fn bound(scenario: &Scenario) -> Vec<(String, String)> {
     let ranges = |kubernetes: &Option<_>, kubelet: &Option<_>| {
-        let of = |what: &str, range: &Option<crate::components::Versions>| {
+        let of = |what: &str, range: &Option<crate::version::Versions>| {
             range.as_ref().map(|range| format!("{what} {range}"))
         };
         let both = [of("control plane", kubernetes), of("kubelet", kubelet)];

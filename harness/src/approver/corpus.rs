@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::policy::Expected;
 use crate::check::Role;
 use crate::check::rules::Rules;
-use crate::components::Version;
 use crate::history::facts::Name;
 use crate::pki::{AltName, RequestBuilder, node_subject};
+use crate::version::Version;
 use Decision::{Approve, Pending, Refused};
 
 /// What can become of a CSR.

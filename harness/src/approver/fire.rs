@@ -17,13 +17,13 @@ use crate::cluster::client::Credentials;
 use crate::cluster::existing::{Bootstrap, Connection, Unreachable};
 use crate::cluster::owned::{RunId, TokenError, create_token, random_token};
 use crate::cluster::{ClusterError, Credential};
-use crate::components::Version;
 use crate::doctor::look::bootstrap_groups;
 use crate::history::event::{Answer, Change, CsrEvent, NODE_USER_PREFIX};
 use crate::node::bootstrap::{NoCertificate, client_certificate, create, csr};
 use crate::observe::csr::csr_event;
 use crate::pki::{Authority, Validity};
 use crate::secret::Secret;
+use crate::version::Version;
 
 /// What an approver may take for a good CSR; the built-in one takes milliseconds.
 const CONTROL: Duration = Duration::from_secs(30);

@@ -245,7 +245,7 @@ mod tests {
 
     use super::*;
     use crate::approver::corpus::{Subjects, corpus};
-    use crate::components::Version;
+    use crate::version::Version;
 
     const WHOLE: &str = "\
 node: worker-7

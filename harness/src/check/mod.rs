@@ -121,11 +121,11 @@ macro_rules! expectations {
             /// Control-plane versions for which it holds; it is left out for others.
             #[serde(default)]
             #[schemars(with = "Option<String>")]
-            pub kubernetes: Option<crate::components::Versions>,
+            pub kubernetes: Option<crate::version::Versions>,
             /// Kubelet versions for which it holds; it is left out for others.
             #[serde(default)]
             #[schemars(with = "Option<String>")]
-            pub kubelet: Option<crate::components::Versions>,
+            pub kubelet: Option<crate::version::Versions>,
         }
 
         /// Something that must not follow, and the expectation that proves that it would have been seen.
@@ -145,11 +145,11 @@ macro_rules! expectations {
             /// Control-plane versions for which it holds; it is left out for others.
             #[serde(default)]
             #[schemars(with = "Option<String>")]
-            pub kubernetes: Option<crate::components::Versions>,
+            pub kubernetes: Option<crate::version::Versions>,
             /// Kubelet versions for which it holds; it is left out for others.
             #[serde(default)]
             #[schemars(with = "Option<String>")]
-            pub kubelet: Option<crate::components::Versions>,
+            pub kubelet: Option<crate::version::Versions>,
         }
 
         impl Expectation {

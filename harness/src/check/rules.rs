@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Role;
-use crate::components::Version;
+use crate::version::Version;
 
 /// Whose version a row goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Role, rules::Rules};
-use crate::components::Version;
 use crate::history::event::{
     Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, NodeEvent, Phase, Presented,
     ProcessState, Recorder, RecorderState, What,
 };
 use crate::history::facts::CertificateFacts;
+use crate::version::Version;
 
 /// How things stand.
 #[derive(Clone, Debug, Default)]

@@ -14,9 +14,9 @@ use crate::approver::policy::Policy;
 use crate::approver::words;
 use crate::cluster::existing::Connection;
 use crate::cluster::owned;
-use crate::components::Version;
 use crate::report::colours_wanted;
 use crate::run::on_interrupt;
+use crate::version::Version;
 
 /// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.
 ///

@@ -13,10 +13,11 @@ use super::target::TargetOptions;
 use super::{ERROR, Failure, PASS, print};
 use crate::cluster::local::inotify::Instances;
 use crate::cluster::{ClusterError, ProviderKind, kind, local};
-use crate::components::{Location, Options, Package, Product, Progress, Resolver, Role, Version};
+use crate::components::{Location, Options, Package, Product, Progress, Resolver, Role};
 use crate::process::try_sandbox;
 use crate::report::colours_wanted;
 use crate::report::paint::paint;
+use crate::version::Version;
 
 /// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
 ///

@@ -102,9 +102,8 @@ fn facts(scenario: &Scenario) -> Vec<(&'static str, String)> {
     let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let mut facts =
         vec![("file", scenario.file.clone()), ("level", lower(&scenario.level)), ("profile", lower(&scenario.profile))];
-    let versions = |range: &Option<crate::components::Versions>| {
-        range.as_ref().map_or("all".to_owned(), |range| range.to_string())
-    };
+    let versions =
+        |range: &Option<crate::version::Versions>| range.as_ref().map_or("all".to_owned(), |range| range.to_string());
     facts.push(("control plane", versions(&scenario.kubernetes)));
     facts.push(("kubelet", versions(&scenario.kubelet)));
     let settings = crate::scenario::differing_settings(scenario);

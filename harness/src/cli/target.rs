@@ -13,10 +13,11 @@ use crate::cluster::kind::{self, Kind};
 use crate::cluster::local::Local;
 use crate::cluster::{Provider, ProviderKind};
 use crate::components::cli::ComponentOptions;
-use crate::components::{ComponentSet, Edit, Executable, Progress, Resolver, Role, Version, VersionRequest};
+use crate::components::{ComponentSet, Edit, Executable, Progress, Resolver, Role};
 use crate::report::ComponentResult;
 use crate::run::{Target, lacking, target_name};
 use crate::scenario::Scenario;
+use crate::version::{Version, VersionRequest};
 
 /// On what scenarios run.
 #[derive(Clone, Debug, Args)]

@@ -10,8 +10,8 @@ use super::export::export;
 use super::store::Listing;
 use super::{
     ComponentError, DEFAULT_ETCD, Executable, Options, Package, Product, Progress, Resolver, Role, SourceKind, Store,
-    Version, VersionRequest,
 };
+use crate::version::{Version, VersionRequest};
 
 /// Which components to use; for `#[command(flatten)]`.
 #[derive(Args, Clone, Debug, Default)]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::VersionRequest;
 use super::source::SourceKind;
+use crate::version::VersionRequest;
 
 /// Why there is no executable to run.
 #[derive(Debug, Error)]

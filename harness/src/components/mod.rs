@@ -16,7 +16,6 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod transfer;
-mod version;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -30,7 +29,8 @@ pub use resolver::{Options, Resolver};
 pub use source::SourceKind;
 pub use store::{Installed, Listing, Store};
 pub use transfer::Location;
-pub use version::{Maturity, ParseVersionError, Version, VersionRequest, Versions};
+
+use crate::version::Version;
 
 /// The etcd that a control plane gets unless another is asked for; it serves all Kubernetes versions of the catalogue.
 pub const DEFAULT_ETCD: Version = Version::new(3, 7, 0);

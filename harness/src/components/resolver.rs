@@ -10,9 +10,8 @@ use super::progress::Progress;
 use super::source::{Build, Directory, FetchError, Mirror, Release, Source, SourceKind};
 use super::store::{Installed, Store, versions_in};
 use super::transfer::Location;
-use super::{
-    ComponentSet, DEFAULT_ETCD, Executable, KUBERNETES_ROLES, Package, Product, Role, Version, VersionRequest,
-};
+use super::{ComponentSet, DEFAULT_ETCD, Executable, KUBERNETES_ROLES, Package, Product, Role};
+use crate::version::{Version, VersionRequest};
 
 const RELEASE_URL: &str = "https://dl.k8s.io/release";
 const ETCD_RELEASE_URL: &str = "https://github.com/etcd-io/etcd/releases/download";

@@ -19,7 +19,8 @@ use super::error::{ComponentError, io_error};
 use super::progress::{Progress, Unit};
 use super::sums::Sums;
 use super::transfer::{Hashing, sha256_of_file};
-use super::{KUBE, KUBERNETES_ROLES, Package, Product, Version};
+use super::{KUBE, KUBERNETES_ROLES, Package, Product};
+use crate::version::Version;
 
 pub(super) const SUMS_FILE: &str = "SHA256SUMS";
 const LOCKS: &str = "locks";

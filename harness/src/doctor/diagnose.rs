@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::snapshot::{Ability, NodeFacts, Review, Right, Seen, Served, Snapshot, TokenFacts, Who};
 use crate::check::Role;
 use crate::check::rules::Rules;
-use crate::components::Version;
 use crate::history::event::{CsrEvent, NODE_USER_PREFIX};
 use crate::history::facts::CertificateFacts;
 use crate::pki::verify::{Usage, chain};
+use crate::version::Version;
 
 /// What was found out about a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize)]

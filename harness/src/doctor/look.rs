@@ -19,11 +19,11 @@ use super::snapshot::{Ability, Grant, NodeFacts, Review, Right, Seen, Served, Sn
 use crate::check::Role;
 use crate::cluster::client::Credentials;
 use crate::cluster::existing::{Connection, Unreachable, is_bootstrap_token};
-use crate::components::Version;
 use crate::history::event::{Change, CsrEvent, NODE_USER_PREFIX};
 use crate::observe::csr::csr_event;
 use crate::observe::presented;
 use crate::pki::read;
+use crate::version::Version;
 
 /// All of the API server's answers: an operator waits.
 const ANSWERS: Duration = Duration::from_secs(10);

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde::{Deserialize, Serialize};
 
-use crate::components::Version;
 use crate::history::event::CsrEvent;
 use crate::history::facts::CertificateFacts;
+use crate::version::Version;
 
 /// What was seen of a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::facts::{CertificateFacts, PemBlock, RequestFacts};
-use crate::components::Version;
+use crate::version::Version;
 
 /// The version of the format that this crate writes. A reader refuses a newer one.
 pub const FORMAT: u32 = 1;

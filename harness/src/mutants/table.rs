@@ -949,8 +949,8 @@ mod tests {
 
     use super::*;
     use crate::cluster::Capability;
-    use crate::components::{Version, Versions};
     use crate::scenario::{Library, Scenario, requirements_of};
+    use crate::version::{Version, Versions};
 
     fn scenarios() -> Vec<Scenario> {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios"));

@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::components::Version;
 use crate::secret::Secret;
+use crate::version::Version;
 
 /// Where a node's things are: all below one folder.
 #[derive(Clone, Debug)]

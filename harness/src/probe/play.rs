@@ -17,7 +17,6 @@ use crate::cluster::client::Credentials;
 use crate::cluster::existing::{Bootstrap, Connection, Unreachable};
 use crate::cluster::owned::{RunId, TokenError, create_token, random_token};
 use crate::cluster::{Credential, TokenValue};
-use crate::components::Version;
 use crate::doctor::look::bootstrap_groups;
 use crate::doctor::snapshot::Ability;
 use crate::history::event::{Answer, Change, CsrEvent, NODE_USER_PREFIX};
@@ -26,6 +25,7 @@ use crate::node::bootstrap::{NoCertificate, client_certificate, create, csr, iss
 use crate::observe::csr::csr_event;
 use crate::pki::{Authority, PkiError, RequestBuilder, Validity, node_subject};
 use crate::secret::Secret;
+use crate::version::Version;
 use Outcome::{Fail, Pass, Unsupported};
 
 /// What an approver and a signer may take; the built-in ones take milliseconds (catalogue S-10).

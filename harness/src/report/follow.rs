@@ -100,8 +100,8 @@ fn link(file: &FileEvent) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::components::Version;
     use crate::report::fixture;
+    use crate::version::Version;
 
     #[test]
     fn each_change_is_said_once() {

@@ -29,7 +29,7 @@ pub use partition::{Partition, PartitionError};
 pub use select::{SelectError, Selector, select};
 
 use crate::check::DEFAULT_WITHIN;
-use crate::components::{Version, Versions};
+use crate::version::{Version, Versions};
 
 /// A scenario that has been validated: ids are known, names refer to something, nothing is empty.
 #[derive(Clone, Debug)]

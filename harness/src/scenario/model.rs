@@ -14,7 +14,7 @@ use super::stimulus::{
     SetAddresses, Submit, TokenName, Unbind,
 };
 use crate::check::{Expectation, Never};
-use crate::components::Versions;
+use crate::version::Versions;
 
 /// A scenario: a cluster, its nodes, and what happens step by step.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -23,7 +23,7 @@ use crate::cluster::settings::audit_policy;
 use crate::cluster::tokens;
 use crate::cluster::trust::{Trust, write_private};
 use crate::cluster::{Base, Capability, Cluster, ClusterError, Ending, Provider, end_of};
-use crate::components::{Executable, Version};
+use crate::components::Executable;
 use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task};
 use crate::pki::Authority;
@@ -31,6 +31,7 @@ use crate::report::ComponentResult;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, requirements_of};
 use crate::secret::Secret;
+use crate::version::Version;
 
 /// Starts k3s in containers, and kubelets beside it.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::API_SERVER_PORT;
 use super::node::RUNTIME;
 use crate::cluster::settings::Settings;
-use crate::components::Version;
 use crate::scenario::stimulus::Component;
 use crate::secret::Secret;
+use crate::version::Version;
 
 /// kubeadm's configuration formats, and whether flags are a list there. kind takes the one that suits the version, and
 /// patches of the other one match nothing.

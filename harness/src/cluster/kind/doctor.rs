@@ -5,7 +5,7 @@ use super::network::Network;
 use super::{ClusterError, command, no_command, node_image, remedy};
 use crate::cluster::dir::RunDir;
 use crate::cluster::docker::{Image, Name, Resources, docker, docker_blocking};
-use crate::components::Version;
+use crate::version::Version;
 
 /// The Docker daemon's version, if one answers.
 ///

@@ -18,13 +18,13 @@ use crate::cluster::docker::DOCKER;
 use crate::cluster::node::Kubelet;
 use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, TokenValue};
-use crate::components::Version;
 use crate::history::event::{ProcessEvent, ProcessState, Recorder};
 use crate::node::KubeletConfig;
 use crate::observe::{self, Sink, Task};
 use crate::pki::read::certificates_from_pem;
 use crate::process::{Isolation, Process};
 use crate::scenario::Node;
+use crate::version::Version;
 
 /// The kubelet's unit on kubeadm's nodes.
 pub(super) const KUBEADM_UNIT: &str = "kubelet";

@@ -20,13 +20,13 @@ use crate::cluster::docker::{docker, exec};
 use crate::cluster::node::Kubelet;
 use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
-use crate::components::Version;
 use crate::history::event::Recorder;
 use crate::node::{DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir};
 use crate::observe::Sink;
 use crate::observe::link::Link;
 use crate::scenario::stimulus::{Changes, CutKind};
 use crate::scenario::{NO_TOKEN, Node};
+use crate::version::Version;
 
 const PORT: u16 = 10250;
 /// In every node image.

@@ -9,9 +9,9 @@ use crate::cluster::client::{Credentials, kubeconfig};
 use crate::cluster::settings::{Settings, audit_policy};
 use crate::cluster::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Endpoint};
-use crate::components::Version;
 use crate::scenario::Flags;
 use crate::scenario::stimulus::Component;
+use crate::version::Version;
 
 /// Where the control plane's files are, and its ports.
 pub(super) struct Layout<'a> {

@@ -15,7 +15,6 @@ use super::supervised::{Plan, Supervised};
 use crate::cluster::node::Kubelet;
 use crate::cluster::trust::{Trust, write_private};
 use crate::cluster::{Base, ClusterError, Credential, Ending, TokenValue};
-use crate::components::Version;
 use crate::node::cri::CriServer;
 use crate::node::{KubeletConfig, NodeDir, embedding_kubeconfig};
 use crate::observe::link::Link;
@@ -24,6 +23,7 @@ use crate::pki::Validity;
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, CutKind};
 use crate::scenario::{NO_TOKEN, Node, Scenario};
+use crate::version::Version;
 
 /// How kubelets are run.
 pub(in crate::cluster) struct Kubelets<'a> {

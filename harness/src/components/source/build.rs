@@ -15,8 +15,9 @@ use crate::components::edits::{self, Edit};
 use crate::components::error::{ComponentError, io_error};
 use crate::components::progress::{Progress, Unit};
 use crate::components::store::Stage;
-use crate::components::{KUBE, Package, Product, Role, Version, arch};
+use crate::components::{KUBE, Package, Product, Role, arch};
 use crate::shim;
+use crate::version::Version;
 
 const KUBERNETES_MODULE: &str = "k8s.io/kubernetes";
 const ETCD_MODULE: &str = "go.etcd.io/etcd/server/v3";

@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 use crate::components::error::{ComponentError, io_error};
 use crate::components::store::write_atomically;
 use crate::components::transfer::sha256_of_file;
-use crate::components::{Executable, KUBERNETES_ROLES, Role, Version};
+use crate::components::{Executable, KUBERNETES_ROLES, Role};
+use crate::version::Version;
 
 /// A kubelet answers `--version` in 0.4 s; a slow disk and a busy machine take longer.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(30);

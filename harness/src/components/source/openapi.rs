@@ -100,7 +100,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::components::Version;
+    use crate::version::Version;
 
     #[rstest]
     #[case::package("// +k8s:openapi-gen=true\n\npackage v1\n", true)]

@@ -12,7 +12,8 @@ use crate::components::progress::Progress;
 use crate::components::store::{SUMS_FILE, Stage};
 use crate::components::sums::parse_sha256;
 use crate::components::transfer::Location;
-use crate::components::{Package, Product, Role, Version, arch};
+use crate::components::{Package, Product, Role, arch};
+use crate::version::Version;
 
 /// Where Kubernetes and etcd publish their executables.
 pub(in crate::components) struct Release {

@@ -13,6 +13,7 @@ use lzma_rust2::{XzOptions, XzWriter};
 use sha2::{Digest, Sha256};
 
 use super::super::*;
+use crate::version::*;
 
 pub(super) const VERSION: Version = Version::new(1, 37, 2);
 pub(super) const KUBERNETES: Package = Package { product: Product::Kubernetes, version: VERSION };

@@ -4,6 +4,7 @@ use rstest::rstest;
 
 use super::super::*;
 use super::fixtures::*;
+use crate::version::*;
 
 #[test]
 fn a_minor_is_the_newest_patch_on_this_machine() {
