@@ -2,12 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tlsboot::pki::{PrivateKey, read};
+use tlsboot::pki::{PrivateKey};
+use tlsboot::x509::{read};
 use tlsboot::secret::Vault;
 
 fuzz_target!(|bytes: &[u8]| {
     let vault = Vault::new();
-    let facts = read::pem_file(bytes, &vault);
+    let facts = vault.pem_file(bytes);
     let json = serde_json::to_string(&facts).expect("facts can be written");
     assert_eq!(vault.scan(json.as_bytes()), None, "a private key is in the facts");
     let _ = read::certificate(bytes);

@@ -28,3 +28,4 @@ pub mod secret;
 pub mod shim;
 pub mod tables;
 pub mod version;
+pub mod x509;

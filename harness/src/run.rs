@@ -14,14 +14,14 @@ use tokio::sync::{mpsc, watch};
 
 use crate::check::rules::Rules;
 use crate::check::{Judge, Next, Outcome, Verdict};
-use crate::cluster::{Capability, Cluster, Provider};
+use crate::cluster::{Cluster, Provider};
 use crate::drive::{self, Stage};
 use crate::history::event::{Begin, Deadline, FORMAT, FileOp, Phase, Recorder, StepEvent};
 use crate::history::{Event, What};
 use crate::observe::{Sink, log};
 use crate::report::{LiveProgress, ScenarioResult};
 use crate::scenario::stimulus::{FileAction, FileChange};
-use crate::scenario::{Scenario, Step, requirements_of};
+use crate::scenario::{Capability, Scenario, Step, requirements_of};
 use crate::secret::Vault;
 use crate::version::Version;
 

@@ -11,7 +11,8 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE},
 };
 
-use crate::pki::{self, Block};
+use crate::history::facts::PemFacts;
+use crate::x509::{self, Block, key, read};
 
 const HIDDEN: &str = "[secret]";
 /// Shorter values would be found everywhere.
@@ -122,7 +123,7 @@ impl Vault {
     /// they would be found everywhere.
     pub fn register(&self, secret: &str) {
         if secret.contains(KEY_MARKER) {
-            pki::blocks(secret.as_bytes()).iter().for_each(|block| self.register_block(block));
+            x509::blocks(secret.as_bytes()).iter().for_each(|block| self.register_block(block));
             return;
         }
         let mut registry = self.lock();
@@ -134,13 +135,19 @@ impl Vault {
         }
     }
 
+    /// Reads any file as PEM ([`read::pem_file`]) and registers every private key in it, readable or not.
+    pub fn pem_file(&self, bytes: &[u8]) -> PemFacts {
+        x509::blocks(bytes).iter().for_each(|block| self.register_block(block));
+        read::pem_file(bytes)
+    }
+
     /// Registers the lines of a private key block, readable or not; other blocks hold nothing secret.
-    pub(crate) fn register_block(&self, block: &Block) {
+    fn register_block(&self, block: &Block) {
         if !block.is_private_key() {
             return;
         }
         // A key file repeats its public half, which certificates show with the same bytes.
-        let public = pki::public_half(block).unwrap_or_default();
+        let public = key::public_half(block).unwrap_or_default();
         let mut registry = self.lock();
         for line in block.lines.iter().filter(|line| line.len() >= SHORTEST_KEY_LINE) {
             if !is_within(&public, line) {

@@ -10,9 +10,10 @@ use rcgen::{
 use rstest::rstest;
 use sha2::{Digest, Sha256};
 use tlsboot::history::facts::CertificateFacts;
-use tlsboot::pki::verify::{Usage, chain, chain_of, same_key};
-use tlsboot::pki::{AltName, RequestBuilder, read};
+use tlsboot::pki::RequestBuilder;
 use tlsboot::secret::Vault;
+use tlsboot::x509::verify::{Usage, chain, chain_of, same_key};
+use tlsboot::x509::{AltName, read};
 
 /// A moment in the validity of everything that is made here.
 fn now() -> Timestamp {
@@ -114,7 +115,7 @@ fn a_file_with_certificate_and_key_shows_that_they_belong_together() {
     let key = KeyPair::generate().unwrap();
     let file = params().self_signed(&key).unwrap().pem() + &key.serialize_pem();
     let vault = Vault::new();
-    let blocks = read::pem_file(file.as_bytes(), &vault).blocks;
+    let blocks = vault.pem_file(file.as_bytes()).blocks;
     let labels: Vec<_> = blocks.iter().map(|block| block.label.as_str()).collect();
     assert_eq!(labels, ["CERTIFICATE", "PRIVATE KEY"]);
     assert!(same_key(blocks[0].certificate.as_ref().unwrap(), blocks[1].private_key.as_ref().unwrap()));

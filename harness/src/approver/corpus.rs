@@ -7,8 +7,9 @@ use super::policy::Expected;
 use crate::check::Role;
 use crate::check::rules::Rules;
 use crate::history::facts::Name;
-use crate::pki::{AltName, RequestBuilder, node_subject};
+use crate::pki::RequestBuilder;
 use crate::version::Version;
+use crate::x509::{AltName, node_subject};
 use Decision::{Approve, Pending, Refused};
 
 /// What can become of a CSR.
@@ -523,7 +524,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::pki::read;
+    use crate::x509::read;
 
     fn cases(minor: u32) -> Vec<Case> {
         let subjects = Subjects {

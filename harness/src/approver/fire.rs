@@ -64,7 +64,7 @@ pub enum FireError {
     Token(#[from] TokenError),
     /// A key or certificate could not be made.
     #[error(transparent)]
-    Pki(#[from] crate::pki::PkiError),
+    Pki(#[from] crate::x509::X509Error),
     /// A client could not be made.
     #[error(transparent)]
     Cluster(#[from] ClusterError),

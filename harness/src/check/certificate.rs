@@ -11,7 +11,7 @@ use super::{Match, Matcher, Moment, Role, State};
 use crate::history::What;
 use crate::history::event::{NODE_USER_PREFIX, Recorder};
 use crate::history::facts::CertificateFacts;
-use crate::pki::{read, verify};
+use crate::x509::{read, verify};
 
 /// A certificate that was issued to a node. Whatever is not said here is as Kubernetes' signer makes it:
 /// subject, alternative names, usages, constraints, identifiers, key, chain, serial number and validity are all checked.

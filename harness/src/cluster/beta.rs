@@ -16,7 +16,7 @@ use tower::ServiceBuilder;
 
 use crate::check::Role;
 use crate::history::event::NODE_USER_PREFIX;
-use crate::pki::read;
+use crate::x509::read;
 
 const V1: &str = "certificates.k8s.io/v1";
 const BETA: &str = "certificates.k8s.io/v1beta1";
@@ -153,7 +153,8 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::pki::{AltName, RequestBuilder};
+    use crate::pki::RequestBuilder;
+    use crate::x509::AltName;
 
     #[test]
     fn only_csrs_are_asked_for_under_the_old_name() {

@@ -23,41 +23,8 @@ pub use base::Base;
 use crate::node::NodeDir;
 use crate::observe::Sink;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
-use crate::scenario::{Scenario, Token};
+use crate::scenario::{Capability, Scenario, Token};
 use crate::secret::Secret;
-
-/// Something that a provider can let a scenario do or see. A scenario never names a provider; it needs these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Capability {
-    /// Choose flags of the control plane: the signing duration, anonymous authentication, controllers.
-    ConfigureControlPlane,
-    /// Give any flag to the control plane, also those with which it does not start.
-    AnyFlag,
-    /// Choose the API server's authorizers.
-    ChooseAuthorizers,
-    /// Start and stop components of the control plane.
-    RestartControlPlane,
-    /// Tell the logs of the control plane's components apart.
-    ComponentLogs,
-    /// Start and stop kubelets, choose their configuration.
-    RunKubelets,
-    /// Set kubelets up in other ways than by their configuration: their flags, environment, and first files.
-    SetUpKubelets,
-    /// See and change the kubelets' files.
-    NodeFiles,
-    /// Read the audit log.
-    AuditLog,
-    /// Read the API server's metrics.
-    ApiServerMetrics,
-    /// Cut the connection between a kubelet and the API server.
-    Link,
-    /// Give the signer another CA.
-    ReplaceCa,
-    /// Run kubelets on a machine with cgroup v1.
-    CgroupV1,
-    /// Leave everything as kubeadm sets it up, and join nodes by kubeadm.
-    Kubeadm,
-}
 
 /// The providers, by the name on the command line, which is the first part of a target's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -141,7 +108,7 @@ pub enum ClusterError {
     },
     /// Keys or certificates could not be made.
     #[error(transparent)]
-    Pki(#[from] crate::pki::PkiError),
+    Pki(#[from] crate::x509::X509Error),
     /// The API server refused or could not be reached.
     #[error("the API server: {0}")]
     Api(#[from] kube::Error),

@@ -14,8 +14,9 @@ use crate::cluster::{ClusterError, Credential};
 use crate::history::event::NODE_USER_PREFIX;
 use crate::history::event::Signing;
 use crate::history::facts::Name;
-use crate::pki::{AltName, Authority, Issued, PrivateKey, Validity, read};
+use crate::pki::{Authority, Issued, PrivateKey, Validity};
 use crate::secret::Vault;
+use crate::x509::{AltName, read};
 
 /// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";

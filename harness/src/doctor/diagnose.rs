@@ -12,8 +12,8 @@ use crate::check::Role;
 use crate::check::rules::Rules;
 use crate::history::event::{CsrEvent, NODE_USER_PREFIX};
 use crate::history::facts::CertificateFacts;
-use crate::pki::verify::{Usage, chain};
 use crate::version::Version;
+use crate::x509::verify::{Usage, chain};
 
 /// What was found out about a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -1098,7 +1098,8 @@ mod tests {
     use super::super::snapshot::{Grant, Subject};
     use super::*;
     use crate::history::event::{Change, CsrCondition};
-    use crate::pki::{AltName, Authority, Issued, RequestBuilder, Validity, read};
+    use crate::pki::{Authority, Issued, RequestBuilder, Validity};
+    use crate::x509::{AltName, read};
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 

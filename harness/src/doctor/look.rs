@@ -22,8 +22,8 @@ use crate::cluster::existing::{Connection, Unreachable, is_bootstrap_token};
 use crate::history::event::{Change, CsrEvent, NODE_USER_PREFIX};
 use crate::observe::csr::csr_event;
 use crate::observe::presented;
-use crate::pki::read;
 use crate::version::Version;
+use crate::x509::read;
 
 /// All of the API server's answers: an operator waits.
 const ANSWERS: Duration = Duration::from_secs(10);

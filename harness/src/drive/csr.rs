@@ -8,8 +8,8 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams, ResourceExt};
 use super::request::{answered, as_identity, refusal};
 use super::{Done, DriveError, EFFECT, POLL, Stage};
 use crate::history::event::{Answer, NODE_USER_PREFIX};
-use crate::pki::read;
 use crate::scenario::stimulus::CsrPick;
+use crate::x509::read;
 
 /// What is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

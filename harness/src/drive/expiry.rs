@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Done, DriveError, Stage};
 use crate::cluster::ClusterError;
-use crate::pki::read;
 use crate::scenario::stimulus::Expiry;
+use crate::x509::read;
 
 /// A certificate is valid up to and including the second of its NotAfter (RFC 5280, 4.1.2.5).
 const INCLUDED: SignedDuration = SignedDuration::from_secs(1);

@@ -64,7 +64,7 @@ pub enum DriveError {
     Io(#[from] std::io::Error),
     /// A key or request could not be made.
     #[error(transparent)]
-    Pki(#[from] crate::pki::PkiError),
+    Pki(#[from] crate::x509::X509Error),
 }
 
 /// What a stimulus works on.

@@ -12,9 +12,10 @@ use crate::cluster::Credential;
 use crate::cluster::client::{Credentials, client, impersonating};
 use crate::history::event::{Answer, NODE_USER_PREFIX};
 use crate::history::facts::Name;
-use crate::pki::{AltName, RequestBuilder};
+use crate::pki::RequestBuilder;
 use crate::scenario::stimulus::{Get, Identity, Submit};
 use crate::secret::Secret;
+use crate::x509::AltName;
 
 pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let names = submit.dns.iter().cloned().map(AltName::Dns);

@@ -22,7 +22,7 @@ use crate::cluster::ClusterError;
 use crate::cluster::local::{Defect, Launch, Part};
 use crate::history::event::NODE_USER_PREFIX;
 use crate::history::facts::RequestFacts;
-use crate::pki::read;
+use crate::x509::read;
 
 /// What is wrong with an approver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

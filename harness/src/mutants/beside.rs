@@ -39,7 +39,8 @@ use crate::cluster::ClusterError;
 use crate::cluster::local::{Defect, Launch, Part, write_private};
 use crate::history::facts::CertificateFacts;
 use crate::node::NodeDir;
-use crate::pki::{Authority, PrivateKey, RequestBuilder, Validity, node_subject, read};
+use crate::pki::{Authority, PrivateKey, RequestBuilder, Validity};
+use crate::x509::{node_subject, read};
 
 /// What happens beside each kubelet of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

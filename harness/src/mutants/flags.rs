@@ -11,8 +11,9 @@ use crate::cluster::ClusterError;
 use crate::cluster::TokenValue;
 use crate::cluster::local::{Defect, Launch, Part, write_private};
 use crate::node::KubeletConfig;
-use crate::pki::{Authority, Validity, read};
+use crate::pki::{Authority, Validity};
 use crate::scenario::{TokenDefect, TokenKind};
+use crate::x509::read;
 
 type Change = fn(&mut Launch<'_>) -> Result<(), ClusterError>;
 

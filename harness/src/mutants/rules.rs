@@ -84,7 +84,8 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::pki::{AltName, RequestBuilder, node_subject, read};
+    use crate::pki::RequestBuilder;
+    use crate::x509::{AltName, node_subject, read};
 
     fn csr(usages: &[&str]) -> CertificateSigningRequest {
         CertificateSigningRequest {

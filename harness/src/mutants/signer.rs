@@ -18,7 +18,8 @@ use crate::check::Role;
 use crate::cluster::ClusterError;
 use crate::cluster::local::{Defect, Launch, Part};
 use crate::history::facts::{Name, RequestFacts};
-use crate::pki::{AltName, Authority, PkiError, SignOptions, Validity, read};
+use crate::pki::{Authority, SignOptions, Validity};
+use crate::x509::{AltName, X509Error, read};
 
 /// What is wrong with a signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl Controller for Signer {
 }
 
 impl Signer {
-    fn decide(&self, role: Option<Role>, csr: &CertificateSigningRequest) -> Result<Decision, PkiError> {
+    fn decide(&self, role: Option<Role>, csr: &CertificateSigningRequest) -> Result<Decision, X509Error> {
         let asked = read::request(&csr.spec.request.0)?;
         let without = match self.fault {
             SignerFault::Without(rule) => Some(rule),
@@ -176,10 +177,10 @@ impl Signer {
     }
 
     /// The CA as its files are now.
-    fn authority(&self) -> Result<Authority, PkiError> {
+    fn authority(&self) -> Result<Authority, X509Error> {
         let from_files = || {
             let read = |path: &PathBuf| {
-                std::fs::read_to_string(path).map_err(|error| PkiError::Pem(format!("{}: {error}", path.display())))
+                std::fs::read_to_string(path).map_err(|error| X509Error::Pem(format!("{}: {error}", path.display())))
             };
             Authority::from_pem(&read(&self.certificate)?, &read(&self.key)?)
         };
@@ -228,7 +229,7 @@ impl Signer {
         asked: &RequestFacts,
         authority: &Authority,
         validity: Validity,
-    ) -> Result<String, PkiError> {
+    ) -> Result<String, X509Error> {
         let usages: Vec<&str> = csr.spec.usages.iter().flatten().map(String::as_str).collect();
         let mut options = SignOptions::new(validity, &usages);
         if role == Some(Role::Client) {
@@ -277,7 +278,7 @@ impl Signer {
 }
 
 /// What was made first, and never again.
-fn kept<T: Clone>(place: &Mutex<Option<T>>, make: impl FnOnce() -> Result<T, PkiError>) -> Result<T, PkiError> {
+fn kept<T: Clone>(place: &Mutex<Option<T>>, make: impl FnOnce() -> Result<T, X509Error>) -> Result<T, X509Error> {
     let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     match &*place {
         Some(first) => Ok(first.clone()),

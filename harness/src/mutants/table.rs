@@ -948,7 +948,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::cluster::Capability;
+    use crate::scenario::Capability;
     use crate::scenario::{Library, Scenario, requirements_of};
     use crate::version::{Version, Versions};
 

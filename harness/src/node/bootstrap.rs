@@ -15,7 +15,8 @@ use crate::cluster::Credential;
 use crate::cluster::owned::RunId;
 use crate::history::event::{Answer, Change, CsrEvent};
 use crate::observe::csr::csr_event;
-use crate::pki::{PkiError, RequestBuilder};
+use crate::pki::RequestBuilder;
+use crate::x509::X509Error;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ pub enum NoCertificate {
     Api(#[from] kube::Error),
     /// A key or request could not be made, or the certificate not be read.
     #[error(transparent)]
-    Pki(#[from] PkiError),
+    Pki(#[from] X509Error),
 }
 
 /// The CSR object for a request: what the kubelet sends, but for the run's label.
@@ -213,7 +214,7 @@ fn decided(
         return Ok(None);
     };
     let pem =
-        String::from_utf8(pem.0.clone()).map_err(|_| PkiError::Pem("the issued certificate is no text".into()))?;
+        String::from_utf8(pem.0.clone()).map_err(|_| X509Error::Pem("the issued certificate is no text".into()))?;
     Ok(Some((pem, event)))
 }
 

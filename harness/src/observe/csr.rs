@@ -9,7 +9,7 @@ use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{Change, CsrCondition, CsrEvent, Recorder};
 use crate::history::facts::{CertificateFacts, KeyFacts, Name, RequestFacts};
-use crate::pki::{PkiError, read};
+use crate::x509::{X509Error, read};
 
 /// Records every CertificateSigningRequest and each change of one, at the moment of seeing it.
 /// It says that it started when the first list is in and the watch is open.
@@ -96,7 +96,7 @@ fn certificate_pem(csr: &CertificateSigningRequest) -> Option<&[u8]> {
     (!pem.0.is_empty()).then_some(&pem.0)
 }
 
-fn certificates(csr: &CertificateSigningRequest) -> Result<Vec<CertificateFacts>, PkiError> {
+fn certificates(csr: &CertificateSigningRequest) -> Result<Vec<CertificateFacts>, X509Error> {
     certificate_pem(csr).map_or_else(|| Ok(Vec::new()), read::certificates_from_pem)
 }
 

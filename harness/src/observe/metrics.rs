@@ -14,7 +14,7 @@ pub use super::tls::ClientIdentity;
 use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{MetricsEvent, Recorder};
-use crate::pki::PkiError;
+use crate::x509::X509Error;
 
 const PACE: Pace = Pace { shortest: Duration::from_secs(1), longest: Duration::from_secs(10) };
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ pub fn scrape(
     address: SocketAddr,
     identity: Option<&ClientIdentity>,
     sink: Sink,
-) -> Result<Task, PkiError> {
+) -> Result<Task, X509Error> {
     let client = tls::client(identity)?;
     sink.started(Recorder::Metrics);
     Ok(Task::spawn(async move {

@@ -12,7 +12,7 @@ use super::pace::Pace;
 use super::{Sink, Task, tls};
 use crate::history::What;
 use crate::history::event::{Presented, Recorder};
-use crate::pki::{PkiError, read};
+use crate::x509::{X509Error, read};
 
 const PACE: Pace = Pace { shortest: Duration::from_millis(250), longest: Duration::from_secs(2) };
 /// A kubelet that says nothing for so long does not answer.
@@ -30,7 +30,7 @@ pub fn probe(
     address: SocketAddr,
     sink: Sink,
     mut process: watch::Receiver<u32>,
-) -> Result<Task, PkiError> {
+) -> Result<Task, X509Error> {
     let (client, hints) = tls::curious_client()?;
     sink.started(Recorder::Presented);
     Ok(Task::spawn(async move {
@@ -65,7 +65,7 @@ pub fn probe(
 ///
 /// # Errors
 /// When there can be no TLS client.
-pub(crate) async fn once(node: &str, address: SocketAddr) -> Result<Presented, PkiError> {
+pub(crate) async fn once(node: &str, address: SocketAddr) -> Result<Presented, X509Error> {
     let (client, hints) = tls::curious_client()?;
     Ok(look(&client, &hints, node, address).await)
 }

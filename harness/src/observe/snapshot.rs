@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use crate::history::event::{FileFacts, FileKind, KubeconfigFacts};
 use crate::history::facts::PemBlock;
-use crate::pki::read;
 use crate::secret::Vault;
 
 /// No certificate file is longer. What is, is recorded without its content.
@@ -20,7 +19,7 @@ pub(super) fn certificate_file(path: &Path, behind: &Path, vault: &Vault) -> Opt
     let facts = file(path)?;
     let pem = match (facts.kind, content(behind)) {
         (FileKind::Directory, _) => Vec::new(),
-        (_, Ok(bytes)) => read::pem_file(&bytes, vault).blocks,
+        (_, Ok(bytes)) => vault.pem_file(&bytes).blocks,
         (_, Err(error)) => vec![PemBlock { error: Some(format!("can't be read: {error}")), ..PemBlock::default() }],
     };
     Some(FileFacts { pem, ..facts })

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::pki::PkiError;
 use crate::secret::Secret;
+use crate::x509::X509Error;
 
 /// A client certificate with its key, both in PEM.
 #[derive(Clone, Debug)]
@@ -27,12 +27,12 @@ pub struct ClientIdentity {
 }
 
 /// Makes full handshakes each time (no resumption), and takes any certificate whose key the server proves to have.
-pub(super) fn client(identity: Option<&ClientIdentity>) -> Result<TlsConnector, PkiError> {
+pub(super) fn client(identity: Option<&ClientIdentity>) -> Result<TlsConnector, X509Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(AnyChain(provider.clone()));
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| PkiError::Key(error.to_string()))?
+        .map_err(|error| X509Error::Key(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let mut config = match identity {
@@ -40,11 +40,11 @@ pub(super) fn client(identity: Option<&ClientIdentity>) -> Result<TlsConnector, 
         Some(identity) => {
             let pem = identity.certificate_pem.as_bytes();
             let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
-            let chain = chain.map_err(|error| PkiError::Pem(error.to_string()))?;
+            let chain = chain.map_err(|error| X509Error::Pem(error.to_string()))?;
             let key = PrivateKeyDer::from_pem_slice(identity.key_pem.expose().as_bytes());
-            let key = key.map_err(|error| PkiError::Pem(error.to_string()))?;
+            let key = key.map_err(|error| X509Error::Pem(error.to_string()))?;
             let with_identity = builder.with_client_auth_cert(chain, key);
-            with_identity.map_err(|error| PkiError::Key(error.to_string()))?
+            with_identity.map_err(|error| X509Error::Key(error.to_string()))?
         }
     };
     config.resumption = Resumption::disabled();
@@ -53,7 +53,7 @@ pub(super) fn client(identity: Option<&ClientIdentity>) -> Result<TlsConnector, 
 
 /// The same without a client certificate, for one handshake: what the server says of the CAs whose certificates it
 /// would take, DER, is in [`Hints`] after it.
-pub(super) fn curious_client() -> Result<(TlsConnector, Arc<Hints>), PkiError> {
+pub(super) fn curious_client() -> Result<(TlsConnector, Arc<Hints>), X509Error> {
     let (hints, client) = (Arc::new(Hints::default()), client(None)?);
     let mut config = ClientConfig::clone(client.config());
     config.client_auth_cert_resolver = hints.clone();

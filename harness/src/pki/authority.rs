@@ -18,10 +18,11 @@ use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
 use x509_cert::time::Time;
 
 use super::key::CertificateSigner;
-use super::name::{self, AltName};
-use super::{PkiError, PrivateKey, extension, pem, read};
+use super::{PrivateKey, extension};
 use crate::history::facts::Name;
 use crate::secret::Secret;
+use crate::x509::name::{self, AltName};
+use crate::x509::{X509Error, pem, read};
 
 /// From when to when a certificate is valid: whole seconds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +103,7 @@ pub struct Authority {
 
 impl Authority {
     /// A new self-signed CA with a P-256 key.
-    pub fn new(common_name: &str, validity: Validity) -> Result<Self, PkiError> {
+    pub fn new(common_name: &str, validity: Validity) -> Result<Self, X509Error> {
         let key = PrivateKey::generate()?;
         let key_id = extension::key_id(key.spki())?;
         let subject = name::write(&common_name_only(common_name))?;
@@ -118,25 +119,25 @@ impl Authority {
     }
 
     /// A CA from its files. The key may be SEC1, PKCS#1 (kubeadm's `ca.key`) or PKCS#8. The first certificate of a bundle counts.
-    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, PkiError> {
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, X509Error> {
         let key = PrivateKey::from_pem(key)?;
         let ders = read::certificate_ders(certificate.as_bytes())?;
-        let der = ders.first().ok_or_else(|| PkiError::Pem("no CERTIFICATE block".into()))?;
+        let der = ders.first().ok_or_else(|| X509Error::Pem("no CERTIFICATE block".into()))?;
         let facts = read::certificate(der)?;
         if facts.key != key.facts()? {
-            return Err(PkiError::Key(
+            return Err(X509Error::Key(
                 "the private key is not the CA certificate's; give the pair that belongs together".into(),
             ));
         }
         // Version 1 certificates have no extensions; old home-made CAs are of that kind, and Go takes them as roots.
         if facts.ca == Some(false) || (facts.ca.is_none() && facts.version == 3) {
-            return Err(PkiError::Certificate("it is no CA certificate (BasicConstraints without CA:TRUE)".into()));
+            return Err(X509Error::Certificate("it is no CA certificate (BasicConstraints without CA:TRUE)".into()));
         }
-        let certificate = Certificate::from_der(der).map_err(|e| PkiError::Certificate(format!("bad DER: {e}")))?;
+        let certificate = Certificate::from_der(der).map_err(|e| X509Error::Certificate(format!("bad DER: {e}")))?;
         let tbs = certificate.tbs_certificate();
         let key_id = tbs
             .get_extension::<SubjectKeyIdentifier>()
-            .map_err(|e| PkiError::Certificate(format!("bad subject key id: {e}")))?
+            .map_err(|e| X509Error::Certificate(format!("bad subject key id: {e}")))?
             .map(|(_, id)| id);
         Ok(Self { certificate_pem: pem::write("CERTIFICATE", der), subject: tbs.subject().clone(), key_id, key })
     }
@@ -157,7 +158,7 @@ impl Authority {
         common_name: &str,
         alt_names: &[AltName],
         validity: Validity,
-    ) -> Result<Issued, PkiError> {
+    ) -> Result<Issued, X509Error> {
         let usages = words(&["digital signature", "key encipherment", "server auth"]);
         self.issue(&common_name_only(common_name), &usages, alt_names, validity)
     }
@@ -168,7 +169,7 @@ impl Authority {
         common_name: &str,
         organizations: &[&str],
         validity: Validity,
-    ) -> Result<Issued, PkiError> {
+    ) -> Result<Issued, X509Error> {
         let subject = Name {
             organizations: organizations.iter().map(|&group| group.to_owned()).collect(),
             ..common_name_only(common_name)
@@ -177,7 +178,7 @@ impl Authority {
     }
 
     /// A client certificate with a new key, for any subject.
-    pub fn issue_client_named(&self, subject: &Name, validity: Validity) -> Result<Issued, PkiError> {
+    pub fn issue_client_named(&self, subject: &Name, validity: Validity) -> Result<Issued, X509Error> {
         self.issue(subject, &words(&["digital signature", "key encipherment", "client auth"]), &[], validity)
     }
 
@@ -187,7 +188,7 @@ impl Authority {
         usages: &[String],
         alt_names: &[AltName],
         validity: Validity,
-    ) -> Result<Issued, PkiError> {
+    ) -> Result<Issued, X509Error> {
         let key = PrivateKey::generate()?;
         let plan = Plan {
             issuer: self.subject.clone(),
@@ -199,9 +200,9 @@ impl Authority {
     }
 
     /// Signs a PEM request and gives the certificate in PEM. The request's signature is not looked at: the API server did that.
-    pub fn sign_request(&self, request: &str, options: &SignOptions) -> Result<String, PkiError> {
+    pub fn sign_request(&self, request: &str, options: &SignOptions) -> Result<String, X509Error> {
         let der = read::request_der(request.as_bytes())?;
-        let asked = CertReq::from_der(&der).map_err(|e| PkiError::Request(format!("bad DER: {e}")))?.info;
+        let asked = CertReq::from_der(&der).map_err(|e| X509Error::Request(format!("bad DER: {e}")))?.info;
         let alt_names = match &options.alt_names {
             Some(names) => names.clone(),
             None => requested_alt_names(request)?,
@@ -227,7 +228,7 @@ impl Authority {
     }
 }
 
-fn requested_alt_names(request: &str) -> Result<Vec<AltName>, PkiError> {
+fn requested_alt_names(request: &str) -> Result<Vec<AltName>, X509Error> {
     let asked = read::request(request.as_bytes())?;
     // By kind, in the order in which Go writes them.
     let dns = asked.dns.into_iter().map(AltName::Dns);
@@ -243,7 +244,7 @@ fn extensions(
     ca_key_id: Option<&SubjectKeyIdentifier>,
     issuer_key_id: Option<&SubjectKeyIdentifier>,
     alt_names: &[AltName],
-) -> Result<Vec<Extension>, PkiError> {
+) -> Result<Vec<Extension>, X509Error> {
     let mut extensions = extension::usages(usages)?;
     extensions.push(extension::basic_constraints(ca_key_id.is_some())?);
     if let Some(id) = ca_key_id {
@@ -264,11 +265,11 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn key_error(e: impl ToString) -> PkiError {
-    PkiError::Key(e.to_string())
+fn key_error(e: impl ToString) -> X509Error {
+    X509Error::Key(e.to_string())
 }
 
-fn public_key_info(spki: &[u8]) -> Result<SubjectPublicKeyInfoOwned, PkiError> {
+fn public_key_info(spki: &[u8]) -> Result<SubjectPublicKeyInfoOwned, X509Error> {
     SubjectPublicKeyInfoOwned::from_der(spki).map_err(key_error)
 }
 
@@ -286,14 +287,15 @@ impl Plan {
         validity: Validity,
         signer: &PrivateKey,
         serial: SerialNumber,
-    ) -> Result<String, PkiError> {
-        let refuse = |e: x509_cert::builder::Error| PkiError::encode("certificate", e);
+    ) -> Result<String, X509Error> {
+        let refuse = |e: x509_cert::builder::Error| X509Error::encode("certificate", e);
         let validity = x509_cert::time::Validity::new(time(validity.not_before)?, time(validity.not_after)?);
         let mut builder = CertificateBuilder::new(self, serial, validity, spki.clone()).map_err(refuse)?;
         let message = builder.finalize(&CertificateSigner(signer)).map_err(refuse)?;
-        let signature = BitString::from_bytes(&signer.sign(&message)?).map_err(|e| PkiError::encode("signature", e))?;
+        let signature =
+            BitString::from_bytes(&signer.sign(&message)?).map_err(|e| X509Error::encode("signature", e))?;
         let certificate = builder.assemble(signature, &CertificateSigner(signer)).map_err(refuse)?;
-        let der = certificate.to_der().map_err(|e| PkiError::encode("certificate", e))?;
+        let der = certificate.to_der().map_err(|e| X509Error::encode("certificate", e))?;
         Ok(pem::write("CERTIFICATE", &der))
     }
 }
@@ -318,19 +320,19 @@ impl BuilderProfile for Plan {
 }
 
 /// 126 random bits, always 16 octets: positive and below 2^128 as Kubernetes' signer has it (S-07).
-fn random_serial() -> Result<SerialNumber, PkiError> {
+fn random_serial() -> Result<SerialNumber, X509Error> {
     let octets =
         <[u8; SERIAL]>::try_generate().map_err(|e| key_error(format!("no randomness from the system: {e}")))?;
     serial(octets)
 }
 
-fn serial(mut octets: [u8; SERIAL]) -> Result<SerialNumber, PkiError> {
+fn serial(mut octets: [u8; SERIAL]) -> Result<SerialNumber, X509Error> {
     octets[0] = octets[0] & 0x7f | 0x40;
-    SerialNumber::new(&octets).map_err(|e| PkiError::encode("serial number", e))
+    SerialNumber::new(&octets).map_err(|e| X509Error::encode("serial number", e))
 }
 
-fn time(at: Timestamp) -> Result<Time, PkiError> {
-    let refuse = |e: &dyn ToString| PkiError::encode(format!("time {at}"), e.to_string());
+fn time(at: Timestamp) -> Result<Time, X509Error> {
+    let refuse = |e: &dyn ToString| X509Error::encode(format!("time {at}"), e.to_string());
     let seconds = u64::try_from(at.as_second()).map_err(|_| refuse(&"before 1970"))?;
     DateTime::from_unix_duration(Duration::from_secs(seconds)).map(Time::from).map_err(|e| refuse(&e))
 }
@@ -341,7 +343,8 @@ mod tests {
 
     use super::*;
     use crate::history::facts::CertificateFacts;
-    use crate::pki::{RequestBuilder, node_subject, verify};
+    use crate::pki::RequestBuilder;
+    use crate::x509::{node_subject, verify};
 
     const HOUR: Duration = Duration::from_secs(3600);
 

@@ -6,15 +6,13 @@ use p256::ecdsa::signature::Keypair;
 use p256::elliptic_curve::Generate;
 use p256::pkcs8::LineEnding;
 use rustls::SignatureScheme;
-use rustls::crypto::ring::sign::any_supported_type;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::SigningKey;
 use x509_cert::der::asn1::{AnyRef, Null, ObjectIdentifier};
 use x509_cert::spki::{self, AlgorithmIdentifierOwned, Document, DynSignatureAlgorithmIdentifier, EncodePublicKey};
 
-use super::{Block, PkiError, blocks, read};
 use crate::history::facts::KeyFacts;
 use crate::secret::Secret;
+use crate::x509::{Block, X509Error, blocks, key, read};
 
 /// What we sign certificates with, by kind of key: the schemes that Go's `x509` chooses too.
 const SCHEMES: [(SignatureScheme, &str); 4] = [
@@ -35,20 +33,20 @@ pub struct PrivateKey {
 
 impl PrivateKey {
     /// A fresh ECDSA P-256 key in the form the kubelet writes, `EC PRIVATE KEY` (C-10).
-    pub fn generate() -> Result<Self, PkiError> {
+    pub fn generate() -> Result<Self, X509Error> {
         let key = p256::SecretKey::try_generate()
-            .map_err(|e| PkiError::Key(format!("no randomness from the system: {e}")))?;
-        let pem = key.to_sec1_pem(LineEnding::LF).map_err(|e| PkiError::Key(e.to_string()))?;
+            .map_err(|e| X509Error::Key(format!("no randomness from the system: {e}")))?;
+        let pem = key.to_sec1_pem(LineEnding::LF).map_err(|e| X509Error::Key(e.to_string()))?;
         Self::from_pem(&pem)
     }
 
     /// Reads the first private key of a PEM text: SEC1, PKCS#1 or PKCS#8; ECDSA P-256 or P-384, RSA from 2048 bits, Ed25519.
-    pub fn from_pem(pem: &str) -> Result<Self, PkiError> {
+    pub fn from_pem(pem: &str) -> Result<Self, X509Error> {
         let block = blocks(pem.as_bytes())
             .into_iter()
             .find(Block::is_private_key)
-            .ok_or_else(|| PkiError::Pem("no PRIVATE KEY block".into()))?;
-        let (signing, spki) = load(&block)?;
+            .ok_or_else(|| X509Error::Pem("no PRIVATE KEY block".into()))?;
+        let (signing, spki) = key::load(&block)?;
         Ok(Self { signing, spki, pem: Secret::new(pem.to_owned()) })
     }
 
@@ -58,7 +56,7 @@ impl PrivateKey {
     }
 
     /// What can be said of the key in public.
-    pub fn facts(&self) -> Result<KeyFacts, PkiError> {
+    pub fn facts(&self) -> Result<KeyFacts, X509Error> {
         read::public_key(&self.spki)
     }
 
@@ -67,53 +65,26 @@ impl PrivateKey {
         &self.spki
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PkiError> {
-        self.signer()?.sign(message).map_err(|e| PkiError::Key(format!("cannot sign: {e}")))
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, X509Error> {
+        self.signer()?.sign(message).map_err(|e| X509Error::Key(format!("cannot sign: {e}")))
     }
 
     /// The algorithm of what [`sign`](Self::sign) makes.
-    pub(super) fn signature_algorithm(&self) -> Result<AlgorithmIdentifierOwned, PkiError> {
+    pub(super) fn signature_algorithm(&self) -> Result<AlgorithmIdentifierOwned, X509Error> {
         let scheme = self.signer()?.scheme();
         let known = SCHEMES.iter().find(|(known, _)| *known == scheme);
-        let (_, oid) = known.ok_or_else(|| PkiError::Key(format!("unknown scheme {scheme:?}")))?;
+        let (_, oid) = known.ok_or_else(|| X509Error::Key(format!("unknown scheme {scheme:?}")))?;
         // RFC 4055: RSA identifiers carry a NULL, the others nothing.
         let parameters = (*oid == RSA_SHA256).then(|| AnyRef::from(Null).into());
-        let oid = ObjectIdentifier::new(oid).map_err(|e| PkiError::Key(e.to_string()))?;
+        let oid = ObjectIdentifier::new(oid).map_err(|e| X509Error::Key(e.to_string()))?;
         Ok(AlgorithmIdentifierOwned { oid, parameters })
     }
 
-    fn signer(&self) -> Result<Box<dyn rustls::sign::Signer>, PkiError> {
+    fn signer(&self) -> Result<Box<dyn rustls::sign::Signer>, X509Error> {
         self.signing
             .choose_scheme(&SCHEMES.map(|(scheme, _)| scheme))
-            .ok_or_else(|| PkiError::Key("no signature scheme for this kind of key".into()))
+            .ok_or_else(|| X509Error::Key("no signature scheme for this kind of key".into()))
     }
-}
-
-/// The public half of a private key block, as DER SubjectPublicKeyInfo.
-pub(crate) fn public_half(block: &Block) -> Result<Vec<u8>, PkiError> {
-    load(block).map(|(_, spki)| spki)
-}
-
-fn load(block: &Block) -> Result<(Arc<dyn SigningKey>, Vec<u8>), PkiError> {
-    let der = block.der().map_err(PkiError::Pem)?;
-    let der = match block.label.as_str() {
-        "EC PRIVATE KEY" => PrivateKeyDer::Sec1(der.into()),
-        "RSA PRIVATE KEY" => PrivateKeyDer::Pkcs1(der.into()),
-        "PRIVATE KEY" => PrivateKeyDer::Pkcs8(der.into()),
-        "ENCRYPTED PRIVATE KEY" => {
-            return Err(PkiError::Key("it is encrypted; store it without a passphrase".into()));
-        }
-        other => {
-            return Err(PkiError::Key(format!("{other:?} is no known form of private key")));
-        }
-    };
-    // rustls' own error names only the last kind it tried.
-    let signing = any_supported_type(&der).map_err(|_| {
-        let kinds = "ECDSA P-256 or P-384, RSA from 2048 bits, or Ed25519";
-        PkiError::Key(format!("cannot use the {:?} block as {kinds}", block.label))
-    })?;
-    let spki = signing.public_key().ok_or_else(|| PkiError::Key("the public half cannot be derived".into()))?.to_vec();
-    Ok((signing, spki))
 }
 
 /// A key in the form that x509-cert's certificate builder wants.

@@ -7,10 +7,11 @@ use x509_cert::ext::Extension;
 use x509_cert::request::{CertReq, CertReqInfo, ExtensionReq, Version};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
+use super::PrivateKey;
 use super::extension;
-use super::{AltName, PkiError, PrivateKey, name, node_subject, pem};
 use crate::history::facts::Name;
 use crate::secret::Secret;
+use crate::x509::{AltName, X509Error, name, node_subject, pem};
 
 /// Builds a PKCS#10 request. Nothing is checked for sense: hostile requests are the point.
 #[derive(Clone, Debug)]
@@ -62,8 +63,8 @@ impl RequestBuilder {
     }
 
     /// Asks for any extension, by its dotted OID and DER value.
-    pub fn extension(mut self, oid: &str, critical: bool, value: &[u8]) -> Result<Self, PkiError> {
-        let refuse = |e: &dyn ToString| PkiError::encode(format!("extension {oid}"), e.to_string());
+    pub fn extension(mut self, oid: &str, critical: bool, value: &[u8]) -> Result<Self, X509Error> {
+        let refuse = |e: &dyn ToString| X509Error::encode(format!("extension {oid}"), e.to_string());
         let extn_id = ObjectIdentifier::new(oid).map_err(|e| refuse(&e))?;
         let extn_value = OctetString::new(value).map_err(|e| refuse(&e))?;
         self.extensions.push(Extension { extn_id, critical, extn_value });
@@ -83,10 +84,10 @@ impl RequestBuilder {
     }
 
     /// The request in PEM, and the private key in PEM.
-    pub fn build(self) -> Result<(String, Secret<String>), PkiError> {
+    pub fn build(self) -> Result<(String, Secret<String>), X509Error> {
         let extensions = self.requested_extensions()?;
         let key = self.key.map_or_else(PrivateKey::generate, Ok)?;
-        let refuse = |e: &dyn ToString| PkiError::encode("certificate request", e.to_string());
+        let refuse = |e: &dyn ToString| X509Error::encode("certificate request", e.to_string());
         let mut attributes = Attributes::default();
         if !extensions.is_empty() {
             let attribute = ExtensionReq(extensions).try_into().map_err(|e: x509_cert::der::Error| refuse(&e))?;
@@ -112,7 +113,7 @@ impl RequestBuilder {
         Ok((pem::write("CERTIFICATE REQUEST", &der), key.pem().clone()))
     }
 
-    fn requested_extensions(&self) -> Result<Vec<Extension>, PkiError> {
+    fn requested_extensions(&self) -> Result<Vec<Extension>, X509Error> {
         let mut extensions = extension::usages(&self.usages)?;
         if let Some(ca) = self.ca {
             extensions.push(extension::basic_constraints(ca)?);
@@ -126,7 +127,7 @@ impl RequestBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pki::read;
+    use crate::x509::read;
 
     #[test]
     fn node_request_is_what_the_kubelet_sends() {

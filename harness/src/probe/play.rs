@@ -23,9 +23,10 @@ use crate::history::event::{Answer, Change, CsrEvent, NODE_USER_PREFIX};
 use crate::history::facts::{CertificateFacts, Name};
 use crate::node::bootstrap::{NoCertificate, client_certificate, create, csr, issued};
 use crate::observe::csr::csr_event;
-use crate::pki::{Authority, PkiError, RequestBuilder, Validity, node_subject};
+use crate::pki::{Authority, RequestBuilder, Validity};
 use crate::secret::Secret;
 use crate::version::Version;
+use crate::x509::{X509Error, node_subject};
 use Outcome::{Fail, Pass, Unsupported};
 
 /// What an approver and a signer may take; the built-in ones take milliseconds (catalogue S-10).
@@ -124,8 +125,8 @@ impl From<Unreachable> for Trouble {
     }
 }
 
-impl From<PkiError> for Trouble {
-    fn from(error: PkiError) -> Self {
+impl From<X509Error> for Trouble {
+    fn from(error: X509Error) -> Self {
         Self::Reason(error.to_string())
     }
 }
@@ -611,7 +612,7 @@ fn faults(event: &CsrEvent, node: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pki::read;
+    use crate::x509::read;
 
     fn answer(code: u16) -> Answer {
         Answer { code, reason: String::new(), message: String::new(), object: None }

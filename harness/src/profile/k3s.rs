@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Judged, Statement};
 use crate::history::event::NODE_USER_PREFIX;
 use crate::history::facts::{CertificateFacts, KeyFacts};
-use crate::pki::verify::{Usage, chain_of, same_key};
 use crate::probe::Outcome::{self, Fail, Pass, Unsupported};
+use crate::x509::verify::{Usage, chain_of, same_key};
 
 /// What the supervisor answered.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -389,7 +389,8 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::pki::{AltName, Authority, Issued, Validity, read};
+    use crate::pki::{Authority, Issued, Validity};
+    use crate::x509::{AltName, read};
 
     const DAY: u64 = 24 * 3600;
 

@@ -24,8 +24,9 @@ use crate::cluster::local::write_private;
 use crate::cluster::owned::random_hex;
 use crate::cluster::{Cluster, ClusterError, Credential, Endpoint};
 use crate::history::facts::CertificateFacts;
-use crate::pki::{Authority, RequestBuilder, Validity, pem, read};
+use crate::pki::{Authority, RequestBuilder, Validity};
 use crate::secret::Secret;
+use crate::x509::{pem, read};
 
 const NODE: &str = "tlsboot-agent";
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use thiserror::Error;
 
-use crate::pki;
 use crate::secret::Secret;
+use crate::x509;
 
 /// The signature's place beside `result.json`.
 pub const FILE: &str = "result.json.sig";
@@ -103,7 +103,7 @@ impl PublicKey {
 /// The only block of a PEM file, or what is wrong with it.
 fn read_block(path: &Path, label: &str) -> Result<Result<Vec<u8>, String>, KeyError> {
     let bytes = std::fs::read(path).map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
-    Ok(match pki::blocks(&bytes).as_slice() {
+    Ok(match x509::blocks(&bytes).as_slice() {
         [block] if block.error.is_none() && block.label != label => Err(format!("it holds a {}", block.label)),
         [block] => block.der(),
         many => Err(format!("it holds {} blocks", many.len())),

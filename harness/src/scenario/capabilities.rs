@@ -6,7 +6,39 @@ use super::stimulus::Component;
 use super::{Scenario, SigningDuration, Step};
 use crate::check::log::Log;
 use crate::check::presented::Shows;
-use crate::cluster::Capability;
+
+/// Something that a provider can let a scenario do or see. A scenario never names a provider; it needs these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// Choose flags of the control plane: the signing duration, anonymous authentication, controllers.
+    ConfigureControlPlane,
+    /// Give any flag to the control plane, also those with which it does not start.
+    AnyFlag,
+    /// Choose the API server's authorizers.
+    ChooseAuthorizers,
+    /// Start and stop components of the control plane.
+    RestartControlPlane,
+    /// Tell the logs of the control plane's components apart.
+    ComponentLogs,
+    /// Start and stop kubelets, choose their configuration.
+    RunKubelets,
+    /// Set kubelets up in other ways than by their configuration: their flags, environment, and first files.
+    SetUpKubelets,
+    /// See and change the kubelets' files.
+    NodeFiles,
+    /// Read the audit log.
+    AuditLog,
+    /// Read the API server's metrics.
+    ApiServerMetrics,
+    /// Cut the connection between a kubelet and the API server.
+    Link,
+    /// Give the signer another CA.
+    ReplaceCa,
+    /// Run kubelets on a machine with cgroup v1.
+    CgroupV1,
+    /// Leave everything as kubeadm sets it up, and join nodes by kubeadm.
+    Kubeadm,
+}
 
 /// The capabilities that a scenario needs, each with words for what can't be done without it.
 pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str> {

@@ -17,7 +17,7 @@ pub mod uncovered;
 use jiff::SignedDuration;
 use serde_saphyr::Spanned;
 
-pub use capabilities::requirements_of;
+pub use capabilities::{Capability, requirements_of};
 pub use describe::{StepWords, describe, differing_settings};
 pub use diagnostic::Diagnostic;
 pub use load::{Library, load_text};

@@ -21,10 +21,10 @@ use crate::cluster::{ClusterError, TokenValue};
 use crate::history::event::{ProcessEvent, ProcessState, Recorder};
 use crate::node::KubeletConfig;
 use crate::observe::{self, Sink, Task};
-use crate::pki::read::certificates_from_pem;
 use crate::process::{Isolation, Process};
 use crate::scenario::Node;
 use crate::version::Version;
+use crate::x509::read::certificates_from_pem;
 
 /// The kubelet's unit on kubeadm's nodes.
 pub(super) const KUBEADM_UNIT: &str = "kubelet";

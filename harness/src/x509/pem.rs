@@ -8,23 +8,23 @@ const LONGEST_LABEL: usize = 40;
 
 /// One PEM block. It may hold a private key, so it is neither `Debug` nor kept.
 #[derive(Default)]
-pub(crate) struct Block {
+pub struct Block {
     /// The label of the BEGIN line; empty when there is none.
-    pub(crate) label: String,
+    pub label: String,
     /// The lines between BEGIN and END, without header lines and blanks.
-    pub(crate) lines: Vec<String>,
+    pub lines: Vec<String>,
     /// What is wrong with the frame around the lines.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 impl Block {
     /// Is it a private key, whatever the form (PKCS#8, SEC1, PKCS#1, encrypted)?
-    pub(crate) fn is_private_key(&self) -> bool {
+    pub fn is_private_key(&self) -> bool {
         self.label.ends_with(PRIVATE_KEY)
     }
 
     /// The decoded body, or what is wrong with the block.
-    pub(crate) fn der(&self) -> Result<Vec<u8>, String> {
+    pub fn der(&self) -> Result<Vec<u8>, String> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
@@ -41,7 +41,7 @@ impl Block {
 
 /// Splits a file into its PEM blocks. Text between blocks is allowed and skipped, as everywhere, but a damaged boundary is not,
 /// and a file without any block gives one nameless block that says so.
-pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
+pub fn blocks(bytes: &[u8]) -> Vec<Block> {
     let text = String::from_utf8_lossy(bytes);
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
@@ -96,7 +96,7 @@ fn boundary<'a>(line: &'a str, word: &str) -> Option<&'a str> {
 }
 
 /// Writes one PEM block with lines of 64 characters.
-pub(super) fn write(label: &str, der: &[u8]) -> String {
+pub fn write(label: &str, der: &[u8]) -> String {
     let body = STANDARD.encode(der);
     let mut pem = format!("-----BEGIN {label}-----\n");
     let mut rest = body.as_str();

@@ -9,7 +9,7 @@ use x509_cert::ext::pkix::{SubjectAltName, name::GeneralName};
 use x509_cert::name::{RdnSequence, RelativeDistinguishedName};
 use x509_parser::x509::{AttributeTypeAndValue as ReadAttribute, X509Name};
 
-use super::PkiError;
+use super::X509Error;
 use crate::history::facts::Name;
 
 const COMMON_NAME: &str = "2.5.4.3";
@@ -51,7 +51,7 @@ pub enum AltName {
 }
 
 /// Reads a name. Go takes the last CN as the user and every O as a group; so do we.
-pub(super) fn read(name: &X509Name<'_>) -> Name {
+pub fn read(name: &X509Name<'_>) -> Name {
     let mut read = Name::default();
     for attribute in name.iter_attributes() {
         let value = text(attribute);
@@ -77,7 +77,7 @@ fn text(attribute: &ReadAttribute<'_>) -> String {
 }
 
 /// Encodes a name, one attribute to an RDN so that the order stays: O, then the others, then CN, as Go has it.
-pub(super) fn write(name: &Name) -> Result<x509_cert::name::Name, PkiError> {
+pub fn write(name: &Name) -> Result<x509_cert::name::Name, X509Error> {
     let mut rdns = RdnSequence::default();
     for organization in &name.organizations {
         rdns.push(rdn(ORGANIZATION, organization)?);
@@ -85,7 +85,7 @@ pub(super) fn write(name: &Name) -> Result<x509_cert::name::Name, PkiError> {
     for other in &name.other {
         let (word, value) = other
             .split_once('=')
-            .ok_or_else(|| PkiError::encode(format!("name attribute {other:?}"), "not KEY=value"))?;
+            .ok_or_else(|| X509Error::encode(format!("name attribute {other:?}"), "not KEY=value"))?;
         let known = OTHER_ATTRIBUTES.iter().find(|(known, _)| *known == word);
         rdns.push(rdn(known.map_or(word, |(_, oid)| oid), value)?);
     }
@@ -94,11 +94,11 @@ pub(super) fn write(name: &Name) -> Result<x509_cert::name::Name, PkiError> {
     }
     rdns.to_der()
         .and_then(|der| x509_cert::name::Name::from_der(&der))
-        .map_err(|e| PkiError::encode(format!("name {name:?}"), e))
+        .map_err(|e| X509Error::encode(format!("name {name:?}"), e))
 }
 
-fn rdn(oid: &str, value: &str) -> Result<RelativeDistinguishedName, PkiError> {
-    let refuse = |e: String| PkiError::encode(format!("name attribute {oid}={value:?}"), e);
+fn rdn(oid: &str, value: &str) -> Result<RelativeDistinguishedName, X509Error> {
+    let refuse = |e: String| X509Error::encode(format!("name attribute {oid}={value:?}"), e);
     let oid = ObjectIdentifier::new(oid).map_err(|e| refuse(e.to_string()))?;
     let value = directory_string(value).map_err(|e| refuse(e.to_string()))?;
     RelativeDistinguishedName::try_from(vec![AttributeTypeAndValue { oid, value }]).map_err(|e| refuse(e.to_string()))
@@ -113,7 +113,7 @@ fn directory_string(value: &str) -> der::Result<Any> {
 }
 
 /// Encodes subject alternative names in the given order.
-pub(super) fn alt_names(names: &[AltName]) -> Result<SubjectAltName, PkiError> {
+pub fn alt_names(names: &[AltName]) -> Result<SubjectAltName, X509Error> {
     let encode = |name: &AltName| -> der::Result<GeneralName> {
         Ok(match name {
             AltName::Dns(dns) => GeneralName::DnsName(Ia5String::new(dns)?),
@@ -125,6 +125,6 @@ pub(super) fn alt_names(names: &[AltName]) -> Result<SubjectAltName, PkiError> {
     };
     let encoded = names
         .iter()
-        .map(|name| encode(name).map_err(|e| PkiError::encode(format!("subject alternative name {name:?}"), e)));
+        .map(|name| encode(name).map_err(|e| X509Error::encode(format!("subject alternative name {name:?}"), e)));
     Ok(SubjectAltName(encoded.collect::<Result<_, _>>()?))
 }

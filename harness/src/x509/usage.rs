@@ -4,7 +4,7 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::flagset::FlagSet;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, KeyUsages};
 
-use super::PkiError;
+use super::X509Error;
 
 /// Key usages in the order of their bits (RFC 5280 4.2.1.3).
 const KEY_USAGES: [(&str, KeyUsages); 9] = [
@@ -35,19 +35,19 @@ const EXT_KEY_USAGES: [(&str, &str); 12] = [
 ];
 
 /// The words for the bits of a KeyUsage extension, bit 0 first.
-pub(super) fn key_usage_words(flags: u16) -> Vec<String> {
+pub fn key_usage_words(flags: u16) -> Vec<String> {
     let set = KEY_USAGES.iter().enumerate().filter(|(bit, _)| flags >> bit & 1 == 1);
     set.map(|(_, (word, _))| (*word).into()).collect()
 }
 
 /// The word for an extended key usage, or its dotted OID.
-pub(super) fn ext_key_usage_word(oid: &str) -> String {
+pub fn ext_key_usage_word(oid: &str) -> String {
     let known = EXT_KEY_USAGES.iter().find(|(_, known)| *known == oid);
     known.map_or(oid, |(word, _)| word).into()
 }
 
 /// Sorts words (or dotted OIDs) into the two extensions; each is `None` when no word belongs to it.
-pub(super) fn extensions(usages: &[String]) -> Result<(Option<KeyUsage>, Option<ExtendedKeyUsage>), PkiError> {
+pub fn extensions(usages: &[String]) -> Result<(Option<KeyUsage>, Option<ExtendedKeyUsage>), X509Error> {
     let mut bits = FlagSet::<KeyUsages>::default();
     let mut purposes = Vec::new();
     for usage in usages {
@@ -63,7 +63,7 @@ pub(super) fn extensions(usages: &[String]) -> Result<(Option<KeyUsage>, Option<
         }
         let oid = EXT_KEY_USAGES.iter().find(|(known, _)| *known == word).map_or(word, |(_, oid)| oid);
         purposes.push(ObjectIdentifier::new(oid).map_err(|_| {
-            PkiError::encode(format!("usage {usage:?}"), "neither a Kubernetes key usage nor a dotted OID")
+            X509Error::encode(format!("usage {usage:?}"), "neither a Kubernetes key usage nor a dotted OID")
         })?);
     }
     let bits = (!bits.is_empty()).then_some(KeyUsage(bits));

@@ -13,19 +13,18 @@ use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
-use super::{Block, PkiError, blocks, key, name, usage};
+use super::{Block, X509Error, blocks, key, name, usage};
 use crate::history::facts::{CertificateFacts, KeyFacts, Name, PemBlock, PemFacts, RequestFacts};
-use crate::secret::Vault;
 
 /// Reads one DER name.
-pub fn name(der: &[u8]) -> Result<Name, PkiError> {
-    let (_, name) = X509Name::from_der(der).map_err(|e| PkiError::Certificate(format!("bad DER of a name: {e}")))?;
+pub fn name(der: &[u8]) -> Result<Name, X509Error> {
+    let (_, name) = X509Name::from_der(der).map_err(|e| X509Error::Certificate(format!("bad DER of a name: {e}")))?;
     Ok(name::read(&name))
 }
 
 /// Reads one DER certificate.
-pub fn certificate(der: &[u8]) -> Result<CertificateFacts, PkiError> {
-    let refuse = |e: String| PkiError::Certificate(e);
+pub fn certificate(der: &[u8]) -> Result<CertificateFacts, X509Error> {
+    let refuse = |e: String| X509Error::Certificate(e);
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|e| refuse(format!("bad DER: {e}")))?;
     if !rest.is_empty() {
         return Err(refuse(format!("{} bytes after its end", rest.len())));
@@ -60,28 +59,28 @@ pub fn certificate(der: &[u8]) -> Result<CertificateFacts, PkiError> {
 }
 
 /// Reads every certificate of a PEM text, in order. Other blocks are skipped; a damaged one, or none at all, is an error.
-pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateFacts>, PkiError> {
+pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateFacts>, X509Error> {
     certificate_ders(pem)?.iter().map(|der| certificate(der)).collect()
 }
 
 /// The DER of every certificate of a PEM text, in order.
-pub(super) fn certificate_ders(pem: &[u8]) -> Result<Vec<Vec<u8>>, PkiError> {
+pub fn certificate_ders(pem: &[u8]) -> Result<Vec<Vec<u8>>, X509Error> {
     let mut ders = Vec::new();
     for block in blocks(pem) {
         if block.error.is_some() || block.label == "CERTIFICATE" {
-            ders.push(block.der().map_err(PkiError::Pem)?);
+            ders.push(block.der().map_err(X509Error::Pem)?);
         }
     }
     if ders.is_empty() {
-        return Err(PkiError::Pem("no CERTIFICATE block".into()));
+        return Err(X509Error::Pem("no CERTIFICATE block".into()));
     }
     Ok(ders)
 }
 
 /// Reads a PEM certificate request, well-formed or hostile; a wrong signature is a fact, not an error.
-pub fn request(pem: &[u8]) -> Result<RequestFacts, PkiError> {
+pub fn request(pem: &[u8]) -> Result<RequestFacts, X509Error> {
     let der = request_der(pem)?;
-    let refuse = |e: String| PkiError::Request(e);
+    let refuse = |e: String| X509Error::Request(e);
     let (rest, request) = X509CertificationRequest::from_der(&der).map_err(|e| refuse(format!("bad DER: {e}")))?;
     if !rest.is_empty() {
         return Err(refuse(format!("{} bytes after its end", rest.len())));
@@ -118,21 +117,19 @@ pub fn request(pem: &[u8]) -> Result<RequestFacts, PkiError> {
 }
 
 /// The DER of a PEM certificate request.
-pub(super) fn request_der(pem: &[u8]) -> Result<Vec<u8>, PkiError> {
+pub fn request_der(pem: &[u8]) -> Result<Vec<u8>, X509Error> {
     let blocks = blocks(pem);
     let block = blocks
         .iter()
         .find(|block| block.label == "CERTIFICATE REQUEST")
-        .ok_or_else(|| PkiError::Pem("no CERTIFICATE REQUEST block".into()))?;
-    block.der().map_err(PkiError::Pem)
+        .ok_or_else(|| X509Error::Pem("no CERTIFICATE REQUEST block".into()))?;
+    block.der().map_err(X509Error::Pem)
 }
 
-/// Reads any file as PEM, without ever failing: what is damaged says so in its block. Every private key in it is registered with
-/// the vault, readable or not; only the facts of its public half are kept.
-pub fn pem_file(bytes: &[u8], vault: &Vault) -> PemFacts {
-    let blocks = blocks(bytes);
-    blocks.iter().for_each(|block| vault.register_block(block));
-    PemFacts { blocks: blocks.iter().map(pem_block).collect() }
+/// Reads any file as PEM, without ever failing: what is damaged says so in its block. Of a private key only the facts of its
+/// public half are kept. Register the file's secrets too where it may hold any.
+pub fn pem_file(bytes: &[u8]) -> PemFacts {
+    PemFacts { blocks: blocks(bytes).iter().map(pem_block).collect() }
 }
 
 fn pem_block(block: &Block) -> PemBlock {
@@ -155,11 +152,11 @@ fn pem_block(block: &Block) -> PemBlock {
 }
 
 /// Reads a DER SubjectPublicKeyInfo.
-pub fn public_key(spki: &[u8]) -> Result<KeyFacts, PkiError> {
+pub fn public_key(spki: &[u8]) -> Result<KeyFacts, X509Error> {
     match SubjectPublicKeyInfo::from_der(spki) {
         Ok(([], key)) => Ok(key_facts(&key)),
-        Ok(_) => Err(PkiError::Key("bytes after the public key's end".into())),
-        Err(e) => Err(PkiError::Key(format!("bad DER: {e}"))),
+        Ok(_) => Err(X509Error::Key("bytes after the public key's end".into())),
+        Err(e) => Err(X509Error::Key(format!("bad DER: {e}"))),
     }
 }
 
@@ -325,39 +322,10 @@ fn is_described(extension: &X509Extension<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
-    use crate::pki::{AltName, Authority, Issued, RequestBuilder, Validity};
-
-    fn issued() -> Issued {
-        let validity = Validity::for_next(Duration::from_secs(60));
-        let ca = Authority::new("ca", validity).unwrap();
-        ca.issue_server("s", &[AltName::Dns("a".into()), AltName::Ip([127, 0, 0, 1].into())], validity).unwrap()
-    }
-
-    /// As the kubelet writes it: certificate first, then the key (K-14).
-    fn kubelet_file() -> String {
-        let issued = issued();
-        issued.certificate_pem + issued.key_pem.expose()
-    }
-
-    #[test]
-    fn kubelet_file_gives_both_halves() {
-        let (file, vault) = (kubelet_file(), Vault::new());
-        let facts = pem_file(file.as_bytes(), &vault);
-        let [certificate, key] = &facts.blocks[..] else { panic!("{facts:?}") };
-        let (certificate, key) = (certificate.certificate.as_ref().unwrap(), key.private_key.as_ref().unwrap());
-        assert_eq!(&certificate.key, key);
-        let json = serde_json::to_string(&facts).unwrap();
-        assert_eq!(vault.scan(json.as_bytes()), None);
-        assert_eq!(serde_json::from_str::<PemFacts>(&json).unwrap(), facts);
-        let body = file.lines().rev().nth(3).unwrap();
-        assert_eq!(vault.scan(body.as_bytes()), Some("private key"));
-    }
 
     #[rstest]
     #[case::empty("", &["the file is empty"])]
@@ -370,30 +338,11 @@ mod tests {
     #[case::key("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n", &["cannot use"])]
     #[case::der("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &["bad DER"])]
     fn damage_is_named(#[case] file: &str, #[case] errors: &[&str]) {
-        let blocks = pem_file(file.as_bytes(), &Vault::new()).blocks;
+        let blocks = pem_file(file.as_bytes()).blocks;
         assert_eq!(blocks.len(), errors.len(), "{blocks:?}");
         for (block, error) in blocks.iter().zip(errors) {
             assert!(block.error.as_ref().unwrap().contains(error), "{block:?}");
         }
-    }
-
-    #[test]
-    fn truncated_key_is_still_a_secret() {
-        let file = kubelet_file();
-        let cut = file.rfind("-----END").unwrap();
-        let vault = Vault::new();
-        let blocks = pem_file(&file.as_bytes()[..cut], &vault).blocks;
-        assert_eq!(blocks[1].error.as_deref(), Some("PEM: truncated: no END line"));
-        let line = file[..cut].lines().rev().nth(1).unwrap();
-        assert_eq!(vault.scan(line.as_bytes()), Some("private key"));
-    }
-
-    #[test]
-    fn text_between_blocks_is_skipped() {
-        let file = format!("subject=CN=x\n{}\n# the key\n", kubelet_file()).replace('\n', "\r\n");
-        let blocks = pem_file(file.as_bytes(), &Vault::new()).blocks;
-        assert_eq!(blocks.len(), 2);
-        assert!(blocks.iter().all(|block| block.error.is_none()));
     }
 
     #[rstest]
@@ -409,45 +358,11 @@ mod tests {
         assert_eq!(timestamp(253_402_300_799), Timestamp::MAX);
     }
 
-    #[test]
-    fn a_key_whose_file_lost_its_line_ends_stays_secret() {
-        let key = crate::pki::PrivateKey::generate().unwrap();
-        let joined = key.pem().expose().replace('\n', "");
-        let body = joined.split("-----").nth(2).unwrap().to_owned();
-        let vault = Vault::new();
-        let facts = pem_file(joined.as_bytes(), &vault);
-        let written = format!("{facts:?}");
-        assert!(!written.contains(&body[..40]), "{written}");
-        assert!(vault.scan(body.as_bytes()).is_some());
-    }
-
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>) {
             let _ = (certificate(&bytes), request(&bytes), public_key(&bytes), certificates_from_pem(&bytes));
-            prop_assert!(!pem_file(&bytes, &Vault::new()).blocks.is_empty());
-        }
-
-        #[test]
-        fn damaged_der_is_survived(changes: Vec<(prop::sample::Index, u8)>, cut: prop::sample::Index) {
-            thread_local! {
-                static DER: [Vec<u8>; 2] = [
-                    certificate_ders(issued().certificate_pem.as_bytes()).unwrap().remove(0),
-                    request_der(RequestBuilder::node("n").ca(true).build().unwrap().0.as_bytes()).unwrap(),
-                ];
-            }
-            for mut der in DER.with(Clone::clone) {
-                for (index, byte) in &changes {
-                    let at = index.index(der.len());
-                    der[at] = *byte;
-                }
-                for label in ["CERTIFICATE", "CERTIFICATE REQUEST", "PRIVATE KEY"] {
-                    let whole = crate::pki::pem::write(label, &der);
-                    let _ = (certificate(&der), request(whole.as_bytes()));
-                    let file = &whole.as_bytes()[..cut.index(whole.len())];
-                    prop_assert!(!pem_file(file, &Vault::new()).blocks.is_empty());
-                }
-            }
+            prop_assert!(!pem_file(&bytes).blocks.is_empty());
         }
     }
 }
