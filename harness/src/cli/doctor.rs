@@ -11,8 +11,10 @@ use rustix::fs::statvfs;
 use super::existing::{self, ExistingCluster, OutputFormat};
 use super::target::TargetOptions;
 use super::{ERROR, Failure, PASS, print};
-use crate::cluster::local::inotify::Instances;
-use crate::cluster::{ClusterError, ProviderKind, kind, local};
+use crate::cluster::processes::inotify::Instances;
+use crate::cluster::processes::try_port;
+use crate::cluster::shared::dir::abandoned;
+use crate::cluster::{ClusterError, ProviderKind, kind};
 use crate::components::{Location, Options, Package, Product, Progress, Resolver, Role};
 use crate::process::try_sandbox;
 use crate::report::colours_wanted;
@@ -180,7 +182,7 @@ fn inotify() -> Finding {
 
 fn ports() -> Finding {
     let about = "ports on 127.0.0.1";
-    match local::try_port() {
+    match try_port() {
         Ok(port) => Finding::ok(about, format!("{port} is free, for example")),
         Err(error) if error.kind() == std::io::ErrorKind::Other => {
             Finding::new(Grade::Problem, about, error.to_string())
@@ -378,7 +380,7 @@ fn link(image: &str) -> Result<Option<Finding>, Failure> {
 
 fn leftovers() -> Finding {
     let about = "leftovers";
-    match local::abandoned() {
+    match abandoned() {
         Ok(left) if left.is_empty() => Finding::ok(about, "none of killed runs"),
         Ok(left) => {
             let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();

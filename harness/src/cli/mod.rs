@@ -236,10 +236,10 @@ fn gc() -> Result<u8, Failure> {
         tracing::info!(%error, "Docker can't be asked");
         Vec::new()
     });
-    let mut removed = crate::cluster::local::sweep().map_err(Failure::error)?;
+    let mut removed = crate::cluster::shared::dir::sweep().map_err(Failure::error)?;
     let options = Options::from_env().map_err(Failure::usage)?;
     removed.extend(Store::new(&options.cache).remove_stale());
-    let ports = crate::cluster::local::sweep_ports().map_err(Failure::error)?;
+    let ports = crate::cluster::processes::sweep_ports().map_err(Failure::error)?;
     let mut text = String::new();
     for path in &removed {
         let _ = writeln!(text, "removed {}", path.display());

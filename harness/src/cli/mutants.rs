@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use super::target::{Planned, TargetOptions};
 use super::{Failure, INTERRUPTED, ScenarioOptions, print};
 use crate::check::Outcome;
-use crate::cluster::local::{Defect, Local};
+use crate::cluster::local::Local;
+use crate::cluster::processes::Defect;
 use crate::components::Progress;
 use crate::mutants::matrix::{self, Cell, Matrix, Row};
 use crate::mutants::{Buggy, Made, Mutant, edits, select, table};
@@ -84,7 +85,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     let (local, components) = command.target.local(planned, Progress::on_stderr())?;
     std::fs::create_dir_all(&command.out)
         .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
-    if let Err(error) = crate::cluster::local::sweep() {
+    if let Err(error) = crate::cluster::shared::dir::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
     let runtime = super::runtime()?;

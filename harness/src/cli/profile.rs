@@ -50,7 +50,7 @@ mod with_docker {
     use crate::cli::runtime;
     use crate::cli::{FAIL, Failure, INTERRUPTED, PASS, print};
     use crate::cluster::k3s::{K3s, Server};
-    use crate::cluster::local::RunDir;
+    use crate::cluster::shared::dir::RunDir;
     use crate::cluster::{Cluster, ClusterError, ProviderKind};
     use crate::components::Progress;
     use crate::observe::Sink;

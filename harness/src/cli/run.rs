@@ -17,7 +17,7 @@ use super::sign::SignOptions;
 use super::target::{Planned, TargetOptions, environment};
 use super::{Failure, INTERRUPTED, ScenarioOptions};
 use crate::cluster::ProviderKind;
-use crate::cluster::local::inotify::Instances;
+use crate::cluster::processes::inotify::Instances;
 use crate::components::Progress;
 use crate::known::KnownFailures;
 use crate::report::result::StaleEntry;
@@ -113,7 +113,7 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     {
         tracing::warn!(%error, "what killed runs left in Docker could not be removed");
     }
-    if let Err(error) = crate::cluster::local::sweep() {
+    if let Err(error) = crate::cluster::shared::dir::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
     let runtime = super::runtime()?;

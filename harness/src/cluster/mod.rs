@@ -1,24 +1,19 @@
 //! Clusters: what a scenario can do to one, whatever runs it. A provider is one module behind [`Cluster`].
 
-mod base;
-mod beta;
-pub mod client;
-mod dir;
 pub mod docker;
 pub mod existing;
 pub mod k3s;
 pub mod kind;
 pub mod local;
-mod node;
 pub mod owned;
-mod settings;
-mod tokens;
-mod trust;
+pub mod processes;
+pub mod shared;
 
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-pub use base::Base;
+pub use shared::base::Base;
+pub use shared::client;
 
 use crate::node::NodeDir;
 use crate::observe::Sink;

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::TokenValue;
 use super::existing::{Connection, Unreachable};
-use super::local::token_secret;
+use super::shared::tokens::secret as token_secret;
 use crate::scenario::{Token, TokenKind};
 use crate::secret::Secret;
 

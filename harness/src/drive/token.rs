@@ -5,7 +5,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::{Done, DriveError, Stage};
-use crate::cluster::local::token_secret;
+use crate::cluster::shared::tokens::secret as token_secret;
 
 pub(super) async fn create(name: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let token = stage.cluster.token(name)?;

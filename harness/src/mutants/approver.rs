@@ -19,7 +19,7 @@ use super::rules::{Rule, broken};
 use super::stand_in::{Log, without_controller};
 use crate::check::Role;
 use crate::cluster::ClusterError;
-use crate::cluster::local::{Defect, Launch, Part};
+use crate::cluster::processes::{Defect, Launch, Part};
 use crate::history::event::NODE_USER_PREFIX;
 use crate::history::facts::RequestFacts;
 use crate::x509::read;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::{Made, Mutant};
 use crate::cluster::ClusterError;
-use crate::cluster::local::{Defect, Launch, Part};
+use crate::cluster::processes::{Defect, Launch, Part};
 use crate::components::{BUG_VARIABLE, Edit, Role};
 
 const MANAGER: &str = "k8s.io/client-go/util/certificate/certificate_manager.go";

@@ -18,7 +18,7 @@ mod table;
 
 use std::sync::Arc;
 
-use crate::cluster::local::Defect;
+use crate::cluster::processes::Defect;
 use crate::components::Edit;
 
 pub use bugs::{Buggy, edits};

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::cluster::ClusterError;
-use crate::cluster::local::Defect;
+use crate::cluster::processes::Defect;
 use crate::pki::RequestBuilder;
 
 const IN_FORCE: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use super::rules::{Rule, broken};
 use super::stand_in::{Log, without_controller};
 use crate::check::Role;
 use crate::cluster::ClusterError;
-use crate::cluster::local::{Defect, Launch, Part};
+use crate::cluster::processes::{Defect, Launch, Part};
 use crate::history::facts::{Name, RequestFacts};
 use crate::pki::{Authority, SignOptions, Validity};
 use crate::x509::{AltName, X509Error, read};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::cluster::local::Launch;
+use crate::cluster::processes::Launch;
 
 /// Takes a controller out of `--controllers`. Answers with whether it was in: where the scenario switched it off, the
 /// stand-in stays off too.

@@ -14,7 +14,7 @@ use super::objects::{bound, no_renewals, policy};
 use super::rules::Rule;
 use super::signer::{RogueSigner, SignerFault};
 use super::{Made, Mutant};
-use crate::cluster::local::Defect;
+use crate::cluster::processes::Defect;
 
 type Ids = &'static [&'static str];
 

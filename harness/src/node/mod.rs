@@ -3,5 +3,6 @@
 pub mod bootstrap;
 pub mod cri;
 mod kubelet;
+pub mod link;
 
 pub use kubelet::{DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, embedding_kubeconfig};

@@ -4,7 +4,6 @@
 pub mod audit;
 pub mod csr;
 pub mod files;
-pub mod link;
 pub mod log;
 pub mod metrics;
 pub mod node;

@@ -7,7 +7,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::{docker, docker_blocking};
-use crate::cluster::{ClusterError, dir};
+use crate::cluster::ClusterError;
+use crate::cluster::shared::dir;
 
 /// The label of all that we make ourselves.
 pub(in crate::cluster) const LABEL: &str = "tlsboot.cluster";

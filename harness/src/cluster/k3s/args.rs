@@ -1,7 +1,7 @@
 //! What `k3s server` is told: pure, text only. Names and defaults are those of k3s' documentation
 //! (`docs.k3s.io/cli/server`) and of its `pkg/cli/cmds/server.go` and `pkg/daemons/control/server.go`.
 
-use crate::cluster::settings::Settings;
+use crate::cluster::shared::settings::Settings;
 
 /// k3s' own state, in the container: `--data-dir`'s default.
 pub(super) const DATA: &str = "/var/lib/rancher/k3s";

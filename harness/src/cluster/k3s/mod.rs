@@ -2,7 +2,7 @@
 //!
 //! k3s' own agents do not bootstrap by CSRs: its supervisor hands them their certificates at every start. But its
 //! control plane is Kubernetes', with approver and signers, and any kubelet can bootstrap against it. So its nodes are
-//! those of [`super::local`], on the same loopback: the container uses this machine's network.
+//! those of [`super::processes`], on the same loopback: the container uses this machine's network.
 
 #[cfg(feature = "docker")]
 mod args;

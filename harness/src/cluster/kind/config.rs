@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::API_SERVER_PORT;
 use super::node::RUNTIME;
-use crate::cluster::settings::Settings;
+use super::provider::API_SERVER_PORT;
+use crate::cluster::shared::settings::Settings;
 use crate::scenario::stimulus::Component;
 use crate::secret::Secret;
 use crate::version::Version;

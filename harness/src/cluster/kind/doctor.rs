@@ -2,9 +2,10 @@
 //! pulled or left behind. All of it blocks, but for [`try_link`].
 
 use super::network::Network;
-use super::{ClusterError, command, no_command, node_image, remedy};
-use crate::cluster::dir::RunDir;
+use super::provider::{command, no_command, node_image, remedy};
+use crate::cluster::ClusterError;
 use crate::cluster::docker::{Image, Name, Resources, docker, docker_blocking};
+use crate::cluster::shared::dir::RunDir;
 use crate::version::Version;
 
 /// The Docker daemon's version, if one answers.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::cluster::client::{Credentials, kubeconfig};
-use crate::cluster::settings::{Settings, audit_policy};
-use crate::cluster::trust::write_private;
+use crate::cluster::shared::client::{Credentials, kubeconfig};
+use crate::cluster::shared::settings::{Settings, audit_policy};
+use crate::cluster::shared::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Endpoint};
 use crate::scenario::Flags;
 use crate::scenario::stimulus::Component;

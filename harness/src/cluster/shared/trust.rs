@@ -23,7 +23,7 @@ const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The cluster's keys, and where they lie.
-pub(super) struct Trust {
+pub(crate) struct Trust {
     dir: PathBuf,
     /// Of the API server's certificate.
     cluster: Authority,
@@ -36,7 +36,7 @@ pub(super) struct Trust {
 impl Trust {
     /// Makes the CAs and writes them below `dir`. With `signer_valid` the signer has a CA of its own, valid for so long;
     /// without, the control plane's signs.
-    pub(super) fn create(dir: PathBuf, signer_valid: Option<Duration>, vault: Vault) -> Result<Self, ClusterError> {
+    pub(crate) fn create(dir: PathBuf, signer_valid: Option<Duration>, vault: Vault) -> Result<Self, ClusterError> {
         fs::create_dir_all(&dir).map_err(ClusterError::file(&dir))?;
         let cluster = Authority::new("tlsboot-cluster-ca", Validity::for_next(YEAR))?;
         let signer =
@@ -50,7 +50,7 @@ impl Trust {
     /// Takes over the CAs of a control plane that has made its own: one that signs for servers, one for clients. Writes
     /// their certificates below `dir`.
     #[cfg(feature = "docker")]
-    pub(super) fn adopt(
+    pub(crate) fn adopt(
         dir: PathBuf,
         servers: Authority,
         clients: Authority,
@@ -67,7 +67,7 @@ impl Trust {
     }
 
     /// Writes what an API server needs that nobody else makes keys for.
-    pub(super) fn write_api_server(&self) -> Result<(), ClusterError> {
+    pub(crate) fn write_api_server(&self) -> Result<(), ClusterError> {
         let names =
             [AltName::Ip([127, 0, 0, 1].into()), AltName::Dns("localhost".into()), AltName::Dns("kubernetes".into())];
         self.write_pair("apiserver", &self.cluster.issue_server("kube-apiserver", &names, Validity::for_next(YEAR))?)?;
@@ -76,30 +76,30 @@ impl Trust {
     }
 
     /// Writes the control plane's CA with its key, for somebody who makes the rest by it.
-    pub(super) fn write_authority(&self) -> Result<(), ClusterError> {
+    pub(crate) fn write_authority(&self) -> Result<(), ClusterError> {
         self.write("cluster-ca.key", self.cluster.key_pem().expose())
     }
 
     /// Whether the signer has a CA of its own.
-    pub(super) fn has_own_signer(&self) -> bool {
+    pub(crate) fn has_own_signer(&self) -> bool {
         !self.signers.is_empty()
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    pub(super) fn cluster_ca(&self) -> &str {
+    pub(crate) fn cluster_ca(&self) -> &str {
         self.cluster.certificate_pem()
     }
 
     /// A client certificate of the control plane's CA.
-    pub(super) fn client(&self, user: &str, groups: &[&str]) -> Result<Credential, ClusterError> {
+    pub(crate) fn client(&self, user: &str, groups: &[&str]) -> Result<Credential, ClusterError> {
         self.issue(self.clients(), user, groups, Validity::for_next(YEAR))
     }
 
     /// A client certificate for anybody: trusted or not, valid or expired.
-    pub(super) fn odd_client(
+    pub(crate) fn odd_client(
         &self,
         user: &str,
         groups: &[&str],
@@ -119,7 +119,7 @@ impl Trust {
     }
 
     /// A client certificate with a uid in its subject.
-    pub(super) fn client_with_uid(&self, user: &str, uid: &str) -> Result<Credential, ClusterError> {
+    pub(crate) fn client_with_uid(&self, user: &str, uid: &str) -> Result<Credential, ClusterError> {
         let subject = Name {
             common_name: Some(user.to_owned()),
             organizations: Vec::new(),
@@ -130,13 +130,13 @@ impl Trust {
     }
 
     /// A client certificate of the signer's CA for a node, as its kubelet would get it.
-    pub(super) fn node_client(&self, node: &str, validity: Validity) -> Result<Credential, ClusterError> {
+    pub(crate) fn node_client(&self, node: &str, validity: Validity) -> Result<Credential, ClusterError> {
         let user = format!("{NODE_USER_PREFIX}{node}");
         self.issue(self.signer(Role::Client), &user, &["system:nodes"], validity)
     }
 
     /// A serving certificate of the cluster's CA for a node.
-    pub(super) fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+    pub(crate) fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
         let names = [AltName::Dns(node.to_owned())];
         let issued = self.cluster.issue_server(node, &names, Validity::for_next(YEAR))?;
         Ok(self.kept(issued))
@@ -159,14 +159,14 @@ impl Trust {
 
     /// Signs with another CA from now on; the API server is to trust all of them.
     /// Answers with a client certificate of the new one.
-    pub(super) fn replace_signer(&mut self, valid: Duration) -> Result<Credential, ClusterError> {
+    pub(crate) fn replace_signer(&mut self, valid: Duration) -> Result<Credential, ClusterError> {
         let name = format!("tlsboot-signer-ca-{}", self.signers.len() + 1);
         self.signers.push(Authority::new(&name, Validity::for_next(valid))?);
         self.write_signer()?;
         self.issue(self.signer(Role::Client), "tlsboot-probe", &[], Validity::for_next(YEAR))
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -184,7 +184,7 @@ impl Trust {
     }
 
     /// What the signer does from now on, for the history.
-    pub(super) fn signing(&self, duration: SignedDuration) -> Result<Signing, ClusterError> {
+    pub(crate) fn signing(&self, duration: SignedDuration) -> Result<Signing, ClusterError> {
         Ok(Signing { duration_seconds: duration.as_secs(), signers: self.signer_facts()? })
     }
 

@@ -22,7 +22,7 @@ const V1: &str = "certificates.k8s.io/v1";
 const BETA: &str = "certificates.k8s.io/v1beta1";
 
 /// A client of an API server that has no CSRs of v1.
-pub(super) fn client(config: kube::Config) -> Result<kube::Client, kube::Error> {
+pub(crate) fn client(config: kube::Config) -> Result<kube::Client, kube::Error> {
     let layer = ServiceBuilder::new().map_request(request).map_response(response);
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }

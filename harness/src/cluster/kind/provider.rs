@@ -1,17 +1,4 @@
-//! Clusters in containers: a control plane by the real `kind` command and kubeadm, nodes of the same image beside it.
-//!
-//! kind makes the control plane and nothing else: a worker of kind's would have been joined by kubeadm, with a token,
-//! bindings and certificates that no scenario knows of. The nodes are containers as kind makes them, whose kubelets
-//! begin with nothing but the scenario's token. One cluster for each scenario; nothing is shared but the image.
-
-mod config;
-pub mod doctor;
-mod follow;
-mod joined;
-mod network;
-mod node;
-mod static_pod;
-mod unit;
+//! The provider: what is started, in which order, and what is done to the control plane.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -25,27 +12,28 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::{Api, DeleteParams};
 use tokio::sync::Mutex;
 
-use super::base::Orders;
-use super::dir::RunDir;
-use super::docker::{self, Found, Image, Name, Resources, Use, sweep};
-use super::settings::audit_policy;
-use super::tokens;
-use super::trust::{Trust, write_private};
-use super::{Base, Cluster, ClusterError, Ending, Provider, TokenValue};
+use super::config::{self, Plan};
+use super::follow::Follower;
+use super::network::Network;
+use super::node::{Common, Container, KindNode, Place};
+use super::static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
 use crate::check::rules::Rules;
+use crate::cluster::docker::{self, Found, Image, Name, Resources, Use, sweep};
+use crate::cluster::shared::base::{Base, Orders};
+use crate::cluster::shared::dir::RunDir;
+use crate::cluster::shared::settings::audit_policy;
+use crate::cluster::shared::tokens;
+use crate::cluster::shared::trust::{Trust, write_private};
+use crate::cluster::{Cluster, ClusterError, Ending, Provider, TokenValue, end_of};
 use crate::history::event::Recorder;
-use crate::observe::{self, Sink, Task, link::Link};
+use crate::node::link::Link;
+use crate::observe::{self, Sink, Task};
 use crate::process::{Exit, Isolation, Process};
 use crate::report::ComponentResult;
 use crate::scenario::Capability;
 use crate::scenario::stimulus::{Changes, Component, CutKind, cluster_role, kubeadm_binding};
 use crate::scenario::{KUBEADM_TOKEN, Scenario, Step, requirements_of};
 use crate::version::Version;
-use config::Plan;
-use follow::Follower;
-use network::Network;
-use node::{Common, Container, KindNode, Place};
-use static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
 
 /// Starts clusters in containers.
 #[derive(Clone, Debug)]
@@ -77,21 +65,21 @@ pub fn built_image(version: Version) -> Image {
     Image::from(format!("tlsboot/node:v{version}"))
 }
 
-fn remedy(version: Version) -> String {
+pub(super) fn remedy(version: Version) -> String {
     format!("build one by `ci/node-image {version}`, or name another by --node-image")
 }
 
-fn node_image(remedy: &str) -> Use<'_> {
+pub(super) fn node_image(remedy: &str) -> Use<'_> {
     Use { name: "node image", question: (&["--entrypoint", "cat"], &["/kind/version"]), remedy }
 }
 
 /// Its name.
-pub(super) const NAME: &str = "kind";
+pub(in crate::cluster) const NAME: &str = "kind";
 
 /// What its clusters can do here. The API server's authorizers are not to be chosen: the control plane's own kubelet needs
 /// the Node authorizer before anything could be bound to it. An ordinary user can neither see root's files in a node nor
 /// give the bridge an address for each node's link.
-pub(super) fn capabilities() -> &'static [Capability] {
+pub(in crate::cluster) fn capabilities() -> &'static [Capability] {
     capabilities_of(rustix::process::geteuid().is_root())
 }
 
@@ -146,7 +134,7 @@ struct KindCluster {
 }
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-const API_SERVER_PORT: u16 = 6443;
+pub(super) const API_SERVER_PORT: u16 = 6443;
 /// The roles that kubeadm binds; a scenario says itself who is bound.
 const BOUND_BY_KUBEADM: [&str; 3] = ["nodeBootstrapper", "nodeClient", "selfNodeClient"];
 
@@ -336,7 +324,7 @@ async fn create(kind: &Kind, plan: &Plan<'_>, run: &Path, logs: &Path) -> Result
             let journal =
                 docker::exec(&journal, &["journalctl", "--no-pager", "--output", "cat", "--unit", "kubelet"]).await;
             let _ = fs::write(logs.join("control-plane-kubelet.log"), journal.unwrap_or_default());
-            Err(failed(&format!("{exit:?}; {}", super::end_of(&log))))
+            Err(failed(&format!("{exit:?}; {}", end_of(&log))))
         }
     }
 }
@@ -345,12 +333,12 @@ fn failed(reason: &str) -> ClusterError {
     ClusterError::Command { command: "kind create cluster".into(), reason: reason.to_owned() }
 }
 
-fn no_command() -> ClusterError {
+pub(super) fn no_command() -> ClusterError {
     failed("there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`")
 }
 
 /// The `kind` command: on PATH, or where Go puts it.
-fn command() -> Option<PathBuf> {
+pub(super) fn command() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let go = std::env::var_os("HOME").map(|home| PathBuf::from(home).join("go/bin"));
     let mut folders = std::env::split_paths(&path).chain(go);

@@ -102,7 +102,7 @@ impl Launch<'_> {
     }
 
     /// Takes what is wrong in, if there is anything.
-    pub(super) fn with(mut self, defect: Option<&dyn Defect>) -> Result<Self, ClusterError> {
+    pub(crate) fn with(mut self, defect: Option<&dyn Defect>) -> Result<Self, ClusterError> {
         if let Some(defect) = defect {
             defect.launch(&mut self)?;
         }
@@ -111,6 +111,6 @@ impl Launch<'_> {
 }
 
 /// Starts what runs beside a process; it ends when the tasks are dropped.
-pub(super) fn begin(beside: Vec<BoxFuture<'static, ()>>) -> Vec<Task> {
+pub(crate) fn begin(beside: Vec<BoxFuture<'static, ()>>) -> Vec<Task> {
     beside.into_iter().map(Task::spawn).collect()
 }

@@ -8,7 +8,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{ClusterError, Credential, Endpoint, beta};
+use super::beta;
+use crate::cluster::{ClusterError, Credential, Endpoint};
 use crate::secret::Secret;
 
 /// What a client shows to the API server.
@@ -26,7 +27,7 @@ pub enum Credentials {
 
 impl Credentials {
     /// As they stand under `user` in a kubeconfig: the secrets are in it, so it must not be shown.
-    pub(super) fn auth_info(&self) -> Value {
+    pub(crate) fn auth_info(&self) -> Value {
         let pair = |pair: &Credential| {
             json!({
                 "client-certificate-data": STANDARD.encode(&pair.certificate),
@@ -116,7 +117,7 @@ pub fn blind(url: &str) -> Result<kube::Client, ClusterError> {
 }
 
 /// Waits until a component answers well; `ended` is ready, with the reason, when it has ended instead.
-pub(super) async fn until_ok(
+pub(crate) async fn until_ok(
     probe: &kube::Client,
     path: &str,
     component: &str,
@@ -153,7 +154,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Waits until the API server takes a client certificate: it takes up a changed bundle of CAs by itself. Answers with
 /// the proof.
-pub(super) async fn until_taken(endpoint: &Endpoint, credential: Credential) -> Result<String, ClusterError> {
+pub(crate) async fn until_taken(endpoint: &Endpoint, credential: Credential) -> Result<String, ClusterError> {
     let probe = client(endpoint, &Credentials::Certificate(credential)).await?;
     let deadline = Instant::now() + TAKEN;
     loop {

@@ -15,20 +15,20 @@ use crate::observe::Sink;
 use crate::process::{Exit, Isolation, Process};
 
 /// What is started.
-pub(super) struct Plan<'a> {
-    pub(super) component: &'a str,
-    pub(super) node: Option<&'a str>,
-    pub(super) executable: &'a Path,
-    pub(super) args: Vec<OsString>,
-    pub(super) log: PathBuf,
-    pub(super) isolation: Isolation,
+pub(crate) struct Plan<'a> {
+    pub(crate) component: &'a str,
+    pub(crate) node: Option<&'a str>,
+    pub(crate) executable: &'a Path,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) log: PathBuf,
+    pub(crate) isolation: Isolation,
     /// Variables of its environment, beside the run's own.
-    pub(super) env: &'a BTreeMap<String, String>,
+    pub(crate) env: &'a BTreeMap<String, String>,
 }
 
 /// A process whose start and end are in the history. Dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Supervised {
+pub(crate) struct Supervised {
     process: Process,
     asked: Arc<AtomicBool>,
     watcher: JoinHandle<()>,
@@ -38,7 +38,7 @@ pub(super) struct Supervised {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Supervised {
-    pub(super) async fn start(plan: Plan<'_>, sink: &Sink) -> Result<Self, ClusterError> {
+    pub(crate) async fn start(plan: Plan<'_>, sink: &Sink) -> Result<Self, ClusterError> {
         let process = Process::start(plan.executable, &plan.args, &plan.log, plan.isolation, plan.env)
             .await
             .map_err(|error| ClusterError::Start { name: plan.component.to_owned(), reason: error.to_string() })?;
@@ -55,16 +55,16 @@ impl Supervised {
         Ok(Self { process, asked, watcher })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    pub(super) fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.process.is_running()
     }
 
     /// Ends it and waits until its end is in the history.
-    pub(super) async fn end(self, ending: Ending) -> Exit {
+    pub(crate) async fn end(self, ending: Ending) -> Exit {
         self.asked.store(true, Ordering::SeqCst);
         let exit = match ending {
             Ending::Stop => self.process.stop(PATIENCE).await,

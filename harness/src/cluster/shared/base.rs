@@ -10,8 +10,8 @@ use super::client::{Credentials, client, kubeconfig, until_taken};
 use super::settings::{Settings, signing_duration};
 use super::tokens;
 use super::trust::Trust;
-use super::{ClusterError, Credential, Endpoint, TokenValue};
 use crate::check::rules::Rules;
+use crate::cluster::{ClusterError, Credential, Endpoint, TokenValue};
 use crate::history::What;
 use crate::observe::metrics::{self, ClientIdentity};
 use crate::observe::{Sink, Task};
@@ -20,14 +20,14 @@ use crate::scenario::stimulus::{Changes, Component};
 use crate::secret::Secret;
 
 /// The tokens of a scenario and what its control plane is told, before there is one.
-pub(super) struct Orders {
-    pub(super) tokens: BTreeMap<String, TokenValue>,
-    pub(super) settings: Settings,
-    pub(super) rules: Rules,
+pub(crate) struct Orders {
+    pub(crate) tokens: BTreeMap<String, TokenValue>,
+    pub(crate) settings: Settings,
+    pub(crate) rules: Rules,
 }
 
 impl Orders {
-    pub(super) fn of(scenario: &Scenario, rules: Rules, sink: &Sink) -> Self {
+    pub(crate) fn of(scenario: &Scenario, rules: Rules, sink: &Sink) -> Self {
         let duration = signing_duration(scenario.cluster.signing_duration, rules);
         Self {
             tokens: tokens::values(&scenario.tokens, sink.vault()),
@@ -40,10 +40,10 @@ impl Orders {
 /// What every cluster that we start has.
 pub struct Base {
     endpoint: Endpoint,
-    pub(super) admin: kube::Client,
-    pub(super) administrator: Credential,
-    pub(super) tokens: BTreeMap<String, TokenValue>,
-    pub(super) sink: Sink,
+    pub(crate) admin: kube::Client,
+    pub(crate) administrator: Credential,
+    pub(crate) tokens: BTreeMap<String, TokenValue>,
+    pub(crate) sink: Sink,
     rules: Rules,
     settings: Mutex<Settings>,
     trust: Mutex<Trust>,
@@ -51,7 +51,7 @@ pub struct Base {
 
 impl Base {
     /// Makes the administrator of a control plane at this URL; nothing is asked of it yet.
-    pub(super) async fn new(url: String, trust: Trust, orders: Orders, sink: Sink) -> Result<Self, ClusterError> {
+    pub(crate) async fn new(url: String, trust: Trust, orders: Orders, sink: Sink) -> Result<Self, ClusterError> {
         let endpoint = Endpoint { url, ca: trust.cluster_ca().to_owned(), beta_csrs: orders.rules.beta_csrs() };
         let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
         let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
@@ -67,39 +67,39 @@ impl Base {
         })
     }
 
-    pub(super) fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    pub(super) fn admin_kubeconfig(&self) -> Secret<String> {
+    pub(crate) fn admin_kubeconfig(&self) -> Secret<String> {
         let administrator = Credentials::Certificate(self.administrator.clone());
         kubeconfig(&self.endpoint, &administrator)
     }
 
-    pub(super) fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
+    pub(crate) fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
         self.tokens.get(name).cloned().ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
     }
 
-    pub(super) async fn trust(&self) -> MutexGuard<'_, Trust> {
+    pub(crate) async fn trust(&self) -> MutexGuard<'_, Trust> {
         self.trust.lock().await
     }
 
-    pub(super) async fn settings(&self) -> MutexGuard<'_, Settings> {
+    pub(crate) async fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().await
     }
 
     /// Takes over what a start of a component changes.
-    pub(super) async fn apply(&self, changes: &Changes) {
+    pub(crate) async fn apply(&self, changes: &Changes) {
         self.settings.lock().await.apply(changes, self.rules);
     }
 
     /// Makes the Secrets of the scenario's bootstrap tokens.
-    pub(super) async fn create_tokens(&self) -> Result<(), ClusterError> {
+    pub(crate) async fn create_tokens(&self) -> Result<(), ClusterError> {
         tokens::create(&self.tokens, &self.admin).await
     }
 
     /// Tells the history how certificates are signed from now on.
-    pub(super) async fn announce_signing(&self) -> Result<(), ClusterError> {
+    pub(crate) async fn announce_signing(&self) -> Result<(), ClusterError> {
         let duration = self.settings.lock().await.signing_duration;
         let signing = self.trust.lock().await.signing(duration)?;
         self.sink.emit(What::Signing(signing));
@@ -107,7 +107,7 @@ impl Base {
     }
 
     /// Records the API server's metrics. They are many: only for a scenario that asks for one.
-    pub(super) fn scrape_api_server(&self, address: SocketAddr) -> Result<Task, ClusterError> {
+    pub(crate) fn scrape_api_server(&self, address: SocketAddr) -> Result<Task, ClusterError> {
         let Credential { certificate, key } = self.administrator.clone();
         let identity = ClientIdentity { certificate_pem: certificate, key_pem: key };
         let component = Component::ApiServer.name().to_owned();
@@ -116,7 +116,7 @@ impl Base {
     }
 
     /// Gives the signer another CA, and waits until the API server takes it.
-    pub(super) async fn replace_signer(&self, valid: Duration) -> Result<String, ClusterError> {
+    pub(crate) async fn replace_signer(&self, valid: Duration) -> Result<String, ClusterError> {
         let credential = self.trust.lock().await.replace_signer(valid)?;
         self.announce_signing().await?;
         until_taken(&self.endpoint, credential).await

@@ -1,12 +1,4 @@
-//! Clusters as plain processes on this machine: etcd, kube-apiserver, kube-controller-manager and kubelets.
-//! No root, no Docker, no container runtime.
-
-mod control_plane;
-mod defect;
-pub mod inotify;
-mod node;
-mod ports;
-mod supervised;
+//! The provider: what is started, in which order, and what is done to the control plane.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,16 +10,15 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::base::Orders;
-use super::client::until_ok;
-pub(crate) use super::dir::RunDir;
-pub use super::dir::{abandoned, sweep};
-use super::tokens;
-pub(crate) use super::tokens::secret as token_secret;
-use super::trust::Trust;
-pub(crate) use super::trust::write_private;
-use super::{Base, Cluster, ClusterError, Credential, Ending, Provider, end_of};
+use super::control_plane::{self, Layout};
 use crate::check::rules::Rules;
+use crate::cluster::processes::{Defect, Kubelets, Launch, LocalNodes, Part, Plan, Port, Supervised, begin};
+use crate::cluster::shared::base::{Base, Orders};
+use crate::cluster::shared::client::{blind, until_ok};
+use crate::cluster::shared::dir::RunDir;
+use crate::cluster::shared::tokens;
+use crate::cluster::shared::trust::{Trust, write_private};
+use crate::cluster::{Cluster, ClusterError, Credential, Ending, Provider, end_of};
 use crate::components::{ComponentSet, Executable};
 use crate::history::event::Recorder;
 use crate::observe::{self, Sink, Task};
@@ -36,12 +27,6 @@ use crate::scenario::Capability;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, requirements_of};
 use crate::version::Version;
-use control_plane::Layout;
-pub use defect::{Defect, Launch, Part};
-pub(super) use node::{Kubelets, LocalNodes};
-pub(super) use ports::Port;
-pub use ports::{sweep_ports, try_port};
-use supervised::{Plan, Supervised};
 
 /// Starts clusters as plain processes.
 #[derive(Clone, Debug)]
@@ -57,9 +42,9 @@ pub struct Local {
 }
 
 /// Its name.
-pub(super) const NAME: &str = "local";
+pub(in crate::cluster) const NAME: &str = "local";
 /// What its clusters can do: everything that this machine lets them.
-pub(super) fn capabilities() -> &'static [Capability] {
+pub(in crate::cluster) fn capabilities() -> &'static [Capability] {
     const ALL: &[Capability] = &[
         Capability::CgroupV1,
         Capability::ConfigureControlPlane,
@@ -270,7 +255,7 @@ impl LocalCluster {
         let Launch { executable, args, env, beside, .. } = launch.with(self.defect.as_deref())?;
         drop(trust);
         let process = Supervised::start(self.plan(component.name(), &executable, args, &env), &self.base.sink).await?;
-        let beside = defect::begin(beside);
+        let beside = begin(beside);
         self.beside.lock().await.insert(component, beside);
         let pid = process.pid();
         self.running.lock().await.insert(component, process);
@@ -282,7 +267,7 @@ impl LocalCluster {
         let probe = match component {
             Component::ApiServer => self.base.admin.clone(),
             // Its certificate is its own; nothing is said to it but the path.
-            Component::ControllerManager => super::client::blind(&manager)?,
+            Component::ControllerManager => blind(&manager)?,
         };
         let path = match component {
             // Which came with 1.16.
@@ -390,7 +375,7 @@ impl Cluster for LocalCluster {
 }
 
 /// As the kubelet looks: whether the unified hierarchy is mounted at its place.
-pub(super) fn has_cgroup_v1() -> bool {
+pub(in crate::cluster) fn has_cgroup_v1() -> bool {
     const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
     rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|found| found.f_type != CGROUP2_SUPER_MAGIC)
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 
 use super::trust::write_private;
-use super::{ClusterError, Credential, TokenValue};
+use crate::cluster::{ClusterError, Credential, TokenValue};
 use crate::history::What;
 use crate::history::event::KubeletFacts;
 use crate::node::{DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig};
@@ -18,21 +18,21 @@ use crate::scenario::Node;
 use crate::scenario::stimulus::Changes;
 
 /// A kubelet, whatever runs it.
-pub(super) struct Kubelet {
-    pub(super) config: KubeletConfig,
+pub(crate) struct Kubelet {
+    pub(crate) config: KubeletConfig,
     /// The name of the token that it bootstraps with.
     token: String,
     log: PathBuf,
     cluster_ca: PathBuf,
     administrator: Credential,
     /// Its process, for the recorder of what it presents; 0 while there is none.
-    pub(super) pid: watch::Sender<u32>,
+    pub(crate) pid: watch::Sender<u32>,
     recorders: Vec<Task>,
 }
 
 impl Kubelet {
     /// `cluster_ca` is the API server's CA, where the kubelet finds it.
-    pub(super) fn new(
+    pub(crate) fn new(
         config: KubeletConfig,
         node: &Node,
         log: PathBuf,
@@ -50,26 +50,26 @@ impl Kubelet {
         }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.config.node
     }
 
-    pub(super) fn dir(&self) -> &NodeDir {
+    pub(crate) fn dir(&self) -> &NodeDir {
         &self.config.dir
     }
 
     /// The name of the token that it bootstraps with.
-    pub(super) fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
-    pub(super) fn log(&self) -> &PathBuf {
+    pub(crate) fn log(&self) -> &PathBuf {
         &self.log
     }
 
     /// Everything that comes before a start: settings, files, and what the history has to say of them. `server` is the
     /// URL of the API server, `address` the kubelet's own.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         &mut self,
         changes: &Changes,
         tokens: &BTreeMap<String, TokenValue>,
@@ -84,7 +84,7 @@ impl Kubelet {
 
     /// What the history has to say of it before a start, and its recorders: all of the preparations for a kubelet that
     /// somebody else sets up.
-    pub(super) fn announce(&mut self, address: SocketAddr, sink: &Sink) -> Result<(), ClusterError> {
+    pub(crate) fn announce(&mut self, address: SocketAddr, sink: &Sink) -> Result<(), ClusterError> {
         sink.emit(What::Kubelet(self.facts()));
         self.start_recorders(address, sink)
     }

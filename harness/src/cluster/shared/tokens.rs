@@ -18,7 +18,7 @@ const STATIC_USER: &str = "kubelet-bootstrap";
 const STATIC_UID: &str = "10001";
 
 /// Gives each token of a scenario a random value.
-pub(super) fn values(tokens: &BTreeMap<String, Token>, vault: &Vault) -> BTreeMap<String, TokenValue> {
+pub(crate) fn values(tokens: &BTreeMap<String, Token>, vault: &Vault) -> BTreeMap<String, TokenValue> {
     tokens
         .iter()
         .map(|(name, token)| {
@@ -36,7 +36,7 @@ pub(super) fn values(tokens: &BTreeMap<String, Token>, vault: &Vault) -> BTreeMa
 }
 
 /// The file for `--token-auth-file` (catalogue A-01).
-pub(super) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) -> String {
+pub(crate) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) -> String {
     tokens
         .into_iter()
         .filter(|token| token.token.kind == TokenKind::Static && token.token.defect.is_none())
@@ -48,7 +48,7 @@ pub(super) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) 
 }
 
 /// Makes the Secrets of the bootstrap tokens, but for the one that kubeadm has made.
-pub(super) async fn create(tokens: &BTreeMap<String, TokenValue>, admin: &Client) -> Result<(), ClusterError> {
+pub(crate) async fn create(tokens: &BTreeMap<String, TokenValue>, admin: &Client) -> Result<(), ClusterError> {
     let secrets: Api<SecretObject> = Api::namespaced(admin.clone(), "kube-system");
     for (name, token) in tokens {
         if name == KUBEADM_TOKEN {

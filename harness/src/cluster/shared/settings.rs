@@ -11,17 +11,17 @@ use crate::scenario::{Cluster, Flags, SigningDuration};
 
 /// What can change while the cluster lives.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) anonymous_auth: bool,
-    pub(super) authorization_mode: Vec<String>,
-    pub(super) signing_duration: SignedDuration,
-    pub(super) controllers: Vec<String>,
-    pub(super) anonymous_paths: Vec<String>,
-    pub(super) flags: BTreeMap<Component, Flags>,
+pub(crate) struct Settings {
+    pub(crate) anonymous_auth: bool,
+    pub(crate) authorization_mode: Vec<String>,
+    pub(crate) signing_duration: SignedDuration,
+    pub(crate) controllers: Vec<String>,
+    pub(crate) anonymous_paths: Vec<String>,
+    pub(crate) flags: BTreeMap<Component, Flags>,
 }
 
 impl Settings {
-    pub(super) fn new(cluster: &Cluster, signing_duration: SignedDuration) -> Self {
+    pub(crate) fn new(cluster: &Cluster, signing_duration: SignedDuration) -> Self {
         Self {
             anonymous_auth: cluster.anonymous_auth,
             authorization_mode: cluster.authorization_mode.clone(),
@@ -33,7 +33,7 @@ impl Settings {
     }
 
     /// A control plane's own `--controllers`, without those of certificates and tokens that the scenario does not name.
-    pub(super) fn controllers_of(&self, own: &str) -> String {
+    pub(crate) fn controllers_of(&self, own: &str) -> String {
         let ours = Cluster::default().controllers;
         let off = ours.iter().filter(|name| !self.controllers.contains(name));
         let off: Vec<&String> = off.collect();
@@ -46,7 +46,7 @@ impl Settings {
     }
 
     /// Takes over what a start changes.
-    pub(super) fn apply(&mut self, changes: &Changes, rules: Rules) {
+    pub(crate) fn apply(&mut self, changes: &Changes, rules: Rules) {
         if let Some(duration) = changes.signing_duration {
             self.signing_duration = signing_duration(duration, rules);
         }
@@ -57,7 +57,7 @@ impl Settings {
     }
 }
 
-pub(super) fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
+pub(crate) fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
     match asked {
         SigningDuration::Quick => rules.quick(),
         SigningDuration::Length(length) => length,
@@ -65,7 +65,7 @@ pub(super) fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDu
 }
 
 /// The audit policy: everything but the control plane's own housekeeping, and that of these users.
-pub(super) fn audit_policy(housekeepers: &[String]) -> Value {
+pub(crate) fn audit_policy(housekeepers: &[String]) -> Value {
     let mut quiet = vec!["system:apiserver".to_owned()];
     quiet.extend_from_slice(housekeepers);
     json!({

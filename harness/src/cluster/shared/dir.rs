@@ -73,7 +73,7 @@ pub fn abandoned() -> io::Result<Vec<PathBuf>> {
 }
 
 /// The folders of runs of this user that live.
-pub(super) fn living() -> io::Result<Vec<PathBuf>> {
+pub(crate) fn living() -> io::Result<Vec<PathBuf>> {
     let mut living = Vec::new();
     for entry in fs::read_dir(std::env::temp_dir())? {
         let path = entry?.path();

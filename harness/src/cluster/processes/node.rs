@@ -12,12 +12,13 @@ use super::defect::{self, Defect, Launch, Part};
 use super::inotify::{self, Instances};
 use super::ports::Port;
 use super::supervised::{Plan, Supervised};
-use crate::cluster::node::Kubelet;
-use crate::cluster::trust::{Trust, write_private};
-use crate::cluster::{Base, ClusterError, Credential, Ending, TokenValue};
+use crate::cluster::shared::base::Base;
+use crate::cluster::shared::kubelet::Kubelet;
+use crate::cluster::shared::trust::{Trust, write_private};
+use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::node::cri::CriServer;
+use crate::node::link::Link;
 use crate::node::{KubeletConfig, NodeDir, embedding_kubeconfig};
-use crate::observe::link::Link;
 use crate::observe::{Sink, Task};
 use crate::pki::Validity;
 use crate::process::Isolation;
@@ -26,14 +27,14 @@ use crate::scenario::{NO_TOKEN, Node, Scenario};
 use crate::version::Version;
 
 /// How kubelets are run.
-pub(in crate::cluster) struct Kubelets<'a> {
-    pub(in crate::cluster) executable: &'a Path,
-    pub(in crate::cluster) version: Version,
-    pub(in crate::cluster) defect: Option<&'a Arc<dyn Defect>>,
+pub(crate) struct Kubelets<'a> {
+    pub(crate) executable: &'a Path,
+    pub(crate) version: Version,
+    pub(crate) defect: Option<&'a Arc<dyn Defect>>,
 }
 
 /// All nodes of a cluster, by name. Any control plane will do that listens on this machine's loopback.
-pub(in crate::cluster) struct LocalNodes {
+pub(crate) struct LocalNodes {
     nodes: BTreeMap<String, Mutex<LocalNode>>,
     sources: BTreeMap<IpAddr, String>,
 }
@@ -43,7 +44,7 @@ const SOURCES: [u8; 3] = [127, 0, 1];
 
 impl LocalNodes {
     /// Makes the nodes of a scenario below `run`; their links lead to `upstream`, the API server.
-    pub(in crate::cluster) async fn create(
+    pub(crate) async fn create(
         kubelets: &Kubelets<'_>,
         scenario: &Scenario,
         run: &Path,
@@ -66,38 +67,33 @@ impl LocalNodes {
     }
 
     /// Which source addresses in the audit log are whose.
-    pub(in crate::cluster) fn sources(&self) -> &BTreeMap<IpAddr, String> {
+    pub(crate) fn sources(&self) -> &BTreeMap<IpAddr, String> {
         &self.sources
     }
 
-    pub(in crate::cluster) async fn start(
-        &self,
-        node: &str,
-        changes: &Changes,
-        base: &Base,
-    ) -> Result<String, ClusterError> {
+    pub(crate) async fn start(&self, node: &str, changes: &Changes, base: &Base) -> Result<String, ClusterError> {
         let mut node = self.node(node)?.lock().await;
         node.start(changes, &base.tokens, &base.admin, &base.sink).await
     }
 
-    pub(in crate::cluster) async fn end(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
+    pub(crate) async fn end(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
         self.node(node)?.lock().await.end(ending).await
     }
 
-    pub(in crate::cluster) async fn dir(&self, node: &str) -> Result<NodeDir, ClusterError> {
+    pub(crate) async fn dir(&self, node: &str) -> Result<NodeDir, ClusterError> {
         Ok(self.node(node)?.lock().await.dir().clone())
     }
 
-    pub(in crate::cluster) async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError> {
+    pub(crate) async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError> {
         self.node(node)?.lock().await.cut(how).await
     }
 
-    pub(in crate::cluster) async fn mend(&self, node: &str) -> Result<String, ClusterError> {
+    pub(crate) async fn mend(&self, node: &str) -> Result<String, ClusterError> {
         self.node(node)?.lock().await.mend().await
     }
 
     /// Ends all that run.
-    pub(in crate::cluster) async fn kill(&self) {
+    pub(crate) async fn kill(&self) {
         for node in self.nodes.values() {
             let _ = node.lock().await.end(Ending::Kill).await;
         }

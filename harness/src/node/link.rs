@@ -16,9 +16,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{ClosedBy, ConnectionEvent, ConnectionState, Recorder};
+use crate::observe::{Sink, Task};
 use crate::scenario::stimulus::CutKind;
 
 /// How much is read at once, in bytes.

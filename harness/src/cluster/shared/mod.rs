@@ -1,0 +1,11 @@
+//! What every provider stands on: keys, tokens, settings, clients, the run's folder, and what a kubelet is to all of them.
+//! Nothing here knows a provider.
+
+pub mod base;
+mod beta;
+pub mod client;
+pub mod dir;
+pub(crate) mod kubelet;
+pub(crate) mod settings;
+pub mod tokens;
+pub mod trust;
