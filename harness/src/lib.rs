@@ -27,5 +27,6 @@ pub mod scenario;
 pub mod secret;
 pub mod shim;
 pub mod tables;
+pub mod task;
 pub mod version;
 pub mod x509;

@@ -18,8 +18,9 @@ use tokio::task::JoinSet;
 
 use crate::history::What;
 use crate::history::event::{ClosedBy, ConnectionEvent, ConnectionState, Recorder};
-use crate::observe::{Sink, Task};
+use crate::observe::Sink;
 use crate::scenario::stimulus::CutKind;
+use crate::task::Task;
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 16 << 10;

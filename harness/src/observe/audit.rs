@@ -16,11 +16,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::Sink;
 use super::pace::Pace;
 use super::tail::Followed;
-use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{CREDENTIAL_ID, NODE_USER_PREFIX, Recorder, RequestEvent};
+use crate::task::Task;
 
 /// Verdicts wait for it.
 const PACE: Pace = Pace::even(Duration::from_millis(15));

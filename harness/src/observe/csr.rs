@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
 use kube::{Api, Client};
 
+use super::Sink;
 use super::watch::{Recorded, record};
-use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{Change, CsrCondition, CsrEvent, Recorder};
 use crate::history::facts::{CertificateFacts, KeyFacts, Name, RequestFacts};
+use crate::task::Task;
 use crate::x509::{X509Error, read};
 
 /// Records every CertificateSigningRequest and each change of one, at the moment of seeing it.

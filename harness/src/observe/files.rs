@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use futures::StreamExt;
 use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask};
 
+use super::Sink;
 use super::snapshot::{certificate_file, kubeconfig_file};
-use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{FileEvent, FileFacts, FileOp, Recorder};
 use crate::node::NodeDir;
+use crate::task::Task;
 
 /// The names under which the two files beside the certificate directory are recorded, whatever they are called there.
 const KUBECONFIG: &str = "kubeconfig";

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Sink;
 use super::pace::Pace;
 use super::tail::Followed;
-use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{LogEvent, Recorder};
 use crate::secret::Vault;
+use crate::task::Task;
 
 const PACE: Pace = Pace { shortest: Duration::from_millis(100), longest: Duration::from_secs(1) };
 /// How long after it was written a line is read at the latest, on a machine that is not overloaded.

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
+use super::Sink;
 use super::pace::Pace;
 use super::tls;
 pub use super::tls::ClientIdentity;
-use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{MetricsEvent, Recorder};
+use crate::task::Task;
 use crate::x509::X509Error;
 
 const PACE: Pace = Pace { shortest: Duration::from_secs(1), longest: Duration::from_secs(10) };

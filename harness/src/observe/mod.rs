@@ -16,4 +16,4 @@ mod tls;
 mod watch;
 mod written;
 
-pub use sink::{Sink, Task};
+pub use sink::Sink;

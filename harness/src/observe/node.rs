@@ -3,10 +3,11 @@
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 
+use super::Sink;
 use super::watch::{Recorded, record};
-use super::{Sink, Task};
 use crate::history::What;
 use crate::history::event::{Change, NodeEvent, Recorder};
+use crate::task::Task;
 
 /// Records every Node, and each change of its condition Ready or its IP addresses.
 /// It says that it started when the first list is in and the watch is open.

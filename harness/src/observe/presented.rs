@@ -9,9 +9,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::pace::Pace;
-use super::{Sink, Task, tls};
+use super::{Sink, tls};
 use crate::history::What;
 use crate::history::event::{Presented, Recorder};
+use crate::task::Task;
 use crate::x509::{X509Error, read};
 
 const PACE: Pace = Pace { shortest: Duration::from_millis(250), longest: Duration::from_secs(2) };

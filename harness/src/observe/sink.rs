@@ -101,20 +101,3 @@ impl Sink {
 fn is_change(what: &What) -> bool {
     !matches!(what, What::Request(_) | What::Connection(_) | What::Log(_) | What::Recorder(_))
 }
-
-/// A recorder's task; dropping it ends the recording.
-#[derive(Debug)]
-pub struct Task(tokio::task::JoinHandle<()>);
-
-impl Task {
-    /// Runs a recorder.
-    pub fn spawn(recording: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(tokio::spawn(recording))
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}

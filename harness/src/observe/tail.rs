@@ -5,10 +5,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::Sink;
 use super::pace::Pace;
 use super::written::Written;
-use super::{Sink, Task};
 use crate::history::event::Recorder;
+use crate::task::Task;
 
 /// How much one look at the file takes in at most, so that other recorders have their turn.
 const CHUNK: u64 = 1 << 20;

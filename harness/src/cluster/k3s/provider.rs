@@ -25,13 +25,14 @@ use crate::cluster::shared::trust::{Trust, write_private};
 use crate::cluster::{Cluster, ClusterError, Ending, Provider, end_of};
 use crate::components::Executable;
 use crate::history::event::Recorder;
-use crate::observe::{self, Sink, Task};
+use crate::observe::{self, Sink};
 use crate::pki::Authority;
 use crate::report::ComponentResult;
 use crate::scenario::Capability;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, requirements_of};
 use crate::secret::Secret;
+use crate::task::Task;
 use crate::version::Version;
 
 /// Starts k3s in containers, and kubelets beside it.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::cluster::ClusterError;
 use crate::cluster::docker::DOCKER;
 use crate::history::event::Recorder;
-use crate::observe::{Sink, Task};
+use crate::observe::Sink;
 use crate::process::{Isolation, Process};
+use crate::task::Task;
 
 /// A followed command; dropping it ends the following.
 pub(super) struct Follower {

@@ -20,9 +20,10 @@ use crate::cluster::shared::trust::write_private;
 use crate::cluster::{ClusterError, TokenValue};
 use crate::history::event::{ProcessEvent, ProcessState, Recorder};
 use crate::node::KubeletConfig;
-use crate::observe::{self, Sink, Task};
+use crate::observe::{self, Sink};
 use crate::process::{Isolation, Process};
 use crate::scenario::Node;
+use crate::task::Task;
 use crate::version::Version;
 use crate::x509::read::certificates_from_pem;
 

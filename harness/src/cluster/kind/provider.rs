@@ -27,12 +27,13 @@ use crate::cluster::shared::trust::{Trust, write_private};
 use crate::cluster::{Cluster, ClusterError, Ending, Provider, TokenValue, end_of};
 use crate::history::event::Recorder;
 use crate::node::link::Link;
-use crate::observe::{self, Sink, Task};
+use crate::observe::{self, Sink};
 use crate::process::{Exit, Isolation, Process};
 use crate::report::ComponentResult;
 use crate::scenario::Capability;
 use crate::scenario::stimulus::{Changes, Component, CutKind, cluster_role, kubeadm_binding};
 use crate::scenario::{KUBEADM_TOKEN, Scenario, Step, requirements_of};
+use crate::task::Task;
 use crate::version::Version;
 
 /// Starts clusters in containers.

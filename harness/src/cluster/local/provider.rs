@@ -21,11 +21,12 @@ use crate::cluster::shared::trust::{Trust, write_private};
 use crate::cluster::{Cluster, ClusterError, Credential, Ending, Provider, end_of};
 use crate::components::{ComponentSet, Executable};
 use crate::history::event::Recorder;
-use crate::observe::{self, Sink, Task};
+use crate::observe::{self, Sink};
 use crate::process::Isolation;
 use crate::scenario::Capability;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, requirements_of};
+use crate::task::Task;
 use crate::version::Version;
 
 /// Starts clusters as plain processes.

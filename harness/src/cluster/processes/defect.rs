@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::cluster::{ClusterError, TokenValue};
 use crate::node::KubeletConfig;
-use crate::observe::Task;
+use crate::task::Task;
 
 /// One thing that is wrong with a cluster, however often its parts are started.
 #[async_trait]

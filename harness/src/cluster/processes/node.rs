@@ -19,11 +19,12 @@ use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::node::cri::CriServer;
 use crate::node::link::Link;
 use crate::node::{KubeletConfig, NodeDir, embedding_kubeconfig};
-use crate::observe::{Sink, Task};
+use crate::observe::Sink;
 use crate::pki::Validity;
 use crate::process::Isolation;
 use crate::scenario::stimulus::{Changes, CutKind};
 use crate::scenario::{NO_TOKEN, Node, Scenario};
+use crate::task::Task;
 use crate::version::Version;
 
 /// How kubelets are run.

@@ -13,11 +13,12 @@ use super::trust::Trust;
 use crate::check::rules::Rules;
 use crate::cluster::{ClusterError, Credential, Endpoint, TokenValue};
 use crate::history::What;
+use crate::observe::Sink;
 use crate::observe::metrics::{self, ClientIdentity};
-use crate::observe::{Sink, Task};
 use crate::scenario::Scenario;
 use crate::scenario::stimulus::{Changes, Component};
 use crate::secret::Secret;
+use crate::task::Task;
 
 /// The tokens of a scenario and what its control plane is told, before there is one.
 pub(crate) struct Orders {

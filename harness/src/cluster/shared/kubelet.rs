@@ -13,9 +13,10 @@ use crate::history::What;
 use crate::history::event::KubeletFacts;
 use crate::node::{DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig};
 use crate::observe::metrics::ClientIdentity;
-use crate::observe::{self, Sink, Task};
+use crate::observe::{self, Sink};
 use crate::scenario::Node;
 use crate::scenario::stimulus::Changes;
+use crate::task::Task;
 
 /// A kubelet, whatever runs it.
 pub(crate) struct Kubelet {
