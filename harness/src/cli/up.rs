@@ -16,7 +16,7 @@ use super::{Failure, INTERRUPTED, PASS, print};
 use crate::check::rules::Rules;
 use crate::cluster::Cluster;
 use crate::cluster::shared::dir::{RunDir, sweep};
-use crate::cluster::shared::trust::write_private;
+use crate::cluster::shared::file::write_private;
 use crate::components::Progress;
 use crate::drive;
 use crate::history::event::{Begin, Event, FORMAT, What};

@@ -10,12 +10,11 @@ use k8s_openapi::api::core::v1::Secret as SecretObject;
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams, ResourceExt};
 use kube::core::Resource;
-use p256::elliptic_curve::Generate;
 use serde::de::DeserializeOwned;
 
 use super::TokenValue;
 use super::existing::{Connection, Unreachable};
-use super::shared::tokens::secret as token_secret;
+use super::shared::tokens::{random_hex, secret as token_secret};
 use crate::scenario::{Token, TokenKind};
 use crate::secret::Secret;
 
@@ -61,11 +60,6 @@ impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// 64 random hex digits, from the same source as keys.
-pub(crate) fn random_hex() -> String {
-    hex::encode(p256::SecretKey::generate().to_bytes())
 }
 
 /// Why there is no token.

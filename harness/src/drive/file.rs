@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{Done, DriveError, Stage};
 use crate::cluster::ClusterError;
-use crate::cluster::shared::trust::write_private;
+use crate::cluster::shared::file::write_private;
 use crate::pki::PrivateKey;
 use crate::scenario::stimulus::{FileAction, FileChange};
 

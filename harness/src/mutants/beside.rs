@@ -37,7 +37,7 @@ use super::flags::{CLIENT_LINK, config_of, configure, dated, restore_link};
 use super::follow::{Again, Controller};
 use crate::cluster::ClusterError;
 use crate::cluster::processes::{Defect, Launch, Part};
-use crate::cluster::shared::trust::write_private;
+use crate::cluster::shared::file::write_private;
 use crate::history::facts::CertificateFacts;
 use crate::node::NodeDir;
 use crate::pki::{Authority, PrivateKey, RequestBuilder, Validity};

@@ -10,7 +10,7 @@ use super::stand_in::without_controller;
 use crate::cluster::ClusterError;
 use crate::cluster::TokenValue;
 use crate::cluster::processes::{Defect, Launch, Part};
-use crate::cluster::shared::trust::write_private;
+use crate::cluster::shared::file::write_private;
 use crate::node::KubeletConfig;
 use crate::pki::{Authority, Validity};
 use crate::scenario::{TokenDefect, TokenKind};

@@ -11,7 +11,7 @@ mod container;
 #[cfg(feature = "docker")]
 mod provider;
 
-use super::local::has_cgroup_v1;
+use super::processes::has_cgroup_v1;
 use crate::scenario::Capability;
 #[cfg(feature = "docker")]
 pub use provider::{K3s, K3sImage, Server};

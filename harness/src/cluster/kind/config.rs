@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::node::RUNTIME;
 use super::provider::API_SERVER_PORT;
 use crate::cluster::shared::settings::Settings;
 use crate::scenario::stimulus::Component;
@@ -38,6 +37,8 @@ pub(super) struct Plan<'a> {
 
 /// The audit log's path in the control plane's node and in the API server's pod.
 pub(super) const AUDIT_LOG: &str = "/var/log/tlsboot/audit.log";
+/// The container runtime of every node image.
+pub(super) const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 /// Where kubeadm looks for a CA before it makes one.
 const KUBEADM_PKI: &str = "/etc/kubernetes/pki";
 

@@ -11,12 +11,12 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::common::Common;
 use super::config;
-use super::node::Common;
 use super::unit::{ended, find, open, result};
 use crate::cluster::docker::DOCKER;
+use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::kubelet::Kubelet;
-use crate::cluster::shared::trust::write_private;
 use crate::cluster::{ClusterError, TokenValue};
 use crate::history::event::{ProcessEvent, ProcessState, Recorder};
 use crate::node::KubeletConfig;

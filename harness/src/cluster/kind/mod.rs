@@ -4,6 +4,7 @@
 //! bindings and certificates that no scenario knows of. The nodes are containers as kind makes them, whose kubelets
 //! begin with nothing but the scenario's token. One cluster for each scenario; nothing is shared but the image.
 
+mod common;
 mod config;
 pub mod doctor;
 mod follow;

@@ -10,27 +10,25 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::config::cni;
+use super::common::Common;
+use super::config::{RUNTIME, cni};
 use super::follow::Follower;
 use super::joined::{Join, Joined, KUBEADM_UNIT};
 use super::network::Network;
 use super::unit::{UNIT, Unit};
 use crate::cluster::docker::Name;
 use crate::cluster::docker::{docker, exec};
+use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::kubelet::Kubelet;
-use crate::cluster::shared::trust::write_private;
-use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
+use crate::cluster::{ClusterError, Ending, TokenValue};
 use crate::history::event::Recorder;
 use crate::node::link::Link;
 use crate::node::{DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir};
 use crate::observe::Sink;
 use crate::scenario::stimulus::{Changes, CutKind};
 use crate::scenario::{NO_TOKEN, Node};
-use crate::version::Version;
 
 const PORT: u16 = 10250;
-/// In every node image.
-pub(super) const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 /// A node boots in two seconds on a quiet machine.
 const BOOT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
@@ -157,18 +155,6 @@ pub(super) struct KindNode {
     join: Option<Join>,
     joined: Option<Joined>,
     journal: Option<Follower>,
-}
-
-/// What all nodes of a cluster have in common.
-pub(super) struct Common<'a> {
-    pub(super) version: Version,
-    pub(super) logs: &'a Path,
-    pub(super) ca: &'a str,
-    pub(super) administrator: &'a Credential,
-    pub(super) admin: &'a kube::Client,
-    /// The name of its container.
-    pub(super) control_plane: &'a str,
-    pub(super) sink: &'a Sink,
 }
 
 impl KindNode {

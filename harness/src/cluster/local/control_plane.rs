@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::cluster::shared::client::{Credentials, kubeconfig};
+use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::settings::{Settings, audit_policy};
-use crate::cluster::shared::trust::write_private;
 use crate::cluster::{ClusterError, Credential, Endpoint};
 use crate::scenario::Flags;
 use crate::scenario::stimulus::Component;

@@ -5,4 +5,4 @@ mod control_plane;
 mod provider;
 
 pub use provider::Local;
-pub(super) use provider::{NAME, capabilities, has_cgroup_v1};
+pub(super) use provider::{NAME, capabilities};

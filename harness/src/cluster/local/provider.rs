@@ -12,12 +12,15 @@ use tokio::time::Instant;
 
 use super::control_plane::{self, Layout};
 use crate::check::rules::Rules;
-use crate::cluster::processes::{Defect, Kubelets, Launch, LocalNodes, Part, Plan, Port, Supervised, begin};
+use crate::cluster::processes::{
+    Defect, Kubelets, Launch, LocalNodes, Part, Plan, Port, Supervised, begin, has_cgroup_v1,
+};
 use crate::cluster::shared::base::{Base, Orders};
 use crate::cluster::shared::client::{blind, until_ok};
 use crate::cluster::shared::dir::RunDir;
+use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::tokens;
-use crate::cluster::shared::trust::{Trust, write_private};
+use crate::cluster::shared::trust::Trust;
 use crate::cluster::{Cluster, ClusterError, Credential, Ending, Provider, end_of};
 use crate::components::{ComponentSet, Executable};
 use crate::history::event::Recorder;
@@ -373,10 +376,4 @@ impl Cluster for LocalCluster {
         }
         self.recorders.lock().await.clear();
     }
-}
-
-/// As the kubelet looks: whether the unified hierarchy is mounted at its place.
-pub(in crate::cluster) fn has_cgroup_v1() -> bool {
-    const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
-    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|found| found.f_type != CGROUP2_SUPER_MAGIC)
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tokio::sync::watch;
 
-use super::trust::write_private;
+use super::file::write_private;
 use crate::cluster::{ClusterError, Credential, TokenValue};
 use crate::history::What;
 use crate::history::event::KubeletFacts;

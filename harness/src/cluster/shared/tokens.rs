@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube::Client;
 use kube::api::{Api, PostParams};
+use p256::elliptic_curve::Generate;
 use serde_json::{Value, json};
 
-use crate::cluster::owned::random_hex;
 use crate::cluster::{ClusterError, TokenValue};
 use crate::scenario::{KUBEADM_GROUP, KUBEADM_TOKEN, Token, TokenDefect, TokenKind};
 use crate::secret::{Secret, Vault};
@@ -16,6 +16,11 @@ use crate::secret::{Secret, Vault};
 /// As in the seed document.
 const STATIC_USER: &str = "kubelet-bootstrap";
 const STATIC_UID: &str = "10001";
+
+/// 64 random hex digits, from the same source as keys.
+pub fn random_hex() -> String {
+    hex::encode(p256::SecretKey::generate().to_bytes())
+}
 
 /// Gives each token of a scenario a random value.
 pub(crate) fn values(tokens: &BTreeMap<String, Token>, vault: &Vault) -> BTreeMap<String, TokenValue> {

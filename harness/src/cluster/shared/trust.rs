@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::file::write_private;
 use crate::check::Role;
 use crate::cluster::{ClusterError, Credential};
 use crate::history::event::NODE_USER_PREFIX;
@@ -222,19 +222,6 @@ impl Trust {
         }
         write_private(&self.dir.join(name), content)
     }
-}
-
-/// Writes a file for this user only, whole or not at all.
-pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), ClusterError> {
-    let staging = path.with_extension("new");
-    let _ = fs::remove_file(&staging);
-    let write = || {
-        let mut file = fs::File::options().create_new(true).write(true).mode(0o600).open(&staging)?;
-        std::io::Write::write_all(&mut file, content.as_bytes())?;
-        fs::set_permissions(&staging, fs::Permissions::from_mode(0o600))?;
-        fs::rename(&staging, path)
-    };
-    write().map_err(ClusterError::file(path))
 }
 
 #[cfg(all(test, feature = "docker"))]
