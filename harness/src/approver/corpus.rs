@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::policy::Expected;
 use crate::check::Role;
 use crate::check::rules::Rules;
+use crate::history::event::NODES_GROUP as NODES;
 use crate::history::facts::Name;
 use crate::pki::RequestBuilder;
 use crate::version::Version;
@@ -116,7 +117,6 @@ pub struct Subjects {
 const API_CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 const LEGACY: &str = "kubernetes.io/legacy-unknown";
 const STRANGER: &str = "tlsboot.example.com/nobody";
-const NODES: &str = "system:nodes";
 
 /// The names of all cases, for policies: they do not depend on the cluster.
 pub fn ids() -> Vec<&'static str> {

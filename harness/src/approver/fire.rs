@@ -18,7 +18,7 @@ use crate::cluster::existing::{Bootstrap, Connection, Unreachable};
 use crate::cluster::owned::{RunId, TokenError, create_token, random_token};
 use crate::cluster::{ClusterError, Credential};
 use crate::doctor::look::bootstrap_groups;
-use crate::history::event::{Answer, Change, CsrEvent, NODE_USER_PREFIX};
+use crate::history::event::{Answer, Change, CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
 use crate::node::bootstrap::{NoCertificate, client_certificate, create, csr};
 use crate::observe::csr::csr_event;
 use crate::pki::{Authority, Validity};
@@ -233,7 +233,7 @@ impl Firing<'_> {
     fn clients(&self, node: Option<&Credential>) -> Result<Vec<(By, kube::Client)>, FireError> {
         let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(CONTROL))?;
         let user = format!("{NODE_USER_PREFIX}{}", self.plan.node);
-        let foreign = foreign.issue_client(&user, &["system:nodes"], Validity::for_next(CONTROL))?;
+        let foreign = foreign.issue_client(&user, &[NODES_GROUP], Validity::for_next(CONTROL))?;
         let unknown = random_token(&[], TOKEN_LIFE);
         let mut clients = vec![(By::Bootstrap, self.bootstrapper.clone())];
         let mut add = |by, credentials: Credentials| {

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 pub use shared::base::Base;
 pub use shared::client;
 
+use crate::history::event::NODES_GROUP;
 use crate::node::NodeDir;
 use crate::observe::Sink;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
@@ -188,7 +189,7 @@ pub trait Cluster: Send + Sync {
     /// A client certificate for a user, of the right CA or a foreign one, valid or expired.
     async fn client_certificate(&self, user: &str, trusted: bool, expired: bool) -> Result<Credential, ClusterError> {
         let trust = self.base().trust().await;
-        trust.odd_client(user, &["system:nodes"], trusted, expired)
+        trust.odd_client(user, &[NODES_GROUP], trusted, expired)
     }
 
     /// A valid client certificate of the right CA with a uid in its subject.

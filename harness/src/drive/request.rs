@@ -10,7 +10,7 @@ use super::{Done, DriveError, POLL, Stage};
 use crate::check::Role;
 use crate::cluster::Credential;
 use crate::cluster::client::{Credentials, client, impersonating};
-use crate::history::event::{Answer, NODE_USER_PREFIX};
+use crate::history::event::{Answer, NODE_USER_PREFIX, NODES_GROUP};
 use crate::history::facts::Name;
 use crate::pki::RequestBuilder;
 use crate::scenario::stimulus::{Get, Identity, Submit};
@@ -24,7 +24,7 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
     let names = names.chain(submit.emails.iter().cloned().map(AltName::Email));
     let subject = Name {
         common_name: Some(submit.common_name.clone().unwrap_or_else(|| format!("{NODE_USER_PREFIX}{}", submit.node))),
-        organizations: submit.organizations.clone().unwrap_or_else(|| vec!["system:nodes".into()]),
+        organizations: submit.organizations.clone().unwrap_or_else(|| vec![NODES_GROUP.into()]),
         other: Vec::new(),
     };
     let (request, _key) = RequestBuilder::new(subject).alt_names(names).build()?;

@@ -331,6 +331,10 @@ pub struct CsrCondition {
 
 /// The user name that the kubelet's certificate gives: the node authorizer's prefix.
 pub const NODE_USER_PREFIX: &str = "system:node:";
+/// The group that the kubelet's certificate gives (`user.NodesGroup` in `k8s.io/apiserver/pkg/authentication/user`).
+pub const NODES_GROUP: &str = "system:nodes";
+/// The kubelet, as events of processes, logs and metrics name their component.
+pub const KUBELET: &str = "kubelet";
 
 impl CsrEvent {
     /// The node that the certificate is asked for: the CN without `system:node:`.

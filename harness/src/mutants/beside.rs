@@ -40,7 +40,7 @@ use crate::cluster::processes::{Defect, Launch, Part};
 use crate::cluster::shared::file::write_private;
 use crate::history::facts::CertificateFacts;
 use crate::node::NodeDir;
-use crate::pki::{Authority, PrivateKey, RequestBuilder, Validity};
+use crate::pki::{Authority, PrivateKey, RequestBuilder, Validity, YEAR};
 use crate::x509::{node_subject, read};
 
 /// What happens beside each kubelet of a cluster.
@@ -252,8 +252,6 @@ fn self_signed(pki: &Path) -> io::Result<()> {
     }
     Ok(())
 }
-
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Changes in a node's folder and its certificate directory.
 struct Changes {

@@ -12,7 +12,7 @@ use crate::cluster::TokenValue;
 use crate::cluster::processes::{Defect, Launch, Part};
 use crate::cluster::shared::file::write_private;
 use crate::node::KubeletConfig;
-use crate::pki::{Authority, Validity};
+use crate::pki::{Authority, Validity, YEAR};
 use crate::scenario::{TokenDefect, TokenKind};
 use crate::x509::read;
 
@@ -71,7 +71,7 @@ pub(super) fn twice_the_signing_duration(launch: &mut Launch<'_>) -> Result<(), 
 
 /// Signs with a CA of the right name and another key.
 pub(super) fn other_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    authority(launch, Validity::for_next(Duration::from_secs(365 * 24 * 3600)))
+    authority(launch, Validity::for_next(YEAR))
 }
 
 pub(super) fn expired_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError> {

@@ -3,7 +3,7 @@
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 
 use crate::check::Role;
-use crate::history::event::NODE_USER_PREFIX;
+use crate::history::event::{NODE_USER_PREFIX, NODES_GROUP};
 use crate::history::facts::RequestFacts;
 
 /// A rule for the content of a CSR.
@@ -38,7 +38,7 @@ pub(super) fn broken(
 }
 
 fn organization(asked: &RequestFacts) -> Option<String> {
-    let right = asked.subject.organizations == ["system:nodes"];
+    let right = asked.subject.organizations == [NODES_GROUP];
     (!right).then(|| "subject organization is not system:nodes".into())
 }
 

@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -18,7 +17,7 @@ use crate::check::Role;
 use crate::cluster::ClusterError;
 use crate::cluster::processes::{Defect, Launch, Part};
 use crate::history::facts::{Name, RequestFacts};
-use crate::pki::{Authority, SignOptions, Validity};
+use crate::pki::{Authority, SignOptions, Validity, YEAR};
 use crate::x509::{AltName, X509Error, read};
 
 /// What is wrong with a signer.
@@ -70,7 +69,6 @@ const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
 const SHORT: SignedDuration = SignedDuration::from_hours(8);
 const SHORTEST: SignedDuration = SignedDuration::from_mins(10);
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Defect for RogueSigner {
     fn launch(&self, launch: &mut Launch<'_>) -> Result<(), ClusterError> {

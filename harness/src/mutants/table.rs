@@ -15,6 +15,7 @@ use super::rules::Rule;
 use super::signer::{RogueSigner, SignerFault};
 use super::{Made, Mutant};
 use crate::cluster::processes::Defect;
+use crate::history::event::NODES_GROUP;
 
 type Ids = &'static [&'static str];
 
@@ -599,7 +600,7 @@ fn cluster_objects() -> Vec<Mutant> {
             "system:nodes is bound to nodeclient, so renewals need no selfnodeclient",
             &["rbac.hand-made-roles", "rbac.missing-selfnodeclient-binding"],
             NODE_CLIENT,
-            "system:nodes",
+            NODES_GROUP,
         ),
         group(
             "rbac.anonymous-admin",
@@ -620,7 +621,7 @@ fn cluster_objects() -> Vec<Mutant> {
             "system:nodes is bound to system:node",
             &["rbac.own-node-only"],
             "system:node",
-            "system:nodes",
+            NODES_GROUP,
         ),
         group(
             "rbac.all-approve-serving",

@@ -24,6 +24,9 @@ use crate::secret::Secret;
 use crate::x509::name::{self, AltName};
 use crate::x509::{X509Error, pem, read};
 
+/// 365 days, as Kubernetes counts a year: the default of `--cluster-signing-duration`, and of kubeadm's certificates.
+pub const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// From when to when a certificate is valid: whole seconds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {

@@ -10,6 +10,6 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use authority::{Authority, Issued, SignOptions, Validity};
+pub use authority::{Authority, Issued, SignOptions, Validity, YEAR};
 pub use key::PrivateKey;
 pub use request::RequestBuilder;

@@ -76,7 +76,7 @@ pub struct Seen {
     pub fresh: Restarted,
 }
 
-const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
+const YEAR: SignedDuration = SignedDuration::from_secs(crate::pki::YEAR.as_secs() as i64);
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(3650 * 24);
 /// Between what was seen when, and what leap days make of ten years.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);

@@ -10,6 +10,7 @@ use x509_cert::name::{RdnSequence, RelativeDistinguishedName};
 use x509_parser::x509::{AttributeTypeAndValue as ReadAttribute, X509Name};
 
 use super::X509Error;
+use crate::history::event::{NODE_USER_PREFIX, NODES_GROUP};
 use crate::history::facts::Name;
 
 const COMMON_NAME: &str = "2.5.4.3";
@@ -31,8 +32,8 @@ const OTHER_ATTRIBUTES: [(&str, &str); 9] = [
 /// The subject every kubelet must ask for: `O=system:nodes, CN=system:node:NODE` (C-08).
 pub fn node_subject(node: &str) -> Name {
     Name {
-        common_name: Some(format!("system:node:{node}")),
-        organizations: vec!["system:nodes".into()],
+        common_name: Some(format!("{NODE_USER_PREFIX}{node}")),
+        organizations: vec![NODES_GROUP.into()],
         other: Vec::new(),
     }
 }

@@ -18,7 +18,7 @@ use crate::cluster::docker::DOCKER;
 use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::kubelet::Kubelet;
 use crate::cluster::{ClusterError, TokenValue};
-use crate::history::event::{ProcessEvent, ProcessState, Recorder};
+use crate::history::event::{KUBELET, ProcessEvent, ProcessState, Recorder};
 use crate::node::KubeletConfig;
 use crate::observe::{self, Sink};
 use crate::process::{Isolation, Process};
@@ -155,7 +155,7 @@ async fn watch_kubelets(container: String, node: String, pids: watch::Sender<u32
             }
             sleep(POLL).await;
         };
-        let event = ProcessEvent::of("kubelet", Some(&node), pid);
+        let event = ProcessEvent::of(KUBELET, Some(&node), pid);
         sink.emit(event(ProcessState::Started));
         pids.send_replace(pid);
         ended(handle).await;

@@ -30,6 +30,7 @@ use crate::cluster::{Cluster, ClusterError, Ending, Provider, TokenValue, end_of
 use crate::history::event::Recorder;
 use crate::node::link::Link;
 use crate::observe::{self, Sink};
+use crate::pki::YEAR;
 use crate::process::{Exit, Isolation, Process};
 use crate::report::ComponentResult;
 use crate::scenario::Capability;
@@ -136,7 +137,6 @@ struct KindCluster {
     _dir: RunDir,
 }
 
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) const API_SERVER_PORT: u16 = 6443;
 /// The roles that kubeadm binds; a scenario says itself who is bound.
 const BOUND_BY_KUBEADM: [&str; 3] = ["nodeBootstrapper", "nodeClient", "selfNodeClient"];

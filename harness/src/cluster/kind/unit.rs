@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::cluster::docker::{docker, exec};
 use crate::cluster::{ClusterError, Ending};
-use crate::history::event::{ProcessEvent, ProcessState};
+use crate::history::event::{KUBELET, ProcessEvent, ProcessState};
 use crate::observe::Sink;
 
 /// A unit of our own, so that nothing of the image's kubelet.service has a say.
@@ -52,13 +52,13 @@ impl Unit {
             // Its exit code can be asked for afterwards.
             "--property=RemainAfterExit=yes",
             "--property=LogRateLimitIntervalSec=0",
-            "kubelet",
+            KUBELET,
         ];
         let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
         command.extend(args.iter().map(AsRef::as_ref));
         exec(container, &command).await?;
 
-        let handle = match find(container, "kubelet").await? {
+        let handle = match find(container, KUBELET).await? {
             Some(pid) => open(pid).ok().map(|fd| (pid, fd)),
             None => None,
         };
@@ -68,7 +68,7 @@ impl Unit {
             None => property(container, UNIT, "ExecMainPID").await?,
         };
         let asked = Arc::new(AtomicBool::new(false));
-        let event = ProcessEvent::of("kubelet", Some(node), pid);
+        let event = ProcessEvent::of(KUBELET, Some(node), pid);
         sink.emit(event(ProcessState::Started));
         let watcher = tokio::spawn({
             let (container, asked, sink) = (container.to_owned(), Arc::clone(&asked), sink.clone());

@@ -25,6 +25,7 @@ use crate::cluster::{Cluster, ClusterError, Credential, Ending, Provider, end_of
 use crate::components::{ComponentSet, Executable};
 use crate::history::event::Recorder;
 use crate::observe::{self, Sink};
+use crate::pki::YEAR;
 use crate::process::Isolation;
 use crate::scenario::Capability;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
@@ -99,7 +100,6 @@ struct LocalCluster {
     dir: RunDir,
 }
 
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A control plane takes 3 to 5 s on two cores; under a heavy load several times that.
 const READY: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);

@@ -17,6 +17,7 @@ use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::kubelet::Kubelet;
 use crate::cluster::shared::trust::Trust;
 use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
+use crate::history::event::KUBELET;
 use crate::node::cri::CriServer;
 use crate::node::link::Link;
 use crate::node::{KubeletConfig, NodeDir, embedding_kubeconfig};
@@ -110,7 +111,7 @@ impl LocalNodes {
 fn room_for(nodes: usize) -> Result<(), ClusterError> {
     match Instances::now() {
         Some(instances) if instances.nodes() < nodes => Err(ClusterError::Start {
-            name: "kubelet".into(),
+            name: KUBELET.into(),
             reason: format!(
                 "it needs {} inotify instances, and of the {} that a user may have {} are in use: {}, or fewer --jobs",
                 inotify::PER_NODE,
@@ -229,7 +230,7 @@ impl LocalNode {
         let Launch { executable, args, env, beside, .. } = launch.with(self.defect.as_deref())?;
         self.beside = defect::begin(beside);
         let plan = Plan {
-            component: "kubelet",
+            component: KUBELET,
             node: Some(self.kubelet.name()),
             executable: &executable,
             args,

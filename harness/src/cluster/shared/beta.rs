@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tower::ServiceBuilder;
 
 use crate::check::Role;
-use crate::history::event::NODE_USER_PREFIX;
+use crate::history::event::{NODE_USER_PREFIX, NODES_GROUP};
 use crate::x509::read;
 
 const V1: &str = "certificates.k8s.io/v1";
@@ -135,7 +135,7 @@ fn signer_name(spec: &Value) -> &'static str {
     let request = pem.ok().and_then(|pem| read::request(&pem).ok());
     let of_a_node = request.filter(|request| {
         let name = request.subject.common_name.as_deref().unwrap_or_default();
-        request.subject.organizations == ["system:nodes"]
+        request.subject.organizations == [NODES_GROUP]
             && name.starts_with(NODE_USER_PREFIX)
             && request.emails.is_empty()
             && request.uris.is_empty()

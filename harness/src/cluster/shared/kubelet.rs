@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::file::write_private;
 use crate::cluster::{ClusterError, Credential, TokenValue};
 use crate::history::What;
-use crate::history::event::KubeletFacts;
+use crate::history::event::{KUBELET, KubeletFacts};
 use crate::node::{DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig};
 use crate::observe::metrics::ClientIdentity;
 use crate::observe::{self, Sink};
@@ -141,9 +141,9 @@ impl Kubelet {
         let identity = ClientIdentity { certificate_pem: certificate, key_pem: key };
         self.recorders = vec![
             observe::files::watch(node.clone(), dir.clone(), sink.clone())?,
-            observe::log::tail(self.log.clone(), "kubelet".into(), Some(node.clone()), sink.clone()),
+            observe::log::tail(self.log.clone(), KUBELET.into(), Some(node.clone()), sink.clone()),
             observe::presented::probe(node.clone(), address, sink.clone(), self.pid.subscribe())?,
-            observe::metrics::scrape("kubelet".into(), Some(node.clone()), address, Some(&identity), sink.clone())?,
+            observe::metrics::scrape(KUBELET.into(), Some(node.clone()), address, Some(&identity), sink.clone())?,
         ];
         Ok(())
     }

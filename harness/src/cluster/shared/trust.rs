@@ -11,16 +11,14 @@ use jiff::SignedDuration;
 use super::file::write_private;
 use crate::check::Role;
 use crate::cluster::{ClusterError, Credential};
-use crate::history::event::NODE_USER_PREFIX;
-use crate::history::event::Signing;
+use crate::history::event::{NODE_USER_PREFIX, NODES_GROUP, Signing};
 use crate::history::facts::Name;
-use crate::pki::{Authority, Issued, PrivateKey, Validity};
+use crate::pki::{Authority, Issued, PrivateKey, Validity, YEAR};
 use crate::secret::Vault;
 use crate::x509::{AltName, read};
 
 /// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The cluster's keys, and where they lie.
 pub(crate) struct Trust {
@@ -132,7 +130,7 @@ impl Trust {
     /// A client certificate of the signer's CA for a node, as its kubelet would get it.
     pub(crate) fn node_client(&self, node: &str, validity: Validity) -> Result<Credential, ClusterError> {
         let user = format!("{NODE_USER_PREFIX}{node}");
-        self.issue(self.signer(Role::Client), &user, &["system:nodes"], validity)
+        self.issue(self.signer(Role::Client), &user, &[NODES_GROUP], validity)
     }
 
     /// A serving certificate of the cluster's CA for a node.
