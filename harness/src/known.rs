@@ -7,8 +7,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::check::Outcome;
-use crate::report::ScenarioResult;
-use crate::report::result::{KnownFailure, StaleEntry};
+use crate::result::{KnownFailure, ScenarioResult, StaleEntry};
 use crate::version::{Version, Versions};
 
 /// Why a list of known failures can't be used.

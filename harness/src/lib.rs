@@ -21,6 +21,7 @@ pub mod probe;
 pub mod process;
 pub mod profile;
 pub mod report;
+pub mod result;
 pub mod run;
 pub mod runtime;
 pub mod scenario;

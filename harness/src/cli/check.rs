@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use super::{ERROR, Failure, PASS, mutate, print};
 use crate::check::{Outcome, Verdict, judge_all};
 use crate::history::{Event, What};
-use crate::report::{Evidence, ScenarioResult, failure, verify};
+use crate::report::{Evidence, failure, verify};
+use crate::result::ScenarioResult;
 use crate::scenario::Scenario;
 
 /// Judge recorded histories again: same verdicts, no cluster needed.

@@ -9,8 +9,9 @@ use super::check::collect;
 use super::{Failure, PASS, print};
 use crate::diff::{Features, Recorded, Side, diff, text};
 use crate::history;
+use crate::report;
 use crate::report::verify::rejudge;
-use crate::report::{self, ScenarioResult};
+use crate::result::ScenarioResult;
 
 /// Compare two runs: what changed in behaviour between two versions, distributions or machines.
 ///

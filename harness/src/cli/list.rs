@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::{Failure, ScenarioOptions, print};
 use crate::check::{Outcome, rules};
-use crate::report::{self, RunResult};
+use crate::report;
+use crate::result::RunResult;
 use crate::scenario::coverage::{Coverage, coverage};
 use crate::scenario::requirements::CHAPTERS;
 use crate::scenario::{Profile, Scenario};

@@ -57,7 +57,8 @@ mod with_docker {
     use crate::probe::Outcome;
     use crate::profile::k3s::{Seen, judge};
     use crate::profile::{Judged, play, text};
-    use crate::report::{ComponentResult, colours_wanted};
+    use crate::report::colours_wanted;
+    use crate::result::ComponentResult;
     use crate::run::on_interrupt;
     use crate::scenario::Scenario;
     use crate::secret::Vault;

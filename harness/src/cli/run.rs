@@ -20,8 +20,8 @@ use crate::cluster::ProviderKind;
 use crate::cluster::processes::inotify::Instances;
 use crate::components::Progress;
 use crate::known::KnownFailures;
-use crate::report::result::StaleEntry;
-use crate::report::{self, Format, RunResult, ScenarioResult, Shard};
+use crate::report::{self, Format};
+use crate::result::{self, RunResult, ScenarioResult, Shard, StaleEntry};
 use crate::run::{Target, on_interrupt, run as run_scenario};
 use crate::scenario::{Partition, Scenario};
 
@@ -122,7 +122,7 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     let (ran, interrupted) = runtime.block_on(all(&command, Arc::new(known), pairs))?;
     let (results, stale): (Vec<_>, Vec<_>) = ran.into_iter().unzip();
     let result = RunResult {
-        format: report::result::FORMAT,
+        format: result::FORMAT,
         tlsboot: env!("CARGO_PKG_VERSION").into(),
         run: format!("{}-{}", started.strftime("%Y%m%dT%H%M%SZ"), std::process::id()),
         started,

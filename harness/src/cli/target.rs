@@ -14,7 +14,7 @@ use crate::cluster::local::Local;
 use crate::cluster::{Provider, ProviderKind};
 use crate::components::cli::ComponentOptions;
 use crate::components::{ComponentSet, Edit, Executable, Progress, Resolver, Role};
-use crate::report::ComponentResult;
+use crate::result::ComponentResult;
 use crate::run::{Target, lacking, target_name};
 use crate::scenario::Scenario;
 use crate::version::{Version, VersionRequest};

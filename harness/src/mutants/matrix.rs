@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Mutant;
 use crate::check::{ExpectationVerdict, Outcome, Verdict};
-use crate::report::ComponentResult;
+use crate::result::ComponentResult;
 
 /// The version of the format of `mutants.json`.
 pub const FORMAT: u32 = 1;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::ScenarioResult;
 use crate::history::{self, Event, What};
+use crate::result::ScenarioResult;
 use crate::scenario::{Scenario, load_text};
 
 /// The evidence of one scenario on one target, as far as it can be read. A report is made from whatever is there.

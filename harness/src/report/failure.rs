@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::Evidence;
 use super::paint::Paint;
 use super::words;
-use super::{Evidence, ScenarioResult};
 use crate::check::{Closest, DEFAULT_WITHIN, ExpectationVerdict, Outcome};
 use crate::history::What;
 use crate::history::event::{Phase, ProcessState};
+use crate::result::ScenarioResult;
 use crate::scenario::Step;
 
 /// The whole text: outcome, what was expected and what came, place in the YAML, and where the evidence is.

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{ComponentResult, Evidence, RunResult, ScenarioResult};
+use super::Evidence;
 use crate::check::{Outcome, Role, Verdict, judge_all};
 use crate::history::event::{Change, ClosedBy, ConnectionState, Deadline, Phase, ProcessState, StepEvent};
 use crate::history::{What, write_line};
+use crate::result::{ComponentResult, RunResult, ScenarioResult};
 use crate::scenario::{Scenario, load_text};
 pub(super) use recording::Recording;
 use recording::{csr, fingerprint};
@@ -199,7 +200,7 @@ pub(crate) fn run() -> RunResult {
     let mut scenarios: Vec<ScenarioResult> = cases().into_iter().map(|(result, _)| result).collect();
     scenarios.push(unsupported());
     RunResult {
-        format: super::result::FORMAT,
+        format: crate::result::FORMAT,
         tlsboot: "0.1.0".into(),
         run: "20261124-030000-1".into(),
         started: "2026-11-24T03:00:00Z".parse().unwrap(),

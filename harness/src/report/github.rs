@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::failure::{self, Failed};
-use super::{Evidence, RunResult, ScenarioResult, words};
+use super::{Evidence, words};
+use crate::result::{RunResult, ScenarioResult};
 
 /// Workflow commands, one a failed expectation.
 pub(super) fn annotations(out: &Path, run: &RunResult) -> String {

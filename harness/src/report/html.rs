@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::failure::Failed;
 use super::overview::{headline, ids, known, targets, unsupported};
-use super::{Evidence, ReportError, RunResult, ScenarioResult, timeline, words};
+use super::{Evidence, ReportError, timeline, words};
 use crate::check::{ExpectationVerdict, Mismatch, Outcome};
 use crate::history::What;
 use crate::history::event::Phase;
+use crate::result::{RunResult, ScenarioResult};
 use crate::scenario::requirements;
 
 /// More rows than this make no list of events readable.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ReportError;
-use super::result::{FORMAT, RunResult};
+use crate::result::{FORMAT, RunResult};
 
 /// The file's text.
 pub(super) fn text(run: &RunResult) -> Result<String, ReportError> {

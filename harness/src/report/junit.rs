@@ -7,8 +7,9 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 
 use super::failure;
 use super::overview::targets;
-use super::{Evidence, ReportError, RunResult, ScenarioResult, words};
+use super::{Evidence, ReportError, words};
 use crate::check::Outcome;
+use crate::result::{RunResult, ScenarioResult};
 
 /// The file's text.
 pub(super) fn text(out: &Path, run: &RunResult) -> Result<String, ReportError> {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::paint::{Paint, colours_wanted};
-use super::{ScenarioResult, terminal};
+use super::terminal;
+use crate::result::ScenarioResult;
 
 /// Columns of ids and targets; what is longer pushes the rest aside.
 const WIDTHS: (usize, usize) = (44, 15);

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::overview::{headline, ids, known, targets, unsupported};
-use super::{Evidence, RunResult, failure, words};
+use super::{Evidence, failure, words};
 use crate::check::Outcome;
+use crate::result::RunResult;
 
 /// The file's text.
 pub(super) fn summary(out: &Path, run: &RunResult) -> String {

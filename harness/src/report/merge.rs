@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::ReportError;
 use super::verify::{changed_files, evidence_folder};
-use super::{ReportError, RunResult, ScenarioResult, Shard};
+use crate::result::{RunResult, ScenarioResult, Shard};
 
 /// Why runs can't be merged.
 #[derive(Debug, Error)]

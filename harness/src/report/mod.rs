@@ -15,7 +15,6 @@ mod markdown;
 pub mod merge;
 mod overview;
 pub(crate) mod paint;
-pub mod result;
 pub mod signature;
 mod terminal;
 mod timeline;
@@ -31,11 +30,11 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use thiserror::Error;
 
+use crate::result::RunResult;
 pub use evidence::Evidence;
 pub use follow::Follow;
 pub use live::LiveProgress;
 pub use paint::colours_wanted;
-pub use result::{ComponentResult, RunResult, ScenarioResult, Shard};
 
 /// A form of report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
@@ -98,7 +97,7 @@ pub enum ReportError {
         source: serde_json::Error,
     },
     /// Written by a newer tlsboot.
-    #[error("{path} has format {found}, this tlsboot reads up to {}: use a newer tlsboot", result::FORMAT)]
+    #[error("{path} has format {found}, this tlsboot reads up to {}: use a newer tlsboot", crate::result::FORMAT)]
     Format {
         /// Which one.
         path: PathBuf,

@@ -1,6 +1,7 @@
 //! What every report says of a run as a whole.
 
-use super::{RunResult, words};
+use super::words;
+use crate::result::RunResult;
 
 /// `1 fail, 1 hang, 9 pass`.
 pub(super) fn headline(run: &RunResult) -> String {

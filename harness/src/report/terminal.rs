@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::overview::{headline, known, unsupported};
 use super::paint::Paint;
-use super::{Evidence, RunResult, ScenarioResult, failure, words};
+use super::{Evidence, failure, words};
 use crate::check::Outcome;
+use crate::result::{RunResult, ScenarioResult};
 
 /// With more scenarios than this, those that passed are only counted.
 const ALL_LISTED: usize = 60;

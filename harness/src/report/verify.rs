@@ -7,11 +7,12 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::signature::{self, PublicKey};
-use super::{ReportError, RunResult, ScenarioResult, json};
+use super::{ReportError, json};
 use crate::check::{Outcome, Verdict, judge_all};
 use crate::history::event::Begin;
 use crate::history::{self, Event, What};
 use crate::known::judged;
+use crate::result::{RunResult, ScenarioResult};
 use crate::run::hashes;
 use crate::scenario::{Scenario, load_text};
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::docker_blocking;
 use crate::cluster::ClusterError;
-use crate::report::ComponentResult;
+use crate::result::ComponentResult;
 use crate::version::Version;
 
 /// An image by its name: `kindest/node:v1.37.2@sha256:…`, `rancher/k3s:v1.37.2-k3s1`.

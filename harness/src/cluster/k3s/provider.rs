@@ -28,7 +28,7 @@ use crate::components::Executable;
 use crate::history::event::Recorder;
 use crate::observe::{self, Sink};
 use crate::pki::Authority;
-use crate::report::ComponentResult;
+use crate::result::ComponentResult;
 use crate::scenario::Capability;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
 use crate::scenario::{Scenario, requirements_of};

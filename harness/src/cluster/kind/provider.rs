@@ -32,7 +32,7 @@ use crate::node::link::Link;
 use crate::observe::{self, Sink};
 use crate::pki::YEAR;
 use crate::process::{Exit, Isolation, Process};
-use crate::report::ComponentResult;
+use crate::result::ComponentResult;
 use crate::scenario::Capability;
 use crate::scenario::stimulus::{Changes, Component, CutKind, cluster_role, kubeadm_binding};
 use crate::scenario::{KUBEADM_TOKEN, Scenario, Step, requirements_of};

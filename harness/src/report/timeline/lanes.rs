@@ -6,7 +6,8 @@ use super::shape::{Glyph, Lane, Row, Scale, Shape, gather, pack};
 use crate::check::ExpectationVerdict;
 use crate::history::event::{Change, ConnectionState, CsrEvent, Phase, ProcessState, RecorderState};
 use crate::history::{Event, What};
-use crate::report::{Evidence, ScenarioResult, words};
+use crate::report::{Evidence, words};
+use crate::result::ScenarioResult;
 
 /// With more rows than this, a lane is told in sums.
 const MOST_ROWS: usize = 10;

@@ -7,7 +7,8 @@ mod draw;
 mod lanes;
 mod shape;
 
-use super::{Evidence, ScenarioResult};
+use super::Evidence;
+use crate::result::ScenarioResult;
 use shape::Scale;
 
 /// The picture of a history; none where there is no history.
