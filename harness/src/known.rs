@@ -1,8 +1,6 @@
 //! Known failures: a list of scenarios that fail on some versions, each with its reason and a link. Their outcome is
 //! `known`; an entry whose scenario passes is stale and makes the run fail, so that the list can only shrink.
 
-use std::path::{Path, PathBuf};
-
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -10,27 +8,17 @@ use crate::check::Outcome;
 use crate::result::{KnownFailure, ScenarioResult, StaleEntry};
 use crate::version::{Version, Versions};
 
-/// Why a list of known failures can't be used.
+/// Why a text is not a list of known failures.
 #[derive(Debug, Error)]
-pub enum KnownError {
-    /// The file can't be read.
-    #[error("can't read the known failures {path}: {source}")]
-    Read {
-        /// Which one.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// It is not such a list.
-    #[error(
-        "{path}: {reason}\n  an entry is `{{scenario: ID, kubernetes: \">=1.24, <1.28\", reason: WHY, link: URL}}`"
-    )]
-    Malformed {
-        /// Which one.
-        path: PathBuf,
-        /// What is wrong, with its place.
-        reason: String,
-    },
+#[error("{reason}\n  an entry is `{{scenario: ID, kubernetes: \">=1.24, <1.28\", reason: WHY, link: URL}}`")]
+pub struct KnownError {
+    reason: String,
+}
+
+impl From<String> for KnownError {
+    fn from(reason: String) -> Self {
+        Self { reason }
+    }
 }
 
 /// An entry of the list.
@@ -55,35 +43,30 @@ struct Entry {
 pub struct KnownFailures(Vec<Entry>);
 
 impl KnownFailures {
-    /// Reads a list. `ids` are all scenarios that there are.
+    /// Parses a list. `ids` are those of all scenarios.
     ///
     /// # Errors
-    /// There is none, it is none, or an entry names a scenario that does not exist.
-    pub fn read(path: &Path, ids: &[String]) -> Result<Self, KnownError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| KnownError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, ids).map_err(|reason| KnownError::Malformed { path: path.to_owned(), reason })
-    }
-
-    fn parse(text: &str, ids: &[String]) -> Result<Self, String> {
+    /// The text is not a list in YAML, an entry is incomplete or there twice, or it names a scenario that does not exist.
+    pub fn parse(text: &str, ids: &[String]) -> Result<Self, KnownError> {
         let entries: Vec<Entry> = serde_saphyr::from_str_with_options(
             text,
             serde_saphyr::options! { with_snippet: false, strict_booleans: true },
         )
         .map_err(|error| error.to_string())?;
+        let wrong = |index: usize, what: String| Err(KnownError::from(format!("entry {}: {what}", index + 1)));
         for (index, entry) in entries.iter().enumerate() {
             let id = &entry.scenario;
             if !ids.contains(id) {
-                return Err(format!("entry {}: there is no scenario `{id}`; `tlsboot list` shows all", index + 1));
+                return wrong(index, format!("there is no scenario `{id}`; `tlsboot list` shows all"));
             }
             if entry.reason.trim().is_empty() {
-                return Err(format!("entry {}: `{id}` has no reason", index + 1));
+                return wrong(index, format!("`{id}` has no reason"));
             }
             if !["https://", "http://"].iter().any(|scheme| entry.link.starts_with(scheme)) {
-                return Err(format!("entry {}: the link of `{id}` is no URL", index + 1));
+                return wrong(index, format!("the link of `{id}` is not a URL"));
             }
             if entries[..index].contains(entry) {
-                return Err(format!("entry {}: `{id}` stands there twice", index + 1));
+                return wrong(index, format!("`{id}` is listed twice"));
             }
         }
         Ok(Self(entries))
@@ -128,7 +111,9 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::report::fixture;
+    use crate::check::Verdict;
+    use crate::result::{FORMAT, RunResult};
+    use crate::scenario::load_text;
 
     const LIST: &str = "\
 - scenario: rbac.missing-bootstrapper-binding
@@ -145,24 +130,54 @@ mod tests {
         KnownFailures::parse(LIST, &ids()).unwrap()
     }
 
+    const SCENARIO: &str = "\
+id: rbac.missing-bootstrapper-binding
+title: Without the node-bootstrapper binding a kubelet cannot ask for a certificate
+requirements: [A-04]
+nodes: [{name: n1}]
+steps:
+  - start: {node: n1}
+  - expect: {csr: {node: n1}}
+";
+
+    fn failing() -> ScenarioResult {
+        let scenario = load_text("missing-bootstrapper-binding.yaml", SCENARIO).unwrap();
+        let verdict = Verdict { outcome: Outcome::Fail, error: None, expectations: Vec::new() };
+        ScenarioResult::new(&scenario, "local::1.37.2", "2026-11-24T03:00:00Z".parse().unwrap(), verdict)
+    }
+
+    fn run_of(result: ScenarioResult) -> RunResult {
+        RunResult {
+            format: FORMAT,
+            tlsboot: "0.1.0".into(),
+            run: "20261124T030000Z-1".into(),
+            started: result.started,
+            duration_ms: 1,
+            environment: Default::default(),
+            components: Vec::new(),
+            scenarios: vec![result],
+            interrupted: false,
+            stale: Vec::new(),
+            shards: Vec::new(),
+        }
+    }
+
     const V137: Version = Version::new(1, 37, 2);
 
     #[test]
     fn a_listed_failure_is_known_and_no_surprise() {
-        let (mut result, _) = fixture::failing();
+        let mut result = failing();
         assert_eq!(list().apply(&mut result, V137, V137), None);
         assert_eq!(result.verdict.outcome, Outcome::Known);
         assert_eq!(judged(&result), Outcome::Fail);
         let known = result.known.as_ref().unwrap();
         assert_eq!(known.link, "https://example.org/1");
-        let mut run = fixture::run();
-        run.scenarios = vec![result];
-        assert_eq!(run.exit_code(), 0);
+        assert_eq!(run_of(result).exit_code(), 0);
     }
 
     #[test]
     fn outside_of_its_versions_it_is_a_failure() {
-        let (mut result, _) = fixture::failing();
+        let mut result = failing();
         let old = Version::new(1, 29, 0);
         assert_eq!(list().apply(&mut result, old, V137), None);
         assert_eq!(result.verdict.outcome, Outcome::Fail);
@@ -170,12 +185,11 @@ mod tests {
 
     #[test]
     fn an_entry_that_no_longer_fails_makes_the_run_fail() {
-        let (mut result, _) = fixture::failing();
+        let mut result = failing();
         result.verdict.outcome = Outcome::Pass;
         let stale = list().apply(&mut result, V137, V137).unwrap();
         assert_eq!(result.verdict.outcome, Outcome::Pass);
-        let mut run = fixture::run();
-        run.scenarios = vec![result];
+        let mut run = run_of(result);
         assert_eq!(run.exit_code(), 0);
         run.stale = vec![stale];
         assert_eq!(run.exit_code(), 1);
@@ -185,7 +199,7 @@ mod tests {
     #[case::error(Outcome::Error)]
     #[case::unsupported(Outcome::Unsupported)]
     fn what_says_nothing_about_the_cluster_stays_what_it_is(#[case] outcome: Outcome) {
-        let (mut result, _) = fixture::failing();
+        let mut result = failing();
         result.verdict.outcome = outcome;
         assert_eq!(list().apply(&mut result, V137, V137), None);
         assert_eq!(result.verdict.outcome, outcome);
@@ -194,20 +208,20 @@ mod tests {
     #[rstest]
     #[case::unknown_scenario("rbac.missing-bootstrapper-binding", "rbac.no", "no scenario `rbac.no`")]
     #[case::no_reason("our API server grants it to everybody", "''", "has no reason")]
-    #[case::no_link("https://example.org/1", "see the tracker", "no URL")]
+    #[case::no_link("https://example.org/1", "see the tracker", "not a URL")]
     #[case::no_range("  kubernetes: '>=1.30, <1.38'\n", "", "kubernetes")]
     #[case::bad_range(">=1.30, <1.38", "new", "range of versions")]
     #[case::unknown_key("  reason:", "  because: x\n  reason:", "because")]
     fn a_list_is_strict(#[case] right: &str, #[case] wrong: &str, #[case] says: &str) {
         let text = LIST.replacen(right, wrong, 1);
         assert_ne!(text, LIST);
-        let error = KnownFailures::parse(&text, &ids()).unwrap_err();
+        let error = KnownFailures::parse(&text, &ids()).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
 
     #[test]
     fn an_entry_that_stands_there_twice_is_an_error() {
-        let error = KnownFailures::parse(&LIST.repeat(2), &ids()).unwrap_err();
+        let error = KnownFailures::parse(&LIST.repeat(2), &ids()).unwrap_err().to_string();
         assert!(error.contains("entry 2"), "{error}");
     }
 }

@@ -1,9 +1,12 @@
 //! The result of a run: what `result.json` holds and every report is made from.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Outcome, Verdict};
+use crate::scenario::{Level, Scenario};
 
 /// The version of `result.json`'s format.
 pub const FORMAT: u32 = 2;
@@ -23,7 +26,7 @@ pub struct RunResult {
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
     /// The machine, as facts for a reader: `os`, `kernel`, `cgroups`, `user`, `cpus`.
-    pub environment: std::collections::BTreeMap<String, String>,
+    pub environment: BTreeMap<String, String>,
     /// Executables that took part.
     pub components: Vec<ComponentResult>,
     /// One entry for each scenario on each target, in the order they were listed.
@@ -113,7 +116,7 @@ pub struct ScenarioResult {
     /// The catalogue's ids.
     pub requirements: Vec<String>,
     /// How strong the promise is.
-    pub level: crate::scenario::Level,
+    pub level: Level,
     /// The target: `local::1.37.2`.
     pub target: String,
     /// The file it was read from.
@@ -134,7 +137,29 @@ pub struct ScenarioResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
     /// SHA-256 of each evidence file, by its path in that folder.
-    pub hashes: std::collections::BTreeMap<String, String>,
+    pub hashes: BTreeMap<String, String>,
+}
+
+impl ScenarioResult {
+    /// The result of a scenario that ran on a target from `started`: what a history's verdict alone says of it. How long it
+    /// took, where its evidence is and why it is unsupported or known is the caller's to fill in.
+    pub fn new(scenario: &Scenario, target: &str, started: Timestamp, verdict: Verdict) -> Self {
+        Self {
+            id: scenario.id.clone(),
+            title: scenario.title.clone(),
+            requirements: scenario.requirements.clone(),
+            level: scenario.level,
+            target: target.into(),
+            file: scenario.file.clone(),
+            started,
+            duration_ms: 0,
+            verdict,
+            unsupported: None,
+            known: None,
+            evidence: None,
+            hashes: BTreeMap::new(),
+        }
+    }
 }
 
 impl RunResult {

@@ -94,7 +94,7 @@ pub async fn run(
 ) -> ScenarioResult {
     live.started(&scenario.id, &target.name());
     let (started, clock) = (Timestamp::now(), Instant::now());
-    let mut result = blank(scenario, target, started);
+    let mut result = ScenarioResult::new(scenario, &target.name(), started, error("not run".into()));
     if let Some(reason) = scenario.unsupported(target.kubernetes, target.kubelet).or_else(|| {
         let provider = &target.provider;
         lacking(scenario, provider.name(), provider.capabilities())
@@ -114,24 +114,6 @@ pub async fn run(
     }
     result.duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
     result
-}
-
-fn blank(scenario: &Scenario, target: &Target, started: Timestamp) -> ScenarioResult {
-    ScenarioResult {
-        id: scenario.id.clone(),
-        title: scenario.title.clone(),
-        requirements: scenario.requirements.clone(),
-        level: scenario.level,
-        target: target.name(),
-        file: scenario.file.clone(),
-        started,
-        duration_ms: 0,
-        verdict: error("not run".into()),
-        unsupported: None,
-        known: None,
-        evidence: None,
-        hashes: Default::default(),
-    }
 }
 
 fn error(why: String) -> Verdict {

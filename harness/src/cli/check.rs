@@ -1,6 +1,5 @@
 //! `tlsboot check`: judge recorded histories again.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,7 +52,7 @@ pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
         }
         let outcome = verdict.outcome;
         if outcome != Outcome::Pass {
-            let result = told.result(folder, scenario, verdict);
+            let result = told.result(folder, &scenario, verdict);
             let evidence = Evidence::read(Path::new(""), &result);
             let words = failure::text(&result, &evidence, false);
             words.lines().skip(1).for_each(|line| {
@@ -128,21 +127,12 @@ impl Told {
         }
     }
 
-    fn result(self, folder: &Path, scenario: Scenario, verdict: Verdict) -> ScenarioResult {
+    fn result(&self, folder: &Path, scenario: &Scenario, verdict: Verdict) -> ScenarioResult {
         ScenarioResult {
-            id: scenario.id,
-            title: scenario.title,
-            requirements: scenario.requirements,
-            level: scenario.level,
-            target: self.target,
             file: folder.join("scenario.yaml").display().to_string(),
-            started: self.started,
             duration_ms: self.duration_ms,
-            verdict,
-            unsupported: None,
-            known: None,
             evidence: Some(folder.display().to_string()),
-            hashes: BTreeMap::new(),
+            ..ScenarioResult::new(scenario, &self.target, self.started, verdict)
         }
     }
 }

@@ -63,7 +63,9 @@ impl KnownOptions {
         // Their errors are said where they are loaded to be run.
         let all = Library::load(&paths).scenarios;
         let ids: Vec<String> = all.into_iter().map(|scenario| scenario.id).collect();
-        KnownFailures::read(path, &ids).map_err(Failure::usage)
+        let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("--known {}: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        KnownFailures::parse(&text, &ids).map_err(|error| wrong(&error))
     }
 }
 

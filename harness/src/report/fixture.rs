@@ -166,19 +166,10 @@ fn case(text: &str, file: &str, mut recording: Recording) -> (ScenarioResult, Ev
     let verdict = judge_all(&scenario, recording.events.clone());
     let last = recording.events.last().unwrap();
     let result = ScenarioResult {
-        id: scenario.id.clone(),
-        title: scenario.title.clone(),
-        requirements: scenario.requirements.clone(),
-        level: scenario.level,
-        target: TARGET.into(),
-        file: file.into(),
-        started: recording.start,
         duration_ms: last.mono / 1000 + 500,
-        verdict,
-        unsupported: None,
-        known: None,
         evidence: Some(format!("{TARGET}/{}", scenario.id)),
         hashes: BTreeMap::from([("history.jsonl".into(), fingerprint(9))]),
+        ..ScenarioResult::new(&scenario, TARGET, recording.start, verdict)
     };
     let evidence = Evidence {
         folder: Some("OUT".into()),
