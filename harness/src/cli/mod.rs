@@ -3,6 +3,7 @@
 
 mod approver;
 mod check;
+pub mod components;
 mod diff;
 mod doctor;
 mod existing;
@@ -26,8 +27,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::components::ComponentError;
-use crate::components::cli::ComponentsCommand;
 
+use components::ComponentsCommand;
 pub use scenarios::{KnownOptions, ScenarioOptions};
 
 /// All as expected.
@@ -181,7 +182,7 @@ pub fn main() -> ExitCode {
         Command::Merge(command) => merge::run(&command),
         Command::Verify(command) => verify::run(&command),
         Command::Components(command) => {
-            crate::components::cli::run(&command, &mut std::io::stdout()).map(|()| PASS).map_err(Failure::of_components)
+            components::run(&command, &mut std::io::stdout()).map(|()| PASS).map_err(Failure::of_components)
         }
         Command::Doctor(command) => doctor::run(&command),
         Command::Probe(command) => probe::run(&command),

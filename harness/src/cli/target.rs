@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
+use super::components::ComponentOptions;
 use crate::cluster::docker::Image;
 #[cfg(feature = "docker")]
 use crate::cluster::k3s::{K3s, K3sImage};
 use crate::cluster::kind::{self, Kind};
 use crate::cluster::local::Local;
 use crate::cluster::{Provider, ProviderKind};
-use crate::components::cli::ComponentOptions;
 use crate::components::{ComponentSet, Edit, Executable, Progress, Resolver, Role};
 use crate::result::ComponentResult;
 use crate::run::{Target, lacking, target_name};

@@ -24,12 +24,10 @@ const XZ_BLOCK: u64 = 16 << 20;
 const PARTIAL: &str = ".partial";
 
 /// Writes versions that the store has into a mirror's folder. What is there already, and right, stays as it is.
-pub(super) fn export(
-    store: &Store,
-    packages: &[Package],
-    mirror: &Path,
-    progress: &Progress,
-) -> Result<(), ComponentError> {
+///
+/// # Errors
+/// The store can't be read, what it has is damaged, or the folder can't be written.
+pub fn export(store: &Store, packages: &[Package], mirror: &Path, progress: &Progress) -> Result<(), ComponentError> {
     for package in packages {
         let folder = mirror.join(package.folder());
         let _lock = fs::create_dir_all(&folder)

@@ -4,7 +4,6 @@
 //! [store](Store) in the user's cache folder, a mirror, the official release, a Go build. What the last three bring is
 //! verified by SHA-256 and kept in the store. Everything here blocks: call it from `spawn_blocking`.
 
-pub mod cli;
 mod edits;
 mod error;
 mod export;
@@ -24,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use edits::{BUG_VARIABLE, Edit};
 pub use error::{Attempt, ComponentError};
+pub use export::export;
 pub use progress::Progress;
 pub use resolver::{Options, Resolver};
 pub use source::SourceKind;

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
-use super::export::export;
-use super::store::Listing;
-use super::{
-    ComponentError, DEFAULT_ETCD, Executable, Options, Package, Product, Progress, Resolver, Role, SourceKind, Store,
+use crate::components::{
+    ComponentError, DEFAULT_ETCD, Executable, Listing, Options, Package, Product, Progress, Resolver, Role, SourceKind,
+    Store, export,
 };
 use crate::version::{Version, VersionRequest};
 
