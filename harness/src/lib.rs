@@ -14,6 +14,7 @@ pub mod drive;
 pub mod history;
 pub mod known;
 pub mod mutants;
+pub mod name;
 pub mod node;
 pub mod observe;
 pub mod pki;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
+use super::values;
 use crate::components::{
     ComponentError, DEFAULT_ETCD, Executable, Listing, Options, Package, Product, Progress, Resolver, Role, SourceKind,
     Store, export,
@@ -20,7 +21,7 @@ pub struct ComponentOptions {
     #[arg(long, value_name = "DIR", env = "TLSBOOT_COMPONENTS", global = true)]
     pub components: Option<PathBuf>,
     /// Take what is not in DIR from this source only [default: the first that serves, in this order]
-    #[arg(long, value_enum, env = "TLSBOOT_SOURCE", global = true)]
+    #[arg(long, value_parser = values::source(), env = "TLSBOOT_SOURCE", global = true)]
     pub source: Option<SourceKind>,
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Failure, ScenarioOptions, print};
+use super::{Failure, ScenarioOptions, print, values};
 use crate::check::{Outcome, rules};
 use crate::report;
 use crate::result::RunResult;
@@ -36,7 +36,7 @@ pub(super) struct ListCommand {
     #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
     scenarios: PathBuf,
     /// Only scenarios of this profile and the smaller ones.
-    #[arg(long, value_enum, env = "TLSBOOT_PROFILE")]
+    #[arg(long, value_parser = values::profile(), env = "TLSBOOT_PROFILE")]
     profile: Option<Profile>,
     /// The catalogue instead: each behaviour, and the scenarios that show it, or why none does.
     #[arg(long)]
@@ -121,7 +121,7 @@ fn table(scenarios: &[Scenario]) -> String {
     for Scenario { id, title, profile, .. } in scenarios {
         let profile = match profile {
             Profile::Core => String::new(),
-            larger => format!("  [{}]", format!("{larger:?}").to_lowercase()),
+            larger => format!("  [{larger}]"),
         };
         let _ = writeln!(text, "{id:width$}  {title}{profile}");
     }

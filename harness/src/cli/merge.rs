@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::sign::SignOptions;
-use super::{ERROR, Failure, colours, paint};
+use super::{ERROR, Failure, colours, paint, values};
 use crate::report::merge::{MergeError, merge_folders};
 use crate::report::{self, Format};
 
@@ -31,7 +31,7 @@ pub(super) struct MergeCommand {
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// Reports to write; several with commas.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
+    #[arg(long, value_parser = values::format(), value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
     format: Vec<Format>,
     #[command(flatten)]
     sign: SignOptions,

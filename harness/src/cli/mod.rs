@@ -19,6 +19,7 @@ mod scenarios;
 mod sign;
 pub mod target;
 mod up;
+mod values;
 mod verify;
 
 use std::io::{IsTerminal, Write};

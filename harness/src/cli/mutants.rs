@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::target::{Planned, TargetOptions};
-use super::{Failure, INTERRUPTED, ScenarioOptions, print};
+use super::{Failure, INTERRUPTED, ScenarioOptions, print, values};
 use crate::check::Outcome;
 use crate::cluster::local::Local;
 use crate::cluster::processes::Defect;
@@ -56,7 +56,7 @@ pub(super) struct MutantsCommand {
     #[arg(long)]
     resume: bool,
     /// Only scenarios of this profile and the smaller ones.
-    #[arg(long, value_enum, default_value_t = Profile::Slow)]
+    #[arg(long, value_parser = values::profile(), default_value_t = Profile::Slow)]
     profile: Profile,
     /// The folder of scenarios.
     #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]

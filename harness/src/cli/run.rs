@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::scenarios::KnownOptions;
 use super::sign::SignOptions;
 use super::target::{Planned, TargetOptions, environment};
-use super::{Failure, INTERRUPTED, ScenarioOptions};
+use super::{Failure, INTERRUPTED, ScenarioOptions, values};
 use crate::cluster::ProviderKind;
 use crate::cluster::processes::inotify::Instances;
 use crate::components::Progress;
@@ -53,7 +53,7 @@ pub(super) struct RunCommand {
     #[arg(long, short, value_name = "DIR", default_value = "tlsboot-out")]
     out: PathBuf,
     /// Reports to write; several with commas.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
+    #[arg(long, value_parser = values::format(), value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
     format: Vec<Format>,
     #[command(flatten)]
     sign: SignOptions,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, USAGE, colours};
+use super::{Failure, USAGE, colours, values};
 use crate::known::KnownFailures;
 use crate::scenario::{Diagnostic, Library, Profile, Scenario, Selector, select};
 
@@ -19,7 +19,7 @@ pub struct ScenarioOptions {
     #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
     pub scenarios: PathBuf,
     /// Without selectors: the scenarios of this profile and the smaller ones.
-    #[arg(long, value_enum, env = "TLSBOOT_PROFILE", default_value_t = Profile::Core)]
+    #[arg(long, value_parser = values::profile(), env = "TLSBOOT_PROFILE", default_value_t = Profile::Core)]
     pub profile: Profile,
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Failure;
 use super::components::ComponentOptions;
+use super::{Failure, values};
 use crate::cluster::docker::Image;
 #[cfg(feature = "docker")]
 use crate::cluster::k3s::{K3s, K3sImage};
@@ -23,7 +23,7 @@ use crate::version::{Version, VersionRequest};
 #[derive(Clone, Debug, Args)]
 pub struct TargetOptions {
     /// What runs the clusters. A cluster that runs already: see `tlsboot doctor`, `probe` and `approver`.
-    #[arg(long, value_enum, env = "TLSBOOT_PROVIDER", default_value_t)]
+    #[arg(long, value_parser = values::provider(), env = "TLSBOOT_PROVIDER", default_value_t)]
     pub provider: ProviderKind,
     /// The node image of `kind`, as kindest/node:v1.37.2@sha256:…; what `ci/node-image` builds of the version by default.
     #[arg(long, value_name = "IMAGE", env = "TLSBOOT_NODE_IMAGE")]

@@ -9,13 +9,16 @@ pub mod owned;
 pub mod processes;
 pub mod shared;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use async_trait::async_trait;
 pub use shared::base::Base;
 pub use shared::client;
 
 use crate::history::event::NODES_GROUP;
+use crate::name::{UnknownName, by_name};
 use crate::node::NodeDir;
 use crate::observe::Sink;
 use crate::scenario::stimulus::{Changes, Component, CutKind};
@@ -23,7 +26,7 @@ use crate::scenario::{Capability, Scenario, Token};
 use crate::secret::Secret;
 
 /// The providers, by the name on the command line, which is the first part of a target's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProviderKind {
     /// Plain processes on this machine
     #[default]
@@ -35,6 +38,9 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: &[Self] = &[Self::Local, Self::Kind, Self::K3s];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -59,6 +65,20 @@ impl ProviderKind {
             Self::Kind => kind::capabilities(),
             Self::K3s => k3s::capabilities(),
         }
+    }
+}
+
+impl fmt::Display for ProviderKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ProviderKind {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        by_name("provider", Self::ALL, Self::name, text)
     }
 }
 

@@ -24,12 +24,14 @@ mod words;
 #[cfg(test)]
 pub(crate) mod fixture;
 
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use clap::ValueEnum;
 use thiserror::Error;
 
+use crate::name::{UnknownName, by_name};
 use crate::result::RunResult;
 pub use evidence::Evidence;
 pub use follow::Follow;
@@ -37,7 +39,7 @@ pub use live::LiveProgress;
 pub use paint::colours_wanted;
 
 /// A form of report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// A summary on stdout, failures in full.
     Terminal,
@@ -54,8 +56,23 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: &[Self] = &[Self::Terminal, Self::Json, Self::Junit, Self::Html, Self::Markdown, Self::Github];
+
     /// What a run writes unless told otherwise: everything but annotations.
     pub const DEFAULT: &[Self] = &[Self::Terminal, Self::Json, Self::Junit, Self::Html, Self::Markdown];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Terminal => "terminal",
+            Self::Json => "json",
+            Self::Junit => "junit",
+            Self::Html => "html",
+            Self::Markdown => "markdown",
+            Self::Github => "github",
+        }
+    }
 
     /// The file's name in the output folder; none for what goes to stdout.
     pub fn file_name(self) -> Option<&'static str> {
@@ -66,6 +83,20 @@ impl Format {
             Self::Html => Some("report.html"),
             Self::Markdown => Some("summary.md"),
         }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        by_name("form of report", Self::ALL, Self::name, text)
     }
 }
 

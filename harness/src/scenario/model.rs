@@ -14,6 +14,7 @@ use super::stimulus::{
     SetAddresses, Submit, TokenName, Unbind,
 };
 use crate::check::{Expectation, Never};
+use crate::name::{UnknownName, by_name};
 use crate::version::Versions;
 
 /// A scenario: a cluster, its nodes, and what happens step by step.
@@ -77,20 +78,7 @@ pub enum Level {
 }
 
 /// A set of scenarios by cost.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Deserialize,
-    serde::Serialize,
-    JsonSchema,
-    clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Profile {
     /// The main promises, in minutes.
@@ -100,6 +88,34 @@ pub enum Profile {
     Full,
     /// Also what takes a quarter of an hour and more.
     Slow,
+}
+
+impl Profile {
+    /// All of them, the smallest first.
+    pub const ALL: &[Self] = &[Self::Core, Self::Full, Self::Slow];
+
+    /// Its name in scenario files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Full => "full",
+            Self::Slow => "slow",
+        }
+    }
+}
+
+impl std::fmt::Display for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Profile {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        by_name("profile", Self::ALL, Self::name, text)
+    }
 }
 
 /// The control plane. The defaults are Kubernetes' own, with the bindings that kubeadm makes.

@@ -8,8 +8,8 @@ mod release;
 
 use std::fmt;
 use std::io::{BufReader, Read};
+use std::str::FromStr;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use super::error::ComponentError;
@@ -18,6 +18,7 @@ use super::store::{ReceiveError, Stage};
 use super::sums::Sums;
 use super::transfer::{Hashing, Incoming, Location};
 use super::{Package, Role};
+use crate::name::{UnknownName, by_name};
 
 pub(super) use build::Build;
 pub(super) use directory::Directory;
@@ -25,7 +26,7 @@ pub(super) use mirror::Mirror;
 pub(super) use release::Release;
 
 /// A kind of place, in the order in which they are tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
     /// What the store has, wherever it came from; nothing is fetched.
@@ -39,6 +40,9 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
+    /// All of them, in the order in which they are tried.
+    pub const ALL: &[Self] = &[Self::Store, Self::Mirror, Self::Release, Self::Build];
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -53,6 +57,14 @@ impl SourceKind {
 impl fmt::Display for SourceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl FromStr for SourceKind {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        by_name("source", Self::ALL, Self::name, text)
     }
 }
 
