@@ -11,6 +11,7 @@ pub mod components;
 pub mod diff;
 pub mod doctor;
 pub mod drive;
+pub mod evidence;
 pub mod history;
 pub mod known;
 pub mod mutants;

@@ -13,7 +13,8 @@ use tlsboot::check::Outcome;
 use tlsboot::cli::target::{Planned, TargetOptions};
 use tlsboot::cli::{KnownOptions, ScenarioOptions};
 use tlsboot::components::Progress;
-use tlsboot::report::{Evidence, LiveProgress, failure};
+use tlsboot::report::{Evidence, failure};
+use tlsboot::run::{Ran, Runner, Silent};
 use tlsboot::scenario::{Library, Profile, Scenario};
 
 /// Options come from the environment only: the command line belongs to the test runner.
@@ -74,8 +75,8 @@ fn list(environment: &Arc<Environment>) -> Vec<Trial> {
 
 /// What the target can't show, or is in a larger profile, is ignored; run all the same, it says why and fails.
 fn trial(scenario: &Scenario, target: Planned, profile: Profile, environment: &Arc<Environment>) -> Trial {
-    let name = format!("{}::{}", target.name(), scenario.id);
-    let unsupported = target.unsupported(scenario);
+    let name = format!("{}::{}", target.id.name(), scenario.id);
+    let unsupported = target.id.unsupported(scenario);
     let ignored = unsupported.is_some() || scenario.profile > profile;
     let (scenario, environment) = (scenario.clone(), Arc::clone(environment));
     Trial::test(name, move || match unsupported {
@@ -94,13 +95,16 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
     let (target, _) = environment.target.resolve(target, Progress::on_stderr()).map_err(|error| error.message)?;
     let runtime = tlsboot::runtime::runtime()?;
     std::fs::create_dir_all(&environment.out)?;
-    let mut result = runtime.block_on(async {
-        let interrupt = tlsboot::run::on_interrupt()?;
-        Ok::<_, std::io::Error>(
-            tlsboot::run::run(scenario, &target, &environment.out, &LiveProgress::hidden(), interrupt).await,
-        )
+    let Ran { result, stale } = runtime.block_on(async {
+        let runner = Runner {
+            out: environment.out.clone(),
+            known,
+            listener: Arc::new(Silent),
+            interrupt: tlsboot::cli::interrupt::on_interrupt()?,
+        };
+        Ok::<_, std::io::Error>(runner.run(scenario, &target).await)
     })?;
-    if let Some(stale) = known.apply(&mut result, target.kubernetes, target.kubelet) {
+    if let Some(stale) = stale {
         return Err(Failed::from(format!("stale known failure: {stale}")));
     }
     if matches!(result.verdict.outcome, Outcome::Pass | Outcome::Known) {

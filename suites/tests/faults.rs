@@ -360,7 +360,7 @@ async fn without_node_restriction() -> Result<(), Failed> {
     let planned = options(None)?.plan().map_err(|error| error.message)?;
     let first = planned.first().ok_or("no target")?;
     let (_, used) = options(None)?.resolve(first, Progress::hidden()).map_err(|error| error.message)?;
-    let real = real_path("kube-apiserver", first.kubernetes)?;
+    let real = real_path("kube-apiserver", first.id.kubernetes)?;
     assert!(used.iter().any(|component| component.name == "kube-apiserver"));
     let script = format!(
         "#!/bin/sh\nfor arg; do shift; case $arg in --enable-admission-plugins=*) ;; *) set -- \"$@\" \"$arg\" ;; esac; done\nexec {} \"$@\"\n",
@@ -596,7 +596,7 @@ impl Lab {
         forget_other_tokens(cluster.as_ref()).await?;
         let kubeconfig = folder.path().join("kubeconfig");
         fs::write(&kubeconfig, cluster.admin_kubeconfig().expose())?;
-        Ok(Self { cluster, rules: Rules::new(target.kubernetes, target.kubelet), kubeconfig, folder })
+        Ok(Self { cluster, rules: target.id.rules(), kubeconfig, folder })
     }
 
     fn admin(&self) -> kube::Client {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
+use super::interrupt::on_interrupt;
 use super::{FAIL, Failure, INTERRUPTED, PASS, colours, print, runtime};
 use crate::approver::corpus::{Subjects, corpus};
 use crate::approver::fire::{FireError, Fired, Plan, fire};
@@ -15,7 +16,6 @@ use crate::approver::words;
 use crate::cluster::existing::Connection;
 use crate::cluster::owned;
 use crate::report::colours_wanted;
-use crate::run::on_interrupt;
 use crate::version::Version;
 
 /// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.

@@ -241,9 +241,9 @@ fn executables(target: &TargetOptions, options: &Options) -> Result<Vec<Finding>
     let mut wanted: Vec<(Role, Package)> = Vec::new();
     for planned in target.plan()? {
         let kubernetes = |version: Version| Package { product: Product::Kubernetes, version };
-        wanted.push((Role::KubeApiserver, kubernetes(planned.kubernetes)));
-        wanted.push((Role::KubeControllerManager, kubernetes(planned.kubernetes)));
-        wanted.push((Role::Kubelet, kubernetes(planned.kubelet)));
+        wanted.push((Role::KubeApiserver, kubernetes(planned.id.kubernetes)));
+        wanted.push((Role::KubeControllerManager, kubernetes(planned.id.kubernetes)));
+        wanted.push((Role::Kubelet, kubernetes(planned.id.kubelet)));
     }
     let etcd = Package { product: Product::Etcd, version: options.etcd };
     wanted.push((Role::Etcd, etcd));
@@ -349,7 +349,7 @@ fn containers(target: &TargetOptions) -> Result<Vec<Finding>, Failure> {
     }
     for planned in target.plan()? {
         let image = target.image(&planned);
-        match kind::doctor::image(&image, planned.kubernetes) {
+        match kind::doctor::image(&image, planned.id.kubernetes) {
             Ok(id) => {
                 findings.push(Finding::ok("node image", format!("{image} is {id}")));
                 findings.extend(link(&id)?);
@@ -357,7 +357,7 @@ fn containers(target: &TargetOptions) -> Result<Vec<Finding>, Failure> {
             Err(error) => {
                 findings.push(Finding::new(Grade::Warning, "node image", format!("{image}: {error}")).remedy(format!(
                     "it will be pulled, where that is possible; ci/node-image {} builds one",
-                    planned.kubernetes
+                    planned.id.kubernetes
                 )))
             }
         }

@@ -12,16 +12,17 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::interrupt::on_interrupt;
 use super::target::{Planned, TargetOptions};
 use super::{Failure, INTERRUPTED, ScenarioOptions, print, values};
 use crate::check::Outcome;
 use crate::cluster::local::Local;
 use crate::cluster::processes::Defect;
 use crate::components::Progress;
+use crate::known::KnownFailures;
 use crate::mutants::matrix::{self, Cell, Matrix, Row};
 use crate::mutants::{Buggy, Made, Mutant, edits, select, table};
-use crate::report::LiveProgress;
-use crate::run::{Target, on_interrupt, run as run_scenario};
+use crate::run::{Runner, Silent, Target};
 use crate::scenario::{Profile, Scenario};
 
 /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
@@ -99,14 +100,14 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
         total: 0,
     };
     let before = match command.resume {
-        true => read(&command.out, &planned.name())?,
+        true => read(&command.out, &planned.id.name())?,
         false => Vec::new(),
     };
     let (rows, interrupted) = runtime.block_on(all(&command, &mutants, &scenarios, &before, lab))?;
     let matrix = Matrix {
         format: matrix::FORMAT,
         tlsboot: env!("CARGO_PKG_VERSION").into(),
-        target: planned.name(),
+        target: planned.id.name(),
         started,
         duration_ms: millis(clock),
         components,
@@ -128,13 +129,13 @@ fn edited(command: &MutantsCommand, planned: &Planned, mutants: &[Mutant]) -> Re
     if !mutants.iter().any(is_inside) {
         return Err("none was asked for".into());
     }
-    if planned.kubelet != planned.kubernetes {
+    if planned.id.kubelet != planned.id.kubernetes {
         return Err("bugs are built into one version; leave --kubelet out".into());
     }
     // All that there are, so that there is one build of a version.
-    let edits = edits(&table(), planned.kubernetes.minor);
+    let edits = edits(&table(), planned.id.kubernetes.minor);
     let progress = Progress::on_stderr();
-    let built = command.target.edited(planned.kubernetes, edits, progress);
+    let built = command.target.edited(planned.id.kubernetes, edits, progress);
     built.map_err(|failure| failure.message)
 }
 
@@ -273,7 +274,7 @@ fn trials_of<'a>(
 impl Lab {
     /// What is wrong, or why it can't be made here.
     fn defect(&self, mutant: &Mutant) -> Result<Arc<dyn Defect>, String> {
-        let minor = self.planned.kubernetes.minor;
+        let minor = self.planned.id.kubernetes.minor;
         if minor < mutant.from {
             let from = mutant.from;
             return Err(format!("it needs Kubernetes 1.{from}, and this is 1.{minor}"));
@@ -285,10 +286,13 @@ impl Lab {
     }
 
     async fn run(&self, trial: Trial, interrupt: watch::Receiver<bool>) -> Vec<Cell> {
-        let target = Target {
-            provider: Box::new(Local { defect: Some(Arc::clone(&trial.defect)), ..self.local.clone() }),
-            kubernetes: self.planned.kubernetes,
-            kubelet: self.planned.kubelet,
+        let local = Local { defect: Some(Arc::clone(&trial.defect)), ..self.local.clone() };
+        let target = Target { id: self.planned.id, provider: Box::new(local) };
+        let runner = Runner {
+            out: self.out.join(trial.mutant.id),
+            known: KnownFailures::default(),
+            listener: Arc::new(Silent),
+            interrupt: interrupt.clone(),
         };
         let mut cells = Vec::new();
         for scenario in &trial.scenarios {
@@ -298,14 +302,7 @@ impl Lab {
             let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
             let name = format!("{} × {}", trial.mutant.id, scenario.id);
             eprintln!("[{number}/{}] {name} begins", self.total);
-            let result = run_scenario(
-                scenario,
-                &target,
-                &self.out.join(trial.mutant.id),
-                &LiveProgress::hidden(),
-                interrupt.clone(),
-            )
-            .await;
+            let result = runner.run(scenario, &target).await.result;
             let broken_off = *interrupt.borrow() && result.verdict.outcome == Outcome::Error;
             if broken_off {
                 break;

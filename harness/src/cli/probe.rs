@@ -6,12 +6,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
+use super::interrupt::on_interrupt;
 use super::{FAIL, Failure, INTERRUPTED, PASS, print, runtime};
 use crate::cluster::existing::{Connection, Unreachable};
 use crate::cluster::owned;
 use crate::probe::{Outcome, Plan, Probed, play, text};
 use crate::report::colours_wanted;
-use crate::run::on_interrupt;
 
 /// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
 ///

@@ -47,6 +47,7 @@ mod with_docker {
     use serde_json::json;
 
     use super::{OutputFormat, ProfileCommand};
+    use crate::cli::interrupt::on_interrupt;
     use crate::cli::runtime;
     use crate::cli::{FAIL, Failure, INTERRUPTED, PASS, print};
     use crate::cluster::k3s::{K3s, Server};
@@ -59,7 +60,6 @@ mod with_docker {
     use crate::profile::{Judged, play, text};
     use crate::report::colours_wanted;
     use crate::result::ComponentResult;
-    use crate::run::on_interrupt;
     use crate::scenario::Scenario;
     use crate::secret::Vault;
 

@@ -12,6 +12,8 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::interrupt::on_interrupt;
+use super::live::LiveProgress;
 use super::scenarios::KnownOptions;
 use super::sign::SignOptions;
 use super::target::{Planned, TargetOptions, environment};
@@ -21,8 +23,8 @@ use crate::cluster::processes::inotify::Instances;
 use crate::components::Progress;
 use crate::known::KnownFailures;
 use crate::report::{self, Format};
-use crate::result::{self, RunResult, ScenarioResult, Shard, StaleEntry};
-use crate::run::{Target, on_interrupt, run as run_scenario};
+use crate::result::{self, RunResult, Shard};
+use crate::run::{Ran, Runner, Target};
 use crate::scenario::{Partition, Scenario};
 
 /// Run scenarios on real clusters and report.
@@ -119,8 +121,8 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     let runtime = super::runtime()?;
     let (started, clock) = (Timestamp::now(), Instant::now());
     let pairs = pairs.into_iter().map(|(target, scenario)| (Arc::clone(&targets[&target]), scenario)).collect();
-    let (ran, interrupted) = runtime.block_on(all(&command, Arc::new(known), pairs))?;
-    let (results, stale): (Vec<_>, Vec<_>) = ran.into_iter().unzip();
+    let (ran, interrupted) = runtime.block_on(all(&command, known, pairs))?;
+    let (results, stale): (Vec<_>, Vec<_>) = ran.into_iter().map(|ran| (ran.result, ran.stale)).unzip();
     let result = RunResult {
         format: result::FORMAT,
         tlsboot: env!("CARGO_PKG_VERSION").into(),
@@ -150,7 +152,7 @@ fn share(
     };
     let mut whole = Sha256::new();
     for (target, scenario) in &pairs {
-        for text in [&planned[*target].name(), &scenario.id, &scenario.text] {
+        for text in [&planned[*target].id.name(), &scenario.id, &scenario.text] {
             whole.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
             whole.update(text);
         }
@@ -160,34 +162,30 @@ fn share(
     Ok((part, vec![shard]))
 }
 
-/// How a scenario came out, and whether that makes an entry of the known failures stale.
-type Ran = (ScenarioResult, Option<StaleEntry>);
-
 /// Runs scenarios on targets, some at a time. Those that may wait longest begin first, so that at the end
 /// nothing is waited for alone; the results are in the order of the list.
 async fn all(
     command: &RunCommand,
-    known: Arc<KnownFailures>,
+    known: KnownFailures,
     pairs: Vec<(Arc<Target>, Scenario)>,
 ) -> Result<(Vec<Ran>, bool), Failure> {
-    let live = Arc::new(report::LiveProgress::on_stderr());
     let interrupt = on_interrupt().map_err(Failure::error)?;
+    let runner = Runner {
+        out: command.out.clone(),
+        known,
+        listener: Arc::new(LiveProgress::on_stderr()),
+        interrupt: interrupt.clone(),
+    };
     let mut queue: Vec<_> = pairs.into_iter().enumerate().collect();
     queue.sort_by_key(|(_, (_, scenario))| Reverse(scenario.patience()));
     let runs = queue.into_iter().map(|(place, (target, scenario))| {
-        let (out, live, known) = (command.out.clone(), Arc::clone(&live), Arc::clone(&known));
-        let interrupt = interrupt.clone();
+        let runner = runner.clone();
         async move {
-            if *interrupt.borrow() {
+            if *runner.interrupt.borrow() {
                 return (place, None);
             }
             // Its own task: a core's worth of work a scenario, where there are cores.
-            let task = tokio::spawn(async move {
-                let mut result = run_scenario(&scenario, &target, &out, &live, interrupt).await;
-                let stale = known.apply(&mut result, target.kubernetes, target.kubelet);
-                live.finished(&result);
-                (result, stale)
-            });
+            let task = tokio::spawn(async move { runner.run(&scenario, &target).await });
             (place, task.await.ok())
         }
     });

@@ -15,8 +15,7 @@ use crate::cluster::local::Local;
 use crate::cluster::{Provider, ProviderKind};
 use crate::components::{ComponentSet, Edit, Executable, Progress, Resolver, Role};
 use crate::result::ComponentResult;
-use crate::run::{Target, lacking, target_name};
-use crate::scenario::Scenario;
+use crate::run::{Target, TargetId};
 use crate::version::{Version, VersionRequest};
 
 /// On what scenarios run.
@@ -50,28 +49,10 @@ const SKEW: &str = "a node image is one version, of control plane and kubelets: 
 /// A target by its versions, before anything is fetched or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// What runs its clusters.
-    pub provider: ProviderKind,
-    /// The control plane's version.
-    pub kubernetes: Version,
-    /// The kubelets' version.
-    pub kubelet: Version,
+    /// What it is called.
+    pub id: TargetId,
     control_plane_request: VersionRequest,
     kubelet_request: VersionRequest,
-}
-
-impl Planned {
-    /// The target's name.
-    pub fn name(&self) -> String {
-        target_name(self.provider.name(), self.kubernetes, self.kubelet)
-    }
-
-    /// Why a scenario can't be run on it, known without starting anything.
-    pub fn unsupported(&self, scenario: &Scenario) -> Option<String> {
-        scenario
-            .unsupported(self.kubernetes, self.kubelet)
-            .or_else(|| lacking(scenario, self.provider.clusters(), self.provider.capabilities()))
-    }
 }
 
 impl TargetOptions {
@@ -91,15 +72,9 @@ impl TargetOptions {
             let kubelet_request = self.kubelet.unwrap_or(request);
             let kubernetes = resolver.plan(&request).map_err(Failure::of_components)?;
             let kubelet = resolver.plan(&kubelet_request).map_err(Failure::of_components)?;
-            let target = Planned {
-                provider: self.provider,
-                kubernetes,
-                kubelet,
-                control_plane_request: request,
-                kubelet_request,
-            };
-            if !planned.iter().any(|known| known.name() == target.name()) {
-                planned.push(target);
+            let id = TargetId { provider: self.provider, kubernetes, kubelet };
+            if !planned.iter().any(|known| known.id == id) {
+                planned.push(Planned { id, control_plane_request: request, kubelet_request });
             }
         }
         Ok(planned)
@@ -137,7 +112,7 @@ impl TargetOptions {
 
     /// Makes a target ready to start clusters; fetches what is missing. Blocks.
     pub fn resolve(&self, planned: &Planned, progress: Progress) -> Result<(Target, Vec<ComponentResult>), Failure> {
-        let (provider, used): Resolved = match planned.provider {
+        let (provider, used): Resolved = match planned.id.provider {
             ProviderKind::Local => {
                 let (local, used) = self.local(planned, progress)?;
                 (Box::new(local), used)
@@ -155,33 +130,32 @@ impl TargetOptions {
                 ));
             }
         };
-        let target = Target { provider, kubernetes: planned.kubernetes, kubelet: planned.kubelet };
-        Ok((target, used))
+        Ok((Target { id: planned.id, provider }, used))
     }
 
     fn kind(&self, planned: &Planned) -> Result<Resolved, Failure> {
-        let kind = Kind::find(&self.image(planned), planned.kubernetes).map_err(Failure::error)?;
+        let kind = Kind::find(&self.image(planned), planned.id.kubernetes).map_err(Failure::error)?;
         let used = vec![kind.component()];
         Ok((Box::new(kind), used))
     }
 
     /// The node image of a target of `kind`.
     pub(super) fn image(&self, planned: &Planned) -> Image {
-        let built = || kind::built_image(planned.kubernetes);
+        let built = || kind::built_image(planned.id.kubernetes);
         self.node_image.clone().unwrap_or_else(built)
     }
 
     /// The provider of k3s, and what it uses: the image first.
     #[cfg(feature = "docker")]
     pub(super) fn k3s(&self, planned: &Planned, progress: Progress) -> Result<(K3s, Vec<ComponentResult>), Failure> {
-        let image = K3sImage::find(self.image.clone(), planned.kubernetes);
+        let image = K3sImage::find(self.image.clone(), planned.id.kubernetes);
         let image = image.map_err(Failure::error)?;
         let kubelet = self
             .resolver(progress)?
             .executable(Role::Kubelet, &planned.kubelet_request)
             .map_err(Failure::of_components)?;
         let used = vec![image.component(), component(Role::Kubelet, &kubelet)];
-        let k3s = K3s { image, kubelet, kubelet_version: planned.kubelet };
+        let k3s = K3s { image, kubelet, kubelet_version: planned.id.kubelet };
         Ok((k3s, used))
     }
 
@@ -193,13 +167,13 @@ impl TargetOptions {
     ) -> Result<(Local, Vec<ComponentResult>), Failure> {
         let resolver = self.resolver(progress)?;
         let components = resolver.resolve(&planned.control_plane_request).map_err(Failure::of_components)?;
-        let kubelet = if planned.kubelet == planned.kubernetes {
+        let kubelet = if planned.id.kubelet == planned.id.kubernetes {
             components.kubelet.clone()
         } else {
             resolver.executable(Role::Kubelet, &planned.kubelet_request).map_err(Failure::of_components)?
         };
         let used = used(&components, &kubelet);
-        let local = Local { components, kubelet, kubelet_version: planned.kubelet, defect: None };
+        let local = Local { components, kubelet, kubelet_version: planned.id.kubelet, defect: None };
         Ok((local, used))
     }
 

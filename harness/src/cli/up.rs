@@ -19,7 +19,7 @@ use crate::cluster::shared::dir::{RunDir, sweep};
 use crate::cluster::shared::file::write_private;
 use crate::components::Progress;
 use crate::drive;
-use crate::history::event::{Begin, Event, FORMAT, What};
+use crate::history::event::Event;
 use crate::observe::Sink;
 use crate::report::Follow;
 use crate::run::Target;
@@ -82,9 +82,9 @@ async fn up(command: &UpCommand, target: &Target) -> Result<u8, Failure> {
     let out = command.out.as_deref().unwrap_or(folder.path());
     let (sink, events) = history(out)?;
     let scenario = scenario(command);
-    sink.emit(begin(&scenario, target));
-    eprintln!("starting {} with {} nodes; history and logs are in {}", target.name(), command.nodes, out.display());
-    let telling = tokio::spawn(tell(events, Rules::new(target.kubernetes, target.kubelet)));
+    sink.emit(target.id.begin(&scenario));
+    eprintln!("starting {} with {} nodes; history and logs are in {}", target.id.name(), command.nodes, out.display());
+    let telling = tokio::spawn(tell(events, target.id.rules()));
     let starting = target.provider.start(&scenario, sink, out.join("logs"));
     let cluster = tokio::select! {
         started = starting => started.map_err(|error| Failure::error(format!("the cluster could not be started: {error}")))?,
@@ -121,18 +121,6 @@ fn scenario(command: &UpCommand) -> Scenario {
         ..Default::default()
     };
     Scenario::of_cluster("up", cluster, (1..=command.nodes).map(node).collect())
-}
-
-fn begin(scenario: &Scenario, target: &Target) -> What {
-    What::Begin(Box::new(Begin {
-        format: FORMAT,
-        tlsboot: env!("CARGO_PKG_VERSION").into(),
-        scenario: scenario.id.clone(),
-        scenario_sha256: String::new(),
-        target: target.name(),
-        kubernetes: target.kubernetes,
-        kubelet: target.kubelet,
-    }))
 }
 
 async fn tell(mut events: mpsc::UnboundedReceiver<Event>, rules: Rules) {

@@ -233,7 +233,7 @@ pub(super) fn verifiable(folder: &std::path::Path) -> RunResult {
         let place = folder.join(evidence);
         let verdict = serde_json::to_vec_pretty(&result.verdict).unwrap();
         std::fs::write(place.join("verdict.json"), verdict).unwrap();
-        result.hashes = crate::run::hashes(&place).unwrap();
+        result.hashes = crate::evidence::hashes(&place).unwrap();
     }
     run
 }

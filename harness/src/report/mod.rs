@@ -1,7 +1,7 @@
 //! Reports: made from a run's result and the histories, never from the live run.
 //!
 //! [`write_all`] writes what was asked for. [`failure::text`] says one scenario's failure to people, for a test's own
-//! output. [`LiveProgress`] shows a run while it goes on.
+//! output.
 
 mod evidence;
 pub mod failure;
@@ -10,13 +10,12 @@ mod github;
 mod html;
 pub mod json;
 mod junit;
-mod live;
 mod markdown;
 pub mod merge;
 mod overview;
-pub(crate) mod paint;
+pub mod paint;
 pub mod signature;
-mod terminal;
+pub mod terminal;
 mod timeline;
 pub mod verify;
 mod words;
@@ -35,7 +34,6 @@ use crate::name::{UnknownName, by_name};
 use crate::result::RunResult;
 pub use evidence::Evidence;
 pub use follow::Follow;
-pub use live::LiveProgress;
 pub use paint::colours_wanted;
 
 /// A form of report.

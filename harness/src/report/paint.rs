@@ -11,9 +11,9 @@ pub fn colours_wanted(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !refused
 }
 
-/// Paints, or leaves as it is.
+/// Paints where there are colours, or leaves text as it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint(pub(super) bool);
+pub struct Paint(pub bool);
 
 impl Paint {
     pub(super) fn bold(self, text: &str) -> String {
@@ -24,7 +24,8 @@ impl Paint {
         self.with("2", text)
     }
 
-    pub(super) fn outcome(self, outcome: Outcome, text: &str) -> String {
+    /// In the colour of an outcome.
+    pub fn outcome(self, outcome: Outcome, text: &str) -> String {
         let code = match outcome {
             Outcome::Pass => "32",
             Outcome::Known => "33",
@@ -42,6 +43,6 @@ impl Paint {
 }
 
 /// The text in a colour, where there are colours; `code` is the number of ECMA-48's SGR.
-pub(crate) fn paint(code: &str, text: &str, colours: bool) -> String {
+pub fn paint(code: &str, text: &str, colours: bool) -> String {
     if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }

@@ -31,8 +31,8 @@ pub(super) fn summary(out: &Path, run: &RunResult, colours: bool) -> String {
     parts.join("\n")
 }
 
-/// `PASS  rbac.x  local::1.37.2  12.3 s`; the same line while the run goes on.
-pub(super) fn line(result: &ScenarioResult, widths: (usize, usize), paint: Paint) -> String {
+/// `PASS  rbac.x  local::1.37.2  12.3 s`, with columns of these widths for the scenario and the target.
+pub fn line(result: &ScenarioResult, widths: (usize, usize), paint: Paint) -> String {
     let outcome = result.verdict.outcome;
     let word = format!("{:<11}", words::outcome(outcome).to_uppercase());
     let time = match outcome {

@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use super::signature::{self, PublicKey};
 use super::{ReportError, json};
 use crate::check::{Outcome, Verdict, judge_all};
+use crate::evidence::hashes;
 use crate::history::event::Begin;
 use crate::history::{self, Event, What};
 use crate::known::judged;
 use crate::result::{RunResult, ScenarioResult};
-use crate::run::hashes;
 use crate::scenario::{Scenario, load_text};
 
 /// What came of checking a report.

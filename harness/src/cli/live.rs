@@ -1,4 +1,4 @@
-//! A run while it goes on: a line for each running scenario on a terminal, a line for each change elsewhere.
+//! A run while it lasts: a line for each running scenario on a terminal, a line for each change elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
@@ -7,24 +7,25 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::paint::{Paint, colours_wanted};
-use super::terminal;
+use crate::report::colours_wanted;
+use crate::report::paint::Paint;
+use crate::report::terminal;
 use crate::result::ScenarioResult;
+use crate::run::{Listener, RunEvent, RunEventKind};
 
 /// Columns of ids and targets; what is longer pushes the rest aside.
 const WIDTHS: (usize, usize) = (44, 15);
 
-/// Shows on stderr which scenarios run, and what each waits for. Cheap to clone; all clones show the same.
-#[derive(Clone, Debug)]
-pub struct LiveProgress {
+/// Shows on stderr which scenarios run, and what each waits for.
+#[derive(Debug)]
+pub(super) struct LiveProgress {
     output: Output,
     paint: Paint,
-    running: Arc<Mutex<BTreeMap<(String, String), Running>>>,
+    running: Mutex<BTreeMap<(String, String), Running>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Output {
-    Hidden,
     Lines,
     Bars(MultiProgress),
 }
@@ -44,21 +45,16 @@ struct Wait {
 
 impl LiveProgress {
     /// Bars if stderr is a terminal, else lines.
-    pub fn on_stderr() -> Self {
+    pub(super) fn on_stderr() -> Self {
         Self::with(if stderr().is_terminal() { Output::Bars(MultiProgress::new()) } else { Output::Lines })
     }
 
-    /// Shows nothing.
-    pub fn hidden() -> Self {
-        Self::with(Output::Hidden)
-    }
-
     fn with(output: Output) -> Self {
-        Self { output, paint: Paint(colours_wanted(&stderr())), running: Arc::default() }
+        Self { output, paint: Paint(colours_wanted(&stderr())), running: Mutex::default() }
     }
 
     /// A scenario begins on a target.
-    pub fn started(&self, id: &str, target: &str) {
+    fn started(&self, id: &str, target: &str) {
         let waits: Arc<Mutex<Wait>> = Arc::default();
         let bar = match &self.output {
             Output::Bars(bars) => {
@@ -69,14 +65,14 @@ impl LiveProgress {
                 bar.enable_steady_tick(Duration::from_millis(200));
                 bar
             }
-            Output::Lines | Output::Hidden => ProgressBar::hidden(),
+            Output::Lines => ProgressBar::hidden(),
         };
         self.line(&format!("{id} on {target} begins"), false);
         lock(&self.running).insert(key(id, target), Running { bar, waits });
     }
 
     /// It waits for something (`rotation of n1 (line 23)`), for `until` from now at most.
-    pub fn waits(&self, id: &str, target: &str, what: &str, until: Duration) {
+    fn waits(&self, id: &str, target: &str, what: &str, until: Duration) {
         let running = lock(&self.running);
         let Some(running) = running.get(&key(id, target)) else {
             return;
@@ -90,7 +86,7 @@ impl LiveProgress {
     }
 
     /// It is over.
-    pub fn finished(&self, result: &ScenarioResult) {
+    fn finished(&self, result: &ScenarioResult) {
         if let Some(running) = lock(&self.running).remove(&key(&result.id, &result.target)) {
             running.bar.finish_and_clear();
         }
@@ -102,7 +98,18 @@ impl LiveProgress {
         match &self.output {
             Output::Lines => eprintln!("{text}"),
             Output::Bars(bars) if stays => bars.suspend(|| eprintln!("{text}")),
-            Output::Bars(_) | Output::Hidden => {}
+            Output::Bars(_) => {}
+        }
+    }
+}
+
+impl Listener for LiveProgress {
+    fn event(&self, event: &RunEvent<'_>) {
+        let (id, target) = (event.scenario, event.target);
+        match &event.kind {
+            RunEventKind::Started => self.started(id, target),
+            RunEventKind::Waits { what, left } => self.waits(id, target, &what.to_string(), *left),
+            RunEventKind::Finished(result) => self.finished(result),
         }
     }
 }
@@ -139,7 +146,9 @@ impl Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::check::{Outcome, Verdict};
+    use crate::run::Awaited;
+    use crate::scenario::Scenario;
 
     #[test]
     fn time_left_counts_down_and_stops_at_zero() {
@@ -153,12 +162,15 @@ mod tests {
 
     #[test]
     fn what_is_over_runs_no_more() {
-        let progress = LiveProgress::hidden();
-        let (result, _) = fixture::failing();
-        progress.started(&result.id, &result.target);
-        progress.waits(&result.id, &result.target, "a csr", Duration::from_secs(1));
+        let progress = LiveProgress::with(Output::Lines);
+        let scenario = Scenario::of_cluster("rotation.quick", Default::default(), Vec::new());
+        let verdict = Verdict { outcome: Outcome::Pass, error: None, expectations: Vec::new() };
+        let result = ScenarioResult::new(&scenario, "local::1.37.2", jiff::Timestamp::UNIX_EPOCH, verdict);
+        let tell = |kind| progress.event(&RunEvent::new(&result.id, &result.target, kind));
+        tell(RunEventKind::Started);
+        tell(RunEventKind::Waits { what: Awaited::Cluster, left: Duration::from_secs(1) });
         assert_eq!(lock(&progress.running).len(), 1);
-        progress.clone().finished(&result);
+        tell(RunEventKind::Finished(&result));
         assert!(lock(&progress.running).is_empty());
     }
 }

@@ -1,0 +1,17 @@
+//! The evidence of one scenario on one target: a folder with the scenario, the history, the verdict, and the components'
+//! logs. This module alone knows what its files are called.
+
+mod hashes;
+mod writer;
+
+pub use hashes::hashes;
+pub use writer::{EvidenceError, EvidenceWriter};
+
+/// The scenario, as it was read.
+pub const SCENARIO: &str = "scenario.yaml";
+/// The history, one event a line.
+pub const HISTORY: &str = "history.jsonl";
+/// The verdict, as JSON.
+pub const VERDICT: &str = "verdict.json";
+/// The folder of the components' logs.
+pub const LOGS: &str = "logs";
