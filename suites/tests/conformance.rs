@@ -10,9 +10,9 @@ use std::sync::Arc;
 use clap::Parser;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tlsboot::check::Outcome;
+use tlsboot::cli::progress;
 use tlsboot::cli::target::{Planned, TargetOptions};
 use tlsboot::cli::{KnownOptions, ScenarioOptions};
-use tlsboot::components::Progress;
 use tlsboot::report::{Evidence, failure};
 use tlsboot::run::{Ran, Runner, Silent};
 use tlsboot::scenario::{Library, Profile, Scenario};
@@ -92,7 +92,7 @@ fn failing(name: &str, message: String) -> Trial {
 
 fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Result<(), Failed> {
     let known = environment.known.load(&environment.scenarios).map_err(|error| error.message)?;
-    let (target, _) = environment.target.resolve(target, Progress::on_stderr()).map_err(|error| error.message)?;
+    let (target, _) = environment.target.resolve(target, progress::on_stderr()).map_err(|error| error.message)?;
     let runtime = tlsboot::runtime::runtime()?;
     std::fs::create_dir_all(&environment.out)?;
     let Ran { result, stale } = runtime.block_on(async {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 
-use super::values;
+use super::{progress, values};
 use crate::components::{
     ComponentError, DEFAULT_ETCD, Executable, Listing, Options, Package, Product, Progress, Resolver, Role, SourceKind,
     Store, export,
@@ -72,14 +72,14 @@ impl ComponentOptions {
 
     /// A resolver that shows its progress on stderr.
     pub fn resolver(&self) -> Result<Resolver, ComponentError> {
-        Resolver::new(self.options()?, Progress::on_stderr())
+        Resolver::new(self.options()?, progress::on_stderr())
     }
 }
 
 /// Runs `tlsboot components …`; what was asked for goes to `out`.
 pub fn run(command: &ComponentsCommand, out: &mut dyn Write) -> Result<(), ComponentError> {
     let options = Options { etcd: command.etcd, ..command.options.options()? };
-    let progress = Progress::on_stderr();
+    let progress = progress::on_stderr();
     let resolver = Resolver::new(options, progress.clone())?;
     let text = match &command.action {
         Action::List => list(resolver.store())?,

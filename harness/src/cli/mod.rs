@@ -16,6 +16,7 @@ mod mutants;
 mod mutate;
 mod probe;
 mod profile;
+pub mod progress;
 mod run;
 mod scenarios;
 mod sign;

@@ -14,11 +14,10 @@ use tokio::sync::watch;
 
 use super::interrupt::on_interrupt;
 use super::target::{Planned, TargetOptions};
-use super::{Failure, INTERRUPTED, ScenarioOptions, print, values};
+use super::{Failure, INTERRUPTED, ScenarioOptions, print, progress, values};
 use crate::check::Outcome;
 use crate::cluster::local::Local;
 use crate::cluster::processes::Defect;
-use crate::components::Progress;
 use crate::known::KnownFailures;
 use crate::mutants::matrix::{self, Cell, Matrix, Row};
 use crate::mutants::{Buggy, Made, Mutant, edits, select, table};
@@ -83,7 +82,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     let [planned] = planned.as_slice() else {
         return Err(Failure::usage("`mutants` runs on one version: give one by --kubernetes"));
     };
-    let (local, components) = command.target.local(planned, Progress::on_stderr())?;
+    let (local, components) = command.target.local(planned, progress::on_stderr())?;
     std::fs::create_dir_all(&command.out)
         .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
     if let Err(error) = crate::cluster::shared::dir::sweep() {
@@ -134,7 +133,7 @@ fn edited(command: &MutantsCommand, planned: &Planned, mutants: &[Mutant]) -> Re
     }
     // All that there are, so that there is one build of a version.
     let edits = edits(&table(), planned.id.kubernetes.minor);
-    let progress = Progress::on_stderr();
+    let progress = progress::on_stderr();
     let built = command.target.edited(planned.id.kubernetes, edits, progress);
     built.map_err(|failure| failure.message)
 }

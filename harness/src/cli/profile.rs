@@ -34,7 +34,7 @@ pub(super) fn run(command: &ProfileCommand) -> Result<u8, Failure> {
     let ProfileCommand { target, format: _ } = command;
     let planned = target.plan()?;
     let first = planned.first().ok_or_else(|| Failure::usage("no version"))?;
-    target.resolve(first, crate::components::Progress::on_stderr()).map(|_| PASS)
+    target.resolve(first, crate::cli::progress::on_stderr()).map(|_| PASS)
 }
 
 #[cfg(feature = "docker")]
@@ -48,12 +48,12 @@ mod with_docker {
 
     use super::{OutputFormat, ProfileCommand};
     use crate::cli::interrupt::on_interrupt;
+    use crate::cli::progress;
     use crate::cli::runtime;
     use crate::cli::{FAIL, Failure, INTERRUPTED, PASS, print};
     use crate::cluster::k3s::{K3s, Server};
     use crate::cluster::shared::dir::RunDir;
     use crate::cluster::{Cluster, ClusterError, ProviderKind};
-    use crate::components::Progress;
     use crate::observe::Sink;
     use crate::probe::Outcome;
     use crate::profile::k3s::{Seen, judge};
@@ -71,7 +71,7 @@ mod with_docker {
         let [planned] = planned.as_slice() else {
             return Err(Failure::usage("one version at a time: --kubernetes"));
         };
-        let (k3s, used) = command.target.k3s(planned, Progress::on_stderr())?;
+        let (k3s, used) = command.target.k3s(planned, progress::on_stderr())?;
         runtime()?.block_on(async {
             let mut interrupt = on_interrupt().map_err(Failure::error)?;
             tokio::select! {

@@ -17,10 +17,9 @@ use super::live::LiveProgress;
 use super::scenarios::KnownOptions;
 use super::sign::SignOptions;
 use super::target::{Planned, TargetOptions, environment};
-use super::{Failure, INTERRUPTED, ScenarioOptions, values};
+use super::{Failure, INTERRUPTED, ScenarioOptions, progress, values};
 use crate::cluster::ProviderKind;
 use crate::cluster::processes::inotify::Instances;
-use crate::components::Progress;
 use crate::known::KnownFailures;
 use crate::report::{self, Format};
 use crate::result::{self, RunResult, Shard};
@@ -99,7 +98,7 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
         if !pairs.iter().any(|(target, _)| *target == index) {
             continue;
         }
-        let (target, used) = command.target.resolve(plan, Progress::on_stderr())?;
+        let (target, used) = command.target.resolve(plan, progress::on_stderr())?;
         targets.insert(index, Arc::new(target));
         for component in used {
             if !components.contains(&component) {

@@ -12,12 +12,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::target::TargetOptions;
-use super::{Failure, INTERRUPTED, PASS, print};
+use super::{Failure, INTERRUPTED, PASS, print, progress};
 use crate::check::rules::Rules;
 use crate::cluster::Cluster;
 use crate::cluster::shared::dir::{RunDir, sweep};
 use crate::cluster::shared::file::write_private;
-use crate::components::Progress;
 use crate::drive;
 use crate::history::event::Event;
 use crate::observe::Sink;
@@ -68,7 +67,7 @@ pub(super) fn run(command: &UpCommand) -> Result<u8, Failure> {
     let [planned] = planned.as_slice() else {
         return Err(Failure::usage("`up` starts one cluster: give one version by --kubernetes"));
     };
-    let (target, _) = command.target.resolve(planned, Progress::on_stderr())?;
+    let (target, _) = command.target.resolve(planned, progress::on_stderr())?;
     if let Err(error) = sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
