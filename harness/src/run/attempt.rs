@@ -104,7 +104,7 @@ impl Attempt<'_> {
         self.tell(RunEventKind::Waits { what: Awaited::Cluster, left: STEP });
         let starting = self.target.provider.start(self.scenario, sink.clone(), evidence.logs());
         let cluster = self.unless_interrupted(starting).await?.map_err(RunError::Start)?;
-        let playing = async { Play::new(self, &*cluster, &sink, events).to_end().await };
+        let playing = async { Play::new(self, &*cluster, &sink, events).until_decided().await };
         let verdict = self.unless_interrupted(playing).await;
         cluster.stop().await;
         verdict?

@@ -59,7 +59,7 @@ impl<'a> Play<'a> {
     }
 
     /// Drives and judges until all is decided.
-    pub(super) async fn to_end(mut self) -> Result<Verdict, RunError> {
+    pub(super) async fn until_decided(mut self) -> Result<Verdict, RunError> {
         // kubeadm has made its own.
         if !self.scenario.cluster.kubeadm {
             drive::prepare(&self.scenario.cluster.bindings, &self.cluster.admin()).await.map_err(RunError::Bindings)?;
