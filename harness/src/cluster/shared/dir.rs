@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,10 +20,11 @@ const LOCK: &str = "lock";
 const MAKING: Duration = Duration::from_secs(60);
 
 impl RunDir {
-    /// A new folder, readable for this user only.
+    /// A new folder that only this user can enter, whatever the umask: etcd's socket in it asks for no credential.
     pub(crate) fn create() -> io::Result<Self> {
         // The lock comes before the name that a sweep would look at: made elsewhere, then moved.
-        let staging = tempfile::Builder::new().prefix(STAGING).tempdir()?;
+        let private = fs::Permissions::from_mode(0o700);
+        let staging = tempfile::Builder::new().prefix(STAGING).permissions(private).tempdir()?;
         let lock = File::create_new(staging.path().join(LOCK))?;
         lock.try_lock()?;
         let name =
@@ -96,5 +98,16 @@ fn is_abandoned(path: &Path) -> bool {
         Ok(lock) => lock.try_lock().is_ok(),
         // Half removed, or another user's.
         Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_user_can_enter_a_runs_folder() {
+        let run = RunDir::create().unwrap();
+        assert_eq!(run.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 }
