@@ -19,6 +19,7 @@ pub mod name;
 pub mod node;
 pub mod observe;
 pub mod pki;
+pub(crate) mod private;
 pub mod probe;
 pub mod process;
 pub mod profile;

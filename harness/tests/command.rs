@@ -19,11 +19,16 @@ fn tlsboot(args: &[&str]) -> Ran {
 }
 
 fn tlsboot_in(folder: &Path, args: &[&str]) -> Ran {
+    tlsboot_with(folder, &[], args)
+}
+
+fn tlsboot_with(folder: &Path, variables: &[(&str, &Path)], args: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tlsboot"));
     let settings = std::env::vars().filter(|(name, _)| name.starts_with("TLSBOOT_"));
     for (name, _) in settings {
         command.env_remove(name);
     }
+    command.envs(variables.iter().copied());
     let Output { status, stdout, stderr } =
         command.args(args).current_dir(folder).stdin(Stdio::null()).output().unwrap();
     Ran { code: status.code(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() }
@@ -327,4 +332,38 @@ fn a_reader_that_has_enough_is_no_error(#[case] args: &[&str]) {
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
     assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn gc_removes_only_what_tlsboot_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (temporary, victim) = (path("tmp"), path("victim"));
+    fs::create_dir_all(temporary.join("tlsboot-run-notes")).unwrap();
+    fs::write(temporary.join("tlsboot-run-notes/thesis"), "x").unwrap();
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("20000"), "kept").unwrap();
+    let gc = || tlsboot_with(folder.path(), &[("TMPDIR", &temporary), ("TLSBOOT_CACHE", &path("cache"))], &["gc"]);
+
+    let said = gc().ok();
+    assert!(said.starts_with("nothing was left behind\nnot removed: "), "{said}");
+    assert!(said.contains("tlsboot-run-notes: no run of this tlsboot made it"), "{said}");
+
+    let ports = temporary.join(format!("tlsboot-ports-{}", rustix::process::geteuid().as_raw()));
+    fs::remove_dir(&ports).unwrap();
+    std::os::unix::fs::symlink(&victim, &ports).unwrap();
+    let refused = gc();
+    assert_eq!(refused.code, Some(3), "{}", refused.out);
+    assert!(refused.err.contains("it is not a folder"), "{}", refused.err);
+    assert!(temporary.join("tlsboot-run-notes/thesis").exists() && victim.join("20000").exists());
+}
+
+#[test]
+fn a_name_of_runs_is_no_place_for_a_report() {
+    let folder = scenarios(&[("good.yaml", GOOD)]);
+    let out = folder.path().join("tlsboot-run-1");
+    let variables = [("TMPDIR", folder.path()), ("TLSBOOT_CACHE", folder.path())];
+    let args = ["merge", "nowhere", "--out", out.to_str().unwrap()];
+    tlsboot_with(folder.path(), &variables, &args).wrong(&["--out", "tlsboot-run-1", "choose another"]);
+    assert!(!out.exists());
 }

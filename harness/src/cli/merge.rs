@@ -39,6 +39,7 @@ pub(super) struct MergeCommand {
 
 pub(super) fn run(command: &MergeCommand) -> Result<u8, Failure> {
     let key = command.sign.load(&command.format)?;
+    super::not_reserved(&command.out)?;
     let place = |folder: &PathBuf| folder.canonicalize().ok();
     let out = place(&command.out);
     if out.is_some() && command.folders.iter().any(|folder| place(folder) == out) {

@@ -26,6 +26,7 @@ mod values;
 mod verify;
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -207,6 +208,23 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Makes the folder of `--out`.
+fn create_out(out: &Path) -> Result<(), Failure> {
+    not_reserved(out)?;
+    std::fs::create_dir_all(out).map_err(|error| Failure::usage(format!("--out {}: {error}", out.display())))
+}
+
+/// Whether a report may lie there.
+fn not_reserved(out: &Path) -> Result<(), Failure> {
+    if crate::cluster::shared::dir::is_reserved(out) {
+        return Err(Failure::usage(format!(
+            "--out {}: `tlsboot gc` takes it for a run's temporary folder: choose another",
+            out.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Writes what was asked for to standard output; a reader that has enough (`tlsboot list | head`) is no error.
 fn print(text: &str) -> Result<u8, Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
@@ -241,10 +259,11 @@ fn gc() -> Result<u8, Failure> {
         tracing::info!(%error, "Docker can't be asked");
         Vec::new()
     });
-    let mut removed = crate::cluster::shared::dir::sweep().map_err(Failure::error)?;
+    let runs = crate::cluster::shared::dir::sweep().map_err(Failure::error)?;
+    let mut removed = runs.removed;
     let options = Options::from_env().map_err(Failure::usage)?;
     removed.extend(Store::new(&options.cache).remove_stale());
-    let ports = crate::cluster::processes::sweep_ports().map_err(Failure::error)?;
+    let ports = crate::cluster::processes::sweep_ports();
     let mut text = String::new();
     for path in &removed {
         let _ = writeln!(text, "removed {}", path.display());
@@ -252,13 +271,18 @@ fn gc() -> Result<u8, Failure> {
     for cluster in clusters {
         let _ = writeln!(text, "removed the containers and the network {cluster}");
     }
-    if ports > 0 {
-        let _ = writeln!(text, "removed {ports} lock files of ports");
+    match &ports {
+        Ok(0) if text.is_empty() => text.push_str("nothing was left behind\n"),
+        Ok(0) | Err(_) => {}
+        Ok(ports) => {
+            let _ = writeln!(text, "removed {ports} lock files of ports");
+        }
     }
-    if text.is_empty() {
-        text = "nothing was left behind\n".into();
+    for (path, why) in runs.left {
+        let _ = writeln!(text, "not removed: {}: {why}", path.display());
     }
-    print(&text)
+    print(&text)?;
+    ports.map(|_| PASS).map_err(Failure::error)
 }
 
 fn init_tracing() {

@@ -83,8 +83,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
         return Err(Failure::usage("`mutants` runs on one version: give one by --kubernetes"));
     };
     let (local, components) = command.target.local(planned, progress::on_stderr())?;
-    std::fs::create_dir_all(&command.out)
-        .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
+    super::create_out(&command.out)?;
     if let Err(error) = crate::cluster::shared::dir::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }

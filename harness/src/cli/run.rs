@@ -106,8 +106,7 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
             }
         }
     }
-    std::fs::create_dir_all(&command.out)
-        .map_err(|error| Failure::usage(format!("--out {}: {error}", command.out.display())))?;
+    super::create_out(&command.out)?;
     // Containers first: they have folders in use.
     if command.target.provider != ProviderKind::Local
         && let Err(error) = crate::cluster::docker::sweep()

@@ -68,6 +68,9 @@ pub(super) fn run(command: &UpCommand) -> Result<u8, Failure> {
         return Err(Failure::usage("`up` starts one cluster: give one version by --kubernetes"));
     };
     let (target, _) = command.target.resolve(planned, progress::on_stderr())?;
+    if let Some(out) = &command.out {
+        super::create_out(out)?;
+    }
     if let Err(error) = sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
