@@ -42,6 +42,34 @@ fn the_example_is_right() {
 #[case::unknown_requirement("A-04", "A-99", 3, "no behaviour `A-99`")]
 #[case::unknown_node("start: {node: n1}", "start: {node: n2}", 8, "no node `n2`")]
 #[case::unknown_token("{name: n1}", "{name: n1, bootstrap: other}", 1, "no token `other`")]
+#[case::node_above_the_folder("[{name: n1}]", "[{name: n1}, {name: ../evil}]", 1, "can't be the name of a node")]
+#[case::node_by_a_path("[{name: n1}]", "[{name: n1}, {name: /tmp/x}]", 1, "can't be the name of a node")]
+#[case::node_without_a_name("[{name: n1}]", "[{name: n1}, {name: ''}]", 1, "can't be the name of a node")]
+#[case::node_on_two_lines("[{name: n1}]", "[{name: n1}, {name: \"a\\nb\"}]", 1, "can't be the name of a node")]
+#[case::file_by_a_path(
+    "start: {node: n1}",
+    "file: {node: n1, name: /abs/file, action: delete}",
+    8,
+    "is no name of a file"
+)]
+#[case::file_above_the_folder(
+    "start: {node: n1}",
+    "file: {node: n1, name: ../../f, action: garbage}",
+    8,
+    "is no name of a file"
+)]
+#[case::file_that_is_the_folder(
+    "start: {node: n1}",
+    "file: {node: n1, name: '..', action: delete}",
+    8,
+    "is no name of a file"
+)]
+#[case::file_without_a_name(
+    "start: {node: n1}",
+    "file: {node: n1, name: '', action: delete}",
+    8,
+    "is no name of a file"
+)]
 #[case::two_nodes_of_a_name("[{name: n1}]", "[{name: n1}, {name: n1}]", 1, "two nodes")]
 #[case::node_and_component(
     "start: {node: n1}",

@@ -9,9 +9,13 @@ use super::{Done, DriveError, Stage};
 use crate::cluster::ClusterError;
 use crate::cluster::shared::file::write_private;
 use crate::pki::PrivateKey;
+use crate::scenario::is_file_name;
 use crate::scenario::stimulus::{FileAction, FileChange};
 
 pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    if !is_file_name(&change.name) {
+        return Err(DriveError::Nothing(format!("{:?} is no name of a file", change.name)));
+    }
     let dir = stage.cluster.node_dir(&change.node).await?;
     // The name itself, and what is behind it where that is a link.
     let (path, content) = (dir.named(&change.name), dir.through(&change.name));

@@ -9,7 +9,7 @@ use super::model::{
     TokenKind,
 };
 use super::stimulus::{FileAction, Identity};
-use super::{Diagnostic, Scenario, Step, requirements};
+use super::{Diagnostic, Scenario, Step, names, requirements};
 use crate::check::Matcher;
 use crate::history::event::Recorder;
 
@@ -193,6 +193,9 @@ impl Lint<'_> {
         for node in &raw.nodes {
             if !names.insert(&node.name) {
                 self.error(place.0, place.1, format!("two nodes are called `{}`", node.name));
+            }
+            if let Some(wrong) = names::wrong_node(&node.name) {
+                self.error(place.0, place.1, wrong);
             }
             self.token(&node.bootstrap, place);
         }
@@ -409,6 +412,9 @@ impl Lint<'_> {
             Step::Get(get) => self.identity(&get.by, at),
             Step::File(change) => {
                 self.node(&change.node, at);
+                if let Some(wrong) = names::wrong_file(&change.name) {
+                    self.error(at.0, at.1, wrong);
+                }
                 let link = change.name.ends_with("-current.pem");
                 if change.action == FileAction::NewPair && change.name != "tls.crt" {
                     self.error(at.0, at.1, "`newPair` is for the pair of `tlsCertFile`: name `tls.crt`");

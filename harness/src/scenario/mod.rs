@@ -7,6 +7,7 @@ mod diagnostic;
 mod effects;
 mod load;
 mod model;
+mod names;
 mod partition;
 pub mod requirements;
 pub mod schema;
@@ -25,6 +26,7 @@ pub use model::{
     BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, EmbeddedCertificate, Flags, KUBEADM_GROUP, KUBEADM_TOKEN, Level,
     NO_TOKEN, Node, Profile, RawScenario, STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
 };
+pub use names::is_file_name;
 pub use partition::{Partition, PartitionError};
 pub use select::{SelectError, Selector, select};
 

@@ -57,8 +57,9 @@ impl Container {
     pub(super) async fn boot(place: &Place<'_>, node: &str, link: Ipv4Addr) -> Result<Self, ClusterError> {
         let cluster = place.cluster;
         let (name, label) = (cluster.node(node), cluster.label());
-        let folder = place.run.join(node);
-        fs::create_dir(&folder).map_err(ClusterError::file(&folder))?;
+        // One level down, where no name of a node is that of something else.
+        let folder = place.run.join("nodes").join(node);
+        fs::create_dir_all(&folder).map_err(ClusterError::file(&folder))?;
         let folders = format!("{0}:{0}", folder.display());
         let (dir, more) = if place.kubeadm {
             let dir = NodeDir::of_kubeadm(folder);

@@ -63,7 +63,9 @@ impl LocalNodes {
             let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
             sources.insert(source, node.name.clone());
             let link = Link::open(node.name.clone(), Ipv4Addr::LOCALHOST.into(), upstream, source, base.sink.clone())?;
-            let local_node = LocalNode::create(kubelets, node, run, logs, link, &trust, &base.administrator)?;
+            // Not by the node's name, which would count for the length of its sockets' paths, and may be `pki`.
+            let folder = run.join(format!("n{}", index + 1));
+            let local_node = LocalNode::create(kubelets, node, folder, logs, link, &trust, &base.administrator)?;
             nodes.insert(node.name.clone(), Mutex::new(local_node));
         }
         Ok(Self { nodes, sources })
@@ -141,14 +143,14 @@ impl LocalNode {
     fn create(
         kubelets: &Kubelets<'_>,
         node: &Node,
-        run: &Path,
+        folder: PathBuf,
         logs: &Path,
         link: Link,
         trust: &Trust,
         administrator: &Credential,
     ) -> Result<Self, ClusterError> {
         let cluster_ca = trust.path("cluster-ca.crt");
-        let dir = NodeDir::new(run.join(&node.name));
+        let dir = NodeDir::new(folder);
         fs::create_dir(dir.path()).map_err(ClusterError::file(dir.path()))?;
         let port = Port::lease()?;
         let cri = CriServer::serve(dir.cri()).map_err(ClusterError::file(dir.cri()))?;
@@ -184,7 +186,7 @@ impl LocalNode {
             write_private(&config.dir.named("tls.crt"), &certificate)?;
         }
         let log = logs.join(format!("kubelet-{}.log", node.name));
-        let pki = cluster_ca.parent().unwrap_or(run).to_owned();
+        let pki = trust.dir().to_owned();
         Ok(Self {
             kubelet: Kubelet::new(config, node, log, cluster_ca, administrator),
             executable: kubelets.executable.to_owned(),

@@ -1,0 +1,83 @@
+//! Names in scenarios that become names of files on this machine. A scenario may be somebody else's, so none of them may
+//! lead out of the folder that it is meant for.
+
+/// The longest name of a node: `kubelet-NAME.log` must fit into the 255 bytes of a file name.
+const LONGEST_NODE: usize = 240;
+/// The longest name of a file, by the kernel.
+const LONGEST_FILE: usize = 255;
+
+/// What is wrong with the name of a node.
+///
+/// It may be one that Kubernetes refuses, as with an underscore (`ValidateNodeName`, `pkg/apis/core/validation`), or one
+/// that the kubelet changes, as with capital letters (`GetHostname`, `component-helpers/node/util`): clusters have them.
+pub(super) fn wrong_node(name: &str) -> Option<String> {
+    let is_inner = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    let has_ends = [name.chars().next(), name.chars().next_back()]
+        .iter()
+        .all(|end| end.is_some_and(|letter| letter.is_ascii_alphanumeric()));
+    let is_right = has_ends && name.chars().all(is_inner) && name.len() <= LONGEST_NODE;
+    (!is_right).then(|| {
+        format!("{name:?} can't be the name of a node: take up to {LONGEST_NODE} letters, digits, `.`, `_` and `-`, a letter or digit first and last")
+    })
+}
+
+/// What is wrong with the name of a file in a folder.
+pub(super) fn wrong_file(name: &str) -> Option<String> {
+    let is_elsewhere = name.is_empty() || name.contains('/') || [".", ".."].contains(&name);
+    let is_right = !is_elsewhere && name.len() <= LONGEST_FILE && !name.contains(char::is_control);
+    (!is_right)
+        .then(|| format!("{name:?} is no name of a file: take the name alone, as in `kubelet-client-current.pem`"))
+}
+
+/// Whether this is one name in a folder, and no way out of it.
+pub fn is_file_name(name: &str) -> bool {
+    wrong_file(name).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("n1")]
+    #[case("Worker-A")]
+    #[case("ip-10-0-0-1.eu-west-1.compute.internal")]
+    #[case("192.0.2.7")]
+    #[case("under_score")]
+    #[case("pki")]
+    fn names_that_nodes_have(#[case] name: &str) {
+        assert_eq!(wrong_node(name), None);
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case(".")]
+    #[case("..")]
+    #[case("../evil")]
+    #[case("/tmp/x")]
+    #[case("a/b")]
+    #[case("a\nb")]
+    #[case("a\0b")]
+    #[case("\u{1b}[2Jn1")]
+    #[case("-n1")]
+    #[case("n1-")]
+    #[case(".n1")]
+    #[case("n 1")]
+    #[case("nœud")]
+    #[case(&"n".repeat(300))]
+    fn names_that_no_node_has(#[case] name: &str) {
+        assert!(wrong_node(name).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn a_right_name_stays_in_its_folder(name in any::<String>()) {
+            let path = std::path::Path::new("/folder").join(&name);
+            let stays = path.parent() == Some(std::path::Path::new("/folder")) && path.file_name().is_some_and(|last| last == name.as_str());
+            prop_assert!(stays || (wrong_file(&name).is_some() && wrong_node(&name).is_some()));
+        }
+    }
+}
