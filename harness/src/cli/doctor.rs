@@ -271,8 +271,10 @@ fn of_package(package: Package, roles: &[Role], resolver: &Resolver, options: &O
     let about = "executables";
     let mut stored = true;
     for role in roles {
-        let found = resolver.store().executable(package, role.name());
-        stored &= found.map_err(Failure::error)?.is_some();
+        match resolver.store().executable(package, role.name()) {
+            Ok(found) => stored &= found.is_some(),
+            Err(error) => return Ok(Finding::new(Grade::Problem, about, error.to_string())),
+        }
     }
     if stored {
         return Ok(Finding::ok(about, format!("{package}, in the store")));

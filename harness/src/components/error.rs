@@ -39,6 +39,16 @@ pub enum ComponentError {
         "damaged in the store:{0}\nremove them by `tlsboot components verify --remove`: they are fetched anew when needed"
     )]
     DamagedStore(String),
+    /// An executable that was exchanged while it was in use.
+    #[error("{} was changed meanwhile: its SHA-256 was {before} and is {now}", path.display())]
+    Changed {
+        /// The executable.
+        path: PathBuf,
+        /// The SHA-256 of what was to be run, hex.
+        before: String,
+        /// The SHA-256 of what is there, hex.
+        now: String,
+    },
     /// A list of checksums that cannot be read.
     #[error("{file} is damaged: {reason}")]
     Checksums {

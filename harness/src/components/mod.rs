@@ -7,6 +7,7 @@
 mod edits;
 mod error;
 mod export;
+mod fingerprint;
 pub mod progress;
 mod resolver;
 mod source;
@@ -101,6 +102,20 @@ pub struct ComponentSet {
     pub etcd: Executable,
 }
 
+impl Executable {
+    /// Whether its bytes are still those that [`Executable::sha256`] is of, which reports show as what was run.
+    ///
+    /// # Errors
+    /// When they are not, or it can't be read.
+    pub fn check_unchanged(&self) -> Result<(), ComponentError> {
+        let actual = fingerprint::sha256(&self.path).map_err(error::io_error("cannot read", &self.path))?;
+        if actual == self.sha256 {
+            return Ok(());
+        }
+        Err(ComponentError::Changed { path: self.path.clone(), before: self.sha256.clone(), now: actual })
+    }
+}
+
 impl Role {
     /// The executable's file name.
     pub const fn name(self) -> &'static str {
@@ -140,6 +155,17 @@ impl Package {
     /// The same as one file name.
     fn key(self) -> String {
         self.folder().replace('/', "-")
+    }
+
+    /// The other way.
+    fn from_key(key: &str) -> Option<Self> {
+        let version = |product: Product| {
+            let rest = key.strip_prefix(product.name())?.strip_prefix("-v")?;
+            rest.strip_suffix(arch())?.strip_suffix("-linux-")?.parse().ok()
+        };
+        [Product::Kubernetes, Product::Etcd]
+            .into_iter()
+            .find_map(|product| version(product).map(|version| Self { product, version }))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::edits::{Edit, digest};
 use super::error::{Attempt, ComponentError};
@@ -100,6 +101,8 @@ pub struct Resolver {
     store: Store,
     sources: Vec<Box<dyn Source>>,
     progress: Progress,
+    /// Whether it was said that others may write to the store.
+    warned: AtomicBool,
 }
 
 impl Resolver {
@@ -112,7 +115,7 @@ impl Resolver {
         sources.push(Box::new(Release { kubernetes: options.release.clone(), etcd: options.etcd_release.clone() }));
         sources.push(Box::new(Build { go: options.go.clone(), edits: options.edits.clone() }));
         let store = Store::new(&options.cache);
-        Ok(Self { options, directory, store, sources, progress })
+        Ok(Self { options, directory, store, sources, progress, warned: AtomicBool::new(false) })
     }
 
     /// The store that it fills.
@@ -212,6 +215,14 @@ impl Resolver {
                 self.stored(package, role)?
             }
         };
+        if let Some(folder) = self.store.shared(package)
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            self.progress.note(&format!(
+                "warning: other users may change what is in {}, and it is run: `chmod go-w` it, or set TLSBOOT_CACHE to a folder of your own",
+                folder.display()
+            ));
+        }
         let Installed { path, sha256, origin } = stored.ok_or_else(|| ComponentError::Unavailable {
             what: format!("{role} of {package}"),
             attempts: vec![Attempt { source: SourceKind::Store, reason: "it was removed just now".into() }],

@@ -12,14 +12,16 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::error::{ComponentError, io_error};
+use super::fingerprint;
 use super::progress::{Progress, Unit};
 use super::sums::Sums;
 use super::transfer::{Hashing, sha256_of_file};
 use super::{KUBE, KUBERNETES_ROLES, Package, Product};
+use crate::private::PrivateDir;
 use crate::version::Version;
 
 pub(super) const SUMS_FILE: &str = "SHA256SUMS";
@@ -37,7 +39,7 @@ pub struct Store {
 pub struct Installed {
     /// Its path; its name chooses the component.
     pub path: PathBuf,
-    /// Its SHA-256 when it was installed, hex.
+    /// Its SHA-256, hex.
     pub sha256: String,
     /// The source that it came from, as in `mirror /srv/mirror`.
     pub origin: String,
@@ -79,14 +81,36 @@ impl Store {
         &self.root
     }
 
-    /// The executable `name`, if it was installed. Its bytes are not read: see [`Store::damaged`].
+    /// The executable `name`, if it was installed.
+    ///
+    /// # Errors
+    /// When its bytes, or those of what a link in its place leads to, are not those that were installed.
     pub fn executable(&self, package: Package, name: &str) -> Result<Option<Installed>, ComponentError> {
-        let folder = self.folder(package);
         let sums = self.sums(package)?;
-        Ok(sums.get(name).and_then(|sum| {
-            let path = folder.join(name);
-            path.is_file().then(|| Installed { path, sha256: sum.sha256.clone(), origin: sum.origin.clone() })
-        }))
+        let Some(sum) = sums.get(name) else {
+            return Ok(None);
+        };
+        let path = self.folder(package).join(name);
+        match fingerprint::sha256(&path) {
+            Ok(sha256) if sha256 == sum.sha256 => Ok(Some(Installed { path, sha256, origin: sum.origin.clone() })),
+            Ok(_) => Err(ComponentError::DamagedStore(format!("\n  {}", path.display()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("cannot read", &path)(error)),
+        }
+    }
+
+    /// Where users other than this one and root could exchange executables: a folder of this version that is another's, or
+    /// that others may write to.
+    pub(super) fn shared(&self, package: Package) -> Option<PathBuf> {
+        let folder = self.folder(package);
+        let folders = folder.ancestors().take_while(|folder| folder.starts_with(&self.root));
+        let is_shared = |folder: &&Path| {
+            folder.metadata().is_ok_and(|found| {
+                let is_foreign = ![0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+                is_foreign || found.mode() & 0o022 != 0
+            })
+        };
+        folders.into_iter().find(is_shared).map(Path::to_owned)
     }
 
     /// The versions of which it has something for this machine, in no order.
@@ -184,22 +208,22 @@ impl Store {
         self.sweep(None)
     }
 
-    /// Removes stale staging folders. Best effort: one that cannot be removed harms nobody.
+    /// Removes stale staging folders, and nothing else that is there. Best effort: one that cannot be removed harms nobody.
     fn sweep(&self, locked: Option<Package>) -> Vec<PathBuf> {
         let mut removed = Vec::new();
-        let locked = locked.map(Package::key);
         for entry in fs::read_dir(self.root.join(STAGING)).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let Some(key) = name.to_str().and_then(|name| name.rsplit_once('.')).map(|(key, _)| key) else {
+            let key = name.to_str().and_then(|name| name.rsplit_once('.')).map(|(key, _)| key);
+            let Some(package) = key.and_then(Package::from_key) else {
                 continue;
             };
             // held until the folder is gone
-            let _lock = match open_lock(&self.root.join(LOCKS).join(key)) {
-                _ if locked.as_deref() == Some(key) => None,
+            let _lock = match open_lock(&self.root.join(LOCKS).join(package.key())) {
+                _ if locked == Some(package) => None,
                 Ok(lock) if lock.try_lock().is_ok() => Some(lock),
                 _ => continue,
             };
-            if fs::remove_dir_all(entry.path()).is_ok() {
+            if PrivateDir::open(&entry.path()).and_then(|folder| folder.remove()).is_ok() {
                 removed.push(entry.path());
             }
         }
@@ -209,9 +233,10 @@ impl Store {
     /// An empty stage for a version whose lock the caller holds.
     pub(super) fn stage(&self, package: Package) -> Result<Stage, ComponentError> {
         let staging = self.root.join(STAGING);
-        fs::create_dir_all(&staging).map_err(io_error("cannot make", &staging))?;
+        make_folder(&staging).map_err(io_error("cannot make", &staging))?;
         let folder = tempfile::Builder::new()
             .prefix(&format!("{}.", package.key()))
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&staging)
             .map_err(io_error("cannot write", &staging))?;
         Ok(Stage { folder, files: Vec::new() })
@@ -220,7 +245,7 @@ impl Store {
     /// Takes a stage's files in. The caller holds the version's lock.
     pub(super) fn commit(&self, package: Package, stage: Stage, origin: &str) -> Result<(), ComponentError> {
         let folder = self.folder(package);
-        fs::create_dir_all(&folder).map_err(io_error("cannot make", &folder))?;
+        make_folder(&folder).map_err(io_error("cannot make", &folder))?;
         let mut sums = self.sums(package)?;
         for (name, sha256) in stage.files {
             let target = folder.join(&name);
@@ -324,7 +349,12 @@ pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Compon
 }
 
 fn readable() -> fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+    fs::Permissions::from_mode(0o644)
+}
+
+/// Makes a folder, and those above it. Nobody else may write to them, whatever the umask: what is in them is run.
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
 /// Removes a file; one that is gone already is no error.
@@ -342,7 +372,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), ComponentError> {
 
 fn open_lock(path: &Path) -> Result<File, ComponentError> {
     path.parent()
-        .map_or(Ok(()), fs::create_dir_all)
+        .map_or(Ok(()), make_folder)
         .and_then(|()| File::options().read(true).write(true).create(true).truncate(false).open(path))
         .map_err(io_error("cannot write", path))
 }

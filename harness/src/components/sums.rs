@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::scenario::is_file_name;
+
 /// The list: file name to sum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums(BTreeMap<String, Sum>);
@@ -31,7 +33,10 @@ impl Sums {
             } else if !line.trim().is_empty() && !line.starts_with('#') {
                 let (sha256, name) = parse_line(line)
                     .ok_or_else(|| format!("line {} is not of the form \"SHA-256  NAME\"", number + 1))?;
-                sums.insert(name, sha256, origin);
+                // What such a list names is written and removed: a file in its own folder.
+                if is_file_name(name) {
+                    sums.insert(name, sha256, origin);
+                }
             }
         }
         Ok(sums)
@@ -101,6 +106,13 @@ mod tests {
         let text = format!("{0}  kube\n\n{0} *kube.xz\n", "AB".repeat(32));
         let sums = Sums::parse(&text).unwrap();
         assert_eq!(sums.get("kube.xz").unwrap().sha256, "ab".repeat(32));
+    }
+
+    #[test]
+    fn files_elsewhere_are_not_in_a_list() {
+        let text = ["../other", "/etc/passwd", "a/b", "..", "kube"].map(|name| format!("{}  {name}\n", "a".repeat(64)));
+        let sums = Sums::parse(&text.concat()).unwrap();
+        assert_eq!(sums.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["kube"]);
     }
 
     #[test]

@@ -107,6 +107,10 @@ const POLL: Duration = Duration::from_millis(50);
 impl LocalCluster {
     async fn start(local: &Local, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Self, ClusterError> {
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
+        let ComponentSet { kube_apiserver, kube_controller_manager, etcd, .. } = &local.components;
+        for executable in [kube_apiserver, kube_controller_manager, &local.kubelet, etcd] {
+            executable.check_unchanged().map_err(std::io::Error::other)?;
+        }
         let dir = RunDir::create()?;
         let (apiserver_port, controller_manager_port) = (Port::lease()?, Port::lease()?);
         let etcd_port =

@@ -1,8 +1,7 @@
 //! A folder of executables: the distribution under test. They are run where they are, never copied.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -13,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::components::error::{ComponentError, io_error};
+use crate::components::fingerprint::{self, Identity};
 use crate::components::store::write_atomically;
-use crate::components::transfer::sha256_of_file;
 use crate::components::{Executable, KUBERNETES_ROLES, Role};
 use crate::version::Version;
 
@@ -35,15 +34,6 @@ struct Inspection {
     file: Identity,
     version: String,
     sha256: String,
-}
-
-#[derive(Serialize, Deserialize, PartialEq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl Directory {
@@ -88,14 +78,13 @@ impl Directory {
         let identity = Identity::of(&metadata);
         // what a wrapper starts may change while the wrapper does not
         let keep = is_elf(path).map_err(io_error("cannot read", path))?;
-        if let Some(known) = self.recall(path).filter(|known| keep && known.file == identity) {
+        // not from the record, which others may have written
+        let sha256 = fingerprint::sha256(path).map_err(io_error("cannot read", path))?;
+        let is_same = |known: &Inspection| keep && known.file == identity && known.sha256 == sha256;
+        if let Some(known) = self.recall(path).filter(is_same) {
             return Ok(known);
         }
-        let inspection = Inspection {
-            version: ask_version(path)?,
-            sha256: sha256_of_file(path, None).map_err(io_error("cannot read", path))?,
-            file: identity,
-        };
+        let inspection = Inspection { version: ask_version(path)?, sha256, file: identity };
         if keep {
             self.remember(path, &inspection);
         }
@@ -115,18 +104,6 @@ impl Directory {
     fn record(&self, path: &Path) -> PathBuf {
         let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
         self.inspected.join(hex::encode(&digest[..16]))
-    }
-}
-
-impl Identity {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
     }
 }
 
@@ -184,10 +161,14 @@ mod tests {
         let known = Inspection {
             file: Identity::of(&path.metadata().unwrap()),
             version: "1.33.4+k3s1".into(),
-            sha256: "a".repeat(64),
+            sha256: fingerprint::sha256(&path).unwrap(),
         };
         directory.remember(&path, &known);
         assert_eq!(directory.version(Role::Kubelet).unwrap(), Version::new(1, 33, 4));
+
+        let forged = Inspection { sha256: "a".repeat(64), ..known };
+        directory.remember(&path, &forged);
+        directory.version(Role::Kubelet).unwrap_err();
 
         fs::write(&kubelet, b"\x7fELF, another").unwrap();
         let error = directory.version(Role::Kubelet).unwrap_err().to_string();

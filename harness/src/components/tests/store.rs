@@ -1,9 +1,12 @@
 //! What all sources share: the store, its locks, its verification, its export.
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
+
+use rstest::rstest;
 
 use super::super::export::export;
 use super::super::*;
@@ -155,4 +158,80 @@ fn a_damaged_executable_is_not_exported() {
     let error = error(export(&lab.store(), &[KUBERNETES], &exported, &Progress::hidden()));
     assert!(error.contains("verify --remove"), "{error}");
     assert!(Store::new(&exported).versions(Product::Kubernetes).is_empty());
+}
+
+/// What is run is what was installed: neither by its bytes nor by a link may something else take its place.
+#[rstest]
+#[case::bytes(|path: &Path| write_script(path, "exec /bin/true"))]
+#[case::behind_the_link(|path: &Path| write_script(&path.with_file_name("kube"), "exec /bin/true"))]
+#[case::link(|path: &Path| {
+    fs::remove_file(path).unwrap();
+    write_script(&path.with_file_name("elsewhere"), "exec /bin/true");
+    symlink("elsewhere", path).unwrap();
+})]
+#[case::pipe(|path: &Path| {
+    fs::remove_file(path).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR).unwrap();
+})]
+fn an_executable_that_was_exchanged_is_not_run(#[case] exchange: fn(&Path)) {
+    let lab = Lab::new();
+    let options = Options { mirror: Some(Location::Folder(lab.mirror())), ..lab.options() };
+    let set = resolver(options.clone()).resolve(&request("1.37")).unwrap();
+    set.kubelet.check_unchanged().unwrap();
+    exchange(&set.kubelet.path);
+    assert!(set.kubelet.check_unchanged().is_err());
+    for options in [options, lab.options()] {
+        let error = error(resolver(options).resolve(&request("1.37")));
+        assert!(error.contains("/kube"), "{error}");
+    }
+}
+
+#[test]
+fn an_exchanged_executable_can_be_removed() {
+    let lab = Lab::new();
+    let options = Options { mirror: Some(Location::Folder(lab.mirror())), ..lab.options() };
+    let set = resolver(options.clone()).resolve(&request("1.37")).unwrap();
+    change_byte(&set.kubelet.path);
+    let said = error(resolver(options.clone()).resolve(&request("1.37")));
+    assert!(said.contains("tlsboot components verify --remove"), "{said}");
+    lab.store().damaged(KUBERNETES, true, &Progress::hidden()).unwrap();
+    assert_eq!(resolver(options).resolve(&request("1.37")).unwrap(), set);
+}
+
+#[test]
+fn others_can_not_write_to_a_new_store_and_one_that_they_can_write_to_is_named() {
+    let lab = Lab::new();
+    let options = Options { mirror: Some(Location::Folder(lab.mirror())), ..lab.options() };
+    resolver(options).resolve(&request("1.37")).unwrap();
+    assert_eq!(lab.store().shared(KUBERNETES), None);
+    let folder = lab.path("cache/kubernetes");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(lab.store().shared(KUBERNETES), Some(folder));
+}
+
+/// A list is as easily changed as the files next to it.
+#[test]
+fn a_list_that_names_a_file_elsewhere_can_not_have_it_removed() {
+    let lab = Lab::new();
+    let options = Options { mirror: Some(Location::Folder(lab.mirror())), ..lab.options() };
+    resolver(options).resolve(&request("1.37")).unwrap();
+    write(&lab.path("thesis"), b"x");
+    let list = lab.path("cache").join(KUBERNETES.folder()).join("SHA256SUMS");
+    let sums = fs::read_to_string(&list).unwrap();
+    let forged = [lab.path("thesis").display().to_string(), "../../../../thesis".into()];
+    fs::write(&list, forged.iter().fold(sums, |sums, name| format!("{sums}{}  {name}\n", "a".repeat(64)))).unwrap();
+    lab.store().damaged(KUBERNETES, true, &Progress::hidden()).unwrap();
+    assert!(lab.path("thesis").exists());
+}
+
+/// `TLSBOOT_CACHE` may be a folder that holds other things, too.
+#[test]
+fn only_what_an_installation_left_is_stale() {
+    let lab = Lab::new();
+    let stale = format!("kubernetes-v1.37.2-linux-{}.AbCdEf", arch());
+    for name in ["my.project", "notes", "kubernetes-v1.37.2.AbCdEf", &stale] {
+        write(&lab.path("cache/staging").join(name).join("file"), b"x");
+    }
+    assert_eq!(lab.store().remove_stale(), [lab.path("cache/staging").join(&stale)]);
+    assert_eq!(lab.staged(), 3);
 }

@@ -1,0 +1,97 @@
+//! The SHA-256 of executables: of the bytes that are there now, taken once in a process as long as a file stays the same.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::transfer::Hashing;
+
+/// What a file system knows of a file. It differs once the file was written to or exchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// A file system's clock has ticks, of up to two seconds: a file that changed in this one may change again unseen.
+const TICK: Duration = Duration::from_secs(2);
+
+impl Identity {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether every later change will show.
+    fn is_settled(&self) -> bool {
+        let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + changed).is_ok_and(|age| age > TICK)
+    }
+}
+
+/// The SHA-256 of a file, hex. Links are followed, as they are when it is run.
+///
+/// # Errors
+/// When it can't be read, or is no plain file.
+pub(super) fn sha256(path: &Path) -> io::Result<String> {
+    static KNOWN: Mutex<Option<HashMap<Identity, String>>> = Mutex::new(None);
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+
+    // Opened once: what is looked at is what is read. A named pipe would not be waited for.
+    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut file = File::options().read(true).custom_flags(nonblock).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    let identity = Identity::of(&metadata);
+    if let Some(sha256) = known().as_ref().and_then(|known| known.get(&identity)) {
+        return Ok(sha256.clone());
+    }
+    let sha256 = Hashing::new(&mut file, None).finish()?;
+    if identity.is_settled() && Identity::of(&file.metadata()?) == identity {
+        known().get_or_insert_default().insert(identity, sha256.clone());
+    }
+    Ok(sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_has_another_sum_at_once() {
+        let lab = tempfile::tempdir().unwrap();
+        let path = lab.path().join("kubelet");
+        for content in ["one", "two", "six"] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(sha256(&path).unwrap(), hex::encode(Sha256::digest(content)));
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let lab = tempfile::tempdir().unwrap();
+        let path = lab.path().join("kubelet");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        assert_eq!(sha256(&path).unwrap_err().to_string(), "it is not a plain file");
+    }
+}
