@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use tlsboot::check::judge_all;
-use tlsboot::history::{parse, write_line};
-use tlsboot::scenario::{Scenario, load_text};
+use tlsboot_core::check::judge_all;
+use tlsboot_core::history::{parse, write_line};
+use tlsboot_core::scenario::{Scenario, load_text};
 
 /// Scenarios that between them have most kinds of expectations.
 static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tlsboot::pki::{PrivateKey};
-use tlsboot::x509::{read};
-use tlsboot::secret::Vault;
+use tlsboot_core::x509::read;
+use tlsboot_engine::pki::PrivateKey;
+use tlsboot_engine::secret::Vault;
 
 fuzz_target!(|bytes: &[u8]| {
     let vault = Vault::new();

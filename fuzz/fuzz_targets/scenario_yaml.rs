@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tlsboot::scenario::load_text;
+use tlsboot_core::scenario::load_text;
 
 fuzz_target!(|text: &str| {
     if let Err(errors) = load_text("fuzz.yaml", text) {

@@ -14,9 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 const BE_TLSBOOT: &str = "TLSBOOT_TEST_BE_TLSBOOT";
 
 fn main() -> ExitCode {
-    tlsboot::shim::run_if_asked();
+    tlsboot_engine::shim::run_if_asked();
     if std::env::var_os(BE_TLSBOOT).is_some() {
-        return tlsboot::cli::main();
+        return tlsboot::main();
     }
     let interrupted = |name: &str, signal| {
         Trial::test(name, move || {

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use clap::Parser;
 use libtest_mimic::{Arguments, Failed, Trial};
-use tlsboot::check::Outcome;
-use tlsboot::cli::progress;
-use tlsboot::cli::target::{Planned, TargetOptions};
-use tlsboot::cli::{KnownOptions, ScenarioOptions};
-use tlsboot::report::{Evidence, failure};
-use tlsboot::run::{Ran, Runner, Silent};
-use tlsboot::scenario::{Library, Profile, Scenario};
+use tlsboot::progress;
+use tlsboot::target::{Planned, TargetOptions};
+use tlsboot::{KnownOptions, ScenarioOptions};
+use tlsboot_core::check::Outcome;
+use tlsboot_core::scenario::{Library, Profile, Scenario};
+use tlsboot_engine::report::{Evidence, failure};
+use tlsboot_engine::run::{Ran, Runner, Silent};
 
 /// Options come from the environment only: the command line belongs to the test runner.
 #[derive(Clone, Debug, Parser)]
@@ -32,7 +32,7 @@ struct Environment {
 }
 
 fn main() -> ExitCode {
-    tlsboot::shim::run_if_asked();
+    tlsboot_engine::shim::run_if_asked();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Arguments::from_args();
     let trials = match Environment::try_parse_from(["conformance"]) {
@@ -93,14 +93,14 @@ fn failing(name: &str, message: String) -> Trial {
 fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Result<(), Failed> {
     let known = environment.known.load(&environment.scenarios).map_err(|error| error.message)?;
     let (target, _) = environment.target.resolve(target, progress::on_stderr()).map_err(|error| error.message)?;
-    let runtime = tlsboot::runtime::runtime()?;
+    let runtime = tlsboot_engine::runtime::runtime()?;
     std::fs::create_dir_all(&environment.out)?;
     let Ran { result, stale } = runtime.block_on(async {
         let runner = Runner {
             out: environment.out.clone(),
             known,
             listener: Arc::new(Silent),
-            interrupt: tlsboot::cli::interrupt::on_interrupt()?,
+            interrupt: tlsboot::interrupt::on_interrupt()?,
         };
         Ok::<_, std::io::Error>(runner.run(scenario, &target).await)
     })?;

@@ -27,25 +27,25 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
-use tlsboot::check::Role;
-use tlsboot::check::rules::Rules;
-use tlsboot::cli::target::TargetOptions;
-use tlsboot::cluster::client::{Credentials, client, kubeconfig};
-use tlsboot::cluster::existing::Connection;
-use tlsboot::cluster::owned::{self, RunId};
-use tlsboot::cluster::{Cluster, Credential, Ending, ProviderKind};
-use tlsboot::components::Progress;
-use tlsboot::doctor::diagnose::{Grade, diagnose};
-use tlsboot::doctor::look::look;
-use tlsboot::drive;
-use tlsboot::node::bootstrap::{client_certificate, create, csr};
-use tlsboot::observe::Sink;
-use tlsboot::pki::{Authority, RequestBuilder, Validity};
-use tlsboot::scenario::stimulus::{Changes, Component};
-use tlsboot::scenario::{self, BOOTSTRAP_TOKEN, Binding, Bindings, STATIC_TOKEN, Scenario};
-use tlsboot::secret::Vault;
-use tlsboot::version::Version;
-use tlsboot::x509::AltName;
+use tlsboot::target::TargetOptions;
+use tlsboot_core::check::Role;
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::scenario::stimulus::{Changes, Component};
+use tlsboot_core::scenario::{self, BOOTSTRAP_TOKEN, Binding, Bindings, STATIC_TOKEN, Scenario};
+use tlsboot_core::version::Version;
+use tlsboot_core::x509::AltName;
+use tlsboot_engine::cluster::client::{Credentials, client, kubeconfig};
+use tlsboot_engine::cluster::{Cluster, Credential, Ending, ProviderKind};
+use tlsboot_engine::components::Progress;
+use tlsboot_engine::drive;
+use tlsboot_engine::observe::Sink;
+use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
+use tlsboot_engine::secret::Vault;
+use tlsboot_field::bootstrap::{client_certificate, create, csr};
+use tlsboot_field::connection::Connection;
+use tlsboot_field::doctor::diagnose::{Grade, diagnose};
+use tlsboot_field::doctor::look::look;
+use tlsboot_field::owned::{self, RunId};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -53,9 +53,9 @@ use tokio_rustls::TlsAcceptor;
 const BE_TLSBOOT: &str = "TLSBOOT_TEST_BE_TLSBOOT";
 
 fn main() -> ExitCode {
-    tlsboot::shim::run_if_asked();
+    tlsboot_engine::shim::run_if_asked();
     if std::env::var_os(BE_TLSBOOT).is_some() {
-        return tlsboot::cli::main();
+        return tlsboot::main();
     }
     let _ = ring::default_provider().install_default();
     let on_runtime = |name: &str, test: fn() -> Result<(), Failed>| Trial::test(name, test);
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
 }
 
 fn block_on(test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
-    tlsboot::runtime::runtime()?.block_on(test)
+    tlsboot_engine::runtime::runtime()?.block_on(test)
 }
 
 // --- the doctor -------------------------------------------------------------------------------------------------------
@@ -565,7 +565,7 @@ fn options(components: Option<&Path>) -> Result<TargetOptions, Failed> {
 
 /// Where the store has an executable.
 fn real_path(name: &str, version: Version) -> Result<PathBuf, Failed> {
-    use tlsboot::components::{Package, Product, Store};
+    use tlsboot_engine::components::{Package, Product, Store};
     let options = options(None)?.components.options()?;
     let package = Package { product: Product::Kubernetes, version };
     let found = Store::new(&options.cache).executable(package, name)?;

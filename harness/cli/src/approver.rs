@@ -1,0 +1,162 @@
+//! `tlsboot approver`: hostile and odd CSRs for a cluster's approver.
+
+use std::io::stdout;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
+use super::interrupt::on_interrupt;
+use super::{FAIL, Failure, INTERRUPTED, PASS, colours, print, runtime};
+use tlsboot_core::version::Version;
+use tlsboot_engine::report::colours_wanted;
+use tlsboot_field::approver::corpus::{Subjects, corpus};
+use tlsboot_field::approver::fire::{FireError, Fired, Plan, fire};
+use tlsboot_field::approver::judge::{Judgement, judge};
+use tlsboot_field::approver::policy::Policy;
+use tlsboot_field::approver::words;
+use tlsboot_field::connection::Connection;
+use tlsboot_field::owned;
+
+/// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.
+///
+/// Some seventy CSRs: of foreign signers, in other nodes' names, with wildcards, hundreds of names, a CA's constraints,
+/// weak keys, of expired tokens, …. What must become of each goes by Kubernetes' own rules, or by the policy that you
+/// write. tlsboot makes a bootstrap token, gets a certificate with it as a kubelet does, and sends everything in the names
+/// of nodes that are not there. Between the first and the last of them it sends good ones: only where those are approved
+/// does a pending one show anything.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct ApproverCommand {
+    /// The kubeconfig of the cluster.
+    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    kubeconfig: Option<PathBuf>,
+    /// Another context of it than the current one.
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    context: Option<String>,
+    #[command(flatten)]
+    bootstrap: BootstrapOptions,
+    /// What the approver is to do, where that differs from Kubernetes' own rules.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Create what is needed in the cluster; without it, only say what that would be.
+    #[arg(long)]
+    allow_writes: bool,
+    /// List the CSRs and what is expected of each, without any cluster.
+    #[arg(long, conflicts_with_all = ["kubeconfig", "allow_writes"])]
+    list: bool,
+    /// How to write what became of them.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    format: OutputFormat,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  tlsboot approver --list                             the CSRs, and what Kubernetes makes of each
+  tlsboot approver --kubeconfig F                     what would be created in the cluster
+  tlsboot approver --kubeconfig F --allow-writes      fire
+  tlsboot approver --kubeconfig F --allow-writes --policy P.yaml
+
+A policy for an approver of serving certificates that denies what is wrong (schema: `tlsboot schema policy`):
+  node: worker-7                        # a Node that is there, if the approver looks for it
+  serving: {dns: [worker-7], ips: [192.0.2.7]}
+  settle: 10s                           # an approver that takes its time
+  expect:                               # the last rule for a case counts
+    - {cases: 'serving.*', decision: [deny, pending]}
+    - {cases: 'names.*', decision: [deny, pending]}
+    - {cases: serving.rightful, decision: approve}
+
+Everything that is created has the label tlsboot-run and is removed at the end; after a kill -9, by
+`tlsboot gc --kubeconfig F`. Certificates that were issued to hostile CSRs can't be used by anyone: their keys were never
+written down. The kubeconfig's user needs to create and delete Secrets in kube-system (not with --bootstrap-kubeconfig) and
+to list and delete CSRs.
+
+Exit codes: 0 all as expected, 1 something else was decided, or good CSRs are not approved, 2 a wrong command line,
+kubeconfig or policy, 3 the cluster can't be reached or refuses, 130 interrupted.";
+
+pub(super) fn run(command: &ApproverCommand) -> Result<u8, Failure> {
+    let policy = policy(command)?;
+    let Some(kubeconfig) = &command.kubeconfig else {
+        return list(&policy);
+    };
+    let cluster = ExistingCluster { kubeconfig: kubeconfig.clone(), context: command.context.clone() };
+    runtime()?.block_on(async {
+        let connection = cluster.open().await?;
+        let given = command.bootstrap.open(&connection).await?;
+        let plan = Plan::new(&connection, &policy, given).await.map_err(failure)?;
+        if !command.allow_writes {
+            return Err(Failure::usage(format!(
+                "this creates things in {}, {}\n  With --allow-writes it is done.",
+                connection.server(),
+                plan.creates()
+            )));
+        }
+        eprintln!("creating in {}, {}", connection.server(), plan.creates());
+        let (run, server) = (plan.run.clone(), connection.server());
+        let Some(fired) = fire_and_remove(&connection, plan).await? else {
+            return Ok(INTERRUPTED);
+        };
+        report(command, &judge(run.to_string(), server, fired.fates, fired.controls))
+    })
+}
+
+fn policy(command: &ApproverCommand) -> Result<Policy, Failure> {
+    let Some(path) = &command.policy else {
+        return Ok(Policy::default());
+    };
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("--policy {name}: {error}")))?;
+    Policy::read(&name, &text).map_err(|errors| {
+        let drawn: Vec<String> = errors.iter().map(|error| error.render(colours())).collect();
+        Failure::usage(format!("the policy is wrong\n{}", drawn.join("\n\n")))
+    })
+}
+
+fn list(policy: &Policy) -> Result<u8, Failure> {
+    let subjects = Subjects {
+        node: "n".into(),
+        other: "o".into(),
+        dns: policy.serving.dns.clone(),
+        ips: policy.serving.ips.clone(),
+    };
+    let newest = Version::known()[0];
+    let lines: String = corpus(&subjects, newest)
+        .iter()
+        .map(|case| {
+            let (expected, by) = (policy.expected(case).to_string(), case.by.words());
+            format!("{:28} {expected:16} by {by}: {}\n", case.id, case.what)
+        })
+        .collect();
+    print(&lines)
+}
+
+/// None when it was interrupted. What was created is removed in any case.
+async fn fire_and_remove(connection: &Connection, plan: Plan) -> Result<Option<Fired>, Failure> {
+    let mut interrupt = on_interrupt().map_err(Failure::error)?;
+    let run = plan.run.clone();
+    let fired = tokio::select! {
+        fired = fire(connection, plan) => Some(fired),
+        _ = interrupt.wait_for(|interrupted| *interrupted) => None,
+    };
+    let removed = owned::remove(&connection.client(), &run).await;
+    let fired = match fired {
+        None => None,
+        Some(Ok(fired)) => Some(fired),
+        Some(Err(FireError::Unreachable(error))) => return Err(failure(error)),
+        Some(Err(error)) => return Err(Failure::error(error)),
+    };
+    removed.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))?;
+    Ok(fired)
+}
+
+fn report(command: &ApproverCommand, judgement: &Judgement) -> Result<u8, Failure> {
+    let text = match command.format {
+        OutputFormat::Text => words::text(judgement, colours_wanted(&stdout())),
+        OutputFormat::Json => {
+            let json = serde_json::to_string_pretty(judgement).map_err(Failure::error)?;
+            format!("{json}\n")
+        }
+    };
+    print(&text)?;
+    Ok(if judgement.is_right() { PASS } else { FAIL })
+}

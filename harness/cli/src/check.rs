@@ -1,0 +1,142 @@
+//! `tlsboot check`: judge recorded histories again.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::{ERROR, Failure, PASS, mutate, print};
+use tlsboot_core::check::{Outcome, Verdict, judge_all};
+use tlsboot_core::history::{Event, What};
+use tlsboot_core::result::ScenarioResult;
+use tlsboot_core::scenario::Scenario;
+use tlsboot_engine::report::{Evidence, failure, verify};
+
+/// Judge recorded histories again: same verdicts, no cluster needed.
+#[derive(Debug, Args)]
+pub(super) struct CheckCommand {
+    /// Folders of evidence: of one scenario (with history.jsonl and scenario.yaml), or a whole run's.
+    #[arg(value_name = "DIR", required = true)]
+    folders: Vec<PathBuf>,
+    /// Show that each expectation can fail: change each history, one thing at a time, and see what turns red.
+    ///
+    /// The events that fulfilled an expectation are dropped, doubled, or altered field by field; what must never be is put
+    /// into its window. What no change turns red *survives*: it proves nothing. Exit code 1 when something survives.
+    #[arg(long)]
+    mutate: bool,
+    /// With --mutate: each expectation with all that turns it red, as JSON. Takes longer: else the first change that does
+    /// so is enough.
+    #[arg(long, requires = "mutate")]
+    json: bool,
+}
+
+pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
+    if command.mutate {
+        return mutate::run(&command.folders, command.json);
+    }
+    let mut code = PASS;
+    let mut text = String::new();
+    for folder in &histories(&command.folders)? {
+        let (scenario, events) = load(folder)?;
+        let told = Told::of(&events);
+        let verdict = judge_all(&scenario, events);
+        let recorded = recorded(folder);
+        let same = recorded.as_ref().is_none_or(|recorded| *recorded == verdict);
+        let remark = if same { "" } else { "  (not the verdict that was recorded)" };
+        let _ = writeln!(text, "{:6} {}{remark}", format!("{:?}", verdict.outcome).to_lowercase(), folder.display());
+        if told.scenario_sha256 != hex::encode(Sha256::digest(scenario.text.as_bytes())) {
+            let _ = writeln!(text, "       (scenario.yaml is not the one that was run)");
+        }
+        let outcome = verdict.outcome;
+        if outcome != Outcome::Pass {
+            let result = told.result(folder, &scenario, verdict);
+            let evidence = Evidence::read(Path::new(""), &result);
+            let words = failure::text(&result, &evidence, false);
+            words.lines().skip(1).for_each(|line| {
+                let _ = writeln!(text, "       {line}");
+            });
+        }
+        code = code.max(match outcome {
+            Outcome::Pass if same => PASS,
+            Outcome::Fail | Outcome::Hang if same => 1,
+            _ => ERROR,
+        });
+    }
+    print(&text)?;
+    Ok(code)
+}
+
+/// The folders with a history, in these and below them.
+pub(super) fn histories(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    for folder in folders {
+        collect(folder, &mut found).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+    }
+    if found.is_empty() {
+        return Err(Failure::usage("no history.jsonl is below these folders"));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The folders of evidence below a folder.
+pub(super) fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if folder.join("history.jsonl").is_file() {
+        found.push(folder.to_owned());
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// A folder's scenario and its history.
+pub(super) fn load(folder: &Path) -> Result<(Scenario, Vec<Event>), Failure> {
+    verify::load(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))
+}
+
+/// What a history tells of its run.
+#[derive(Default)]
+struct Told {
+    scenario_sha256: String,
+    target: String,
+    started: Timestamp,
+    duration_ms: u64,
+}
+
+impl Told {
+    fn of(events: &[Event]) -> Self {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+            return Self::default();
+        };
+        let What::Begin(begin) = &first.what else {
+            return Self::default();
+        };
+        Self {
+            scenario_sha256: begin.scenario_sha256.clone(),
+            target: begin.target.clone(),
+            started: first.at,
+            duration_ms: last.mono / 1000,
+        }
+    }
+
+    fn result(&self, folder: &Path, scenario: &Scenario, verdict: Verdict) -> ScenarioResult {
+        ScenarioResult {
+            file: folder.join("scenario.yaml").display().to_string(),
+            duration_ms: self.duration_ms,
+            evidence: Some(folder.display().to_string()),
+            ..ScenarioResult::new(scenario, &self.target, self.started, verdict)
+        }
+    }
+}
+
+fn recorded(folder: &Path) -> Option<Verdict> {
+    serde_json::from_str(&fs::read_to_string(folder.join("verdict.json")).ok()?).ok()
+}

@@ -1,0 +1,171 @@
+//! `tlsboot components …`, and the options by which other commands choose components.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use indicatif::HumanBytes;
+
+use super::{progress, values};
+use tlsboot_core::version::{Version, VersionRequest};
+use tlsboot_engine::components::{
+    ComponentError, DEFAULT_ETCD, Executable, Listing, Options, Package, Product, Progress, Resolver, Role, SourceKind,
+    Store, export,
+};
+
+/// Which components to use; for `#[command(flatten)]`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ComponentOptions {
+    /// A distribution under test: a folder with kube-apiserver, kube-controller-manager, kubelet, and etcd if it has
+    /// its own. Wrapper scripts will do. Versions are read by running them with --version
+    #[arg(long, value_name = "DIR", env = "TLSBOOT_COMPONENTS", global = true)]
+    pub components: Option<PathBuf>,
+    /// Take what is not in DIR from this source only [default: the first that serves, in this order]
+    #[arg(long, value_parser = values::source(), env = "TLSBOOT_SOURCE", global = true)]
+    pub source: Option<SourceKind>,
+}
+
+/// `tlsboot components`: the executables of Kubernetes and etcd that clusters are made of.
+#[derive(Args, Clone, Debug)]
+pub struct ComponentsCommand {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    options: ComponentOptions,
+    /// The etcd to get or export
+    #[arg(long, value_name = "VERSION", default_value_t = DEFAULT_ETCD, global = true)]
+    etcd: Version,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Action {
+    /// List what the store has
+    List,
+    /// Fetch versions into the store, and show their executables
+    Get {
+        /// Like 1.37 or 1.37.2 [default: the distribution's, or else the newest known]
+        versions: Vec<VersionRequest>,
+        /// Only the kubelet, which is all that skew needs of another version
+        #[arg(long)]
+        kubelet: bool,
+    },
+    /// Write a mirror for a machine without a network: there, set TLSBOOT_MIRROR to the folder
+    Export {
+        /// The folder, made if it does not exist; what it has already stays
+        dir: PathBuf,
+        /// What to export, fetched if need be [default: all that the store has]
+        versions: Vec<VersionRequest>,
+    },
+    /// Read every byte in the store again
+    Verify {
+        /// Remove what is damaged, so that it is fetched anew when needed
+        #[arg(long)]
+        remove: bool,
+    },
+}
+
+impl ComponentOptions {
+    /// These options, and the environment's for the rest: see [`Options::from_env`].
+    pub fn options(&self) -> Result<Options, ComponentError> {
+        Ok(Options { components: self.components.clone(), source: self.source, ..Options::from_env()? })
+    }
+
+    /// A resolver that shows its progress on stderr.
+    pub fn resolver(&self) -> Result<Resolver, ComponentError> {
+        Resolver::new(self.options()?, progress::on_stderr())
+    }
+}
+
+/// Runs `tlsboot components …`; what was asked for goes to `out`.
+pub fn run(command: &ComponentsCommand, out: &mut dyn Write) -> Result<(), ComponentError> {
+    let options = Options { etcd: command.etcd, ..command.options.options()? };
+    let progress = progress::on_stderr();
+    let resolver = Resolver::new(options, progress.clone())?;
+    let text = match &command.action {
+        Action::List => list(resolver.store())?,
+        Action::Get { versions, kubelet } => get(&resolver, versions, *kubelet)?,
+        Action::Export { dir, versions } => {
+            let packages = packages_to_export(&resolver, versions, command.etcd)?;
+            export(resolver.store(), &packages, dir, &progress)?;
+            format!("{} versions are in {}: set TLSBOOT_MIRROR to it\n", packages.len(), dir.display())
+        }
+        Action::Verify { remove } => verify(resolver.store(), *remove, &progress)?,
+    };
+    match out.write_all(text.as_bytes()) {
+        // `tlsboot components list | head` is no error
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(ComponentError::Io { doing: "cannot write to", path: "standard output".into(), cause: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn list(store: &Store) -> Result<String, ComponentError> {
+    let listings = store.list()?;
+    let mut text = String::new();
+    for Listing { package, executables, bytes } in &listings {
+        let origin = executables.first().map_or("", |executable| &executable.origin);
+        let names: Vec<_> = executables.iter().filter_map(|executable| executable.path.file_name()?.to_str()).collect();
+        let size = HumanBytes(*bytes).to_string();
+        text += &format!(
+            "{:<11}{:<9}{size:>11}  {}  ({origin})\n",
+            package.product.name(),
+            package.version.to_string(),
+            names.join(" ")
+        );
+    }
+    let total: u64 = listings.iter().map(|listing| listing.bytes).sum();
+    Ok(text + &format!("{} in {}\n", HumanBytes(total), store.root().display()))
+}
+
+fn get(resolver: &Resolver, versions: &[VersionRequest], kubelet_only: bool) -> Result<String, ComponentError> {
+    let mut text = String::new();
+    for request in requested(resolver, versions)? {
+        let executables = if kubelet_only {
+            vec![resolver.executable(Role::Kubelet, &request)?]
+        } else {
+            let all = resolver.resolve(&request)?;
+            vec![all.kube_apiserver, all.kube_controller_manager, all.kubelet, all.etcd]
+        };
+        for Executable { path, version, sha256, origin } in executables {
+            text += &format!("{sha256}  {}  {version}  ({origin})\n", path.display());
+        }
+    }
+    Ok(text)
+}
+
+fn requested(resolver: &Resolver, versions: &[VersionRequest]) -> Result<Vec<VersionRequest>, ComponentError> {
+    if versions.is_empty() { Ok(vec![resolver.default_request()?]) } else { Ok(versions.to_vec()) }
+}
+
+fn packages_to_export(
+    resolver: &Resolver,
+    versions: &[VersionRequest],
+    etcd: Version,
+) -> Result<Vec<Package>, ComponentError> {
+    let stored = || -> Result<Vec<Package>, ComponentError> {
+        Ok(resolver.store().list()?.into_iter().map(|listing| listing.package).collect())
+    };
+    if versions.is_empty() && !stored()?.is_empty() {
+        return stored();
+    }
+    let mut packages = vec![Package { product: Product::Etcd, version: etcd }];
+    for request in requested(resolver, versions)? {
+        packages.push(Package { product: Product::Kubernetes, version: resolver.resolve(&request)?.kubernetes });
+    }
+    Ok(packages)
+}
+
+fn verify(store: &Store, remove: bool, progress: &Progress) -> Result<String, ComponentError> {
+    let mut damaged = Vec::new();
+    let listings = store.list()?;
+    for listing in &listings {
+        damaged.extend(store.damaged(listing.package, remove, progress)?);
+    }
+    let names: String = damaged.iter().map(|path| format!("\n  {}", path.display())).collect();
+    match (damaged.is_empty(), remove) {
+        (true, _) => Ok(format!("{} versions in {}: every byte is right\n", listings.len(), store.root().display())),
+        (false, true) => Ok(format!("removed, as they were damaged:{names}\n")),
+        (false, false) => Err(ComponentError::DamagedStore(names)),
+    }
+}

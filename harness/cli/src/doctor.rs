@@ -1,0 +1,417 @@
+//! `tlsboot doctor`: what this machine can do, or how a cluster is.
+
+use std::fs;
+use std::io::stdout;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::HumanBytes;
+use rustix::fs::statvfs;
+
+use super::existing::{self, ExistingCluster, OutputFormat};
+use super::target::TargetOptions;
+use super::{ERROR, Failure, PASS, print};
+use tlsboot_core::version::Version;
+use tlsboot_engine::cluster::processes::inotify::Instances;
+use tlsboot_engine::cluster::processes::try_port;
+use tlsboot_engine::cluster::shared::dir::abandoned;
+use tlsboot_engine::cluster::{ClusterError, ProviderKind, kind};
+use tlsboot_engine::components::{Location, Options, Package, Product, Progress, Resolver, Role};
+use tlsboot_engine::process::try_sandbox;
+use tlsboot_engine::report::colours_wanted;
+use tlsboot_engine::report::paint::paint;
+
+/// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
+///
+/// Of a cluster it tells, without changing anything: who is bound to the roles of bootstrapping, and too widely; who
+/// approves and signs CSRs, and for how long; which bootstrap tokens there are and when they expire (never their
+/// values); when each node's certificates end and are renewed; what would break, and the command that mends it.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct DoctorCommand {
+    #[command(flatten)]
+    target: TargetOptions,
+    /// Look at the cluster of this kubeconfig, instead of this machine. Read-only. It has its own versions, so
+    /// `--kubernetes` and `--kubelet`, which may come from the environment, mean nothing then.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Another context of the kubeconfig than the current one.
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    context: Option<String>,
+    /// How to write what was found out about a cluster.
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "kubeconfig", default_value_t)]
+    format: OutputFormat,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  tlsboot doctor                                    can clusters run on this machine?
+  tlsboot doctor --provider kind                    can clusters in containers?
+  tlsboot doctor --kubeconfig ~/.kube/config        what would break at the next rotation?
+  tlsboot doctor --kubeconfig F --format json | jq '.findings[] | select(.grade == \"broken\")'
+
+It needs the rights of ClusterRole cluster-admin, or these: list clusterroles, clusterrolebindings, nodes and
+certificatesigningrequests; create subjectaccessreviews (they are never stored); in kube-system list secrets and get
+configmaps. What it may not look at, it says, with the command that grants the right.
+
+Exit codes of a machine: 0 clusters can run here (warnings included), 3 something that they need is missing.
+Exit codes of a cluster: 0 healthy (warnings included), 1 something is or would be broken, or a hole is open, 2 a wrong
+command line or kubeconfig, 3 not reachable, or rights are missing and nothing wrong was seen.";
+
+/// What was found out about one thing.
+#[derive(Debug)]
+struct Finding {
+    grade: Grade,
+    about: &'static str,
+    found: String,
+    /// What to do about it.
+    remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    Ok,
+    Warning,
+    Problem,
+}
+
+impl Finding {
+    fn new(grade: Grade, about: &'static str, found: impl Into<String>) -> Self {
+        let found = found.into();
+        Self { grade, about, found, remedy: None }
+    }
+
+    fn ok(about: &'static str, found: impl Into<String>) -> Self {
+        Self::new(Grade::Ok, about, found)
+    }
+
+    fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
+    match &command.kubeconfig {
+        None => machine(command),
+        Some(kubeconfig) => {
+            let cluster = ExistingCluster { kubeconfig: kubeconfig.clone(), context: command.context.clone() };
+            existing::doctor(&cluster, command.format)
+        }
+    }
+}
+
+fn machine(command: &DoctorCommand) -> Result<u8, Failure> {
+    let options = command.target.components.options().map_err(Failure::usage)?;
+    let mut findings =
+        vec![cgroups(), inotify(), temporary_folder(), space("space for clusters", &std::env::temp_dir(), CLUSTER)];
+    match command.target.provider {
+        ProviderKind::Kind => findings.extend(containers(&command.target)?),
+        provider => {
+            findings.extend([namespaces(), ports(), space("space for executables", &options.cache, EXECUTABLES)]);
+            findings.extend(executables(&command.target, &options)?);
+            if provider == ProviderKind::K3s {
+                findings.push(docker_daemon(Grade::Problem));
+            } else {
+                // Who does not ask for containers may do without.
+                findings.extend(container_tools(Grade::Warning));
+            }
+        }
+    }
+    findings.push(leftovers());
+    let colours = colours_wanted(&stdout());
+    let text: String = findings.iter().map(|finding| line(finding, colours)).collect();
+    print(&text)?;
+    let worst = findings.iter().map(|finding| finding.grade).max();
+    Ok(if worst == Some(Grade::Problem) { ERROR } else { PASS })
+}
+
+fn line(finding: &Finding, colours: bool) -> String {
+    let (word, code) = match finding.grade {
+        Grade::Ok => ("ok", "32"),
+        Grade::Warning => ("warning", "33"),
+        Grade::Problem => ("problem", "1;31"),
+    };
+    let word = format!("{word:7}");
+    let word = paint(code, &word, colours);
+    let remedy = finding.remedy.as_ref().map(|remedy| format!("{:33}→ {remedy}\n", ""));
+    format!("{word}  {:22}  {}\n{}", finding.about, finding.found, remedy.unwrap_or_default())
+}
+
+/// Tries what a kubelet gets. Where it fails, the kernel's settings say why.
+fn namespaces() -> Finding {
+    let about = "user namespaces";
+    let Err(error) = try_sandbox() else {
+        return Finding::ok(about, "a process with namespaces of its own ran");
+    };
+    let setting = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let remedy = if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
+        "AppArmor restricts them: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (or run as root)"
+    } else if setting("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
+        "sudo sysctl kernel.unprivileged_userns_clone=1 (or run as root)"
+    } else if setting("/proc/sys/user/max_user_namespaces") == "0" {
+        "sudo sysctl user.max_user_namespaces=1000"
+    } else {
+        "in a container, give it the capability SYS_ADMIN (docker run --privileged), or run outside of it"
+    };
+    Finding::new(Grade::Problem, about, error.to_string()).remedy(remedy)
+}
+
+fn cgroups() -> Finding {
+    let about = "cgroups";
+    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        Finding::ok(about, "version 2")
+    } else {
+        Finding::ok(about, "version 1: kubelets from 1.35 on are told to take it (failCgroupV1: false)")
+    }
+}
+
+/// As many nodes as `run` starts at a time by default.
+fn inotify() -> Finding {
+    let about = "inotify instances";
+    let Some(now) = Instances::now() else {
+        return Finding::new(Grade::Warning, about, "/proc does not tell how many there are");
+    };
+    let wanted = 2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let found = format!("{} of {} in use, room for {} kubelets", now.used, now.limit, now.nodes());
+    match now.nodes() {
+        0 => Finding::new(Grade::Problem, about, found).remedy(now.remedy(wanted)),
+        nodes if nodes < wanted => Finding::new(Grade::Warning, about, found).remedy(now.remedy(wanted)),
+        _ => Finding::ok(about, found),
+    }
+}
+
+fn ports() -> Finding {
+    let about = "ports on 127.0.0.1";
+    match try_port() {
+        Ok(port) => Finding::ok(about, format!("{port} is free, for example")),
+        Err(error) if error.kind() == std::io::ErrorKind::Other => {
+            Finding::new(Grade::Problem, about, error.to_string())
+                .remedy("end what listens there: ss -ltnp 'sport >= :20000 and sport <= :32000'")
+        }
+        // The folder of their locks; there is a finding about temporary files too.
+        Err(error) => Finding::new(Grade::Problem, about, error.to_string()),
+    }
+}
+
+/// Room for `/tlsboot-run-XXXXXX/NODE/cri.sock` and the like in the address of a Unix socket, which holds 107 bytes.
+const LONGEST_TEMP: usize = 60;
+
+fn temporary_folder() -> Finding {
+    let about = "temporary folder";
+    let folder = std::env::temp_dir();
+    let shown = folder.display().to_string();
+    if let Err(error) = tempfile::tempdir() {
+        return Finding::new(Grade::Problem, about, format!("{shown}: {error}"))
+            .remedy("set TMPDIR to a folder that you may write to");
+    }
+    if shown.len() > LONGEST_TEMP {
+        return Finding::new(Grade::Problem, about, format!("{shown}: too long for the paths of Unix sockets"))
+            .remedy("set TMPDIR to a folder with a shorter path, as /tmp");
+    }
+    Finding::ok(about, shown)
+}
+
+/// etcd's files are most of it: 64 MB of log, made whole at the start.
+const CLUSTER: u64 = 500 << 20;
+/// Kubernetes and etcd of one version, and as much while they are fetched.
+const EXECUTABLES: u64 = 1 << 30;
+
+fn space(about: &'static str, folder: &Path, wanted: u64) -> Finding {
+    // The folder may not be there yet.
+    let Some(there) = folder.ancestors().find(|folder| folder.exists()) else {
+        return Finding::new(Grade::Warning, about, format!("{} does not exist", folder.display()));
+    };
+    let free = match statvfs(there) {
+        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
+        Err(error) => {
+            return Finding::new(Grade::Warning, about, format!("{}: {error}", there.display()));
+        }
+    };
+    let found = format!("{} free in {}", HumanBytes(free), folder.display());
+    if free >= wanted {
+        return Finding::ok(about, found);
+    }
+    Finding::new(Grade::Warning, about, format!("{found}, {} would be comfortable", HumanBytes(wanted)))
+        .remedy("make room, or choose another folder (TMPDIR, TLSBOOT_CACHE)")
+}
+
+/// Where each version's executables are or would come from; nothing is fetched.
+fn executables(target: &TargetOptions, options: &Options) -> Result<Vec<Finding>, Failure> {
+    let resolver = Resolver::new(options.clone(), Progress::hidden()).map_err(Failure::error)?;
+    let mut wanted: Vec<(Role, Package)> = Vec::new();
+    for planned in target.plan()? {
+        let kubernetes = |version: Version| Package { product: Product::Kubernetes, version };
+        wanted.push((Role::KubeApiserver, kubernetes(planned.id.kubernetes)));
+        wanted.push((Role::KubeControllerManager, kubernetes(planned.id.kubernetes)));
+        wanted.push((Role::Kubelet, kubernetes(planned.id.kubelet)));
+    }
+    let etcd = Package { product: Product::Etcd, version: options.etcd };
+    wanted.push((Role::Etcd, etcd));
+    if let Some(folder) = &options.components {
+        wanted.retain(|(role, _)| !folder.join(role.name()).exists());
+    }
+    let mut packages: Vec<(Package, Vec<Role>)> = Vec::new();
+    for (role, package) in wanted {
+        match packages.iter_mut().find(|(known, _)| *known == package) {
+            Some((_, roles)) => roles.push(role),
+            None => packages.push((package, vec![role])),
+        }
+    }
+    let mut findings = Vec::new();
+    if let Some(folder) = &options.components {
+        findings.push(Finding::ok("distribution", folder.display().to_string()));
+    }
+    for (package, roles) in packages {
+        findings.push(of_package(package, &roles, &resolver, options)?);
+    }
+    Ok(findings)
+}
+
+fn of_package(package: Package, roles: &[Role], resolver: &Resolver, options: &Options) -> Result<Finding, Failure> {
+    let about = "executables";
+    let mut stored = true;
+    for role in roles {
+        match resolver.store().executable(package, role.name()) {
+            Ok(found) => stored &= found.is_some(),
+            Err(error) => return Ok(Finding::new(Grade::Problem, about, error.to_string())),
+        }
+    }
+    if stored {
+        return Ok(Finding::ok(about, format!("{package}, in the store")));
+    }
+    let get = match package.product {
+        Product::Kubernetes => format!("tlsboot components get {}", package.version),
+        Product::Etcd => "tlsboot components get".to_owned(),
+    };
+    Ok(match &options.mirror {
+        Some(Location::Folder(mirror)) if mirror.join(package.folder()).is_dir() => {
+            Finding::ok(about, format!("{package}, in the mirror {}", mirror.display()))
+        }
+        Some(mirror) => {
+            Finding::new(Grade::Warning, about, format!("{package}: not in the store, perhaps in the mirror {mirror}"))
+                .remedy(get)
+        }
+        None => {
+            let build = match go(&options.go) {
+                Some(path) => format!("built with {}", path.display()),
+                None => "not built: there is no Go".to_owned(),
+            };
+            let found =
+                format!("{package}: not in the store; will be downloaded from the official release, or else {build}");
+            Finding::new(Grade::Warning, about, found).remedy(get)
+        }
+    })
+}
+
+fn go(command: &Path) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let mut places = std::env::split_paths(&folders).map(|folder| folder.join(command));
+    places.find(|path| path.is_file())
+}
+
+/// The two commands that clusters in containers need.
+fn container_tools(missing: Grade) -> Vec<Finding> {
+    vec![docker_daemon(missing), tool("kind", missing, kind::doctor::kind(), |version| version)]
+}
+
+fn docker_daemon(missing: Grade) -> Finding {
+    tool("docker", missing, kind::doctor::daemon(), |version| format!("the daemon answers, version {version}"))
+}
+
+/// What the error says of a remedy is part of it.
+fn tool(
+    about: &'static str,
+    missing: Grade,
+    found: Result<String, ClusterError>,
+    words: impl Fn(String) -> String,
+) -> Finding {
+    match found {
+        Ok(found) => Finding::ok(about, words(found)),
+        Err(error) => {
+            let finding = Finding::new(missing, about, error.to_string());
+            match missing {
+                Grade::Warning => finding.remedy("only clusters in containers need it"),
+                _ => finding,
+            }
+        }
+    }
+}
+
+/// All that clusters in containers need.
+fn containers(target: &TargetOptions) -> Result<Vec<Finding>, Failure> {
+    let mut findings = vec![if rustix::process::geteuid().is_root() {
+        Finding::ok("user", "root")
+    } else {
+        Finding::new(Grade::Warning, "user", "not root: scenarios with nodes are unsupported")
+            .remedy("run tlsboot as root")
+    }];
+    findings.extend(container_tools(Grade::Problem));
+    if findings.iter().any(|finding| finding.grade == Grade::Problem) {
+        return Ok(findings);
+    }
+    for planned in target.plan()? {
+        let image = target.image(&planned);
+        match kind::doctor::image(&image, planned.id.kubernetes) {
+            Ok(id) => {
+                findings.push(Finding::ok("node image", format!("{image} is {id}")));
+                findings.extend(link(&id)?);
+            }
+            Err(error) => {
+                findings.push(Finding::new(Grade::Warning, "node image", format!("{image}: {error}")).remedy(format!(
+                    "it will be pulled, where that is possible; ci/node-image {} builds one",
+                    planned.id.kubernetes
+                )))
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// Tries the way from a container to this machine; root alone can give the bridge an address for that.
+fn link(image: &str) -> Result<Option<Finding>, Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let about = "containers to here";
+    let tried = super::runtime()?.block_on(kind::doctor::try_link(image));
+    Ok(Some(match tried {
+        Ok(()) => Finding::ok(about, "a container reached this machine over a bridge"),
+        Err(error) => Finding::new(Grade::Problem, about, error.to_string()),
+    }))
+}
+
+fn leftovers() -> Finding {
+    let about = "leftovers";
+    match abandoned() {
+        Ok(left) if left.is_empty() => Finding::ok(about, "none of killed runs"),
+        Ok(left) => {
+            let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
+            Finding::new(Grade::Warning, about, names.join(", ")).remedy("tlsboot gc")
+        }
+        Err(error) => Finding::new(Grade::Warning, about, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_a_line_and_its_remedy_another() {
+        let finding = Finding::new(Grade::Warning, "leftovers", "a folder").remedy("tlsboot gc");
+        let text = line(&finding, false);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines, ["warning  leftovers               a folder", "→ tlsboot gc"]);
+        assert!(!line(&Finding::ok("x", "y"), false).contains('\x1b'));
+        assert!(line(&Finding::ok("x", "y"), true).starts_with("\x1b[32mok"));
+    }
+
+    #[test]
+    fn too_little_space_is_a_warning_with_a_remedy() {
+        let enough = space("space", Path::new("/tmp/not/there/yet"), 1);
+        assert_eq!(enough.grade, Grade::Ok);
+        let little = space("space", Path::new("/tmp"), u64::MAX);
+        assert_eq!(little.grade, Grade::Warning);
+        assert!(little.remedy.is_some());
+    }
+}

@@ -1,0 +1,124 @@
+//! What commands about a cluster that others made have in common.
+
+use std::io::stdout;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{ERROR, FAIL, Failure, PASS, print, runtime};
+use tlsboot_engine::report::colours_wanted;
+use tlsboot_field::connection::{Bootstrap, Connection, Unreachable};
+use tlsboot_field::doctor::diagnose::{Diagnosis, Grade, diagnose};
+use tlsboot_field::doctor::{look, words};
+use tlsboot_field::owned;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Which cluster.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ExistingCluster {
+    /// The kubeconfig of the cluster.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: PathBuf,
+    /// Another context of it than the current one.
+    #[arg(long, value_name = "NAME")]
+    pub(super) context: Option<String>,
+}
+
+impl ExistingCluster {
+    pub(super) async fn open(&self) -> Result<Connection, Failure> {
+        Connection::open(&self.kubeconfig, self.context.as_deref()).await.map_err(failure)
+    }
+}
+
+/// With what a node that has no certificate comes.
+#[derive(Debug, Args)]
+pub(super) struct BootstrapOptions {
+    /// Begin with the user of this bootstrap kubeconfig, as a kubelet of yours would. No token is created then, so that
+    /// the kubeconfig's user needs no rights on Secrets, and what takes tokens that can be made and deleted is left out.
+    #[arg(long, value_name = "FILE")]
+    bootstrap_kubeconfig: Option<PathBuf>,
+}
+
+impl BootstrapOptions {
+    pub(super) async fn open(&self, connection: &Connection) -> Result<Option<Bootstrap>, Failure> {
+        match &self.bootstrap_kubeconfig {
+            Some(path) => connection.bootstrap(path).await.map(Some).map_err(failure),
+            None => Ok(None),
+        }
+    }
+}
+
+/// A kubeconfig that is no use is a wrong command line; a cluster that does not answer is none.
+pub(super) fn failure(error: Unreachable) -> Failure {
+    match error {
+        Unreachable::Kubeconfig { .. } => Failure::usage(error),
+        other => Failure::error(other),
+    }
+}
+
+/// `tlsboot doctor --kubeconfig`.
+pub(super) fn doctor(cluster: &ExistingCluster, format: OutputFormat) -> Result<u8, Failure> {
+    let (diagnosis, context) = runtime()?.block_on(async {
+        let connection = cluster.open().await?;
+        let snapshot = look::look(&connection).await.map_err(failure)?;
+        Ok::<_, Failure>((diagnose(&snapshot), connection.context().to_owned()))
+    })?;
+    let text = match format {
+        OutputFormat::Text => words::text(&diagnosis, &context, colours_wanted(&stdout())),
+        OutputFormat::Json => {
+            let json = serde_json::to_string_pretty(&diagnosis).map_err(Failure::error)?;
+            format!("{json}\n")
+        }
+    };
+    print(&text)?;
+    Ok(exit_code(&diagnosis))
+}
+
+/// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "In a cluster, whatever has the label tlsboot-run and whose process is gone; what another machine made is left alone \
+for an hour."
+)]
+pub(super) struct GcCommand {
+    /// In the cluster of this kubeconfig, instead of on this machine.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// Another context of it than the current one.
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    context: Option<String>,
+}
+
+/// `tlsboot gc --kubeconfig`.
+pub(super) fn gc(command: &GcCommand) -> Result<u8, Failure> {
+    let cluster = ExistingCluster {
+        kubeconfig: command.kubeconfig.clone().unwrap_or_default(),
+        context: command.context.clone(),
+    };
+    let removed = runtime()?.block_on(async {
+        let connection = cluster.open().await?;
+        let version = connection.client().apiserver_version().await;
+        version.map_err(|error| failure(connection.unreachable(&error)))?;
+        let swept = owned::sweep(&connection.client()).await;
+        swept.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))
+    })?;
+    let lines: String = removed.iter().map(|what| format!("removed {what}\n")).collect();
+    print(if lines.is_empty() { "nothing was left behind\n" } else { &lines })
+}
+
+fn exit_code(diagnosis: &Diagnosis) -> u8 {
+    match diagnosis.worst() {
+        Some(Grade::Broken | Grade::Hole) => FAIL,
+        _ if !diagnosis.missing.is_empty() => ERROR,
+        _ => PASS,
+    }
+}

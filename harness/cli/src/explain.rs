@@ -1,0 +1,163 @@
+//! `tlsboot explain`.
+
+use std::fmt::Write;
+use std::io::stdout;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Failure, ScenarioOptions, print};
+use tlsboot_core::scenario::coverage::{reason, showing};
+use tlsboot_core::scenario::requirements::{self, Requirement};
+use tlsboot_core::scenario::schema::{Word, words};
+use tlsboot_core::scenario::{Profile, Scenario, describe};
+use tlsboot_engine::report::colours_wanted;
+
+/// Explain a scenario, a behaviour of the catalogue, or a word of the scenario language.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tlsboot explain rbac.missing-bootstrapper-binding   what the scenario shows, why, and each of its steps
+  tlsboot explain T-01                                a behaviour, its source, and the scenarios that show it
+  tlsboot explain csr                                 what can be written in an `expect: {csr: …}`
+  tlsboot explain restart                             what a stimulus does, and its fields")]
+pub(super) struct ExplainCommand {
+    /// A scenario's id or file, a behaviour's id, a stimulus, or a kind of expectation.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The folder of scenarios.
+    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
+    scenarios: PathBuf,
+}
+
+pub(super) fn run(command: &ExplainCommand) -> Result<u8, Failure> {
+    let load = |selectors| {
+        let (scenarios, profile) = (command.scenarios.clone(), Profile::Slow);
+        ScenarioOptions { selectors, scenarios, profile }.load()
+    };
+    let id = &command.id;
+    if let Some(requirement) = requirements::find(&id.to_ascii_uppercase()) {
+        return print(&behaviour(requirement, &load(Vec::new())?));
+    }
+    let words: Vec<Word> = words().into_iter().filter(|word| word.name == *id).collect();
+    if !words.is_empty() {
+        let scenarios = load(Vec::new())?;
+        let told: Vec<String> = words.iter().map(|found| word(found, &scenarios)).collect();
+        return print(&told.join("\n"));
+    }
+    if !id.contains(['.', '/']) {
+        return Err(Failure::usage(unknown(id)));
+    }
+    let scenarios = load(vec![id.clone()])?;
+    let told: Vec<String> = scenarios.iter().map(scenario).collect();
+    print(&told.join("\n"))
+}
+
+fn unknown(id: &str) -> String {
+    let names = |is_kind: bool| {
+        let words = words().into_iter().filter(|word| word.is_kind == is_kind);
+        words.map(|word| word.name).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "there is nothing to explain about `{id}`\n  scenarios:    `tlsboot list` shows their ids\n  behaviours:   \
+         `tlsboot list --requirements` shows their ids\n  stimuli:      {}\n  expectations: {}",
+        names(false),
+        names(true)
+    )
+}
+
+fn scenario(scenario: &Scenario) -> String {
+    let mut text = format!("{}\n{}\n", bold(&scenario.id), scenario.title);
+    if !scenario.why.is_empty() {
+        let _ = writeln!(text, "\n{}", indent(scenario.why.trim()));
+    }
+    let _ = writeln!(text, "\n{}", bold("What it shows"));
+    for id in &scenario.requirements {
+        if let Some(Requirement { statement, source, .. }) = requirements::find(id) {
+            let _ = writeln!(text, "  {id}  {statement}\n        {source}");
+        }
+    }
+    let _ = writeln!(text, "\n{}", bold("Where it holds"));
+    for (name, value) in facts(scenario) {
+        let _ = writeln!(text, "  {name:13} {value}");
+    }
+    let _ = writeln!(text, "\n{}", bold("Step by step"));
+    for (index, step) in describe(scenario).iter().enumerate() {
+        let sign = if step.is_judged { "?" } else { "!" };
+        let _ = writeln!(text, "  {:>2} {sign} {} (line {})", index + 1, step.text, step.line);
+        if !step.fields.is_empty() {
+            let _ = writeln!(text, "       {}", step.fields);
+        }
+    }
+    let _ = writeln!(
+        text,
+        "\n  ! is done, ? is judged: what is judged counts from the ! above it\n  run it: tlsboot run {}",
+        scenario.id
+    );
+    text
+}
+
+/// Level, profile, versions, and what of the cluster is not the default.
+fn facts(scenario: &Scenario) -> Vec<(&'static str, String)> {
+    let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let mut facts =
+        vec![("file", scenario.file.clone()), ("level", lower(&scenario.level)), ("profile", lower(&scenario.profile))];
+    let versions = |range: &Option<tlsboot_core::version::Versions>| {
+        range.as_ref().map_or("all".to_owned(), |range| range.to_string())
+    };
+    facts.push(("control plane", versions(&scenario.kubernetes)));
+    facts.push(("kubelet", versions(&scenario.kubelet)));
+    let settings = tlsboot_core::scenario::differing_settings(scenario);
+    facts.push(("cluster", if settings.is_empty() { "the default".into() } else { settings }));
+    for node in &scenario.nodes {
+        let serving = if node.server_tls_bootstrap { ", serverTLSBootstrap" } else { "" };
+        let rotation = if node.rotate_certificates { "" } else { ", no rotation" };
+        facts.push(("node", format!("{}, bootstraps with {}{rotation}{serving}", node.name, node.bootstrap)));
+    }
+    facts
+}
+
+fn behaviour(requirement: &Requirement, scenarios: &[Scenario]) -> String {
+    let Requirement { id, statement, level, versions, source } = requirement;
+    let versions = if versions.is_empty() { "all" } else { versions };
+    let showing = showing(scenarios, id);
+    let scenarios = match (showing.as_slice(), reason(id)) {
+        ([], Some(reason)) => format!("no scenario: {reason}"),
+        ([], None) => "not covered".to_owned(),
+        (some, _) => some.join("\n            "),
+    };
+    format!(
+        "{}\n{statement}\n\n  level     {}\n  versions  {versions}\n  source    {source}\n  shown by  {scenarios}\n",
+        bold(id),
+        format!("{level:?}").to_lowercase()
+    )
+}
+
+fn word(word: &Word, scenarios: &[Scenario]) -> String {
+    let place = if word.is_kind { "in `expect` or `never`" } else { "a step" };
+    let mut text = format!("{} ({place})\n{}\n\n", bold(&word.name), word.doc);
+    let width = word.fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
+    for field in &word.fields {
+        let required = if field.required { " (required)" } else { "" };
+        let _ = writeln!(text, "  {:width$}  {}\n  {:width$}  = {}{required}", field.name, field.doc, "", field.values);
+    }
+    let using: Vec<&str> = scenarios
+        .iter()
+        .filter(|scenario| scenario.uses(&word.name, word.is_kind))
+        .map(|scenario| scenario.id.as_str())
+        .take(3)
+        .collect();
+    if !using.is_empty() {
+        let _ = writeln!(text, "\n  for example in {}", using.join(", "));
+    }
+    text
+}
+
+fn indent(text: &str) -> String {
+    let lines = text.lines().map(|line| format!("  {line}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn bold(text: &str) -> String {
+    tlsboot_engine::report::paint::paint("1", text, colours_wanted(&stdout()))
+}

@@ -1,0 +1,301 @@
+//! The `tlsboot` command. Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
+//! 3 the harness' own error, 130 interrupted.
+
+mod approver;
+mod check;
+pub mod components;
+mod diff;
+mod doctor;
+mod existing;
+mod explain;
+pub mod interrupt;
+mod list;
+mod live;
+mod merge;
+mod mutants;
+mod mutate;
+mod probe;
+mod profile;
+pub mod progress;
+mod run;
+mod scenarios;
+mod sign;
+pub mod target;
+mod up;
+mod values;
+mod verify;
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use tlsboot_engine::components::ComponentError;
+
+use components::ComponentsCommand;
+pub use scenarios::{KnownOptions, ScenarioOptions};
+
+/// All as expected.
+pub const PASS: u8 = 0;
+/// Something else happened than what should, or nothing did.
+pub const FAIL: u8 = 1;
+/// Wrong command line or scenario.
+pub const USAGE: u8 = 2;
+/// The harness' own error.
+pub const ERROR: u8 = 3;
+/// Interrupted.
+pub const INTERRUPTED: u8 = 130;
+
+/// Do your nodes get, use and renew their certificates the way Kubernetes promises?
+///
+/// tlsboot starts real clusters, makes every part of kubelet TLS bootstrapping and certificate rotation happen (and
+/// fail), records what happened, and judges the record.
+#[derive(Debug, Parser)]
+#[command(name = "tlsboot", version, propagate_version = true, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  tlsboot run                                     the core profile on the newest Kubernetes
+  tlsboot run 'rotation.*' --kubernetes 1.37,1.33 a chapter, on two versions
+  tlsboot run @files T-01 --jobs 4                by tag, by behaviour of the catalogue
+  tlsboot explain rotation.short-signing-duration what a scenario does, step by step
+  tlsboot up -- kubectl get csr --watch           a cluster to look at, with short certificates
+  tlsboot check tlsboot-out                       judge the recorded histories again
+  tlsboot lint my-scenarios/                      check scenario files without running anything
+  tlsboot doctor --kubeconfig F                   what would break at that cluster's next rotation?
+  tlsboot approver --kubeconfig F --allow-writes  which hostile CSRs does that cluster's approver approve?
+
+Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario, 3 harness error, 130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios on real clusters and report.
+    Run(run::RunCommand),
+    /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
+    Mutants(mutants::MutantsCommand),
+    /// Start a cluster with short certificates to look at, and tell what happens in it.
+    Up(up::UpCommand),
+    /// List scenarios, or the behaviours that they show.
+    List(list::ListCommand),
+    /// Explain a scenario, a behaviour of the catalogue, or a word of the scenario language.
+    Explain(explain::ExplainCommand),
+    /// Check scenario files without running anything.
+    Lint(scenarios::LintCommand),
+    /// Judge recorded histories again: same verdicts, no cluster needed.
+    Check(check::CheckCommand),
+    /// Compare two runs: what changed in behaviour between versions, distributions or machines.
+    Diff(diff::DiffCommand),
+    /// Merge the output folders of several runs into one report.
+    Merge(merge::MergeCommand),
+    /// Check a report: hashes, verdicts, signature; and say what it does not prove.
+    Verify(verify::VerifyCommand),
+    /// Get, list, export and verify Kubernetes' executables.
+    Components(ComponentsCommand),
+    /// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
+    Doctor(doctor::DoctorCommand),
+    /// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
+    Probe(probe::ProbeCommand),
+    /// Check what a distribution does instead of bootstrapping its own nodes by CSRs.
+    Profile(profile::ProfileCommand),
+    /// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.
+    Approver(approver::ApproverCommand),
+    /// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
+    Gc(existing::GcCommand),
+    /// Print the JSON Schema of scenario files or approver policies, for editors.
+    #[command(after_help = "In a scenario file: # yaml-language-server: $schema=../schema.json")]
+    Schema {
+        /// Of which files.
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
+    /// Print a script that completes tlsboot's command line in a shell.
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Files that have a schema.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum SchemaOf {
+    /// Scenario files.
+    #[default]
+    Scenario,
+    /// Policies of `tlsboot approver`.
+    Policy,
+}
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  source <(tlsboot completions bash)
+  tlsboot completions zsh > \"${fpath[1]}/_tlsboot\"
+  tlsboot completions fish > ~/.config/fish/completions/tlsboot.fish";
+
+/// What ends a command early: words for people, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    fn usage(message: impl ToString) -> Self {
+        Self { code: USAGE, message: message.to_string() }
+    }
+
+    fn error(message: impl ToString) -> Self {
+        Self { code: ERROR, message: message.to_string() }
+    }
+
+    /// Versions that are not to be had and folders that hold nothing were asked for on the command line.
+    fn of_components(error: ComponentError) -> Self {
+        use ComponentError::{Directory, Setting, UnknownMinor};
+        match error {
+            UnknownMinor(_) | Directory { .. } | Setting { .. } => Self::usage(error),
+            _ => Self::error(error),
+        }
+    }
+}
+
+/// What a command runs on.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tlsboot_engine::runtime::runtime().map_err(Failure::error)
+}
+
+/// The whole command. The first thing in `main`, after the shim.
+pub fn main() -> ExitCode {
+    init_tracing();
+    // One provider for all of TLS; a second would make kube refuse to choose.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Run(command) => run::run(command),
+        Command::Mutants(command) => mutants::run(command),
+        Command::Up(command) => up::run(&command),
+        Command::List(command) => list::run(&command),
+        Command::Lint(command) => scenarios::lint(&command),
+        Command::Check(command) => check::run(&command),
+        Command::Diff(command) => diff::run(&command),
+        Command::Merge(command) => merge::run(&command),
+        Command::Verify(command) => verify::run(&command),
+        Command::Components(command) => {
+            components::run(&command, &mut std::io::stdout()).map(|()| PASS).map_err(Failure::of_components)
+        }
+        Command::Doctor(command) => doctor::run(&command),
+        Command::Probe(command) => probe::run(&command),
+        Command::Profile(command) => profile::run(&command),
+        Command::Approver(command) => approver::run(&command),
+        Command::Gc(command) => match &command.kubeconfig {
+            None => gc(),
+            Some(_) => existing::gc(&command),
+        },
+        Command::Explain(command) => explain::run(&command),
+        Command::Schema { of } => schema(of),
+        Command::Completions { shell } => completions(shell),
+    };
+    let code = done.unwrap_or_else(|failure| {
+        eprintln!("{} {}", paint("error:", "31;1"), failure.message);
+        failure.code
+    });
+    ExitCode::from(code)
+}
+
+/// Makes the folder of `--out`.
+fn create_out(out: &Path) -> Result<(), Failure> {
+    not_reserved(out)?;
+    std::fs::create_dir_all(out).map_err(|error| Failure::usage(format!("--out {}: {error}", out.display())))
+}
+
+/// Whether a report may lie there.
+fn not_reserved(out: &Path) -> Result<(), Failure> {
+    if tlsboot_engine::cluster::shared::dir::is_reserved(out) {
+        return Err(Failure::usage(format!(
+            "--out {}: `tlsboot gc` takes it for a run's temporary folder: choose another",
+            out.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Writes what was asked for to standard output; a reader that has enough (`tlsboot list | head`) is no error.
+fn print(text: &str) -> Result<u8, Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::error(format!("standard output: {error}")))
+        }
+        _ => Ok(PASS),
+    }
+}
+
+fn schema(of: SchemaOf) -> Result<u8, Failure> {
+    let schema = match of {
+        SchemaOf::Scenario => tlsboot_core::scenario::schema::schema(),
+        SchemaOf::Policy => tlsboot_field::approver::policy::schema(),
+    };
+    let text = serde_json::to_string_pretty(&schema).map_err(Failure::error)?;
+    print(&format!("{text}\n"))
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<u8, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tlsboot", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+fn gc() -> Result<u8, Failure> {
+    use std::fmt::Write;
+    use tlsboot_engine::components::{Options, Store};
+
+    // Containers first: they have folders in use. Where there is no Docker there are none.
+    let clusters = tlsboot_engine::cluster::docker::sweep().unwrap_or_else(|error| {
+        tracing::info!(%error, "Docker can't be asked");
+        Vec::new()
+    });
+    let runs = tlsboot_engine::cluster::shared::dir::sweep().map_err(Failure::error)?;
+    let mut removed = runs.removed;
+    let options = Options::from_env().map_err(Failure::usage)?;
+    removed.extend(Store::new(&options.cache).remove_stale());
+    let ports = tlsboot_engine::cluster::processes::sweep_ports();
+    let mut text = String::new();
+    for path in &removed {
+        let _ = writeln!(text, "removed {}", path.display());
+    }
+    for cluster in clusters {
+        let _ = writeln!(text, "removed the containers and the network {cluster}");
+    }
+    match &ports {
+        Ok(0) if text.is_empty() => text.push_str("nothing was left behind\n"),
+        Ok(0) | Err(_) => {}
+        Ok(ports) => {
+            let _ = writeln!(text, "removed {ports} lock files of ports");
+        }
+    }
+    for (path, why) in runs.left {
+        let _ = writeln!(text, "not removed: {}: {why}", path.display());
+    }
+    print(&text)?;
+    ports.map(|_| PASS).map_err(Failure::error)
+}
+
+fn init_tracing() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TLSBOOT_LOG").unwrap_or_else(|_| EnvFilter::new("warn,kube_client=off"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Whether standard error may have colours.
+pub(crate) fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+fn paint(text: &str, code: &str) -> String {
+    tlsboot_engine::report::paint::paint(code, text, colours())
+}

@@ -1,0 +1,62 @@
+//! `tlsboot merge`: several output folders as one.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::sign::SignOptions;
+use super::{ERROR, Failure, colours, paint, values};
+use tlsboot_engine::report::merge::{MergeError, merge_folders};
+use tlsboot_engine::report::{self, Format};
+
+/// Merge the output folders of several runs into one report.
+///
+/// The evidence is checked against its hashes and copied. What two runs say of the same scenario on the same target must
+/// be the same. When parts of a partitioned run are missing, the report is written all the same, and the exit code is 3.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tlsboot run --partition 1/2 --out shard-1      on one machine
+  tlsboot run --partition 2/2 --out shard-2      on another
+  tlsboot merge shard-1 shard-2 --out all        one report of both
+  tlsboot merge on-1.36 on-1.37 --out all        runs of several versions side by side
+  tlsboot merge tlsboot-out --out again          the views (HTML, JUnit, Markdown) made anew
+
+Exit codes: as `tlsboot run`, for the whole; 3 also when parts are missing.")]
+pub(super) struct MergeCommand {
+    /// Output folders of runs.
+    #[arg(value_name = "OUT", required = true)]
+    folders: Vec<PathBuf>,
+    /// Where evidence and reports of the whole go.
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    /// Reports to write; several with commas.
+    #[arg(long, value_parser = values::format(), value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
+    format: Vec<Format>,
+    #[command(flatten)]
+    sign: SignOptions,
+}
+
+pub(super) fn run(command: &MergeCommand) -> Result<u8, Failure> {
+    let key = command.sign.load(&command.format)?;
+    super::not_reserved(&command.out)?;
+    let place = |folder: &PathBuf| folder.canonicalize().ok();
+    let out = place(&command.out);
+    if out.is_some() && command.folders.iter().any(|folder| place(folder) == out) {
+        return Err(Failure::usage(format!(
+            "--out {} is one of the folders to merge: name another",
+            command.out.display()
+        )));
+    }
+    let merged = merge_folders(&command.folders, &command.out).map_err(|error| match error {
+        MergeError::Copy { .. } => Failure::error(error),
+        _ => Failure::usage(error),
+    })?;
+    report::write_all(&command.out, &merged.run, &command.format).map_err(Failure::error)?;
+    report::sign(&command.out, key.as_ref()).map_err(Failure::error)?;
+    for part in &merged.missing {
+        let word = if colours() { paint("missing:", "31;1") } else { "missing:".into() };
+        eprintln!("{word} {part}: its scenarios are not in the report");
+    }
+    Ok(if merged.missing.is_empty() { merged.run.exit_code() } else { ERROR })
+}

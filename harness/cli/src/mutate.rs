@@ -1,0 +1,105 @@
+//! `tlsboot check --mutate`: whether each expectation can fail.
+
+use std::fmt::Write;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde::Serialize;
+
+use super::check::{histories, load};
+use super::{ERROR, Failure, PASS, print};
+use tlsboot_core::check::mutate::{Effort, Proof, prove};
+
+/// What one history says.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tried {
+    scenario: String,
+    target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_judged: Option<String>,
+    expectations: Vec<Proof>,
+}
+
+/// Changes the histories of these folders, and says which expectations nothing turned red. With `json`, everything that
+/// turned each of them red.
+pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
+    let folders = histories(folders)?;
+    let effort = if json { Effort::All } else { Effort::First };
+    let (next, tried) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || -> Result<(), Failure> {
+        while let Some(folder) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let one = try_one(folder, effort)?;
+            tried.lock().unwrap_or_else(|broken| broken.into_inner()).push(one);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..thread::available_parallelism().map_or(1, NonZero::get)).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::error("a worker ended early"))))
+    })?;
+    let mut tried = tried.into_inner().unwrap_or_else(|broken| broken.into_inner());
+    tried.sort_by(|a, b| (&a.target, &a.scenario).cmp(&(&b.target, &b.scenario)));
+    print(&if json { serde_json::to_string_pretty(&tried).map_err(Failure::error)? + "\n" } else { words(&tried) })?;
+    let survived = tried.iter().flat_map(|one| &one.expectations).any(Proof::survives);
+    Ok(match tried.iter().any(|one| one.not_judged.is_some()) {
+        true => ERROR,
+        false if survived => 1,
+        false => PASS,
+    })
+}
+
+fn try_one(folder: &Path, effort: Effort) -> Result<Tried, Failure> {
+    let (scenario, events) = load(folder)?;
+    let target = match events.first().map(|event| &event.what) {
+        Some(tlsboot_core::history::What::Begin(begin)) => begin.target.clone(),
+        _ => String::new(),
+    };
+    let (not_judged, expectations) = match prove(&scenario, &events, effort) {
+        Ok(proofs) => (None, proofs),
+        Err(verdict) => {
+            let outcome = format!("{:?}", verdict.outcome).to_lowercase();
+            (Some(format!("its verdict is {outcome} as it is")), Vec::new())
+        }
+    };
+    Ok(Tried { scenario: scenario.id, target, not_judged, expectations })
+}
+
+/// Survivors first, then a line for each history.
+fn words(tried: &[Tried]) -> String {
+    let mut text = String::new();
+    for one in tried {
+        for proof in one.expectations.iter().filter(|proof| proof.survives()) {
+            let word = if proof.never { "never" } else { "expect" };
+            let _ = writeln!(
+                text,
+                "survived  {} on {}, line {}: {word} {}, after {} changes",
+                one.scenario, one.target, proof.line, proof.kind, proof.tried
+            );
+        }
+        if let Some(why) = &one.not_judged {
+            let _ = writeln!(text, "error     {} on {}: {why}", one.scenario, one.target);
+        }
+    }
+    let (mut all, mut red) = (0, 0);
+    for one in tried.iter().filter(|one| one.not_judged.is_none()) {
+        let killed = one.expectations.iter().filter(|proof| !proof.survives()).count();
+        let changes: usize = one.expectations.iter().map(|proof| proof.tried).sum();
+        let _ = writeln!(
+            text,
+            "{killed:3} of {:3} expectations turn red  {} on {} ({changes} changes)",
+            one.expectations.len(),
+            one.scenario,
+            one.target
+        );
+        (all, red) = (all + one.expectations.len(), red + killed);
+    }
+    let _ = writeln!(text, "{red} of {all} expectations of {} histories can fail", tried.len());
+    text
+}

@@ -1,0 +1,91 @@
+//! `tlsboot probe`: the node's part, played in a cluster that others made.
+
+use std::io::stdout;
+
+use clap::Args;
+use serde_json::json;
+
+use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
+use super::interrupt::on_interrupt;
+use super::{FAIL, Failure, INTERRUPTED, PASS, print, runtime};
+use tlsboot_engine::report::colours_wanted;
+use tlsboot_field::connection::{Connection, Unreachable};
+use tlsboot_field::owned;
+use tlsboot_field::probe::{Outcome, Plan, Probed, play, text};
+
+/// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
+///
+/// Without --allow-writes it creates nothing: it reads, shows credentials that must be refused, and creates CSRs as a dry
+/// run, which admission and validation judge and nobody stores. With it, a bootstrap client does what a kubelet does:
+/// key, CSR, watch, certificate, renewal with the old certificate. Its keys are in memory only.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct ProbeCommand {
+    #[command(flatten)]
+    cluster: ExistingCluster,
+    #[command(flatten)]
+    bootstrap: BootstrapOptions,
+    /// Create what is needed in the cluster; without it, the probes that need that are unsupported.
+    #[arg(long)]
+    allow_writes: bool,
+    /// How to write what was found out.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    format: OutputFormat,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  tlsboot probe --kubeconfig F                        what can be found out without creating anything
+  tlsboot probe --kubeconfig F --allow-writes         the whole life of a node's certificate, in seconds
+  tlsboot probe --kubeconfig F --allow-writes --bootstrap-kubeconfig bootstrap-kubelet.conf
+                                                      the same, with a token of yours
+  tlsboot probe --kubeconfig F --format json | jq '.probes[] | select(.outcome == \"fail\")'
+
+Everything that is created has the label tlsboot-run, is listed before, and removed at the end; after a kill -9, by
+`tlsboot gc --kubeconfig F`. What is unsupported says why.
+
+Exit codes: 0 nothing failed, 1 something did, 2 a wrong command line or kubeconfig, 3 the cluster can't be reached,
+130 interrupted.";
+
+pub(super) fn run(command: &ProbeCommand) -> Result<u8, Failure> {
+    runtime()?.block_on(async {
+        let connection = command.cluster.open().await?;
+        let given = command.bootstrap.open(&connection).await?;
+        let plan = Plan::new(&connection, command.allow_writes, given).await.map_err(failure)?;
+        if command.allow_writes {
+            eprintln!("creating in {}, {}", connection.server(), plan.creates());
+        }
+        let Some(probed) = play_and_remove(&connection, &plan, command.allow_writes).await? else {
+            return Ok(INTERRUPTED);
+        };
+        report(command, &connection, &probed)
+    })
+}
+
+/// None when it was interrupted. What was created is removed in any case.
+async fn play_and_remove(connection: &Connection, plan: &Plan, writes: bool) -> Result<Option<Vec<Probed>>, Failure> {
+    let mut interrupt = on_interrupt().map_err(Failure::error)?;
+    let probed: Option<Result<Vec<Probed>, Unreachable>> = tokio::select! {
+        probed = play(connection, plan) => Some(probed),
+        _ = interrupt.wait_for(|interrupted| *interrupted) => None,
+    };
+    if writes {
+        let removed = owned::remove(&connection.client(), &plan.run).await;
+        removed.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))?;
+    }
+    probed.transpose().map_err(failure)
+}
+
+fn report(command: &ProbeCommand, connection: &Connection, probed: &[Probed]) -> Result<u8, Failure> {
+    let text = match command.format {
+        OutputFormat::Text => text(probed, colours_wanted(&stdout())),
+        OutputFormat::Json => {
+            let whole = json!({"server": connection.server(), "probes": probed});
+            let json = serde_json::to_string_pretty(&whole).map_err(Failure::error)?;
+            format!("{json}\n")
+        }
+    };
+    print(&text)?;
+    let failed = probed.iter().any(|probed| matches!(probed.outcome, Outcome::Fail(_)));
+    Ok(if failed { FAIL } else { PASS })
+}

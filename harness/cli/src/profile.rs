@@ -1,0 +1,120 @@
+//! `tlsboot profile`: what a distribution does instead of bootstrapping its nodes by CSRs.
+
+use clap::Args;
+
+use super::existing::OutputFormat;
+use super::target::TargetOptions;
+#[cfg(not(feature = "docker"))]
+use super::{Failure, PASS};
+
+/// Check what a distribution does instead of bootstrapping its own nodes by CSRs.
+///
+/// k3s: its supervisor hands agents their certificates. A server is started in a container, an agent's part is played, and
+/// what k3s' documentation and source say is held against what came. What only a running agent could show is said, and
+/// not judged.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct ProfileCommand {
+    #[command(flatten)]
+    target: TargetOptions,
+    /// How to write what was found out.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    format: OutputFormat,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  tlsboot profile --provider k3s --image rancher/k3s:v1.37.2-k3s1
+
+Exit codes: 0 all that was judged holds, 1 something does not, 2 a wrong command line, 3 the harness' own error,
+130 interrupted.";
+
+#[cfg(not(feature = "docker"))]
+pub(super) fn run(command: &ProfileCommand) -> Result<u8, Failure> {
+    let ProfileCommand { target, format: _ } = command;
+    let planned = target.plan()?;
+    let first = planned.first().ok_or_else(|| Failure::usage("no version"))?;
+    target.resolve(first, crate::progress::on_stderr()).map(|_| PASS)
+}
+
+#[cfg(feature = "docker")]
+pub(super) use with_docker::run;
+
+#[cfg(feature = "docker")]
+mod with_docker {
+    use std::io::stdout;
+
+    use serde_json::json;
+
+    use super::{OutputFormat, ProfileCommand};
+    use crate::interrupt::on_interrupt;
+    use crate::progress;
+    use crate::runtime;
+    use crate::{FAIL, Failure, INTERRUPTED, PASS, print};
+    use tlsboot_core::result::ComponentResult;
+    use tlsboot_core::scenario::Scenario;
+    use tlsboot_engine::cluster::k3s::{K3s, Server};
+    use tlsboot_engine::cluster::shared::dir::RunDir;
+    use tlsboot_engine::cluster::{Cluster, ClusterError, ProviderKind};
+    use tlsboot_engine::observe::Sink;
+    use tlsboot_engine::report::colours_wanted;
+    use tlsboot_engine::secret::Vault;
+    use tlsboot_field::probe::Outcome;
+    use tlsboot_field::profile::k3s::{Seen, judge};
+    use tlsboot_field::profile::{Judged, play, text};
+
+    pub(crate) fn run(command: &ProfileCommand) -> Result<u8, Failure> {
+        if command.target.provider != ProviderKind::K3s {
+            return Err(Failure::usage("only k3s does it otherwise and has a profile: say --provider k3s"));
+        }
+        let planned = command.target.plan()?;
+        let [planned] = planned.as_slice() else {
+            return Err(Failure::usage("one version at a time: --kubernetes"));
+        };
+        let (k3s, used) = command.target.k3s(planned, progress::on_stderr())?;
+        runtime()?.block_on(async {
+            let mut interrupt = on_interrupt().map_err(Failure::error)?;
+            tokio::select! {
+                seen = see(&k3s) => {
+                    let seen = seen.map_err(Failure::error)?;
+                    report(command.format, &used[0], k3s.image.is_stand_in(), &judge(&seen))
+                }
+                _ = interrupt.wait_for(|interrupted| *interrupted) => Ok(INTERRUPTED),
+            }
+        })
+    }
+
+    /// Starts a server, plays the agent, and ends it.
+    async fn see(k3s: &K3s) -> Result<Seen, ClusterError> {
+        let folder = RunDir::create()?;
+        let logs = folder.path().join("logs");
+        std::fs::create_dir(&logs)?;
+        let history = folder.path().join("history.jsonl");
+        let (sink, _events) = Sink::create(&history, Vault::default())?;
+        let scenario = Scenario::of_cluster("profile", Default::default(), Vec::new());
+        let server: Server = k3s.server(&scenario, sink, &logs).await?;
+        let seen = play::play(&server).await;
+        server.stop().await;
+        seen
+    }
+
+    fn report(format: OutputFormat, image: &ComponentResult, stand_in: bool, judged: &[Judged]) -> Result<u8, Failure> {
+        let (is, id) = (&image.origin, &image.sha256);
+        let warning = "this image is a stand-in for k3s: what holds here says nothing of k3s";
+        let text = match format {
+            OutputFormat::Text => {
+                let note = if stand_in { format!("{warning}\n") } else { String::new() };
+                let said = text(judged, colours_wanted(&stdout()));
+                format!("k3s {}: {is}, {id}\n{note}\n{said}", image.version)
+            }
+            OutputFormat::Json => {
+                let whole = json!({"image": image, "standIn": stand_in, "statements": judged});
+                let json = serde_json::to_string_pretty(&whole).map_err(Failure::error)?;
+                format!("{json}\n")
+            }
+        };
+        print(&text)?;
+        let fails = |judged: &Judged| matches!(judged.outcome, Outcome::Fail(_));
+        Ok(if judged.iter().any(fails) { FAIL } else { PASS })
+    }
+}

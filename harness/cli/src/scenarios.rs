@@ -1,0 +1,119 @@
+//! Where scenarios come from and which of them are meant.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Failure, USAGE, colours, values};
+use tlsboot_core::known::KnownFailures;
+use tlsboot_core::scenario::{Diagnostic, Library, Profile, Scenario, Selector, select};
+
+/// Which scenarios.
+#[derive(Clone, Debug, Args)]
+pub struct ScenarioOptions {
+    /// Scenario ids, globs of ids ('rotation.*'), tags (@rotation), behaviours of the catalogue (T-01), or paths of
+    /// YAML files or folders; without any, the whole profile.
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// The folder of scenarios.
+    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
+    pub scenarios: PathBuf,
+    /// Without selectors: the scenarios of this profile and the smaller ones.
+    #[arg(long, value_parser = values::profile(), env = "TLSBOOT_PROFILE", default_value_t = Profile::Core)]
+    pub profile: Profile,
+}
+
+impl ScenarioOptions {
+    /// The scenarios that are meant. Any file that can't be loaded fails the whole, for it could have been one of them.
+    pub fn load(&self) -> Result<Vec<Scenario>, Failure> {
+        let (paths, selectors): (Vec<&String>, Vec<&String>) =
+            self.selectors.iter().partition(|selector| is_path(selector));
+        let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
+        let from_paths = load(&paths)?;
+        if selectors.is_empty() && !paths.is_empty() {
+            return Ok(from_paths);
+        }
+        let library = load(std::slice::from_ref(&self.scenarios))?;
+        let selectors: Vec<Selector> = selectors.into_iter().cloned().map(Selector).collect();
+        let chosen = select(&library, &selectors, self.profile).map_err(Failure::usage)?;
+        Ok(from_paths.into_iter().chain(chosen.into_iter().cloned()).collect())
+    }
+}
+
+/// The list of failures that are no surprise.
+#[derive(Clone, Debug, Default, Args)]
+pub struct KnownOptions {
+    /// A list of known failures in YAML, each `{scenario, kubernetes, kubelet, reason, link}` with ranges of versions:
+    /// their outcome is `known`. An entry whose scenario passes makes the run fail.
+    #[arg(long, value_name = "FILE", env = "TLSBOOT_KNOWN")]
+    pub known: Option<PathBuf>,
+}
+
+impl KnownOptions {
+    /// The list, checked against the scenarios that there are.
+    pub fn load(&self, scenarios: &ScenarioOptions) -> Result<KnownFailures, Failure> {
+        let Some(path) = &self.known else {
+            return Ok(KnownFailures::default());
+        };
+        let selected = scenarios.selectors.iter().filter(|one| is_path(one));
+        let mut paths: Vec<PathBuf> = selected.map(PathBuf::from).collect();
+        if scenarios.scenarios.is_dir() {
+            paths.push(scenarios.scenarios.clone());
+        }
+        // Their errors are said where they are loaded to be run.
+        let all = Library::load(&paths).scenarios;
+        let ids: Vec<String> = all.into_iter().map(|scenario| scenario.id).collect();
+        let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("--known {}: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        KnownFailures::parse(&text, &ids).map_err(|error| wrong(&error))
+    }
+}
+
+fn is_path(selector: &str) -> bool {
+    selector.ends_with(".yaml") || selector.contains('/') || Path::new(selector).is_dir()
+}
+
+fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failure> {
+    let library = Library::load(paths);
+    match library.errors.as_slice() {
+        [] => Ok(library.scenarios),
+        errors => Err(Failure::usage(render(errors))),
+    }
+}
+
+fn render(errors: &[Diagnostic]) -> String {
+    let drawn: Vec<String> = errors.iter().map(|error| error.render(colours())).collect();
+    format!("{} in the scenario files\n{}", count(errors.len()), drawn.join("\n\n"))
+}
+
+fn count(errors: usize) -> String {
+    if errors == 1 { "an error".into() } else { format!("{errors} errors") }
+}
+
+/// Check scenario files without running anything.
+#[derive(Clone, Debug, Args)]
+pub(super) struct LintCommand {
+    /// YAML files, or folders of them.
+    #[arg(value_name = "PATH", default_value = "scenarios")]
+    paths: Vec<PathBuf>,
+}
+
+pub(super) fn lint(command: &LintCommand) -> Result<u8, Failure> {
+    let library = Library::load(&command.paths);
+    for error in &library.errors {
+        eprintln!("{}\n", error.render(colours()));
+    }
+    match library.errors.len() {
+        0 => {
+            let scenarios = match library.scenarios.len() {
+                1 => "1 scenario".to_owned(),
+                many => format!("{many} scenarios"),
+            };
+            super::print(&format!("{scenarios}, no errors\n"))
+        }
+        errors => {
+            eprintln!("{} in the scenario files; {} are right", count(errors), library.scenarios.len());
+            Ok(USAGE)
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! `tlsboot up`: a cluster to look at and play with.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+use jiff::tz::TimeZone;
+use rustix::process::{Pid, Signal as Kill, kill_process};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::target::TargetOptions;
+use super::{Failure, INTERRUPTED, PASS, print, progress};
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::history::event::Event;
+use tlsboot_core::scenario::stimulus::Changes;
+use tlsboot_core::scenario::{self, Node, Scenario, SigningDuration};
+use tlsboot_engine::cluster::Cluster;
+use tlsboot_engine::cluster::shared::dir::{RunDir, sweep};
+use tlsboot_engine::cluster::shared::file::write_private;
+use tlsboot_engine::drive;
+use tlsboot_engine::observe::Sink;
+use tlsboot_engine::report::Follow;
+use tlsboot_engine::run::Target;
+use tlsboot_engine::secret::Vault;
+
+/// Start a cluster with short certificates to look at, and tell what happens in it.
+///
+/// It has the bindings that kubeadm makes, and nodes that bootstrap with a static token. It runs until Ctrl-C, or as
+/// long as COMMAND, and leaves nothing behind.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tlsboot up                                        a node whose certificate is renewed every minute or two
+  tlsboot up --nodes 3 --server-tls-bootstrap       three, whose serving CSRs wait for your approval
+  tlsboot up -- kubectl get csr --watch             run a command with KUBECONFIG set, and end with it
+  tlsboot up --kubernetes 1.33 --out look           keep the history and the logs
+
+Exit codes: COMMAND's own; without one, 0 after Ctrl-C. 3 when the cluster could not be started.")]
+pub(super) struct UpCommand {
+    #[command(flatten)]
+    target: TargetOptions,
+    /// How long certificates are signed for, or `quick` for the shortest that this version's kubelets can take.
+    #[arg(long, value_name = "DURATION", default_value = "3m")]
+    signing_duration: SigningDuration,
+    /// How many nodes: n1, n2, …
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=50))]
+    nodes: u8,
+    /// Whether requests without credentials are anonymous (403) or refused (401).
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    anonymous_auth: bool,
+    /// Let the kubelets ask for serving certificates, too; nobody approves them but you.
+    #[arg(long)]
+    server_tls_bootstrap: bool,
+    /// Keep the history and the logs in this folder; without it they go with the cluster.
+    #[arg(long, short, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// A command to run with KUBECONFIG set.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub(super) fn run(command: &UpCommand) -> Result<u8, Failure> {
+    let planned = command.target.plan()?;
+    let [planned] = planned.as_slice() else {
+        return Err(Failure::usage("`up` starts one cluster: give one version by --kubernetes"));
+    };
+    let (target, _) = command.target.resolve(planned, progress::on_stderr())?;
+    if let Some(out) = &command.out {
+        super::create_out(out)?;
+    }
+    if let Err(error) = sweep() {
+        tracing::warn!(%error, "what killed runs left could not be removed");
+    }
+    let runtime = super::runtime()?;
+    runtime.block_on(up(command, &target))
+}
+
+async fn up(command: &UpCommand, target: &Target) -> Result<u8, Failure> {
+    let mut signals = Signals::catch().map_err(Failure::error)?;
+    let folder = RunDir::create().map_err(Failure::error)?;
+    let out = command.out.as_deref().unwrap_or(folder.path());
+    let (sink, events) = history(out)?;
+    let scenario = scenario(command);
+    sink.emit(target.id.begin(&scenario));
+    eprintln!("starting {} with {} nodes; history and logs are in {}", target.id.name(), command.nodes, out.display());
+    let telling = tokio::spawn(tell(events, target.id.rules()));
+    let starting = target.provider.start(&scenario, sink, out.join("logs"));
+    let cluster = tokio::select! {
+        started = starting => started.map_err(|error| Failure::error(format!("the cluster could not be started: {error}")))?,
+        () = signals.any() => return Ok(INTERRUPTED),
+    };
+    let used = use_until_end(command, &scenario, &*cluster, folder.path(), &mut signals).await;
+    telling.abort();
+    eprintln!("ending the cluster");
+    tokio::select! {
+        () = cluster.stop() => {}
+        // The kernel takes the processes along; `tlsboot gc` or the next run removes the folder.
+        () = signals.any() => std::process::exit(INTERRUPTED.into()),
+    }
+    used
+}
+
+/// Makes the history and the folder of logs; what is there already stays.
+fn history(out: &Path) -> Result<(Sink, mpsc::UnboundedReceiver<Event>), Failure> {
+    let wrong = |error: std::io::Error| Failure::usage(format!("--out {}: {error}", out.display()));
+    std::fs::create_dir_all(out.join("logs")).map_err(wrong)?;
+    let file = out.join("history.jsonl");
+    if file.exists() {
+        return Err(Failure::usage(format!("{} is there already: choose another folder by --out", file.display())));
+    }
+    Sink::create(&file, Vault::new()).map_err(wrong)
+}
+
+fn scenario(command: &UpCommand) -> Scenario {
+    let node =
+        |number| Node { server_tls_bootstrap: command.server_tls_bootstrap, ..Node::named(format!("n{number}")) };
+    let cluster = scenario::Cluster {
+        signing_duration: command.signing_duration,
+        anonymous_auth: command.anonymous_auth,
+        ..Default::default()
+    };
+    Scenario::of_cluster("up", cluster, (1..=command.nodes).map(node).collect())
+}
+
+async fn tell(mut events: mpsc::UnboundedReceiver<Event>, rules: Rules) {
+    let mut follow = Follow::new(rules, TimeZone::system());
+    while let Some(event) = events.recv().await {
+        if let Some(line) = follow.line(&event) {
+            eprintln!("{line}");
+        }
+    }
+}
+
+/// From a ready control plane to the end of its use: Ctrl-C, or that of the command.
+async fn use_until_end(
+    command: &UpCommand,
+    scenario: &Scenario,
+    cluster: &dyn Cluster,
+    folder: &Path,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
+    let kubeconfig = folder.join("admin.kubeconfig");
+    let preparing = prepare(scenario, cluster, &kubeconfig);
+    tokio::select! {
+        prepared = preparing => prepared?,
+        () = signals.any() => return Ok(INTERRUPTED),
+    }
+    if command.command.is_empty() {
+        print(&format!("export KUBECONFIG={}\n", kubeconfig.display()))?;
+        eprintln!("Ctrl-C ends the cluster");
+        signals.any().await;
+        return Ok(PASS);
+    }
+    run_command(&command.command, &kubeconfig, signals).await
+}
+
+async fn prepare(scenario: &Scenario, cluster: &dyn Cluster, kubeconfig: &Path) -> Result<(), Failure> {
+    drive::prepare(&scenario.cluster.bindings, &cluster.admin()).await.map_err(Failure::error)?;
+    write_private(kubeconfig, cluster.admin_kubeconfig().expose()).map_err(Failure::error)?;
+    for node in &scenario.nodes {
+        cluster.start_node(&node.name, &Changes::default()).await.map_err(Failure::error)?;
+    }
+    Ok(())
+}
+
+/// What a command that is asked to end may take.
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// Ctrl-C is the command's own business, as in a shell; SIGTERM is passed on.
+async fn run_command(command: &[String], kubeconfig: &Path, signals: &mut Signals) -> Result<u8, Failure> {
+    let mut child = tokio::process::Command::new(&command[0])
+        .args(&command[1..])
+        .env("KUBECONFIG", kubeconfig)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| Failure::usage(format!("`{}` can't be started: {error}", command[0])))?;
+    let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    tokio::select! {
+        ended = child.wait() => return ended.map(exit_code).map_err(Failure::error),
+        _ = signals.term.recv() => {}
+    }
+    if let Some(pid) = pid {
+        // One that has ended meanwhile needs no signal.
+        let _ = kill_process(pid, Kill::TERM);
+    }
+    let _ = tokio::time::timeout(GOODBYE, child.wait()).await;
+    Ok(INTERRUPTED)
+}
+
+/// As shells have it: the code, or 128 and the signal's number.
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+}
+
+/// SIGINT and SIGTERM, caught from the beginning on.
+struct Signals {
+    int: Signal,
+    term: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+        }
+    }
+}

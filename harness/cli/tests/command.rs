@@ -1,0 +1,369 @@
+//! The command as its users meet it: exit codes, messages, output. No cluster is started here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rstest::rstest;
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn tlsboot(args: &[&str]) -> Ran {
+    tlsboot_in(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")), args)
+}
+
+fn tlsboot_in(folder: &Path, args: &[&str]) -> Ran {
+    tlsboot_with(folder, &[], args)
+}
+
+fn tlsboot_with(folder: &Path, variables: &[(&str, &Path)], args: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tlsboot"));
+    let settings = std::env::vars().filter(|(name, _)| name.starts_with("TLSBOOT_"));
+    for (name, _) in settings {
+        command.env_remove(name);
+    }
+    command.envs(variables.iter().copied());
+    let Output { status, stdout, stderr } =
+        command.args(args).current_dir(folder).stdin(Stdio::null()).output().unwrap();
+    Ran { code: status.code(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() }
+}
+
+impl Ran {
+    fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{}", self.err);
+        assert!(self.err.is_empty(), "{}", self.err);
+        self.out
+    }
+
+    /// A usage error with these words; nothing on standard output, no colours in a pipe.
+    fn wrong(self, words: &[&str]) {
+        assert_eq!(self.code, Some(2), "{}{}", self.out, self.err);
+        assert!(self.out.is_empty(), "{}", self.out);
+        assert!(!self.err.contains('\x1b'), "{:?}", self.err);
+        for word in words {
+            assert!(self.err.contains(word), "no `{word}` in {}", self.err);
+        }
+    }
+}
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/fixtures/all-kinds")
+}
+
+/// A folder with `scenarios/` and these files in it.
+fn scenarios(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("scenarios")).unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join("scenarios").join(name), text).unwrap();
+    }
+    folder
+}
+
+const GOOD: &str = "\
+id: rbac.good
+title: A scenario
+requirements: [R-01]
+profile: slow
+nodes: [{name: n1}]
+steps:
+  - start: {node: n1}
+  - expect: {csr: {node: n1}}
+";
+
+#[test]
+fn a_selector_that_chooses_nothing_is_an_error() {
+    tlsboot(&["run", "rbac.missing-bindings"]).wrong(&[
+        "`rbac.missing-bindings` selects no scenario",
+        "tlsboot list",
+        "did you mean `rbac.missing-",
+    ]);
+    tlsboot(&["run", "@nothing"]).wrong(&["`@nothing` selects no scenario"]);
+}
+
+#[test]
+fn a_run_of_zero_scenarios_is_an_error() {
+    let slow = scenarios(&[("good.yaml", GOOD)]);
+    tlsboot_in(slow.path(), &["run"]).wrong(&["no scenario is selected"]);
+    let empty = scenarios(&[]);
+    tlsboot_in(empty.path(), &["run"]).wrong(&["no scenario file (`*.yaml`) is there", "scenarios"]);
+    tlsboot_in(empty.path(), &["lint", "elsewhere"]).wrong(&["elsewhere", "no scenario file"]);
+}
+
+#[rstest]
+#[case::lint(&["lint", "scenarios"])]
+#[case::run(&["run"])]
+#[case::list(&["list"])]
+fn all_errors_of_all_files_are_shown_with_line_and_column(#[case] args: &[&str]) {
+    let unknown_key = GOOD.replace("nodes:", "node:");
+    let unknown_node =
+        GOOD.replace("id: rbac.good", "id: rbac.other").replace("csr: {node: n1}", "csr: {node: n1, number: 0}");
+    let folder = scenarios(&[
+        ("good.yaml", GOOD),
+        ("key.yaml", &unknown_key),
+        ("meaning.yaml", &unknown_node),
+        ("open.yaml", "id: [\n"),
+    ]);
+    tlsboot_in(folder.path(), args).wrong(&[
+        "3 errors in the scenario files",
+        "scenarios/key.yaml:5:1",
+        "unknown field `node`",
+        "scenarios/meaning.yaml:8:5",
+        "CSRs are counted from 1",
+        "scenarios/open.yaml",
+    ]);
+}
+
+#[test]
+fn lint_counts_what_is_right() {
+    let folder = scenarios(&[("good.yaml", GOOD)]);
+    assert_eq!(tlsboot_in(folder.path(), &["lint"]).ok(), "1 scenario, no errors\n");
+}
+
+#[test]
+fn mutants_are_listed_and_wrong_globs_are_not_nothing() {
+    let list = tlsboot(&["mutants", "--list", "signer.*"]).ok();
+    assert!(list.contains("signer.authority"), "{list}");
+    assert!(list.contains("killed by issuance.client-certificate"), "{list}");
+    assert!(!list.contains("approver."), "{list}");
+    tlsboot(&["mutants", "no-such.*"]).wrong(&["`no-such.*` selects no mutant", "--list"]);
+}
+
+#[test]
+fn list_shows_every_profile() {
+    let folder = scenarios(&[("good.yaml", GOOD)]);
+    let list = |args: &[&str]| tlsboot_in(folder.path(), args);
+    assert_eq!(list(&["list"]).ok(), "rbac.good  A scenario  [slow]\n");
+    assert_eq!(list(&["list", "R-01"]).ok(), "rbac.good  A scenario  [slow]\n");
+    list(&["list", "--profile", "core"]).wrong(&["no scenario is selected"]);
+    let json: Value = serde_json::from_str(&list(&["list", "--json"]).ok()).unwrap();
+    assert_eq!(json[0]["id"], "rbac.good");
+    assert_eq!(json[0]["profile"], "slow");
+    assert_eq!(json[0]["tags"], serde_json::json!(["rbac"]));
+}
+
+#[test]
+fn the_catalogue_says_who_shows_what() {
+    let folder = scenarios(&[("good.yaml", GOOD)]);
+    let list = |args: &[&str]| tlsboot_in(folder.path(), args).ok();
+    let text = list(&["list", "--requirements"]);
+    assert!(text.ends_with("1 of 129 behaviours are covered\n"), "{text}");
+    assert!(text.contains("R: RBAC\n  R-01  The built-in ClusterRole system:node-bootstrapper"));
+    assert!(text.contains("and nothing else.\n        rbac.good\n  R-02"));
+    let json: Value = serde_json::from_str(&list(&["list", "--requirements", "--json"])).unwrap();
+    let find = |id: &str| json.as_array().unwrap().iter().find(|found| found["id"] == id).unwrap().clone();
+    assert_eq!(find("R-01")["scenarios"], serde_json::json!(["rbac.good"]));
+    assert_eq!(find("R-02")["scenarios"], serde_json::json!([]));
+}
+
+#[test]
+fn every_scenario_can_be_explained() {
+    let list: Value = serde_json::from_str(&tlsboot(&["list", "--json"]).ok()).unwrap();
+    for scenario in list.as_array().unwrap().iter().take(5) {
+        let text = tlsboot(&["explain", scenario["id"].as_str().unwrap()]).ok();
+        assert!(text.contains(scenario["title"].as_str().unwrap()), "{text}");
+        assert!(text.contains("   1 ! "), "{text}");
+        assert!(text.contains(" ? "), "{text}");
+    }
+}
+
+#[rstest]
+#[case("t-01", &["between 70 % and 90 %", "certificate_manager.go", "shown by"])]
+#[case("csr", &["in `expect` or `never`", "requestor", "pending | approved | issued"])]
+#[case("restart", &["a step", "kube-apiserver | kube-controller-manager"])]
+#[case("file", &["(a step)", "in `expect` or `never`"])]
+fn behaviours_and_words_can_be_explained(#[case] id: &str, #[case] words: &[&str]) {
+    let text = tlsboot(&["explain", id]).ok();
+    for word in words {
+        assert!(text.contains(word), "no `{word}` in {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_explained_gets_a_list_of_what_can() {
+    tlsboot(&["explain", "nonsense"]).wrong(&["`nonsense`", "restart", "csr", "tlsboot list"]);
+    tlsboot(&["explain", "rbac.nonsense"]).wrong(&["selects no scenario"]);
+}
+
+#[test]
+fn the_schema_is_json() {
+    let schema: Value = serde_json::from_str(&tlsboot(&["schema"]).ok()).unwrap();
+    assert_eq!(schema["title"], "tlsboot scenario");
+    let policy = tlsboot(&["schema", "policy"]).ok();
+    let policy: Value = serde_json::from_str(&policy).unwrap();
+    assert_eq!(policy["title"], "tlsboot approver policy");
+}
+
+#[test]
+fn the_hostile_csrs_are_listed_without_a_cluster() {
+    let list = tlsboot(&["approver", "--list"]).ok();
+    let wildcard = list.lines().find(|line| line.starts_with("names.wildcard "));
+    assert!(wildcard.unwrap().contains(" pending "), "{list}");
+}
+
+#[test]
+fn a_policy_changes_what_is_expected_and_its_mistakes_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    let list = |text: &str| {
+        fs::write(&path, text).unwrap();
+        tlsboot(&["approver", "--list", "--policy", path.to_str().unwrap()])
+    };
+    let denies = list("expect: [{cases: 'names.*', decision: deny}]\n").ok();
+    let wildcard = denies.lines().find(|line| line.starts_with("names.wildcard "));
+    assert!(wildcard.unwrap().contains(" deny "), "{denies}");
+    list("expect:\n  - {cases: 'nome.*', decision: deny}\n").wrong(&["policy.yaml:2:13", "no case is called `nome.*`"]);
+}
+
+#[rstest]
+#[case("bash", "complete -F _tlsboot")]
+#[case("zsh", "#compdef tlsboot")]
+#[case("fish", "complete -c tlsboot")]
+fn shells_get_completions(#[case] shell: &str, #[case] words: &str) {
+    let script = tlsboot(&["completions", shell]).ok();
+    assert!(script.contains(words));
+    assert!(script.contains("explain"));
+}
+
+#[test]
+fn a_recorded_history_is_judged_again() {
+    let folder = fixture();
+    let out = tlsboot(&["check", folder.to_str().unwrap()]).ok();
+    assert!(out.starts_with("pass"), "{out}");
+}
+
+#[test]
+fn a_history_without_its_evidence_does_not_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    tlsboot(&["check", path]).wrong(&["no history.jsonl is below"]);
+    let copy = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let read = |name: &str| fs::read_to_string(fixture().join(name)).unwrap();
+    copy("scenario.yaml", &read("scenario.yaml"));
+    copy("history.jsonl", &read("history.jsonl").lines().take(20).map(|line| format!("{line}\n")).collect::<String>());
+    let cut = tlsboot(&["check", path]);
+    assert!(cut.code != Some(0) && !cut.out.contains("pass"), "{}{}", cut.out, cut.err);
+    copy("history.jsonl", "{\"seq\":0,");
+    tlsboot(&["check", path]).wrong(&["the history does not start with a `begin` event"]);
+}
+
+#[test]
+fn every_expectation_of_a_history_can_be_turned_red() {
+    let out = tlsboot(&["check", "--mutate", fixture().to_str().unwrap()]).ok();
+    assert!(out.contains("23 of 23 expectations of 1 histories can fail"), "{out}");
+}
+
+/// Judging again says why, as a run does, and that a scenario was changed after its run.
+#[test]
+fn a_red_history_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str| fs::read_to_string(fixture().join(name)).unwrap();
+    let scenario = read("scenario.yaml").replacen("code: 201}, as: asked", "code: 299}, as: asked", 1);
+    fs::write(folder.path().join("scenario.yaml"), scenario).unwrap();
+    let history = read("history.jsonl");
+    let end = history.lines().position(|line| line.contains("\"approve\""));
+    let mut history: Vec<String> = history.lines().take(end.unwrap()).map(String::from).collect();
+    let mut deadline: Value = serde_json::from_str(&history[history.len() - 1]).unwrap();
+    deadline["seq"] = history.len().into();
+    deadline["what"] = serde_json::json!({"deadline": {"step": 1}});
+    history.push(format!("{deadline}\n"));
+    fs::write(folder.path().join("history.jsonl"), history.join("\n")).unwrap();
+    let ran = tlsboot(&["check", folder.path().to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    for words in ["fail ", "not the one that was run", "299", "scenario.yaml:9"] {
+        assert!(ran.out.contains(words), "no `{words}` in {}", ran.out);
+    }
+}
+
+#[rstest]
+#[case(&["run", "--kubernetes", "9.99"], &["no patch release of Kubernetes 9.99"])]
+#[case(&["run", "--components", "/nonexistent"], &["/nonexistent", "--components"])]
+#[case(&["check", "--mutate", "/nonexistent"], &["/nonexistent"])]
+#[case(&["check", "--json", "."], &["--mutate"])]
+#[case(&["up", "--kubernetes", "1.37,1.33"], &["one version"])]
+#[case(&["up", "--signing-duration", "soon"], &["neither `quick` nor a duration like `3m`"])]
+#[case(&["run", "--kubernetes", "latest"], &["--kubernetes", "latest"])]
+#[case(&["run", "--jobs", "0"], &["--jobs"])]
+#[case(&["explode"], &["unrecognized subcommand"])]
+#[case(&["doctor", "--kubeconfig", "/nowhere/kubeconfig"], &["/nowhere/kubeconfig", "No such file"])]
+#[case(&["doctor", "--format", "json"], &["--kubeconfig"])]
+#[case(&["probe"], &["--kubeconfig"])]
+#[case(&["approver"], &["--kubeconfig"])]
+#[case(&["gc", "--kubeconfig", "/nowhere/kubeconfig"], &["/nowhere/kubeconfig"])]
+fn a_wrong_command_line_says_what_is_wrong(#[case] args: &[&str], #[case] words: &[&str]) {
+    tlsboot(args).wrong(words);
+}
+
+#[rstest]
+#[case(&["--help"])]
+#[case(&["run", "--help"])]
+#[case(&["list", "--help"])]
+#[case(&["explain", "--help"])]
+#[case(&["up", "--help"])]
+#[case(&["diff", "--help"])]
+#[case(&["merge", "--help"])]
+#[case(&["verify", "--help"])]
+#[case(&["doctor", "--help"])]
+#[case(&["probe", "--help"])]
+#[case(&["approver", "--help"])]
+fn help_teaches_by_example(#[case] args: &[&str]) {
+    let help = tlsboot(args).ok();
+    assert!(help.contains("Examples:\n  tlsboot "), "{help}");
+}
+
+#[rstest]
+#[case(&["list", "--requirements"])]
+#[case(&["check", "harness/core/tests/fixtures"])]
+fn a_reader_that_has_enough_is_no_error(#[case] args: &[&str]) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tlsboot"))
+        .args(args)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn gc_removes_only_what_tlsboot_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (temporary, victim) = (path("tmp"), path("victim"));
+    fs::create_dir_all(temporary.join("tlsboot-run-notes")).unwrap();
+    fs::write(temporary.join("tlsboot-run-notes/thesis"), "x").unwrap();
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("20000"), "kept").unwrap();
+    let gc = || tlsboot_with(folder.path(), &[("TMPDIR", &temporary), ("TLSBOOT_CACHE", &path("cache"))], &["gc"]);
+
+    let said = gc().ok();
+    assert!(said.starts_with("nothing was left behind\nnot removed: "), "{said}");
+    assert!(said.contains("tlsboot-run-notes: no run of this tlsboot made it"), "{said}");
+
+    let ports = temporary.join(format!("tlsboot-ports-{}", rustix::process::geteuid().as_raw()));
+    fs::remove_dir(&ports).unwrap();
+    std::os::unix::fs::symlink(&victim, &ports).unwrap();
+    let refused = gc();
+    assert_eq!(refused.code, Some(3), "{}", refused.out);
+    assert!(refused.err.contains("it is not a folder"), "{}", refused.err);
+    assert!(temporary.join("tlsboot-run-notes/thesis").exists() && victim.join("20000").exists());
+}
+
+#[test]
+fn a_name_of_runs_is_no_place_for_a_report() {
+    let folder = scenarios(&[("good.yaml", GOOD)]);
+    let out = folder.path().join("tlsboot-run-1");
+    let variables = [("TMPDIR", folder.path()), ("TLSBOOT_CACHE", folder.path())];
+    let args = ["merge", "nowhere", "--out", out.to_str().unwrap()];
+    tlsboot_with(folder.path(), &variables, &args).wrong(&["--out", "tlsboot-run-1", "choose another"]);
+    assert!(!out.exists());
+}

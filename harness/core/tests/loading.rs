@@ -1,0 +1,315 @@
+//! Scenario files that are wrong are never green: each error has its place and says what would be right.
+
+use std::fs;
+
+use proptest::prelude::*;
+use rstest::rstest;
+use tlsboot_core::scenario::{Diagnostic, Library, Profile, Scenario, SelectError, Selector, load_text, select};
+
+const RIGHT: &str = "\
+id: rbac.example
+title: A title
+requirements: [A-04]
+tokens:
+  odd: {kind: bootstrap, defect: wrongSecret}
+nodes: [{name: n1}]
+steps:
+  - start: {node: n1}
+  - expect: {csr: {node: n1, role: client}, as: asked}
+  - never: {csr: {node: n1, role: serving}, control: asked, for: 1s}
+";
+
+#[test]
+fn the_example_is_right() {
+    let scenario = load_text("right.yaml", RIGHT).unwrap();
+    assert_eq!((scenario.id.as_str(), scenario.tags.as_slice()), ("rbac.example", &["rbac".to_owned()][..]));
+    assert!(scenario.tokens.contains_key("staticToken") && scenario.tokens.contains_key("odd"));
+}
+
+/// The line of the error, and a part of what it says.
+#[rstest]
+#[case::unknown_key("title: A title", "titel: A title", 2, "titel")]
+#[case::unknown_field_in_a_step("role: client}", "rolle: client}", 9, "rolle")]
+#[case::unknown_stimulus("start: {node: n1}", "begin: {node: n1}", 8, "begin")]
+#[case::wrong_type("requirements: [A-04]", "requirements: A-04", 3, "expected sequence")]
+#[case::tab("title: A title", "\ttitle: A title", 1, "tab")]
+#[case::duplicate_key("title: A title", "title: A title\ntitle: B", 3, "duplicate")]
+#[case::bad_duration("for: 1s", "for: soon", 10, "duration")]
+#[case::bad_versions("title: A title", "title: A\nkubernetes: new", 3, "range of versions")]
+#[case::bad_id("rbac.example", "Example", 1, "is no id")]
+#[case::empty_title("title: A title", "title: ''", 1, "title is empty")]
+#[case::no_requirement("[A-04]", "[]", 1, "`requirements` is empty")]
+#[case::unknown_requirement("A-04", "A-99", 3, "no behaviour `A-99`")]
+#[case::unknown_node("start: {node: n1}", "start: {node: n2}", 8, "no node `n2`")]
+#[case::unknown_token("{name: n1}", "{name: n1, bootstrap: other}", 1, "no token `other`")]
+#[case::node_above_the_folder("[{name: n1}]", "[{name: n1}, {name: ../evil}]", 1, "can't be the name of a node")]
+#[case::node_by_a_path("[{name: n1}]", "[{name: n1}, {name: /tmp/x}]", 1, "can't be the name of a node")]
+#[case::node_without_a_name("[{name: n1}]", "[{name: n1}, {name: ''}]", 1, "can't be the name of a node")]
+#[case::node_on_two_lines("[{name: n1}]", "[{name: n1}, {name: \"a\\nb\"}]", 1, "can't be the name of a node")]
+#[case::file_by_a_path(
+    "start: {node: n1}",
+    "file: {node: n1, name: /abs/file, action: delete}",
+    8,
+    "is no name of a file"
+)]
+#[case::file_above_the_folder(
+    "start: {node: n1}",
+    "file: {node: n1, name: ../../f, action: garbage}",
+    8,
+    "is no name of a file"
+)]
+#[case::file_that_is_the_folder(
+    "start: {node: n1}",
+    "file: {node: n1, name: '..', action: delete}",
+    8,
+    "is no name of a file"
+)]
+#[case::file_without_a_name(
+    "start: {node: n1}",
+    "file: {node: n1, name: '', action: delete}",
+    8,
+    "is no name of a file"
+)]
+#[case::two_nodes_of_a_name("[{name: n1}]", "[{name: n1}, {name: n1}]", 1, "two nodes")]
+#[case::node_and_component(
+    "start: {node: n1}",
+    "start: {node: n1, component: kube-apiserver}",
+    8,
+    "either a `node` or a `component`"
+)]
+#[case::unknown_control("control: asked", "control: none", 10, "positive control `none` does not exist")]
+#[case::control_of_another_kind(
+    "never: {csr: {node: n1, role: serving}",
+    "never: {node: {name: n1}",
+    10,
+    "another kind"
+)]
+#[case::endless_never(", for: 1s", "", 10, "")]
+#[case::nothing_expected("csr: {node: n1, role: client}, ", "", 9, "what is expected?")]
+#[case::two_things_expected("role: client}, ", "role: client}, node: {name: n1}, ", 9, "one thing")]
+#[case::never_without_limit(
+    "start: {node: n1}",
+    "start: {node: n1}\n  - never: {csr: {node: n1}, control: asked}\n  - stop: {node: n1}",
+    9,
+    "how long"
+)]
+#[case::never_of_the_audit_log_without_limit(
+    "never: {csr: {node: n1, role: serving}, control: asked, for: 1s}",
+    "never: {request: {node: n1, verb: delete}, control: asked}",
+    10,
+    "say how long"
+)]
+#[case::unknown_after("as: asked", "as: asked, after: that", 9, "called `that`")]
+#[case::zero_times("as: asked", "as: asked, times: 0", 9, "times: 0")]
+#[case::any_csr("node: n1, role: client", "state: pending", 9, "any CSR would do")]
+#[case::failure_with_a_code(
+    "csr: {node: n1, role: client}",
+    "process: {node: n1, is: failed, code: 1}",
+    9,
+    "`failed` says which"
+)]
+#[case::failure_of_another_component(
+    "csr: {node: n1, role: client}",
+    "process: {component: kube-apiserver, is: failed}",
+    9,
+    "said of kubelets"
+)]
+#[case::counted_from_one("role: client}, as", "role: client, number: 0}, as", 9, "counted from 1")]
+#[case::static_tokens_are_not_deleted("start: {node: n1}", "deleteToken: {token: staticToken}", 8, "read once")]
+#[case::stopped_before_the_start("start: {node: n1}", "stop: {node: n1}", 8, "n1 does not run")]
+#[case::restarted_before_the_start("start: {node: n1}", "restart: {node: n1}", 8, "`start` it")]
+#[case::stopped_twice(
+    "start: {node: n1}",
+    "stop: {component: kube-apiserver}\n  - kill: {component: kube-apiserver}",
+    9,
+    "kube-apiserver does not run"
+)]
+#[case::bound_already("start: {node: n1}", "bind: {role: nodeClient, to: {user: eve}}", 8, "bound already")]
+#[case::not_bound("start: {node: n1}", "unbind: {role: nodeClient}\n  - unbind: {role: nodeClient}", 9, "is not bound")]
+#[case::deleted_twice(
+    "start: {node: n1}",
+    "deleteToken: {token: odd}\n  - deleteToken: {token: odd}",
+    9,
+    "deleted already"
+)]
+#[case::expired_after_deletion(
+    "start: {node: n1}",
+    "deleteToken: {token: odd}\n  - expireToken: {token: odd}",
+    9,
+    "deleted, or expired"
+)]
+#[case::made_twice(
+    "start: {node: n1}",
+    "clusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}\n  - clusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}",
+    9,
+    "a ClusterRole a already"
+)]
+#[case::cut_twice(
+    "start: {node: n1}",
+    "cut: {node: n1}\n  - cut: {node: n1, how: silence}\n  - cut: {node: n1, how: silence}",
+    10,
+    "cut so already"
+)]
+#[case::not_cut("start: {node: n1}", "mend: {node: n1}", 8, "is not cut")]
+#[case::no_link("start: {node: n1}", "file: {node: n1, name: kubelet.crt, action: plain}", 8, "is no link")]
+#[case::bad_cel(
+    "csr: {node: n1, role: client}, as: asked",
+    "cel: {event: csr, that: 'event.'}, as: asked",
+    9,
+    "can't be read"
+)]
+#[case::unknown_variable_in_cel(
+    "csr: {node: n1, role: client}, as: asked",
+    "cel: {event: csr, that: 'evnt.name == 1'}, as: asked",
+    9,
+    "no variable `evnt`"
+)]
+fn what_is_wrong_is_said_with_its_place(
+    #[case] right: &str,
+    #[case] wrong: &str,
+    #[case] line: u64,
+    #[case] says: &str,
+) {
+    let text = RIGHT.replacen(right, wrong, 1);
+    assert_ne!(text, RIGHT, "the case changes nothing");
+    match load_text("wrong.yaml", &text) {
+        // Beside an `expect`, a `never` may go without a time of its own.
+        Ok(_) => assert!(says.is_empty(), "loaded though {wrong:?}"),
+        Err(errors) => {
+            let fits = errors.iter().find(|error| error.line == line && error.message.contains(says));
+            assert!(fits.is_some(), "{errors:#?}");
+            let drawn = fits.unwrap().render(false);
+            assert!(drawn.contains(&format!("wrong.yaml:{line}:")), "{drawn}");
+        }
+    }
+}
+
+#[rstest]
+#[case::expects_nothing("steps:\n  - start: {node: n1}\n", "expects nothing")]
+#[case::begins_with_an_expectation("steps:\n  - expect: {csr: {node: n1}}\n", "first step must do something")]
+#[case::ends_with_a_stimulus(
+    "steps:\n  - start: {node: n1}\n  - expect: {csr: {node: n1}}\n  - stop: {node: n1}\n",
+    "nothing is expected of the last step"
+)]
+#[case::no_steps("steps: []\n", "expects nothing")]
+fn steps_must_make_sense_together(#[case] steps: &str, #[case] says: &str) {
+    let head = RIGHT.split("steps:").next().unwrap();
+    let errors = load_text("wrong.yaml", &format!("{head}{steps}")).unwrap_err();
+    assert!(errors.iter().any(|error| error.message.contains(says)), "{errors:#?}");
+}
+
+#[test]
+fn all_files_errors_come_at_once_and_ids_are_unique() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("a.yaml", RIGHT);
+    write("b.yaml", &RIGHT.replace("title", "titel"));
+    write("c.yaml", &RIGHT.replace("A-04", "A-99").replace("n1}\n", "n9}\n"));
+    write("d.yaml", RIGHT);
+    let library = Library::load(&[dir.path().to_owned()]);
+    assert_eq!(library.scenarios.len(), 1);
+    let files: Vec<bool> = ["b.yaml", "c.yaml", "d.yaml"]
+        .iter()
+        .map(|name| library.errors.iter().any(|error| error.file.ends_with(name)))
+        .collect();
+    assert_eq!(files, [true; 3], "{:#?}", library.errors);
+}
+
+#[test]
+fn an_empty_folder_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Library::load(&[dir.path().to_owned()]).errors.len(), 1);
+}
+
+fn some() -> Vec<Scenario> {
+    let named =
+        |id: &str, more: &str| load_text("x.yaml", &format!("{}{more}", RIGHT.replace("rbac.example", id))).unwrap();
+    vec![named("rbac.one", ""), named("rotation.two", "tags: [quick]\n"), named("rotation.three", "profile: full\n")]
+}
+
+#[rstest]
+#[case(&["rbac.one"], &["rbac.one"])]
+#[case(&["rotation.*"], &["rotation.two", "rotation.three"])]
+#[case(&["@quick"], &["rotation.two"])]
+#[case(&["@rotation", "rbac.one"], &["rbac.one", "rotation.two", "rotation.three"])]
+#[case(&["a-04"], &["rbac.one", "rotation.two", "rotation.three"])]
+#[case(&[], &["rbac.one", "rotation.two"])]
+fn selectors_choose(#[case] selectors: &[&str], #[case] ids: &[&str]) {
+    let scenarios = some();
+    let selectors: Vec<Selector> = selectors.iter().map(|text| Selector((*text).into())).collect();
+    let chosen = select(&scenarios, &selectors, Profile::Core).unwrap();
+    assert_eq!(chosen.iter().map(|scenario| scenario.id.as_str()).collect::<Vec<_>>(), ids);
+}
+
+#[test]
+fn a_selector_that_chooses_nothing_is_an_error() {
+    let error = select(&some(), &[Selector("rotation.tow".into())], Profile::Core).unwrap_err();
+    assert!(error.to_string().contains("did you mean `rotation."), "{error}");
+    assert_eq!(select(&[], &[], Profile::Slow).unwrap_err(), SelectError::Empty);
+}
+
+proptest! {
+    /// Whatever stands in a file, loading it ends with a scenario or with errors.
+    #[test]
+    fn loading_is_total(text in "\\PC{0,200}") {
+        let _ = load_text("x.yaml", &text);
+    }
+
+    /// A scenario with a part cut out never loads as something else than it says.
+    #[test]
+    fn loading_what_was_damaged_is_total(from in 0_usize..300, length in 0_usize..60, put in "[\\PC\n]{0,8}") {
+        let mut text: Vec<char> = RIGHT.chars().collect();
+        let from = from.min(text.len());
+        let to = (from + length).min(text.len());
+        text.splice(from..to, put.chars());
+        let text: String = text.into_iter().collect();
+        if let Err(errors) = load_text("x.yaml", &text) {
+            prop_assert!(!errors.is_empty());
+            for error in errors {
+                prop_assert!(!error.render(false).is_empty());
+            }
+        }
+    }
+}
+
+const OF_KUBEADM: &str = "\
+id: kubeadm.example
+title: A title
+requirements: [D-01]
+cluster: {kubeadm: true}
+nodes: [{name: n1, bootstrap: kubeadmToken}]
+steps:
+  - join: {node: n1}
+  - expect: {process: {node: n1, component: kubeadm, is: exited, code: 0}}
+";
+
+#[test]
+fn kubeadms_token_is_there_where_kubeadm_is() {
+    let tokens = |text| load_text("right.yaml", text).unwrap().tokens;
+    assert!(tokens(OF_KUBEADM).contains_key("kubeadmToken"));
+    assert!(!tokens(RIGHT).contains_key("kubeadmToken"));
+}
+
+#[rstest]
+#[case::own_bindings("true}", "true, bindings: {nodeClient: absent}}", 1, "its own bindings")]
+#[case::own_configuration("kubeadmToken}", "kubeadmToken, rotateCertificates: false}", 1, "kubeadm configures")]
+#[case::static_token("kubeadmToken}", "staticToken}", 1, "bootstrap tokens only")]
+#[case::no_token(", bootstrap: kubeadmToken", ", bootstrap: none", 1, "bootstrap tokens only")]
+#[case::started("join: {node: n1}", "start: {node: n1}", 7, "there is `join`")]
+#[case::joined_elsewhere("cluster: {kubeadm: true}", "cluster: {}", 7, "clusters that kubeadm sets up")]
+#[case::unknown_node("join: {node: n1}", "join: {node: n2}", 7, "no node `n2`")]
+#[case::joined_twice("  - expect", "  - join: {node: n1}\n  - expect", 8, "has joined n1 already")]
+#[case::kubeadm_of_no_node("node: n1, component", "component", 8, "name the `node`")]
+#[case::component_on_a_node("component: kubeadm", "component: etcd", 8, "either a `node` or a `component`")]
+fn what_is_kubeadms_is_not_said_otherwise(
+    #[case] right: &str,
+    #[case] wrong: &str,
+    #[case] line: u64,
+    #[case] says: &str,
+) {
+    let text = OF_KUBEADM.replacen(right, wrong, 1);
+    assert_ne!(text, OF_KUBEADM, "the case changes nothing");
+    let errors = load_text("wrong.yaml", &text).unwrap_err();
+    let fits = |error: &Diagnostic| error.line == line && error.message.contains(says);
+    assert!(errors.iter().any(fits), "{errors:#?}");
+}

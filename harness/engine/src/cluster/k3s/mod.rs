@@ -1,0 +1,51 @@
+//! k3s as a control plane for kubelets of ours: the `rancher/k3s` image without its agent, in a container.
+//!
+//! k3s' own agents do not bootstrap by CSRs: its supervisor hands them their certificates at every start. But its
+//! control plane is Kubernetes', with approver and signers, and any kubelet can bootstrap against it. So its nodes are
+//! those of [`super::processes`], on the same loopback: the container uses this machine's network.
+
+#[cfg(feature = "docker")]
+mod args;
+#[cfg(feature = "docker")]
+mod container;
+#[cfg(feature = "docker")]
+mod provider;
+
+use super::processes::has_cgroup_v1;
+#[cfg(feature = "docker")]
+pub use provider::{K3s, K3sImage, Server};
+use tlsboot_core::scenario::Capability;
+
+/// Its name.
+pub(super) const NAME: &str = "k3s";
+
+/// What its clusters can do. All of k3s is one process: neither can its parts be started and stopped one by one, nor do
+/// they have logs of their own. Its CAs are its own business.
+pub(super) fn capabilities() -> &'static [Capability] {
+    const ALL: &[Capability] = &[
+        Capability::CgroupV1,
+        Capability::ConfigureControlPlane,
+        Capability::ChooseAuthorizers,
+        Capability::RunKubelets,
+        Capability::SetUpKubelets,
+        Capability::NodeFiles,
+        Capability::AuditLog,
+        Capability::ApiServerMetrics,
+        Capability::Link,
+    ];
+    if has_cgroup_v1() { ALL } else { &ALL[1..] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_process_can_not_is_not_promised() {
+        for lacking in
+            [Capability::RestartControlPlane, Capability::ComponentLogs, Capability::ReplaceCa, Capability::AnyFlag]
+        {
+            assert!(!capabilities().contains(&lacking), "{lacking:?}");
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! A control plane of k3s in a container, and kubelets beside it.
+
+use std::fs;
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::args::{self, AUDIT_LOG, AUDIT_POLICY, CONFIG, DATA, LOGS, TOKENS};
+use super::container::{self, Container};
+use super::{NAME, capabilities};
+use crate::cluster::docker::{Found, Image, Name, Resources, Use, docker_blocking, sweep};
+use crate::cluster::processes::{Kubelets, LocalNodes, Port};
+use crate::cluster::shared::base::{Base, Orders};
+use crate::cluster::shared::client::{blind, until_ok};
+use crate::cluster::shared::dir::RunDir;
+use crate::cluster::shared::file::write_private;
+use crate::cluster::shared::settings::audit_policy;
+use crate::cluster::shared::tokens;
+use crate::cluster::shared::trust::Trust;
+use crate::cluster::{Cluster, ClusterError, Ending, Provider, end_of};
+use crate::components::Executable;
+use crate::observe::{self, Sink};
+use crate::pki::Authority;
+use crate::secret::Secret;
+use crate::task::Task;
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::history::event::Recorder;
+use tlsboot_core::result::ComponentResult;
+use tlsboot_core::scenario::Capability;
+use tlsboot_core::scenario::stimulus::{Changes, Component, CutKind};
+use tlsboot_core::scenario::{Scenario, requirements_of};
+use tlsboot_core::version::Version;
+
+/// Starts k3s in containers, and kubelets beside it.
+#[derive(Clone, Debug)]
+pub struct K3s {
+    /// The control plane.
+    pub image: K3sImage,
+    /// The kubelets' executable.
+    pub kubelet: Executable,
+    /// The kubelets' version.
+    pub kubelet_version: Version,
+}
+
+/// An image of k3s that is there.
+#[derive(Clone, Debug)]
+pub struct K3sImage {
+    found: Found,
+    version: Version,
+    /// The id of the daemon that has it.
+    daemon: String,
+}
+
+impl K3sImage {
+    /// Looks an image up, by default that of `rancher/k3s`; it is pulled where it is missing. Blocks.
+    ///
+    /// # Errors
+    /// When Docker or the image is not to be had, with what to do about it.
+    pub fn find(image: Option<Image>, version: Version) -> Result<Self, ClusterError> {
+        let format = "{{.ID}} {{.OperatingSystem}} {{.SecurityOptions}}";
+        let docker = docker_blocking(&["info", "--format", format])?;
+        let (daemon, kind) = docker.split_once(' ').unwrap_or((&docker, ""));
+        same_machine(kind)?;
+        let rancher = || Image::from(format!("rancher/k3s:v{version}-k3s1"));
+        let k3s = Use {
+            name: "k3s image",
+            question: (&[], &["--version"]),
+            remedy: "name another by --image (ci/k3s-stand-in builds a stand-in of Kubernetes' own executables)",
+        };
+        Ok(Self { found: image.unwrap_or_else(rancher).find(&k3s, version)?, version, daemon: daemon.to_owned() })
+    }
+
+    /// Whether it says of itself that it only stands in for k3s.
+    pub fn is_stand_in(&self) -> bool {
+        self.found.said.contains("stand-in")
+    }
+
+    /// For the report: the image, by its id.
+    pub fn component(&self) -> ComponentResult {
+        self.found.component()
+    }
+}
+
+impl K3s {
+    /// Starts a server and the scenario's nodes.
+    ///
+    /// # Errors
+    /// When it does not get ready, with what its log says.
+    pub async fn server(&self, scenario: &Scenario, sink: Sink, logs: &Path) -> Result<Server, ClusterError> {
+        tokio::task::spawn_blocking(sweep).await.map_err(std::io::Error::other)??;
+        Server::start(self, scenario, sink, logs).await
+    }
+}
+
+/// Kubelets reach the control plane by this machine's loopback, which such daemons don't share.
+fn same_machine(docker: &str) -> Result<(), ClusterError> {
+    let elsewhere = ["rootless", "Docker Desktop"].into_iter().find(|kind| docker.contains(kind));
+    elsewhere.map_or(Ok(()), |kind| {
+        Err(ClusterError::Command {
+            command: "docker info".into(),
+            reason: format!(
+                "the daemon is {kind}, whose host network is not this machine's; --provider k3s needs a daemon of root on this machine (DOCKER_HOST names one)"
+            ),
+        })
+    })
+}
+
+#[async_trait]
+impl Provider for K3s {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> &'static [Capability] {
+        capabilities()
+    }
+
+    async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError> {
+        Ok(Box::new(self.server(scenario, sink, &logs).await?))
+    }
+}
+
+/// A running k3s server, and nodes beside it. Dropping it ends all of it.
+pub struct Server {
+    base: Base,
+    nodes: LocalNodes,
+    // Fields are dropped in this order: recorders first, then what they look at, then ports, then the folder.
+    recorders: Mutex<Vec<Task>>,
+    container: Mutex<Option<Container>>,
+    resources: Mutex<Option<Resources>>,
+    ports: Ports,
+    logs: PathBuf,
+    dir: RunDir,
+}
+
+/// The first one is k3s' `--https-listen-port`; kube-apiserver itself takes the next.
+struct Ports {
+    k3s: [Port; 2],
+    controller_manager: Port,
+}
+
+impl Ports {
+    fn api_server(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.k3s[0].number))
+    }
+
+    fn controller_manager(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.controller_manager.number))
+    }
+}
+
+/// As a control plane of plain processes; k3s makes some twenty certificates first.
+const READY: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(20);
+/// How often Docker is asked whether k3s still runs, while it is waited for.
+const LOOK: Duration = Duration::from_millis(500);
+/// k3s' own users, whose requests are no scenario's.
+const HOUSEKEEPERS: [&str; 3] = ["system:admin", "system:k3s-supervisor", "system:k3s-controller"];
+/// k3s' own state, in the run's folder.
+const DATA_HERE: &str = "data";
+/// What everything that runs in the container says.
+const LOG: &str = "k3s.log";
+
+impl Server {
+    /// Where k3s keeps what is the server's: its keys below `tls`, its token.
+    pub fn folder(&self) -> PathBuf {
+        server_folder(self.dir.path())
+    }
+
+    /// Ends k3s and starts it again, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub async fn restart(&self) -> Result<(), ClusterError> {
+        let container = self.container.lock().await;
+        let Some(container) = &*container else {
+            return Err(ClusterError::Unknown("running k3s".into()));
+        };
+        container.restart().await?;
+        tokio::select! {
+            ready = ready(&self.base, &self.ports) => ready,
+            error = ended(container, &self.logs) => Err(error),
+        }
+    }
+
+    async fn start(k3s: &K3s, scenario: &Scenario, sink: Sink, logs: &Path) -> Result<Self, ClusterError> {
+        let rules = Rules::new(k3s.image.version, k3s.kubelet_version);
+        let dir = RunDir::create()?;
+        let ports = Ports { k3s: Port::lease_pair()?, controller_manager: Port::lease()? };
+        let orders = Orders::of(scenario, rules, &sink);
+        let logs = logs.canonicalize().map_err(ClusterError::file(logs))?;
+        let (config, data) = (dir.path().join("config"), dir.path().join(DATA_HERE));
+        write_files(&config, &orders)?;
+        fs::create_dir(&data).map_err(ClusterError::file(&data))?;
+
+        container::is_same_daemon(&k3s.image.daemon).await?;
+        let name = Name::of(dir.path());
+        let resources = Resources::of(name.clone());
+        sink.started(Recorder::Process);
+        let api_server = ports.api_server();
+        let container = Container::start(container::Plan {
+            cluster: &name,
+            image: &k3s.image.found.id,
+            args: args::server(&args::Plan {
+                port: api_server.port(),
+                controller_manager_port: ports.controller_manager.number,
+                settings: &orders.settings,
+            }),
+            mounts: &[(&config, CONFIG), (&data, DATA), (&logs, LOGS)],
+            log: &logs.join(LOG),
+        })
+        .await?;
+
+        let server = server_folder(dir.path());
+        let tls = server.join("tls");
+        let (servers, clients) = tokio::select! {
+            made = authorities(&tls) => made?,
+            error = ended(&container, &logs) => return Err(error),
+        };
+        let pki = dir.path().join("pki");
+        let trust = Trust::adopt(pki, servers, clients, sink.vault().clone())?;
+        let base = Base::new(format!("https://{api_server}"), trust, orders, sink).await?;
+        let kubelets = Kubelets { executable: &k3s.kubelet.path, version: k3s.kubelet_version, defect: None };
+        let nodes = LocalNodes::create(&kubelets, scenario, dir.path(), &logs, api_server, &base).await?;
+        tokio::select! {
+            ready = ready(&base, &ports) => ready?,
+            error = ended(&container, &logs) => return Err(error),
+        }
+        vault_secrets(&server, &base.sink);
+        let cluster = Self {
+            base,
+            nodes,
+            recorders: Mutex::default(),
+            container: Mutex::new(Some(container)),
+            resources: Mutex::new(Some(resources)),
+            ports,
+            logs,
+            dir,
+        };
+        cluster.base.announce_signing().await?;
+        cluster.start_recorders(scenario).await?;
+        cluster.base.create_tokens().await?;
+        Ok(cluster)
+    }
+
+    async fn start_recorders(&self, scenario: &Scenario) -> Result<(), ClusterError> {
+        let logs = &self.logs;
+        let (admin, sink) = (|| self.base.admin.clone(), || self.base.sink.clone());
+        let mut recorders = self.recorders.lock().await;
+        recorders.push(observe::csr::watch(admin(), sink()));
+        recorders.push(observe::node::watch(admin(), sink()));
+        let sources = self.nodes.sources().clone();
+        recorders.push(observe::audit::tail(logs.join(AUDIT_LOG), sources, sink()));
+        recorders.push(observe::log::tail(logs.join(LOG), NAME.into(), None, sink()));
+        recorders.push(observe::metrics::scrape(
+            Component::ControllerManager.name().to_owned(),
+            None,
+            self.ports.controller_manager(),
+            None,
+            sink(),
+        )?);
+        if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
+            recorders.push(self.base.scrape_api_server(self.ports.api_server())?);
+        }
+        Ok(())
+    }
+}
+
+/// Waits until API server and controller-manager are ready.
+async fn ready(base: &Base, ports: &Ports) -> Result<(), ClusterError> {
+    let api_server = Component::ApiServer.name();
+    until_ok(&base.admin, "/readyz", api_server, READY, pending()).await?;
+    // Its certificate is its own; nothing is said to it but the path.
+    let manager = blind(&format!("https://{}", ports.controller_manager()))?;
+    let controller_manager = Component::ControllerManager.name();
+    until_ok(&manager, "/healthz", controller_manager, READY, pending()).await
+}
+
+fn server_folder(run: &Path) -> PathBuf {
+    run.join(DATA_HERE).join("server")
+}
+
+/// The files that the control plane is given.
+fn write_files(config: &Path, orders: &Orders) -> Result<(), ClusterError> {
+    fs::create_dir(config).map_err(ClusterError::file(config))?;
+    let tokens = tokens::static_file(orders.tokens.values());
+    write_private(&config.join(TOKENS), &tokens)?;
+    let policy = audit_policy(&HOUSEKEEPERS.map(str::to_owned));
+    write_private(&config.join(AUDIT_POLICY), &policy.to_string())
+}
+
+/// The CAs that k3s makes at its first start: one signs for servers, the other for clients
+/// (`docs.k3s.io/cli/certificate`, its topology).
+async fn authorities(tls: &Path) -> Result<(Authority, Authority), ClusterError> {
+    let deadline = Instant::now() + READY;
+    loop {
+        let last = match (authority(tls, "server-ca"), authority(tls, "client-ca")) {
+            (Ok(servers), Ok(clients)) => return Ok((servers, clients)),
+            (Err(error), _) | (_, Err(error)) => error,
+        };
+        if Instant::now() > deadline {
+            return Err(ClusterError::Late {
+                what: "the CAs of k3s".into(),
+                seconds: READY.as_secs(),
+                last: last.to_string(),
+            });
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// A file that is not there yet, or half written, is the same: it comes.
+fn authority(tls: &Path, name: &str) -> Result<Authority, ClusterError> {
+    let read = |suffix: &str| {
+        let path = tls.join(format!("{name}.{suffix}"));
+        fs::read_to_string(&path).map_err(ClusterError::file(path))
+    };
+    let key = Secret::new(read("key")?);
+    Ok(Authority::from_pem(&read("crt")?, key.expose())?)
+}
+
+/// Comes back when k3s has ended by itself.
+async fn ended(container: &Container, logs: &Path) -> ClusterError {
+    loop {
+        match container.is_running().await {
+            Ok(true) => sleep(LOOK).await,
+            Ok(false) => {
+                return ClusterError::Start { name: NAME.into(), reason: end_of(&logs.join(LOG)) };
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+/// What k3s lets nodes and servers join with must not get into evidence: `K10HASH::USER:PASSWORD`, nor its last part.
+fn vault_secrets(server: &Path, sink: &Sink) {
+    for file in ["token", "node-token", "agent-token"] {
+        if let Ok(token) = fs::read_to_string(server.join(file)) {
+            let token = token.trim();
+            let password = token.rsplit_once(':').map_or(token, |(_, password)| password);
+            sink.vault().register(token);
+            sink.vault().register(password);
+        }
+    }
+}
+
+#[async_trait]
+impl Cluster for Server {
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
+        self.nodes.start(node, changes, &self.base).await
+    }
+
+    async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
+        self.nodes.end(node, ending).await
+    }
+
+    async fn start_component(&self, component: Component, _changes: &Changes) -> Result<String, ClusterError> {
+        Err(one_process(component))
+    }
+
+    async fn end_component(&self, component: Component, _ending: Ending) -> Result<String, ClusterError> {
+        Err(one_process(component))
+    }
+
+    async fn node_dir(&self, node: &str) -> Result<crate::node::NodeDir, ClusterError> {
+        self.nodes.dir(node).await
+    }
+
+    async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError> {
+        self.nodes.cut(node, how).await
+    }
+
+    async fn mend(&self, node: &str) -> Result<String, ClusterError> {
+        self.nodes.mend(node).await
+    }
+
+    async fn replace_ca(&self, _valid: Duration) -> Result<String, ClusterError> {
+        Err(ClusterError::Unknown("other CA for the signers".into()))
+    }
+
+    async fn stop(&self) {
+        self.nodes.kill().await;
+        self.recorders.lock().await.clear();
+        if let Some(container) = self.container.lock().await.take()
+            && let Err(error) = container.remove().await
+        {
+            tracing::warn!(%error, "the container of k3s could not be removed");
+        }
+        let resources = self.resources.lock().await.take();
+        let _ = tokio::task::spawn_blocking(move || drop(resources)).await;
+    }
+}
+
+fn one_process(component: Component) -> ClusterError {
+    ClusterError::Unknown(format!("{} by itself", component.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::of_root("Debian GNU/Linux 12 (bookworm) [name=seccomp,profile=builtin]", None)]
+    #[case::rootless("Debian [name=seccomp,profile=builtin name=rootless]", Some("rootless"))]
+    #[case::desktop("Docker Desktop [name=seccomp]", Some("Docker Desktop"))]
+    fn the_daemon_must_share_the_loopback(#[case] info: &str, #[case] refused: Option<&str>) {
+        let error = same_machine(info).err().map(|error| error.to_string());
+        assert_eq!(error.is_some(), refused.is_some());
+        let said = error.unwrap_or_default();
+        assert!(said.contains(refused.unwrap_or_default()), "{said}");
+    }
+}

@@ -1,0 +1,242 @@
+//! A component of the control plane: a static pod, which the control plane's kubelet starts and ends as its manifest
+//! comes and goes.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::config::changing_flags;
+use super::follow::Follower;
+use super::unit::{ended, find, open};
+use crate::cluster::docker::exec;
+use crate::cluster::shared::client;
+use crate::cluster::shared::settings::Settings;
+use crate::cluster::{ClusterError, end_of};
+use crate::observe::Sink;
+use tlsboot_core::history::event::{ProcessEvent, ProcessState, Recorder};
+use tlsboot_core::scenario::stimulus::Component;
+
+const MANIFESTS: &str = "/etc/kubernetes/manifests";
+/// Beside it, where the kubelet does not look.
+const AWAY: &str = "/etc/kubernetes";
+/// A pod has half a minute to end, and its kubelet looks into the folder every 20 s at least.
+const PATIENCE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(100);
+pub(super) const CONTROLLER_MANAGER_PORT: u16 = 10257;
+
+/// A component that runs, or could.
+pub(super) struct StaticPod {
+    control_plane: String,
+    component: Component,
+    log: PathBuf,
+    running: Option<Running>,
+}
+
+struct Running {
+    pid: u32,
+    asked: Arc<AtomicBool>,
+    watcher: JoinHandle<()>,
+    _log: Follower,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}
+
+impl StaticPod {
+    /// One that runs already: kubeadm waits for them.
+    pub(super) async fn attach(
+        control_plane: &str,
+        component: Component,
+        logs: &Path,
+        sink: &Sink,
+    ) -> Result<Self, ClusterError> {
+        let mut pod = Self {
+            control_plane: control_plane.to_owned(),
+            component,
+            log: logs.join(format!("{}.log", component.name())),
+            running: None,
+        };
+        pod.watch(sink).await?;
+        Ok(pod)
+    }
+
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Waits for its process, and records its start and its end.
+    async fn watch(&mut self, sink: &Sink) -> Result<u32, ClusterError> {
+        let (name, deadline) = (self.component.name(), Instant::now() + PATIENCE);
+        let (pid, fd) = loop {
+            let pid = find(&self.control_plane, name).await?;
+            if let Some(found) = pid.and_then(|pid| Some((pid, open(pid).ok()?))) {
+                break found;
+            }
+            if Instant::now() > deadline {
+                return Err(ClusterError::Late {
+                    what: format!("a process of {name}"),
+                    seconds: PATIENCE.as_secs(),
+                    last: format!("none in {}", self.control_plane),
+                });
+            }
+            sleep(POLL).await;
+        };
+        let event = ProcessEvent::of(name, None, pid);
+        sink.emit(event(ProcessState::Started));
+        let asked = Arc::new(AtomicBool::new(false));
+        let watcher = tokio::spawn({
+            let (asked, sink) = (Arc::clone(&asked), sink.clone());
+            async move {
+                ended(fd).await;
+                // Only its container runtime is told how.
+                sink.emit(event(ProcessState::Exited {
+                    code: None,
+                    signal: None,
+                    asked: asked.load(Ordering::SeqCst),
+                }));
+            }
+        });
+        let command = log_command(name);
+        let (container, log) = (&self.control_plane, &self.log);
+        let follower = Follower::start(container, &command, log, Recorder::Log, sink).await?;
+        self.running = Some(Running { pid, asked, watcher, _log: follower });
+        Ok(pid)
+    }
+
+    /// Gives it a manifest, and waits until it is ready.
+    pub(super) async fn start(
+        &mut self,
+        settings: &Settings,
+        admin: &kube::Client,
+        address: Ipv4Addr,
+        sink: &Sink,
+    ) -> Result<String, ClusterError> {
+        let name = self.component.name();
+        if self.running.is_some() {
+            return Err(ClusterError::Unknown(format!("stopped {name}: it runs already")));
+        }
+        let away = format!("{AWAY}/{name}.yaml");
+        let manifest = exec(&self.control_plane, &["cat", &away]).await?;
+        let manifest = with_flags(&manifest, name, &changing_flags(self.component, settings));
+        let write = format!("printf '%s\\n' \"$0\" >{away} && chmod 600 {away} && mv {away} {MANIFESTS}/{name}.yaml");
+        exec(&self.control_plane, &["sh", "-c", &write, &manifest]).await?;
+        let pid = self.watch(sink).await?;
+        let (probe, path) = match self.component {
+            Component::ApiServer => (admin.clone(), "/readyz"),
+            Component::ControllerManager => {
+                let url = format!("https://{address}:{CONTROLLER_MANAGER_PORT}");
+                (client::blind(&url)?, "/healthz")
+            }
+        };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
+            let last = match probe.request_text(request).await {
+                Ok(_) => break,
+                Err(error) => error.to_string(),
+            };
+            if !self.is_running() {
+                return Err(ClusterError::Start { name: name.into(), reason: end_of(&self.log) });
+            }
+            if Instant::now() > deadline {
+                return Err(ClusterError::Late {
+                    what: format!("{path} of {name}"),
+                    seconds: PATIENCE.as_secs(),
+                    last,
+                });
+            }
+            sleep(POLL).await;
+        }
+        Ok(format!("{name} runs as pid {pid} and is ready"))
+    }
+
+    fn is_running(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| !running.watcher.is_finished())
+    }
+
+    /// Reads its log no more.
+    pub(super) fn close(&mut self) {
+        self.running = None;
+    }
+
+    /// Takes its manifest away, and waits until its process is gone.
+    pub(super) async fn stop(&mut self) -> Result<String, ClusterError> {
+        let name = self.component.name();
+        let mut running = self.running.take().ok_or_else(|| ClusterError::Unknown(format!("running {name}")))?;
+        running.asked.store(true, Ordering::SeqCst);
+        let manifest = format!("{MANIFESTS}/{name}.yaml");
+        exec(&self.control_plane, &["mv", &manifest, AWAY]).await?;
+        timeout(PATIENCE, &mut running.watcher).await.map(|_| format!("{name}, pid {}, is gone", running.pid)).map_err(
+            |_| ClusterError::Late {
+                what: format!("the end of {name}"),
+                seconds: PATIENCE.as_secs(),
+                last: format!("pid {} is still there", running.pid),
+            },
+        )
+    }
+}
+
+/// Follows its log as the container runtime keeps it, without the runtime's columns.
+fn log_command(component: &str) -> String {
+    let files = format!("/var/log/pods/kube-system_{component}-*/{component}/*.log");
+    format!(
+        "tail --quiet --lines=+1 --follow=name --retry $(ls -t {files} | head -n 1) 2>/dev/null | sed -u 's/^[^ ]* [a-z]* [FP] //'"
+    )
+}
+
+/// A manifest with other flags.
+fn with_flags(manifest: &str, component: &str, flags: &[(&'static str, String)]) -> String {
+    let is_other = |line: &&str| {
+        let flag = line.trim_start().strip_prefix("- --");
+        let name = flag.map(|flag| flag.split('=').next().unwrap_or_default());
+        !flags.iter().any(|(changed, _)| name == Some(changed))
+    };
+    let command = format!("- {component}");
+    let mut lines = Vec::new();
+    for line in manifest.lines().filter(is_other) {
+        lines.push(line.to_owned());
+        if line.trim_start() == command {
+            let indent = &line[..line.len() - command.len()];
+            let more = flags.iter().map(|(name, value)| format!("{indent}- --{name}={value}"));
+            lines.extend(more);
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_replaced_and_added() {
+        let manifest = "\
+spec:
+  containers:
+  - command:
+    - kube-controller-manager
+    - --cluster-signing-cert-file=/ca.crt
+    - --cluster-signing-duration=3600s
+    image: example/kube-controller-manager:v1";
+        let flags = [("cluster-signing-duration", "7200s".to_owned()), ("controllers", "*,-csrsigning".to_owned())];
+        let changed = "\
+spec:
+  containers:
+  - command:
+    - kube-controller-manager
+    - --cluster-signing-duration=7200s
+    - --controllers=*,-csrsigning
+    - --cluster-signing-cert-file=/ca.crt
+    image: example/kube-controller-manager:v1";
+        assert_eq!(with_flags(manifest, "kube-controller-manager", &flags), changed);
+    }
+}

@@ -1,0 +1,76 @@
+//! A process whose start and end are in the history.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::cluster::{ClusterError, Ending};
+use crate::observe::Sink;
+use crate::process::{Exit, Isolation, Process};
+use tlsboot_core::history::event::{ProcessEvent, ProcessState};
+
+/// What is started.
+pub(crate) struct Plan<'a> {
+    pub(crate) component: &'a str,
+    pub(crate) node: Option<&'a str>,
+    pub(crate) executable: &'a Path,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) log: PathBuf,
+    pub(crate) isolation: Isolation,
+    /// Variables of its environment, beside the run's own.
+    pub(crate) env: &'a BTreeMap<String, String>,
+}
+
+/// A process whose start and end are in the history. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Supervised {
+    process: Process,
+    asked: Arc<AtomicBool>,
+    watcher: JoinHandle<()>,
+}
+
+/// Kubelets and controller-managers go in milliseconds, API servers within a few seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Supervised {
+    pub(crate) async fn start(plan: Plan<'_>, sink: &Sink) -> Result<Self, ClusterError> {
+        let process = Process::start(plan.executable, &plan.args, &plan.log, plan.isolation, plan.env)
+            .await
+            .map_err(|error| ClusterError::Start { name: plan.component.to_owned(), reason: error.to_string() })?;
+        let asked = Arc::new(AtomicBool::new(false));
+        let event = ProcessEvent::of(plan.component, plan.node, process.pid());
+        sink.emit(event(ProcessState::Started));
+        let watcher = tokio::spawn({
+            let (exited, asked, sink) = (process.exited(), Arc::clone(&asked), sink.clone());
+            async move {
+                let Exit { code, signal } = exited.await;
+                sink.emit(event(ProcessState::Exited { code, signal, asked: asked.load(Ordering::SeqCst) }));
+            }
+        });
+        Ok(Self { process, asked, watcher })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.is_running()
+    }
+
+    /// Ends it and waits until its end is in the history.
+    pub(crate) async fn end(self, ending: Ending) -> Exit {
+        self.asked.store(true, Ordering::SeqCst);
+        let exit = match ending {
+            Ending::Stop => self.process.stop(PATIENCE).await,
+            Ending::Kill => self.process.kill().await,
+        };
+        let _ = self.watcher.await;
+        exit
+    }
+}

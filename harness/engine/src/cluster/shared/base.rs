@@ -1,0 +1,125 @@
+//! What follows from the keys, tokens and settings of a cluster that we start, whatever runs it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::client::{Credentials, client, kubeconfig, until_taken};
+use super::settings::{Settings, signing_duration};
+use super::tokens;
+use super::trust::Trust;
+use crate::cluster::{ClusterError, Credential, Endpoint, TokenValue};
+use crate::observe::Sink;
+use crate::observe::metrics::{self, ClientIdentity};
+use crate::secret::Secret;
+use crate::task::Task;
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::history::What;
+use tlsboot_core::scenario::Scenario;
+use tlsboot_core::scenario::stimulus::{Changes, Component};
+
+/// The tokens of a scenario and what its control plane is told, before there is one.
+pub(crate) struct Orders {
+    pub(crate) tokens: BTreeMap<String, TokenValue>,
+    pub(crate) settings: Settings,
+    pub(crate) rules: Rules,
+}
+
+impl Orders {
+    pub(crate) fn of(scenario: &Scenario, rules: Rules, sink: &Sink) -> Self {
+        let duration = signing_duration(scenario.cluster.signing_duration, rules);
+        Self {
+            tokens: tokens::values(&scenario.tokens, sink.vault()),
+            settings: Settings::new(&scenario.cluster, duration),
+            rules,
+        }
+    }
+}
+
+/// What every cluster that we start has.
+pub struct Base {
+    endpoint: Endpoint,
+    pub(crate) admin: kube::Client,
+    pub(crate) administrator: Credential,
+    pub(crate) tokens: BTreeMap<String, TokenValue>,
+    pub(crate) sink: Sink,
+    rules: Rules,
+    settings: Mutex<Settings>,
+    trust: Mutex<Trust>,
+}
+
+impl Base {
+    /// Makes the administrator of a control plane at this URL; nothing is asked of it yet.
+    pub(crate) async fn new(url: String, trust: Trust, orders: Orders, sink: Sink) -> Result<Self, ClusterError> {
+        let endpoint = Endpoint { url, ca: trust.cluster_ca().to_owned(), beta_csrs: orders.rules.beta_csrs() };
+        let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
+        let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
+        Ok(Self {
+            endpoint,
+            admin,
+            administrator,
+            tokens: orders.tokens,
+            sink,
+            rules: orders.rules,
+            settings: Mutex::new(orders.settings),
+            trust: Mutex::new(trust),
+        })
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(crate) fn admin_kubeconfig(&self) -> Secret<String> {
+        let administrator = Credentials::Certificate(self.administrator.clone());
+        kubeconfig(&self.endpoint, &administrator)
+    }
+
+    pub(crate) fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
+        self.tokens.get(name).cloned().ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
+    }
+
+    pub(crate) async fn trust(&self) -> MutexGuard<'_, Trust> {
+        self.trust.lock().await
+    }
+
+    pub(crate) async fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().await
+    }
+
+    /// Takes over what a start of a component changes.
+    pub(crate) async fn apply(&self, changes: &Changes) {
+        self.settings.lock().await.apply(changes, self.rules);
+    }
+
+    /// Makes the Secrets of the scenario's bootstrap tokens.
+    pub(crate) async fn create_tokens(&self) -> Result<(), ClusterError> {
+        tokens::create(&self.tokens, &self.admin).await
+    }
+
+    /// Tells the history how certificates are signed from now on.
+    pub(crate) async fn announce_signing(&self) -> Result<(), ClusterError> {
+        let duration = self.settings.lock().await.signing_duration;
+        let signing = self.trust.lock().await.signing(duration)?;
+        self.sink.emit(What::Signing(signing));
+        Ok(())
+    }
+
+    /// Records the API server's metrics. They are many: only for a scenario that asks for one.
+    pub(crate) fn scrape_api_server(&self, address: SocketAddr) -> Result<Task, ClusterError> {
+        let Credential { certificate, key } = self.administrator.clone();
+        let identity = ClientIdentity { certificate_pem: certificate, key_pem: key };
+        let component = Component::ApiServer.name().to_owned();
+        let sink = self.sink.clone();
+        Ok(metrics::scrape(component, None, address, Some(&identity), sink)?)
+    }
+
+    /// Gives the signer another CA, and waits until the API server takes it.
+    pub(crate) async fn replace_signer(&self, valid: Duration) -> Result<String, ClusterError> {
+        let credential = self.trust.lock().await.replace_signer(valid)?;
+        self.announce_signing().await?;
+        until_taken(&self.endpoint, credential).await
+    }
+}

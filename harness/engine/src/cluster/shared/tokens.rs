@@ -1,0 +1,145 @@
+//! Tokens of a scenario: their values, the static file's lines and the Secrets.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret as SecretObject;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use p256::elliptic_curve::Generate;
+use serde_json::{Value, json};
+
+use crate::cluster::{ClusterError, TokenValue};
+use crate::secret::{Secret, Vault};
+use tlsboot_core::scenario::{KUBEADM_GROUP, KUBEADM_TOKEN, Token, TokenDefect, TokenKind};
+
+/// As in the seed document.
+const STATIC_USER: &str = "kubelet-bootstrap";
+const STATIC_UID: &str = "10001";
+
+/// 64 random hex digits, from the same source as keys.
+pub fn random_hex() -> String {
+    hex::encode(p256::SecretKey::generate().to_bytes())
+}
+
+/// Gives each token of a scenario a random value.
+pub(crate) fn values(tokens: &BTreeMap<String, Token>, vault: &Vault) -> BTreeMap<String, TokenValue> {
+    tokens
+        .iter()
+        .map(|(name, token)| {
+            let random = random_hex();
+            let (id, half) = (random[..6].to_owned(), &random[6..22]);
+            let value = match (token.kind, token.defect) {
+                (_, Some(TokenDefect::Malformed)) => format!("malformed-{random}"),
+                (TokenKind::Static, _) => random.clone(),
+                (TokenKind::Bootstrap, _) => format!("{id}.{half}"),
+            };
+            vault.register(&value);
+            (name.clone(), TokenValue { token: token.clone(), id, value: Secret::new(value) })
+        })
+        .collect()
+}
+
+/// The file for `--token-auth-file` (catalogue A-01).
+pub(crate) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) -> String {
+    tokens
+        .into_iter()
+        .filter(|token| token.token.kind == TokenKind::Static && token.token.defect.is_none())
+        .map(|TokenValue { token, value, .. }| {
+            let user = token.user.as_deref().unwrap_or(STATIC_USER);
+            format!("{},{user},{STATIC_UID},\"{}\"\n", value.expose(), token.groups.join(","))
+        })
+        .collect()
+}
+
+/// Makes the Secrets of the bootstrap tokens, but for the one that kubeadm has made.
+pub(crate) async fn create(tokens: &BTreeMap<String, TokenValue>, admin: &Client) -> Result<(), ClusterError> {
+    let secrets: Api<SecretObject> = Api::namespaced(admin.clone(), "kube-system");
+    for (name, token) in tokens {
+        if name == KUBEADM_TOKEN {
+            continue;
+        }
+        if let Some(secret) = secret(token, Timestamp::now()) {
+            let secret = serde_json::from_value(secret).map_err(std::io::Error::other)?;
+            secrets.create(&PostParams::default(), &secret).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The Secret of a bootstrap token (catalogue A-07), with its defect; none for a token that nobody knows.
+pub fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
+    let TokenValue { token, id, value } = token;
+    if token.kind != TokenKind::Bootstrap || matches!(token.defect, Some(TokenDefect::Unknown | TokenDefect::Malformed))
+    {
+        return None;
+    }
+    let defect = |wanted| token.defect == Some(wanted);
+    let half = value.expose().split_once('.').map_or("", |(_, half)| half);
+    let mut data = json!({
+        "token-id": if defect(TokenDefect::WrongId) { "zzzzzz" } else { id.as_str() },
+        "token-secret": if defect(TokenDefect::WrongSecret) { "0123456789abcdef" } else { half },
+        "usage-bootstrap-authentication": "true",
+    });
+    // As kubeadm makes its own: `kubeadm join` trusts a cluster-info that is signed with the token.
+    if token.groups.iter().any(|group| group == KUBEADM_GROUP) {
+        data["usage-bootstrap-signing"] = json!("true");
+    }
+    if defect(TokenDefect::NoUsage) {
+        data["usage-bootstrap-authentication"] = json!("false");
+    }
+    let groups = if defect(TokenDefect::ForeignGroup) { "system:masters".to_owned() } else { token.groups.join(",") };
+    if !groups.is_empty() {
+        data["auth-extra-groups"] = json!(groups);
+    }
+    if let Some(expires) = token.expires {
+        data["expiration"] = json!((now + expires).to_string());
+    }
+    if defect(TokenDefect::UnparsableExpiration) {
+        data["expiration"] = json!("tomorrow");
+    }
+    let kind = if defect(TokenDefect::WrongType) { "Opaque" } else { "bootstrap.kubernetes.io/token" };
+    Some(json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": format!("bootstrap-token-{id}"), "namespace": "kube-system"},
+        "type": kind,
+        "stringData": data,
+    }))
+}
+
+/// A bootstrap token with a random value, that no API server knows yet.
+pub fn random_token(groups: &[String], expires: SignedDuration) -> TokenValue {
+    let random = random_hex();
+    let (id, half) = (random[..6].to_owned(), &random[6..22]);
+    TokenValue {
+        value: Secret::new(format!("{id}.{half}")),
+        id,
+        token: Token {
+            kind: TokenKind::Bootstrap,
+            user: None,
+            groups: groups.to_vec(),
+            expires: Some(expires),
+            defect: None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(KUBEADM_GROUP, true)]
+    #[case("system:bootstrappers:tlsboot", false)]
+    fn kubeadms_tokens_sign_cluster_info(#[case] group: &str, #[case] signs: bool) {
+        let token = random_token(&[group.to_owned()], SignedDuration::from_hours(1));
+        let secret = secret(&token, Timestamp::now()).unwrap();
+        let data = &secret["stringData"];
+        assert_eq!(data["usage-bootstrap-signing"] == "true", signs);
+        assert_eq!(data["usage-bootstrap-authentication"], "true");
+    }
+}

@@ -1,0 +1,253 @@
+//! The keys of a cluster that we start: one CA for the control plane or, as k3s has it, one for servers and one for
+//! clients; and where it is wanted another that the controller-manager signs with.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::file::write_private;
+use crate::cluster::{ClusterError, Credential};
+use crate::pki::{Authority, Issued, PrivateKey, Validity, YEAR};
+use crate::secret::Vault;
+use tlsboot_core::check::Role;
+use tlsboot_core::history::event::{NODE_USER_PREFIX, NODES_GROUP, Signing};
+use tlsboot_core::history::facts::Name;
+use tlsboot_core::x509::{AltName, read};
+
+/// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
+const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
+
+/// The cluster's keys, and where they lie.
+pub(crate) struct Trust {
+    dir: PathBuf,
+    /// Of the API server's certificate.
+    cluster: Authority,
+    /// Of clients' certificates, where that is another CA.
+    clients: Option<Authority>,
+    signers: Vec<Authority>,
+    vault: Vault,
+}
+
+impl Trust {
+    /// Makes the CAs and writes them below `dir`. With `signer_valid` the signer has a CA of its own, valid for so long;
+    /// without, the control plane's signs.
+    pub(crate) fn create(dir: PathBuf, signer_valid: Option<Duration>, vault: Vault) -> Result<Self, ClusterError> {
+        fs::create_dir_all(&dir).map_err(ClusterError::file(&dir))?;
+        let cluster = Authority::new("tlsboot-cluster-ca", Validity::for_next(YEAR))?;
+        let signer =
+            signer_valid.map(|valid| Authority::new("tlsboot-signer-ca-1", Validity::for_next(valid))).transpose()?;
+        let trust = Self { dir, cluster, clients: None, signers: signer.into_iter().collect(), vault };
+        trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
+        trust.write_signer()?;
+        Ok(trust)
+    }
+
+    /// Takes over the CAs of a control plane that has made its own: one that signs for servers, one for clients. Writes
+    /// their certificates below `dir`.
+    #[cfg(feature = "docker")]
+    pub(crate) fn adopt(
+        dir: PathBuf,
+        servers: Authority,
+        clients: Authority,
+        vault: Vault,
+    ) -> Result<Self, ClusterError> {
+        fs::create_dir_all(&dir).map_err(ClusterError::file(&dir))?;
+        for authority in [&servers, &clients] {
+            vault.register(authority.key_pem().expose());
+        }
+        let trust = Self { dir, cluster: servers, clients: Some(clients), signers: Vec::new(), vault };
+        trust.write("cluster-ca.crt", trust.cluster.certificate_pem())?;
+        trust.write("client-ca.crt", trust.clients().certificate_pem())?;
+        Ok(trust)
+    }
+
+    /// Writes what an API server needs that nobody else makes keys for.
+    pub(crate) fn write_api_server(&self) -> Result<(), ClusterError> {
+        let names =
+            [AltName::Ip([127, 0, 0, 1].into()), AltName::Dns("localhost".into()), AltName::Dns("kubernetes".into())];
+        self.write_pair("apiserver", &self.cluster.issue_server("kube-apiserver", &names, Validity::for_next(YEAR))?)?;
+        let accounts = PrivateKey::generate()?;
+        self.write("sa.key", accounts.pem().expose())
+    }
+
+    /// Writes the control plane's CA with its key, for somebody who makes the rest by it.
+    pub(crate) fn write_authority(&self) -> Result<(), ClusterError> {
+        self.write("cluster-ca.key", self.cluster.key_pem().expose())
+    }
+
+    /// Whether the signer has a CA of its own.
+    pub(crate) fn has_own_signer(&self) -> bool {
+        !self.signers.is_empty()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub(crate) fn cluster_ca(&self) -> &str {
+        self.cluster.certificate_pem()
+    }
+
+    /// A client certificate of the control plane's CA.
+    pub(crate) fn client(&self, user: &str, groups: &[&str]) -> Result<Credential, ClusterError> {
+        self.issue(self.clients(), user, groups, Validity::for_next(YEAR))
+    }
+
+    /// A client certificate for anybody: trusted or not, valid or expired.
+    pub(crate) fn odd_client(
+        &self,
+        user: &str,
+        groups: &[&str],
+        trusted: bool,
+        expired: bool,
+    ) -> Result<Credential, ClusterError> {
+        let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(YEAR))?;
+        let mut validity = Validity::for_next(YEAR);
+        if expired {
+            let now = jiff::Timestamp::now();
+            validity = Validity {
+                not_before: now - jiff::SignedDuration::from_hours(2),
+                not_after: now - jiff::SignedDuration::from_hours(1),
+            };
+        }
+        self.issue(if trusted { self.clients() } else { &foreign }, user, groups, validity)
+    }
+
+    /// A client certificate with a uid in its subject.
+    pub(crate) fn client_with_uid(&self, user: &str, uid: &str) -> Result<Credential, ClusterError> {
+        let subject = Name {
+            common_name: Some(user.to_owned()),
+            organizations: Vec::new(),
+            other: vec![format!("{UID_ATTRIBUTE}={uid}")],
+        };
+        let issued = self.clients().issue_client_named(&subject, Validity::for_next(YEAR))?;
+        Ok(self.kept(issued))
+    }
+
+    /// A client certificate of the signer's CA for a node, as its kubelet would get it.
+    pub(crate) fn node_client(&self, node: &str, validity: Validity) -> Result<Credential, ClusterError> {
+        let user = format!("{NODE_USER_PREFIX}{node}");
+        self.issue(self.signer(Role::Client), &user, &[NODES_GROUP], validity)
+    }
+
+    /// A serving certificate of the cluster's CA for a node.
+    pub(crate) fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+        let names = [AltName::Dns(node.to_owned())];
+        let issued = self.cluster.issue_server(node, &names, Validity::for_next(YEAR))?;
+        Ok(self.kept(issued))
+    }
+
+    fn kept(&self, issued: Issued) -> Credential {
+        self.vault.register(issued.key_pem.expose());
+        Credential { certificate: issued.certificate_pem, key: issued.key_pem }
+    }
+
+    fn issue(
+        &self,
+        authority: &Authority,
+        user: &str,
+        groups: &[&str],
+        validity: Validity,
+    ) -> Result<Credential, ClusterError> {
+        Ok(self.kept(authority.issue_client(user, groups, validity)?))
+    }
+
+    /// Signs with another CA from now on; the API server is to trust all of them.
+    /// Answers with a client certificate of the new one.
+    pub(crate) fn replace_signer(&mut self, valid: Duration) -> Result<Credential, ClusterError> {
+        let name = format!("tlsboot-signer-ca-{}", self.signers.len() + 1);
+        self.signers.push(Authority::new(&name, Validity::for_next(valid))?);
+        self.write_signer()?;
+        self.issue(self.signer(Role::Client), "tlsboot-probe", &[], Validity::for_next(YEAR))
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn clients(&self) -> &Authority {
+        self.clients.as_ref().unwrap_or(&self.cluster)
+    }
+
+    /// Who signs CSRs.
+    fn signer(&self, role: Role) -> &Authority {
+        let control_plane = match role {
+            Role::Client => self.clients(),
+            Role::Serving => &self.cluster,
+        };
+        self.signers.last().unwrap_or(control_plane)
+    }
+
+    /// What the signer does from now on, for the history.
+    pub(crate) fn signing(&self, duration: SignedDuration) -> Result<Signing, ClusterError> {
+        Ok(Signing { duration_seconds: duration.as_secs(), signers: self.signer_facts()? })
+    }
+
+    /// The signing CA by signerName, DER in base64.
+    fn signer_facts(&self) -> Result<BTreeMap<String, String>, ClusterError> {
+        let der = |role| -> Result<_, ClusterError> {
+            let certificate = self.signer(role).certificate_pem();
+            let facts = read::certificates_from_pem(certificate.as_bytes())?;
+            Ok(facts.into_iter().next().map(|facts| facts.der))
+        };
+        [Role::Client, Role::Serving]
+            .map(|role| Ok((role.signer_name().to_owned(), der(role)?.unwrap_or_default())))
+            .into_iter()
+            .collect()
+    }
+
+    fn write_signer(&self) -> Result<(), ClusterError> {
+        let bundle: String =
+            std::iter::once(&self.cluster).chain(&self.signers).map(Authority::certificate_pem).collect();
+        self.write("client-ca.crt", &bundle)?;
+        // The controller-manager reads both at once when one changes: the key first, so that they fit when it looks.
+        let signer = self.signer(Role::Client);
+        self.write("signer.key", signer.key_pem().expose())?;
+        self.write("signer.crt", signer.certificate_pem())
+    }
+
+    fn write_pair(&self, name: &str, issued: &Issued) -> Result<(), ClusterError> {
+        self.write(&format!("{name}.key"), issued.key_pem.expose())?;
+        self.write(&format!("{name}.crt"), &issued.certificate_pem)
+    }
+
+    fn write(&self, name: &str, content: &str) -> Result<(), ClusterError> {
+        if name.ends_with(".key") {
+            self.vault.register(content);
+        }
+        write_private(&self.dir.join(name), content)
+    }
+}
+
+#[cfg(all(test, feature = "docker"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adopted_cas_sign_each_for_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = |name| Authority::new(name, Validity::for_next(YEAR)).unwrap();
+        let (servers, clients) = (authority("servers"), authority("clients"));
+        let path = dir.path().to_owned();
+        let trust = Trust::adopt(path, servers.clone(), clients, Vault::default()).unwrap();
+        let issuer = |pem: &str| {
+            let facts = read::certificates_from_pem(pem.as_bytes()).unwrap();
+            facts[0].issuer.common_name.clone().unwrap()
+        };
+        assert_eq!(trust.cluster_ca(), servers.certificate_pem());
+        let admin = trust.client("admin", &[]).unwrap();
+        let node = trust.node_client("n1", Validity::for_next(YEAR)).unwrap();
+        let odd = trust.odd_client("n1", &[], true, false).unwrap();
+        for client in [admin, node, odd] {
+            assert_eq!(issuer(&client.certificate), "clients");
+        }
+        let serving = trust.serving_pair("n1").unwrap();
+        assert_eq!(issuer(&serving.certificate), "servers");
+        let signers = trust.signing(SignedDuration::from_hours(1)).unwrap().signers;
+        let [client, server] = [Role::Client, Role::Serving].map(|role| &signers[role.signer_name()]);
+        assert_ne!(client, server);
+    }
+}

@@ -1,0 +1,126 @@
+//! What can go wrong between a version asked for and an executable to run.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::source::SourceKind;
+use tlsboot_core::version::VersionRequest;
+
+/// Why there is no executable to run.
+#[derive(Debug, Error)]
+pub enum ComponentError {
+    /// Every source was tried.
+    #[error("cannot find {what}; tried:{}", list(.attempts))]
+    Unavailable {
+        /// The component and its version.
+        what: String,
+        /// The sources tried, in order.
+        attempts: Vec<Attempt>,
+    },
+    /// Bytes that are not those promised. No other source is tried: somebody should look at this one.
+    #[error(
+        "{file} is damaged: its SHA-256 is {actual}, but {authority} says {expected}; repair it, or choose another source by --source"
+    )]
+    Damaged {
+        /// The file's path or URL.
+        file: String,
+        /// Where the right sum is written.
+        authority: String,
+        /// The right SHA-256, hex.
+        expected: String,
+        /// The SHA-256 of what came, hex.
+        actual: String,
+    },
+    /// Executables in the store that are not what was installed, one a line.
+    #[error(
+        "damaged in the store:{0}\nremove them by `tlsboot components verify --remove`: they are fetched anew when needed"
+    )]
+    DamagedStore(String),
+    /// An executable that was exchanged while it was in use.
+    #[error("{} was changed meanwhile: its SHA-256 was {before} and is {now}", path.display())]
+    Changed {
+        /// The executable.
+        path: PathBuf,
+        /// The SHA-256 of what was to be run, hex.
+        before: String,
+        /// The SHA-256 of what is there, hex.
+        now: String,
+    },
+    /// A list of checksums that cannot be read.
+    #[error("{file} is damaged: {reason}")]
+    Checksums {
+        /// The list's path or URL.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store, or a folder that is exported to, cannot be read or written.
+    #[error("{doing} {}: {cause}{}", path.display(), advice(.cause))]
+    Io {
+        /// "cannot write", for example.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        cause: io::Error,
+    },
+    /// The folder given by `--components`, or an executable in it, is of no use.
+    #[error("{}: {reason}", path.display())]
+    Directory {
+        /// The folder or the executable.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// A setting that is wrong.
+    #[error("{name}={value}: {reason}")]
+    Setting {
+        /// The environment variable.
+        name: &'static str,
+        /// What it says.
+        value: String,
+        /// What is wrong with it, and what to write.
+        reason: String,
+    },
+    /// A minor that no store, mirror or table has a patch of.
+    #[error("no patch release of Kubernetes {0} is known here: ask for one by its full version, such as {0}.0")]
+    UnknownMinor(VersionRequest),
+}
+
+/// A source that could not serve.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The source.
+    pub source: SourceKind,
+    /// Why not.
+    pub reason: String,
+}
+
+fn list(attempts: &[Attempt]) -> String {
+    attempts.iter().fold(String::new(), |mut text, Attempt { source, reason }| {
+        let _ = write!(text, "\n  {source}: {reason}");
+        text
+    })
+}
+
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "; make room (one Kubernetes version takes up to 200 MB), or set TLSBOOT_CACHE to a folder elsewhere"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; set TLSBOOT_CACHE to a folder that you may write"
+        }
+        _ => "",
+    }
+}
+
+/// Names the path in an IO error: `.map_err(io_error("cannot write", path))`.
+pub(super) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ComponentError {
+    let path = path.to_owned();
+    move |cause| ComponentError::Io { doing, path, cause }
+}

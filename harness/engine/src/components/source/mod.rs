@@ -1,0 +1,167 @@
+//! The places that executables come from, one module each.
+
+mod build;
+mod directory;
+mod mirror;
+mod openapi;
+mod release;
+
+use std::fmt;
+use std::io::{BufReader, Read};
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::error::ComponentError;
+use super::progress::{Progress, Task, Unit};
+use super::store::{ReceiveError, Stage};
+use super::sums::Sums;
+use super::transfer::{Hashing, Incoming, Location};
+use super::{Package, Role};
+use tlsboot_core::name::{UnknownName, by_name};
+
+pub(super) use build::Build;
+pub(super) use directory::Directory;
+pub(super) use mirror::Mirror;
+pub(super) use release::Release;
+
+/// A kind of place, in the order in which they are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// What the store has, wherever it came from; nothing is fetched.
+    Store,
+    /// A folder or web server with the store's layout: TLSBOOT_MIRROR.
+    Mirror,
+    /// The official release of Kubernetes and etcd.
+    Release,
+    /// A Go build from the modules of Kubernetes and etcd.
+    Build,
+}
+
+impl SourceKind {
+    /// All of them, in the order in which they are tried.
+    pub const ALL: &[Self] = &[Self::Store, Self::Mirror, Self::Release, Self::Build];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Mirror => "mirror",
+            Self::Release => "release",
+            Self::Build => "build",
+        }
+    }
+}
+
+impl fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for SourceKind {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        by_name("source", Self::ALL, Self::name, text)
+    }
+}
+
+/// What fills a stage.
+pub(super) trait Source: Send + Sync {
+    fn kind(&self) -> SourceKind;
+
+    /// Brings the roles' executables of one version into the stage, verified, and says where from.
+    fn fetch(
+        &self,
+        package: Package,
+        roles: &[Role],
+        stage: &mut Stage,
+        progress: &Progress,
+    ) -> Result<String, FetchError>;
+}
+
+/// Why a source brought nothing.
+#[derive(Debug)]
+pub(super) enum FetchError {
+    /// It does not have it, or cannot be reached: another source may do.
+    Unavailable(String),
+    /// A transfer broke off: once more may do.
+    Interrupted(String),
+    /// Nobody should go on.
+    Fatal(ComponentError),
+}
+
+impl From<ComponentError> for FetchError {
+    fn from(error: ComponentError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+impl FetchError {
+    /// The answer to a file that does not arrive.
+    fn receiving(error: ReceiveError, file: &str, into: &str) -> Self {
+        match error {
+            ReceiveError::Read(error) => Self::Interrupted(format!("{file}, unpacked to {into}: {error}")),
+            ReceiveError::Write(error) => Self::Fatal(error),
+        }
+    }
+}
+
+/// A file of a source, read once: its bytes go through `unpack`, which gives a value, and are hashed on the way.
+///
+/// The sum is looked at first: of a damaged archive, the unpacker's complaint is only a consequence.
+fn read_verified<T>(
+    from: &Location,
+    file: &str,
+    expected: &str,
+    authority: &str,
+    progress: &Progress,
+    unpack: impl FnOnce(&mut dyn Read) -> Result<T, FetchError>,
+) -> Result<T, FetchError> {
+    let name = from.name(file);
+    let Some(Incoming { mut reader, length }) = from.open(file).map_err(FetchError::Unavailable)? else {
+        return Err(FetchError::Unavailable(format!("{name} does not exist")));
+    };
+    let mut task: Task = progress.task(&format!("fetching {name}"), length, Unit::Bytes);
+    let mut hashing = Hashing::new(&mut *reader, Some(&mut task));
+    // unpackers read single bytes
+    let unpacked = unpack(&mut BufReader::with_capacity(1 << 17, &mut hashing));
+    if let Err(FetchError::Fatal(_)) = unpacked {
+        return unpacked;
+    }
+    let actual = hashing.finish().map_err(|error| FetchError::Interrupted(format!("{name}: {error}")))?;
+    check_sum(&name, authority, expected, &actual)?;
+    let unpacked = unpacked?;
+    task.finish();
+    Ok(unpacked)
+}
+
+fn check_sum(file: &str, authority: &str, expected: &str, actual: &str) -> Result<(), ComponentError> {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(ComponentError::Damaged {
+        file: file.into(),
+        authority: authority.into(),
+        expected: expected.into(),
+        actual: actual.into(),
+    })
+}
+
+/// Reads a list of checksums; none if it does not exist.
+fn read_sums(from: &Location, file: &str) -> Result<Option<Sums>, FetchError> {
+    let text = from.read_text(file).map_err(FetchError::Unavailable)?;
+    let parse = |text: String| {
+        Sums::parse(&text).map_err(|reason| ComponentError::Checksums { file: from.name(file), reason }.into())
+    };
+    text.map(parse).transpose()
+}
+
+/// The sum of a file that a list must name.
+fn expected_sum<'a>(sums: &'a Sums, name: &str, list: &str) -> Result<&'a str, FetchError> {
+    sums.get(name)
+        .map(|sum| sum.sha256.as_str())
+        .ok_or_else(|| FetchError::Unavailable(format!("{list} does not name {name}")))
+}

@@ -1,0 +1,55 @@
+//! Wait until a certificate has expired: a wait on a fact, NotAfter, not for a length of time.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Done, DriveError, Stage};
+use crate::cluster::ClusterError;
+use tlsboot_core::scenario::stimulus::Expiry;
+use tlsboot_core::x509::read;
+
+/// A certificate is valid up to and including the second of its NotAfter (RFC 5280, 4.1.2.5).
+const INCLUDED: SignedDuration = SignedDuration::from_secs(1);
+/// Longer waits are a mistake in the scenario: it should ask for a shorter signing duration.
+const LONGEST: SignedDuration = SignedDuration::from_mins(20);
+/// Short enough to follow a clock that is set meanwhile.
+const NAP: Duration = Duration::from_secs(1);
+
+pub(super) async fn wait(expiry: &Expiry, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    let name = format!("{}-current.pem", expiry.role.file_prefix());
+    let path = stage.cluster.node_dir(&expiry.node).await?.through(&name);
+    let pem = std::fs::read(&path).map_err(ClusterError::file(&path))?;
+    let certificate = read::certificates_from_pem(&pem)?.into_iter().next();
+    let not_after = certificate
+        .ok_or_else(|| DriveError::Nothing(format!("{name} holds no certificate that could expire")))?
+        .not_after;
+    let expired = not_after + INCLUDED;
+    let begin = Timestamp::now();
+    if expired.duration_since(begin) > LONGEST {
+        return Err(DriveError::Nothing(format!(
+            "the certificate in {name} expires at {not_after} only; give the cluster a shorter `signingDuration`, as `quick`"
+        )));
+    }
+    while let Some(left) = left(Timestamp::now(), expired) {
+        tokio::time::sleep(left.min(NAP)).await;
+    }
+    Ok(Done::proven(format!("the certificate in {name} expired at {not_after}; now it is {}", Timestamp::now())))
+}
+
+fn left(now: Timestamp, then: Timestamp) -> Option<Duration> {
+    Duration::try_from(then.duration_since(now)).ok().filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_at_the_time_and_after_it() {
+        let then = Timestamp::UNIX_EPOCH;
+        assert_eq!(left(then - SignedDuration::from_secs(2), then), Some(Duration::from_secs(2)));
+        assert_eq!(left(then, then), None);
+        assert_eq!(left(then + SignedDuration::from_secs(2), then), None);
+    }
+}

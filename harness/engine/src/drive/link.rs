@@ -1,0 +1,12 @@
+//! Cut and mend the link between a kubelet and the API server.
+
+use super::{Done, DriveError, Stage};
+use tlsboot_core::scenario::stimulus::Cut;
+
+pub(super) async fn cut(cut: &Cut, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    Ok(Done::proven(stage.cluster.cut(&cut.node, cut.how).await?))
+}
+
+pub(super) async fn mend(node: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    Ok(Done::proven(stage.cluster.mend(node).await?))
+}

@@ -1,0 +1,143 @@
+//! Doing things to a cluster: one module a stimulus. Each answers with proof that it took effect; what has no effect
+//! to be seen is an error of the harness, never silently nothing.
+
+mod addresses;
+mod ca;
+mod csr;
+mod expiry;
+mod file;
+mod link;
+mod patch;
+mod process;
+mod rbac;
+mod request;
+mod token;
+
+use std::time::Duration;
+
+use kube::Client;
+use tokio::time::Instant;
+
+use crate::cluster::{Cluster, ClusterError};
+use tlsboot_core::check::State;
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::history::event::Answer;
+use tlsboot_core::scenario::Step;
+
+/// What a stimulus brought about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// What was seen of its effect.
+    pub proof: String,
+    /// The API server's answer, where it was a request.
+    pub answer: Option<Answer>,
+}
+
+impl Done {
+    fn proven(proof: impl Into<String>) -> Self {
+        Self { proof: proof.into(), answer: None }
+    }
+}
+
+/// Why a stimulus could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The cluster refused or could not.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The API server refused or could not be reached.
+    #[error("the API server: {0}")]
+    Api(#[from] kube::Error),
+    /// Its effect was not to be seen in time.
+    #[error("no effect within {} s: {last}", .within.as_secs())]
+    NoEffect {
+        /// How long it was looked for.
+        within: Duration,
+        /// What was seen last.
+        last: String,
+    },
+    /// There is nothing that it could be done to.
+    #[error("{0}")]
+    Nothing(String),
+    /// A file or key could not be handled.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A key or request could not be made.
+    #[error(transparent)]
+    Pki(#[from] tlsboot_core::x509::X509Error),
+}
+
+/// What a stimulus works on.
+pub struct Stage<'a> {
+    /// The cluster.
+    pub cluster: &'a dyn Cluster,
+    /// How things stand, by the history.
+    pub state: &'a State,
+    /// The rules of the versions at hand.
+    pub rules: Rules,
+}
+
+/// Does one step.
+///
+/// # Errors
+/// When it could not be done, or its effect was not to be seen.
+pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    match step {
+        Step::Start(process) => process::start(process, stage).await,
+        Step::Stop(process) => process::end(process, crate::cluster::Ending::Stop, stage).await,
+        Step::Kill(process) => process::end(process, crate::cluster::Ending::Kill, stage).await,
+        Step::Restart(process) => process::restart(process, stage).await,
+        Step::Join(join) => process::join(&join.node, stage).await,
+        Step::Bind(bind) => rbac::bind(&bind.role, &bind.to, &stage.cluster.admin()).await,
+        Step::Unbind(unbind) => rbac::unbind(&unbind.role, &stage.cluster.admin()).await,
+        Step::ClusterRole(role) => rbac::create_role(role, &stage.cluster.admin()).await,
+        Step::Approve(pick) => csr::decide(pick, csr::Decision::Approve, stage).await,
+        Step::Deny(pick) => csr::decide(pick, csr::Decision::Deny, stage).await,
+        Step::DeleteCsr(pick) => csr::delete(pick, stage).await,
+        Step::CreateToken(name) => token::create(&name.token, stage).await,
+        Step::DeleteToken(name) => token::delete(&name.token, stage).await,
+        Step::ExpireToken(name) => token::expire(&name.token, stage).await,
+        Step::Submit(submit) => request::submit(submit, stage).await,
+        Step::PatchCsr(change) => patch::patch(change, stage).await,
+        Step::SetAddresses(change) => addresses::set(change, stage).await,
+        Step::Get(get) => request::get(get, stage).await,
+        Step::File(change) => file::change(change, stage).await,
+        Step::Cut(cut) => link::cut(cut, stage).await,
+        Step::Mend(mend) => link::mend(&mend.node, stage).await,
+        Step::WaitExpiry(expiry) => expiry::wait(expiry, stage).await,
+        Step::ReplaceCa(replace) => ca::replace(replace, stage).await,
+        Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing("an expectation is judged, not done".into())),
+    }
+}
+
+/// The bindings that the scenario's cluster begins with.
+///
+/// # Errors
+/// When one can't be made, or has no effect.
+pub async fn prepare(bindings: &tlsboot_core::scenario::Bindings, client: &Client) -> Result<(), DriveError> {
+    let made = bindings.present();
+    futures::future::try_join_all(made.map(|(role, to)| rbac::bind(role, to, client))).await?;
+    Ok(())
+}
+
+/// Effects come in milliseconds; the bound is for machines under heavy load.
+const EFFECT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(25);
+
+/// Looks until the effect is there. `look` answers with the proof, or with what it saw instead.
+async fn until<F>(mut look: impl FnMut() -> F) -> Result<String, DriveError>
+where
+    F: Future<Output = Result<Result<String, String>, DriveError>>,
+{
+    let deadline = Instant::now() + EFFECT;
+    loop {
+        let last = match look().await? {
+            Ok(proof) => return Ok(proof),
+            Err(last) => last,
+        };
+        if Instant::now() > deadline {
+            return Err(DriveError::NoEffect { within: EFFECT, last });
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

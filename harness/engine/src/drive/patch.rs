@@ -1,0 +1,74 @@
+//! Changes of CSRs, as approvers, signers and meddlers make them (catalogue C-14 to C-17). Any answer is
+//! an answer; what it should be, the next expectation says.
+
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::api::{Api, Patch, PatchParams, PostParams, ResourceExt};
+use serde_json::{Value, json};
+
+use super::csr::find;
+use super::request::{answered, as_identity, refusal};
+use super::{Done, DriveError, Stage};
+use tlsboot_core::history::event::Answer;
+use tlsboot_core::scenario::stimulus::{CsrPick, CsrSubresource, PatchCsr};
+
+pub(super) async fn patch(change: &PatchCsr, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    let pick = CsrPick { node: change.node.clone(), role: change.role, submitted: change.submitted.clone(), by: None };
+    let csrs = Api::<CertificateSigningRequest>::all(stage.cluster.admin());
+    let csr = find(&pick, &csrs, stage, |_| true).await?;
+    let name = csr.name_any();
+    let api = Api::<CertificateSigningRequest>::all(as_identity(&change.by, stage).await?);
+    let patched = if change.put {
+        let mut whole = serde_json::to_value(&csr).map_err(std::io::Error::other)?;
+        merge(&mut whole, &change.patch);
+        let whole = serde_json::from_value(whole).map_err(std::io::Error::other)?;
+        let how = PostParams::default();
+        match change.subresource {
+            None => api.replace(&name, &how, &whole).await,
+            Some(CsrSubresource::Status) => api.replace_status(&name, &how, &whole).await,
+            Some(CsrSubresource::Approval) => api.replace_subresource("approval", &name, &how, &whole).await,
+        }
+    } else {
+        let (how, patch) = (PatchParams::default(), Patch::Merge(&change.patch));
+        match change.subresource {
+            None => api.patch(&name, &how, &patch).await,
+            Some(CsrSubresource::Approval) => api.patch_approval(&name, &how, &patch).await,
+            Some(CsrSubresource::Status) => api.patch_status(&name, &how, &patch).await,
+        }
+    };
+    let answer = match patched {
+        Ok(_) => Answer { code: 200, reason: String::new(), message: String::new(), object: Some(name) },
+        Err(error) => refusal(error)?,
+    };
+    Ok(answered(answer))
+}
+
+/// RFC 7396: objects are merged, everything else is replaced, and null takes away.
+fn merge(whole: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *whole = patch.clone();
+        return;
+    };
+    if !whole.is_object() {
+        *whole = json!({});
+    }
+    for (name, change) in patch {
+        match change {
+            Value::Null => {
+                whole.as_object_mut().map(|whole| whole.remove(name));
+            }
+            change => merge(&mut whole[name], change),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_replaces_adds_and_takes_away() {
+        let mut whole = json!({"a": {"b": 1, "c": [1, 2]}, "d": 3});
+        merge(&mut whole, &json!({"a": {"b": null, "c": [3], "e": {"f": 4}}, "d": {"g": 5}}));
+        assert_eq!(whole, json!({"a": {"c": [3], "e": {"f": 4}}, "d": {"g": 5}}));
+    }
+}

@@ -1,0 +1,152 @@
+//! ClusterRoles and their bindings. The proof is the API server's own answer to a SubjectAccessReview, asked until the
+//! authorizer has taken the change up.
+
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::rbac::v1::{ClusterRole as RoleObject, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
+use kube::Client;
+use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
+
+use super::{Done, DriveError, until};
+use tlsboot_core::scenario::Binding;
+use tlsboot_core::scenario::stimulus::{ClusterRole, cluster_role, kubeadm_binding};
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+const CERTIFICATES: &str = "certificates.k8s.io";
+
+pub(super) async fn bind(word: &str, to: &Binding, client: &Client) -> Result<Done, DriveError> {
+    let role = cluster_role(word);
+    let (kind, name) = match to {
+        Binding::User(name) => ("User", name),
+        Binding::Group(name) => ("Group", name),
+        Binding::Absent => {
+            return Err(DriveError::Nothing(
+                "`absent` is for the cluster's `bindings`; to take one away, `unbind`".into(),
+            ));
+        }
+    };
+    let permission = permission(role, client).await?;
+    let binding = ClusterRoleBinding {
+        metadata: ObjectMeta { name: Some(binding_name(role)), ..Default::default() },
+        role_ref: RoleRef { api_group: RBAC.into(), kind: "ClusterRole".into(), name: role.into() },
+        subjects: Some(vec![Subject {
+            api_group: Some(RBAC.into()),
+            kind: kind.into(),
+            name: name.clone(),
+            namespace: None,
+        }]),
+    };
+    Api::<ClusterRoleBinding>::all(client.clone()).create(&PostParams::default(), &binding).await?;
+    let review = || async {
+        let allowed = is_allowed(&permission, to, client).await?;
+        let words = format!("{kind} {name} may {permission}");
+        Ok(if allowed { Ok(words) } else { Err(format!("{words}: not yet")) })
+    };
+    Ok(Done::proven(until(review).await?))
+}
+
+pub(super) async fn unbind(word: &str, client: &Client) -> Result<Done, DriveError> {
+    let role = cluster_role(word);
+    let bindings = Api::<ClusterRoleBinding>::all(client.clone());
+    let mut name = binding_name(role);
+    let mut found = bindings.get_opt(&name).await?;
+    if let (None, Some(kubeadms)) = (&found, kubeadm_binding(role)) {
+        found = bindings.get_opt(kubeadms).await?;
+        name = kubeadms.to_owned();
+    }
+    let binding =
+        found.ok_or_else(|| DriveError::Nothing(format!("there is no binding {name} that could be removed")))?;
+    let to = binding.subjects.iter().flatten().next().map(|subject| match subject.kind.as_str() {
+        "Group" => Binding::Group(subject.name.clone()),
+        _ => Binding::User(subject.name.clone()),
+    });
+    let to = to.ok_or_else(|| DriveError::Nothing(format!("the binding {name} has no subject")))?;
+    let permission = permission(role, client).await?;
+    bindings.delete(&name, &DeleteParams::default()).await?;
+    let review = || async {
+        let allowed = is_allowed(&permission, &to, client).await?;
+        let words = format!("{to:?} may {permission}");
+        Ok(if allowed { Err(format!("{words}: still")) } else { Ok(format!("{words}: no more")) })
+    };
+    Ok(Done::proven(until(review).await?))
+}
+
+pub(super) async fn create_role(role: &ClusterRole, client: &Client) -> Result<Done, DriveError> {
+    let object = RoleObject {
+        metadata: ObjectMeta { name: Some(role.name.clone()), ..Default::default() },
+        rules: Some(vec![PolicyRule {
+            api_groups: Some(vec![CERTIFICATES.into()]),
+            resources: Some(role.resources.clone()),
+            verbs: role.verbs.clone(),
+            ..Default::default()
+        }]),
+        aggregation_rule: None,
+    };
+    let made = Api::<RoleObject>::all(client.clone()).create(&PostParams::default(), &object).await?;
+    Ok(Done::proven(format!("ClusterRole {} has uid {}", role.name, made.metadata.uid.unwrap_or_default())))
+}
+
+fn binding_name(role: &str) -> String {
+    format!("tlsboot:{role}")
+}
+
+/// One thing that a role allows.
+struct Permission {
+    group: String,
+    verb: String,
+    resource: String,
+    /// Where the role names its objects, one of them.
+    name: Option<String>,
+}
+
+impl std::fmt::Display for Permission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.name.as_deref().unwrap_or_default();
+        write!(f, "{} {} {name}", self.verb, self.resource)
+    }
+}
+
+async fn permission(role: &str, client: &Client) -> Result<Permission, DriveError> {
+    let object = Api::<RoleObject>::all(client.clone()).get(role).await?;
+    let rule = object.rules.unwrap_or_default().into_iter().next();
+    let first = |list: Option<Vec<String>>| list.unwrap_or_default().into_iter().next().unwrap_or_default();
+    let rule = rule.ok_or_else(|| {
+        DriveError::Nothing(format!("the ClusterRole {role} allows nothing, so a binding would have no effect"))
+    })?;
+    Ok(Permission {
+        group: first(rule.api_groups),
+        verb: first(Some(rule.verbs)),
+        resource: first(rule.resources),
+        name: rule.resource_names.and_then(|names| names.into_iter().next()),
+    })
+}
+
+async fn is_allowed(permission: &Permission, to: &Binding, client: &Client) -> Result<bool, DriveError> {
+    let (resource, subresource) = match permission.resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+        None => (permission.resource.as_str(), None),
+    };
+    let (user, groups) = match to {
+        Binding::User(user) => (user.clone(), None),
+        // A user that nothing else is bound to.
+        Binding::Group(group) => ("tlsboot:nobody".to_owned(), Some(vec![group.clone()])),
+        Binding::Absent => return Ok(false),
+    };
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(user),
+            groups,
+            resource_attributes: Some(ResourceAttributes {
+                group: Some(permission.group.clone()),
+                verb: Some(permission.verb.clone()),
+                resource: Some(resource.to_owned()),
+                subresource,
+                name: permission.name.clone(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let answer = Api::<SubjectAccessReview>::all(client.clone()).create(&PostParams::default(), &review).await?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
+}

@@ -1,0 +1,109 @@
+//! Evidence while it is made.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::{HISTORY, LOGS, SCENARIO, VERDICT, hashes};
+use crate::secret::{Leak, ScanError, Vault};
+use tlsboot_core::check::Verdict;
+use tlsboot_core::scenario::Scenario;
+
+/// The folder of one scenario's evidence while it is written.
+#[derive(Debug)]
+pub struct EvidenceWriter {
+    out: PathBuf,
+    folder: PathBuf,
+    vault: Vault,
+}
+
+/// Evidence that proves nothing, or that must not be shown.
+#[derive(Debug, Error)]
+pub enum EvidenceError {
+    /// A secret is in it.
+    #[error("the evidence holds secrets: {}", places(.0))]
+    Secrets(Vec<Leak>),
+    /// It may hold a secret.
+    #[error("the evidence can't be searched for secrets: {0}")]
+    Unsearched(#[from] ScanError),
+    /// The verdict or the hashes are not whole.
+    #[error("the evidence can't be written: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl EvidenceWriter {
+    /// An empty folder for a scenario on a target, below a run's output folder; older evidence in its place is removed.
+    ///
+    /// # Errors
+    /// When a file or folder can't be removed or made.
+    pub fn create(out: &Path, target: &str, scenario: &Scenario) -> io::Result<Self> {
+        let evidence = Self { out: out.to_owned(), folder: Self::place(target, &scenario.id), vault: Vault::new() };
+        let path = evidence.path();
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fs::create_dir_all(evidence.logs())?;
+        fs::write(path.join(SCENARIO), &scenario.text)?;
+        Ok(evidence)
+    }
+
+    /// Where the evidence of a scenario on a target is, below a run's output folder: `local-1.37.2/rotation.quick`.
+    pub fn place(target: &str, scenario: &str) -> PathBuf {
+        PathBuf::from(target.replace("::", "-")).join(scenario)
+    }
+
+    /// The same, of this one.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> PathBuf {
+        self.out.join(&self.folder)
+    }
+
+    /// Where the history belongs.
+    pub fn history(&self) -> PathBuf {
+        self.path().join(HISTORY)
+    }
+
+    /// Where the components' logs belong.
+    pub fn logs(&self) -> PathBuf {
+        self.path().join(LOGS)
+    }
+
+    /// The secrets that must not be in it.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Looks for secrets in everything that was written.
+    ///
+    /// # Errors
+    /// When there is one, or there may be.
+    pub fn search(&self) -> Result<(), EvidenceError> {
+        match self.vault.scan_dir(&self.path())? {
+            leaks if leaks.is_empty() => Ok(()),
+            leaks => Err(EvidenceError::Secrets(leaks)),
+        }
+    }
+
+    /// Writes the verdict, and takes the hashes of all files.
+    ///
+    /// # Errors
+    /// When the verdict can't be written, or a file can't be read.
+    pub fn close(&self, verdict: &Verdict) -> Result<BTreeMap<String, String>, EvidenceError> {
+        let json = serde_json::to_vec_pretty(verdict).map_err(io::Error::other)?;
+        fs::write(self.path().join(VERDICT), json)?;
+        Ok(hashes(&self.path())?)
+    }
+}
+
+fn places(leaks: &[Leak]) -> String {
+    let places: Vec<String> =
+        leaks.iter().map(|leak| format!("{} at byte {} ({})", leak.file.display(), leak.offset, leak.what)).collect();
+    places.join(", ")
+}

@@ -1,0 +1,18 @@
+//! tlsboot-engine.
+
+pub mod cluster;
+pub mod components;
+pub mod drive;
+pub mod evidence;
+pub mod mutants;
+pub mod node;
+pub mod observe;
+pub mod pki;
+pub mod private;
+pub mod process;
+pub mod report;
+pub mod run;
+pub mod runtime;
+pub mod secret;
+pub mod shim;
+pub mod task;

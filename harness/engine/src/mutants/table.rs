@@ -1,0 +1,1023 @@
+//! All mutants: what is wrong, how it is made, and which scenarios must notice.
+//!
+//! Together they turn every scenario red at least once; a test sees to that.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::approver::{ApproverFault, RogueApprover};
+use super::beside::Beside;
+use super::bugs::{self, bugs};
+use super::flags::{self, apiserver, controller_manager, kubelet};
+use super::objects::{bound, no_renewals, policy};
+use super::rules::Rule;
+use super::signer::{RogueSigner, SignerFault};
+use super::{Made, Mutant};
+use crate::cluster::processes::Defect;
+use tlsboot_core::history::event::NODES_GROUP;
+
+type Ids = &'static [&'static str];
+
+/// All mutants, in the order of the chain: signer, approver, controller-manager, API server, RBAC, kubelet.
+pub fn table() -> Vec<Mutant> {
+    [
+        sound(),
+        signers(),
+        approvers(),
+        controller_managers(),
+        apiservers(),
+        cluster_objects(),
+        kubelets(),
+        beside_kubelets(),
+        bugs(),
+    ]
+    .concat()
+}
+
+fn mutant(id: &'static str, wrong: &'static str, scenarios: Ids, defect: impl Defect + 'static) -> Mutant {
+    Mutant { id, wrong, scenarios, sound: false, from: 0, made: Made::Around(Arc::new(defect)) }
+}
+
+/// The stand-ins without a fault: scenarios of every kind pass on them.
+fn sound() -> Vec<Mutant> {
+    let sound = |id, wrong, scenarios, defect: Arc<dyn Defect>| Mutant {
+        id,
+        wrong,
+        scenarios,
+        sound: true,
+        from: 22,
+        made: Made::Around(defect),
+    };
+    vec![
+        sound(
+            "sound.signer",
+            "nothing: the stand-in for the signer, without a fault",
+            &[
+                "issuance.client-certificate",
+                "issuance.serving-certificate",
+                "issuance.serving-rules",
+                "issuance.ends-with-ca",
+                "issuance.expired-ca",
+                "issuance.requested-duration",
+                "issuance.long-signing-duration",
+                "issuance.replaced-ca",
+                "issuance.without-signer",
+                "approval.other-signers",
+                "approval.wrong-organization",
+            ],
+            Arc::new(RogueSigner(SignerFault::None)),
+        ),
+        sound(
+            "sound.approver",
+            "nothing: the stand-in for the approver, without a fault",
+            &[
+                "approval.first-and-renewal",
+                "approval.alternative-names",
+                "approval.extra-usages",
+                "approval.by-hand-without-approver",
+                "approval.serving-csr-waits",
+                "rbac.missing-nodeclient-binding",
+                "rbac.hand-made-roles",
+            ],
+            Arc::new(RogueApprover(ApproverFault::None)),
+        ),
+        bugs::sound(),
+    ]
+}
+
+fn signers() -> Vec<Mutant> {
+    use SignerFault::*;
+    let signer = |id, wrong, scenarios, fault| Mutant { from: 22, ..mutant(id, wrong, scenarios, RogueSigner(fault)) };
+    const CLIENT: Ids = &["issuance.client-certificate"];
+    vec![
+        signer("signer.other-name", "The signer writes another node's name", CLIENT, OtherName),
+        signer("signer.other-organization", "The signer writes another organization", CLIENT, OtherOrganization),
+        signer("signer.second-organization", "The signer adds system:masters", CLIENT, SecondOrganization),
+        signer("signer.authority", "The signer makes CAs: CA:TRUE", CLIENT, Authority),
+        signer(
+            "signer.no-extended-usage",
+            "The signer leaves client and server authentication out",
+            &["issuance.client-certificate", "issuance.serving-certificate"],
+            NoExtendedUsage,
+        ),
+        signer(
+            "signer.second-extended-usage",
+            "The signer gives client and server authentication to all",
+            &["issuance.client-certificate", "issuance.serving-certificate"],
+            SecondExtendedUsage,
+        ),
+        signer("signer.second-key-usage", "The signer adds the key usage to sign certificates", CLIENT, SecondKeyUsage),
+        signer(
+            "signer.other-authority",
+            "The signer signs with a CA of the right name and another key",
+            CLIENT,
+            OtherAuthority,
+        ),
+        signer(
+            "signer.twice-as-long",
+            "Certificates live twice as long as --cluster-signing-duration says",
+            &["issuance.signing-duration", "metrics.certificate-lifetimes", "field.expiry-metric"],
+            TwiceAsLong,
+        ),
+        signer(
+            "signer.half-as-long",
+            "Certificates live half as long as --cluster-signing-duration says",
+            CLIENT,
+            HalfAsLong,
+        ),
+        signer(
+            "signer.not-backdated",
+            "NotBefore is the moment of signing",
+            &["issuance.client-certificate", "metrics.serving-rotation-age"],
+            NotBackdated,
+        ),
+        signer("signer.clock-ahead", "The signer's clock is ten minutes ahead", CLIENT, ClockAhead),
+        signer("signer.clock-behind", "The signer's clock is ten minutes behind", CLIENT, ClockBehind),
+        signer("signer.foreign-key", "The certified key is not that of the CSR", CLIENT, ForeignKey),
+        signer(
+            "signer.first-certificate-again",
+            "Every CSR gets the certificate of the first one",
+            CLIENT,
+            FirstCertificateAgain,
+        ),
+        signer("signer.client-names", "Client certificates name a host", CLIENT, ClientNames),
+        signer(
+            "signer.no-serving-names",
+            "Serving certificates name no host",
+            &["issuance.serving-certificate", "rotation.serving-certificate"],
+            NoServingNames,
+        ),
+        signer("signer.chain-appended", "The CA follows the certificate", CLIENT, ChainAppended),
+        signer("signer.chain-turned", "The CA comes before the certificate", CLIENT, ChainTurned),
+        signer(
+            "signer.same-serial",
+            "All certificates have the same serial number",
+            &["issuance.client-certificate", "reload.client-certificate-without-restart"],
+            SameSerial,
+        ),
+        signer(
+            "signer.ignores-requested-duration",
+            "A shorter life that a CSR asks for is ignored",
+            &["issuance.requested-duration", "metrics.requested-durations"],
+            IgnoresRequestedDuration,
+        ),
+        signer(
+            "signer.exceeds-maximum",
+            "A longer life that a CSR asks for is granted",
+            &["issuance.requested-duration-too-long"],
+            ExceedsMaximum,
+        ),
+        signer(
+            "signer.backdates-long-ones",
+            "Certificates of eight hours and more keep their full time after the signing",
+            &["issuance.long-signing-duration"],
+            BackdatesLongOnes,
+        ),
+        signer(
+            "signer.outlives-authority",
+            "Certificates outlive the CA",
+            &["issuance.ends-with-ca", "recovery.signer-ca-near-its-end"],
+            OutlivesAuthority,
+        ),
+        signer(
+            "signer.signs-when-expired",
+            "The signer signs with a CA that has expired",
+            &["issuance.expired-ca"],
+            SignsWhenExpired,
+        ),
+        signer(
+            "signer.fails-when-expired",
+            "The signer marks CSRs Failed when its CA has expired, for good",
+            &["issuance.expired-ca"],
+            FailsWhenExpired,
+        ),
+        signer(
+            "signer.keeps-first-authority",
+            "The signer goes on with the CA that it began with",
+            &["issuance.replaced-ca"],
+            KeepsFirstAuthority,
+        ),
+        signer("signer.any-signer-name", "The signer signs for any signerName", &["approval.other-signers"], AnySigner),
+        signer(
+            "signer.without-organization-rule",
+            "The signer takes any organization",
+            &["approval.wrong-organization", "approval.two-organizations"],
+            Without(Rule::Organization),
+        ),
+        signer(
+            "signer.without-name-rule",
+            "The signer takes any common name",
+            &["approval.foreign-common-name"],
+            Without(Rule::CommonName),
+        ),
+        signer(
+            "signer.without-names-rule",
+            "The signer takes alternative names of any kind, or none",
+            &["issuance.serving-rules", "approval.alternative-names"],
+            Without(Rule::AltNames),
+        ),
+        signer(
+            "signer.without-usages-rule",
+            "The signer takes any set of usages",
+            &["approval.extra-usages"],
+            Without(Rule::Usages),
+        ),
+    ]
+}
+
+fn approvers() -> Vec<Mutant> {
+    use ApproverFault::*;
+    let approver = |id, wrong, scenarios, fault| mutant(id, wrong, scenarios, RogueApprover(fault));
+    vec![
+        approver(
+            "approver.everything",
+            "The approver approves whatever comes",
+            &[
+                "approval.wrong-organization",
+                "approval.foreign-common-name",
+                "approval.alternative-names",
+                "approval.extra-usages",
+            ],
+            Everything,
+        ),
+        approver(
+            "approver.serving-too",
+            "The approver approves serving certificates",
+            &["approval.serving-csr-waits", "serving.waits-for-a-person", "field.serving-csr-pending"],
+            ServingToo,
+        ),
+        approver(
+            "approver.other-signers",
+            "The approver approves for other signers as well",
+            &["approval.other-signers", "issuance.pod-certificates-apart"],
+            OtherSigners,
+        ),
+        approver(
+            "approver.no-review",
+            "The approver asks nobody whether the requestor may",
+            &[
+                "approval.by-hand-without-binding",
+                "approval.server-filled-identity",
+                "rbac.hand-made-roles",
+                "approval.never-approved",
+                "field.start-does-not-wait-for-renewal",
+            ],
+            NoReview,
+        ),
+        approver(
+            "approver.no-renewals",
+            "The approver knows no renewals",
+            &[
+                "approval.first-and-renewal",
+                "metrics.renew-errors",
+                "recovery.api-server-down-at-rotation-time",
+                "recovery.link-refused-at-rotation-time",
+            ],
+            NoRenewals,
+        ),
+        approver(
+            "approver.once-for-a-node",
+            "The approver approves one CSR for a node, and never another",
+            &["files.link-garbage-blocks-renewal"],
+            OncePerNode,
+        ),
+        approver("approver.slow", "The approver takes ten seconds", &["approval.first-and-renewal"], Slow),
+        approver(
+            "approver.denies-all",
+            "The approver denies what it should approve",
+            &["authentication.no-credentials-anonymous-on"],
+            DeniesAll,
+        ),
+        approver(
+            "approver.denies-unpermitted",
+            "The approver denies where a permission is missing",
+            &["rbac.missing-nodeclient-binding"],
+            DeniesUnpermitted,
+        ),
+        approver(
+            "approver.denies-unrecognised",
+            "The approver denies what it does not recognise",
+            &["approval.serving-csr-waits"],
+            DeniesUnrecognised,
+        ),
+        approver(
+            "approver.other-reason",
+            "The approver gives another reason than AutoApproved",
+            &["rbac.missing-nodeclient-binding"],
+            OtherReason,
+        ),
+        approver(
+            "approver.one-message",
+            "The approver's message takes renewals for first certificates",
+            &["approval.first-and-renewal"],
+            OneMessage,
+        ),
+        approver(
+            "approver.without-organization-rule",
+            "The approver takes any organization",
+            &["approval.two-organizations"],
+            Without(Rule::Organization),
+        ),
+        approver(
+            "approver.without-name-rule",
+            "The approver takes any common name",
+            &["approval.foreign-common-name"],
+            Without(Rule::CommonName),
+        ),
+        approver(
+            "approver.without-names-rule",
+            "The approver takes alternative names",
+            &["approval.alternative-names"],
+            Without(Rule::AltNames),
+        ),
+        approver(
+            "approver.without-usages-rule",
+            "The approver takes any set of usages",
+            &["approval.extra-usages"],
+            Without(Rule::Usages),
+        ),
+        approver(
+            "approver.records-events",
+            "The approver records an event about each CSR",
+            &["approval.no-events"],
+            RecordsEvents,
+        ),
+        approver(
+            "approver.wants-a-name",
+            "The approver wants a name after system:node:",
+            &["approval.empty-node-name"],
+            WantsNodeName,
+        ),
+    ]
+}
+
+fn controller_managers() -> Vec<Mutant> {
+    vec![
+        mutant(
+            "controller-manager.no-approver",
+            "csrapproving does not run",
+            &["approval.without-rotation-automatic"],
+            controller_manager(|launch| flags::without(launch, "csrapproving")),
+        ),
+        mutant(
+            "controller-manager.no-signer",
+            "csrsigning does not run",
+            &["authentication.no-credentials-anonymous-off", "issuance.certificate-written-once"],
+            controller_manager(|launch| flags::without(launch, "csrsigning")),
+        ),
+        mutant(
+            "controller-manager.no-token-cleaner",
+            "tokencleaner does not run",
+            &["authentication.token-cleaner"],
+            controller_manager(|launch| flags::without(launch, "tokencleaner")),
+        ),
+        mutant(
+            "controller-manager.approver-always",
+            "csrapproving runs though nobody asked for it",
+            &["approval.by-hand-without-approver"],
+            controller_manager(|launch| flags::always(launch, "csrapproving")),
+        ),
+        mutant(
+            "controller-manager.signer-always",
+            "csrsigning runs though nobody asked for it",
+            &["issuance.without-signer"],
+            controller_manager(|launch| flags::always(launch, "csrsigning")),
+        ),
+        mutant(
+            "controller-manager.token-cleaner-always",
+            "tokencleaner runs though nobody asked for it",
+            &["authentication.token-cleaner-off"],
+            controller_manager(|launch| flags::always(launch, "tokencleaner")),
+        ),
+        mutant(
+            "controller-manager.twice-the-duration",
+            "--cluster-signing-duration is twice as long",
+            &["issuance.signing-duration"],
+            controller_manager(flags::twice_the_signing_duration),
+        ),
+        mutant(
+            "controller-manager.other-authority",
+            "The signing CA has the right name and another key",
+            &["rbac.binding-to-user"],
+            controller_manager(flags::other_authority),
+        ),
+        mutant(
+            "controller-manager.expired-authority",
+            "The signing CA has expired",
+            &["rbac.binding-to-group"],
+            controller_manager(flags::expired_authority),
+        ),
+        mutant(
+            "controller-manager.no-cleaner",
+            "csrcleaner does not run",
+            &["approval.old-csrs-are-deleted"],
+            controller_manager(|launch| flags::without(launch, "csrcleaner")),
+        ),
+        mutant(
+            "controller-manager.one-authority",
+            "One CA signs for all signers, whatever was given",
+            &["field.approved-never-issued", "issuance.ca-by-signer"],
+            controller_manager(flags::one_authority),
+        ),
+        mutant(
+            "controller-manager.hides-its-end",
+            "A controller-manager that does not like its flags ends with 0",
+            &["approval.retired-group-approver", "issuance.ca-flags-exclude-each-other"],
+            controller_manager(flags::hides_its_end),
+        ),
+    ]
+}
+
+fn apiservers() -> Vec<Mutant> {
+    vec![
+        mutant(
+            "apiserver.always-allow",
+            "--authorization-mode begins with AlwaysAllow",
+            &["rbac.bootstrapper-may-nothing-else", "rbac.no-node-authorizer"],
+            apiserver(|launch| {
+                launch.set_flag("authorization-mode", "AlwaysAllow,RBAC");
+                Ok(())
+            }),
+        ),
+        mutant(
+            "apiserver.no-node-authorizer",
+            "The Node authorizer is off",
+            &["approval.first-and-renewal"],
+            apiserver(flags::without_node_authorizer),
+        ),
+        mutant(
+            "apiserver.no-node-restriction",
+            "NodeRestriction is off",
+            &["approval.another-nodes-name"],
+            apiserver(|launch| flags::without_admission(launch, "NodeRestriction")),
+        ),
+        mutant(
+            "apiserver.no-subject-restriction",
+            "CertificateSubjectRestriction is off",
+            &["approval.system-masters"],
+            apiserver(|launch| flags::without_admission(launch, "CertificateSubjectRestriction")),
+        ),
+        mutant(
+            "apiserver.no-approval-check",
+            "CertificateApproval is off",
+            &["rbac.approving-needs-the-signer", "rbac.controller-manager-approves-clients-only"],
+            apiserver(|launch| flags::without_admission(launch, "CertificateApproval")),
+        ),
+        mutant(
+            "apiserver.anonymous-flipped",
+            "--anonymous-auth is the other way round",
+            &[
+                "authentication.no-credentials-anonymous-on",
+                "authentication.no-credentials-anonymous-off",
+                "field.first-registration",
+            ],
+            apiserver(flags::anonymous_flipped),
+        ),
+        mutant(
+            "apiserver.anonymous-everywhere",
+            "Anonymous requests are taken for all paths",
+            &["authentication.anonymous-paths"],
+            apiserver(flags::anonymous_everywhere),
+        ),
+        mutant(
+            "apiserver.no-certificate-uids",
+            "The uid in a certificate's subject is not read",
+            &["authentication.uid-from-certificate"],
+            apiserver(|launch| {
+                launch.set_flag("feature-gates", "AllowParsingUserUIDFromCertAuth=false");
+                Ok(())
+            }),
+        ),
+        Mutant {
+            from: 29,
+            ..mutant(
+                "apiserver.keeps-refused-connections",
+                "A connection stays open whose request was answered with 401",
+                &["field.renewal-over-an-old-connection"],
+                apiserver(|launch| {
+                    launch.set_flag("feature-gates", "UnauthenticatedHTTP2DOSMitigation=false");
+                    Ok(())
+                }),
+            )
+        },
+        mutant(
+            "apiserver.hides-its-end",
+            "An API server that does not like its flags ends with 0",
+            &["serving.common-name-not-checked"],
+            apiserver(flags::hides_its_end),
+        ),
+        mutant(
+            "apiserver.no-bootstrap-tokens",
+            "Bootstrap tokens are not enabled",
+            &["authentication.bootstrap-token-identity"],
+            apiserver(|launch| {
+                launch.set_flag("enable-bootstrap-token-auth", "false");
+                Ok(())
+            }),
+        ),
+        mutant(
+            "apiserver.no-static-tokens",
+            "The token file is not given",
+            &["approval.system-masters"],
+            apiserver(|launch| {
+                launch.remove_flag("token-auth-file");
+                Ok(())
+            }),
+        ),
+        mutant(
+            "apiserver.other-groups",
+            "The token file has other groups",
+            &["authentication.static-token-identity"],
+            apiserver(flags::other_groups),
+        ),
+        mutant(
+            "apiserver.other-uid",
+            "The token file has another uid",
+            &["authentication.static-token-identity"],
+            apiserver(flags::other_uid),
+        ),
+        mutant(
+            "apiserver.knows-bad-tokens",
+            "Tokens are known that are wrong or over",
+            &[
+                "authentication.unknown-tokens-anonymous-on",
+                "authentication.unknown-tokens-anonymous-off",
+                "authentication.defective-bootstrap-tokens",
+                "authentication.kubelet-with-expired-token",
+                "authentication.kubelet-with-unknown-token",
+                "authentication.expired-certificate-and-token",
+                "authentication.refused-kubelets-exit",
+                "authentication.without-rotation-refused-token",
+                "field.expired-bootstrap-token",
+            ],
+            apiserver(flags::knows_bad_tokens),
+        ),
+        mutant(
+            "apiserver.keeps-bootstrap-tokens",
+            "Bootstrap tokens live on without their Secrets",
+            &["authentication.deleted-token", "authentication.token-expires-in-use"],
+            apiserver(flags::keeps_bootstrap_tokens),
+        ),
+        mutant(
+            "apiserver.distrusts-the-signer",
+            "--client-ca-file lacks the signer's CA",
+            &["authentication.expired-client-certificate", "authentication.foreign-client-certificate"],
+            apiserver(flags::distrusts_the_signer),
+        ),
+    ]
+}
+
+fn cluster_objects() -> Vec<Mutant> {
+    const BOOTSTRAPPER: &str = "system:node-bootstrapper";
+    const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
+    const SERVING_APPROVER: &str = "system:certificates.k8s.io:kubelet-serving-approver";
+    let group = |id, wrong, scenarios, role, group| mutant(id, wrong, scenarios, bound(role, "Group", group));
+    let late = |mutant: Mutant| Mutant { from: 36, ..mutant };
+    vec![
+        group(
+            "rbac.all-may-ask",
+            "system:authenticated is bound to system:node-bootstrapper",
+            &[
+                "rbac.binding-to-group",
+                "rbac.missing-bootstrapper-binding",
+                "rbac.missing-bootstrapper-binding-anonymous",
+                "walk.seed-1.8",
+                "rbac.create-without-watch",
+            ],
+            BOOTSTRAPPER,
+            "system:authenticated",
+        ),
+        group(
+            "rbac.all-are-approved",
+            "system:authenticated is bound to nodeclient",
+            &["rbac.missing-nodeclient-binding"],
+            NODE_CLIENT,
+            "system:authenticated",
+        ),
+        group(
+            "rbac.nodes-are-bootstrappers",
+            "system:nodes is bound to nodeclient, so renewals need no selfnodeclient",
+            &["rbac.hand-made-roles", "rbac.missing-selfnodeclient-binding"],
+            NODE_CLIENT,
+            NODES_GROUP,
+        ),
+        group(
+            "rbac.anonymous-admin",
+            "system:unauthenticated is bound to cluster-admin",
+            &["authentication.no-credentials-anonymous-on"],
+            "cluster-admin",
+            "system:unauthenticated",
+        ),
+        group(
+            "rbac.bootstrappers-are-nodes",
+            "system:bootstrappers is bound to system:node",
+            &["rbac.bootstrapper-may-nothing-else"],
+            "system:node",
+            "system:bootstrappers",
+        ),
+        group(
+            "rbac.nodes-see-all",
+            "system:nodes is bound to system:node",
+            &["rbac.own-node-only"],
+            "system:node",
+            NODES_GROUP,
+        ),
+        group(
+            "rbac.all-approve-serving",
+            "system:authenticated may approve for kubelet-serving",
+            &["rbac.approving-needs-the-signer"],
+            SERVING_APPROVER,
+            "system:authenticated",
+        ),
+        mutant(
+            "rbac.no-renewals",
+            "The built-in role selfnodeclient allows something else",
+            &["approval.first-and-renewal"],
+            no_renewals(),
+        ),
+        late(mutant(
+            "policy.fills-signer-name",
+            "A policy fills in a missing signerName",
+            &["issuance.validation"],
+            policy(
+                "object.spec.signerName == ''",
+                "[JSONPatch{op: 'add', path: '/spec/signerName', value: 'kubernetes.io/kube-apiserver-client-kubelet'}]",
+                json!({"signerName": ""}),
+            ),
+        )),
+        late(mutant(
+            "policy.lengthens-short-lives",
+            "A policy makes ten minutes of what asks for less",
+            &["issuance.requested-duration-too-short"],
+            policy(
+                "has(object.spec.expirationSeconds) && object.spec.expirationSeconds < 600",
+                "[JSONPatch{op: 'replace', path: '/spec/expirationSeconds', value: 600}]",
+                json!({"signerName": "kubernetes.io/kube-apiserver-client-kubelet", "expirationSeconds": 599}),
+            ),
+        )),
+    ]
+}
+
+fn kubelets() -> Vec<Mutant> {
+    vec![
+        mutant(
+            "kubelet.rotation-off",
+            "rotateCertificates is off",
+            &["approval.denied"],
+            kubelet(|launch| flags::configure(launch, "rotateCertificates", json!(false))),
+        ),
+        mutant(
+            "kubelet.rotation-on",
+            "rotateCertificates is on",
+            &["files.legacy-mode", "approval.without-rotation-pending"],
+            kubelet(|launch| flags::configure(launch, "rotateCertificates", json!(true))),
+        ),
+        mutant(
+            "kubelet.no-serving-request",
+            "serverTLSBootstrap is off",
+            &[
+                "serving.waits-for-a-person",
+                "authentication.credential-id",
+                "field.addresses-come-late",
+                "field.serving-csr-again-after-a-quarter-of-an-hour",
+                "field.serving-csr-with-a-name-only",
+                "issuance.kubelet-keys",
+                "serving.addresses-of-the-registered-node",
+                "serving.needs-an-ip-address",
+            ],
+            kubelet(|launch| flags::configure(launch, "serverTLSBootstrap", json!(false))),
+        ),
+        mutant(
+            "kubelet.serving-request",
+            "serverTLSBootstrap is on",
+            &["serving.only-with-server-tls-bootstrap"],
+            kubelet(|launch| flags::configure(launch, "serverTLSBootstrap", json!(true))),
+        ),
+        mutant(
+            "kubelet.other-name",
+            "--hostname-override is another",
+            &["rbac.missing-nodeclient-binding"],
+            kubelet(|launch| {
+                launch.set_flag("hostname-override", "another");
+                Ok(())
+            }),
+        ),
+        mutant(
+            "kubelet.other-cert-dir",
+            "--cert-dir is another",
+            &["files.only-after-approval", "files.default-certificate-directory"],
+            kubelet(|launch| {
+                let given = launch.flag("cert-dir");
+                let elsewhere = given.map(|dir| format!("{dir}-elsewhere"));
+                let own = || flags::config_of(launch).map(|config| config.dir.cert_dir());
+                let own = || own().unwrap_or_default().display().to_string();
+                launch.set_flag("cert-dir", &elsewhere.unwrap_or_else(own));
+                Ok(())
+            }),
+        ),
+        mutant(
+            "kubelet.hung",
+            "The kubelet does nothing",
+            &["rbac.missing-bootstrapper-binding"],
+            kubelet(|launch| flags::shell(launch, "exec sleep infinity")),
+        ),
+        mutant(
+            "kubelet.exits-silently",
+            "The kubelet ends at once and says nothing",
+            &["files.self-signed-serving-pair"],
+            kubelet(|launch| flags::shell(launch, "exit 0")),
+        ),
+        mutant(
+            "kubelet.hides-its-end",
+            "A wrapper around the kubelet ends with 0, whatever the kubelet ends with",
+            &[
+                "approval.without-rotation-denied",
+                "recovery.client-file-empty",
+                "recovery.client-file-foreign-key",
+                "recovery.client-file-garbage",
+                "recovery.client-file-truncated",
+                "recovery.kubeconfig-garbage-without-bootstrap-kubeconfig",
+                "recovery.expired-without-bootstrap-kubeconfig",
+                "recovery.rotation-off-old-csr-in-the-way",
+                "recovery.expired-while-the-api-server-is-away",
+            ],
+            kubelet(|launch| flags::shell(launch, r#"trap 'kill $child' TERM; "$@" & child=$!; wait $child; exit 0"#)),
+        ),
+        mutant(
+            "kubelet.forgets",
+            "The certificates are gone at each start",
+            &[
+                "rotation.restart-with-a-valid-certificate",
+                "recovery.kubeconfig-deleted",
+                "recovery.kubeconfig-empty",
+                "recovery.kubeconfig-garbage",
+                "field.neither-renews-nor-exits",
+            ],
+            kubelet(flags::forgets),
+        ),
+        mutant(
+            "kubelet.cleans-up",
+            "A wrapper removes client certificates that can't be read",
+            &["recovery.client-file-garbage"],
+            kubelet(flags::cleans_up),
+        ),
+        mutant(
+            "kubelet.restores-the-link",
+            "A wrapper points the link to the newest certificate at each start",
+            &["recovery.client-file-deleted", "recovery.client-file-dangling"],
+            kubelet(flags::restores_the_link),
+        ),
+        mutant(
+            "kubelet.loses-its-token",
+            "The bootstrap kubeconfig is gone after the first start",
+            &["recovery.expired-while-off", "field.certificates-lost-at-reboot"],
+            kubelet(flags::loses_its_token),
+        ),
+        mutant(
+            "kubelet.forgets-its-kubeconfig",
+            "The kubeconfig is gone at each start",
+            &["field.certificate-of-the-future", "field.embedded-certificate-expires", "files.embedded-certificate"],
+            kubelet(flags::forgets_its_kubeconfig),
+        ),
+        mutant(
+            "kubelet.works-on-copies",
+            "The kubelet gets copies of its CA bundle and of its serving pair, made at its start",
+            &["reload.client-ca-file", "reload.tls-cert-file"],
+            kubelet(flags::works_on_copies),
+        ),
+        mutant(
+            "kubelet.without-its-environment",
+            "DISABLE_HTTP2 does not reach the kubelet",
+            &["recovery.heartbeats-close-connections"],
+            kubelet(|launch| flags::shell(launch, r#"unset DISABLE_HTTP2; exec "$@""#)),
+        ),
+        mutant(
+            "kubelet.takes-cgroup-v1",
+            "failCgroupV1 is off",
+            &["recovery.cgroup-v1-refused"],
+            kubelet(|launch| flags::configure(launch, "failCgroupV1", json!(false))),
+        ),
+        mutant(
+            "kubelet.no-serving-gate",
+            "The feature gate RotateKubeletServerCertificate is off",
+            &["rotation.a-year-by-default"],
+            kubelet(|launch| {
+                launch.set_flag("feature-gates", "RotateKubeletServerCertificate=false");
+                Ok(())
+            }),
+        ),
+        mutant(
+            "kubelet.logs-json",
+            "The kubelet logs JSON",
+            &["metrics.structured-log"],
+            kubelet(|launch| {
+                let logging = json!({"verbosity": 4, "format": "json"});
+                flags::configure(launch, "logging", logging)
+            }),
+        ),
+    ]
+}
+
+fn beside_kubelets() -> Vec<Mutant> {
+    use Beside::*;
+    vec![
+        mutant(
+            "files.readable-keys",
+            "Files with keys have mode 0644",
+            &["files.only-after-approval", "files.rotation-swaps-the-link"],
+            ReadableKeys,
+        ),
+        mutant(
+            "files.plain-file",
+            "The link is a plain file",
+            &["files.only-after-approval", "files.rotation-swaps-the-link"],
+            PlainFile,
+        ),
+        mutant("files.relative-link", "The link has a relative target", &["files.only-after-approval"], RelativeLink),
+        mutant(
+            "files.leaves-updated",
+            "The link kubelet-client-updated.pem stays",
+            &["files.only-after-approval"],
+            LeavesUpdated,
+        ),
+        mutant("files.key-apart", "The key lies in a file of its own", &["files.only-after-approval"], KeyApart),
+        mutant(
+            "files.deletes-old",
+            "Files of former certificates are deleted",
+            &["rotation.restart-between-rotations", "field.key-pairs-pile-up"],
+            DeletesOld,
+        ),
+        mutant(
+            "files.embeds",
+            "The kubeconfig holds the certificate instead of naming the link",
+            &["files.only-after-approval"],
+            Embeds,
+        ),
+        mutant(
+            "files.heals-the-link",
+            "A damaged link or certificate is put right after a second",
+            &[
+                "files.link-deleted-blocks-renewal",
+                "files.link-dangling-blocks-renewal",
+                "files.plain-file-in-place-of-the-link",
+                "field.plain-file-in-place-of-the-link",
+            ],
+            HealsTheLink,
+        ),
+        mutant(
+            "files.self-signed-pair",
+            "There is always a self-signed pair",
+            &["files.no-self-signed-pair-with-server-tls-bootstrap", "files.self-signed-serving-pair"],
+            SelfSigned,
+        ),
+        mutant(
+            "kubelet.second-request",
+            "A second CSR comes some seconds after each start",
+            &["rotation.restart-with-a-valid-certificate", "approval.without-rotation-pending"],
+            SecondRequest,
+        ),
+        mutant(
+            "kubelet.many-requests",
+            "CSR after CSR comes",
+            &[
+                "recovery.client-file-deleted",
+                "recovery.link-deleted-after-a-restart",
+                "rotation.off-nothing-renews",
+                "walk.seed-1.7",
+            ],
+            ManyRequests,
+        ),
+        mutant(
+            "kubelet.early-renewal",
+            "The renewal comes as soon as there is a certificate",
+            &[
+                "rotation.short-signing-duration",
+                "rotation.restart-between-rotations",
+                "field.expired-with-a-bootstrap-kubeconfig",
+            ],
+            EarlyRenewal,
+        ),
+        mutant(
+            "kubelet.same-key",
+            "The renewal comes with the old key",
+            &["rotation.short-signing-duration", "recovery.controller-manager-down-at-rotation-time"],
+            SameKey,
+        ),
+        mutant(
+            "kubelet.late-renewal",
+            "The kubelet is held up over the time of its renewal",
+            &["rotation.short-signing-duration"],
+            LateRenewal,
+        ),
+        mutant(
+            "kubelet.hangs-after-its-request",
+            "The kubelet hangs from its first CSR on",
+            &["approval.denied", "approval.deleted-while-pending", "serving.denied-asks-again"],
+            HangsAfterFirst,
+        ),
+        mutant(
+            "kubelet.ends-at-renewal",
+            "The kubelet has to be started again for a new certificate",
+            &["reload.client-certificate-without-restart"],
+            EndsAtRenewal,
+        ),
+        mutant(
+            "kubelet.keeps-connections",
+            "Connections to the API server outlive the certificate that they were made with",
+            &["reload.client-certificate-without-restart", "field.old-connections-after-rotation"],
+            KeepsConnections,
+        ),
+        mutant(
+            "kubelet.old-serving-certificate",
+            "The port shows the first serving certificate for ever",
+            &[
+                "reload.serving-certificate-without-restart",
+                "serving.expired-while-waiting",
+                "field.addresses-added-after-approval",
+                "field.serving-rotations-go-on",
+                "serving.addresses-change",
+            ],
+            OldServing,
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use tlsboot_core::scenario::Capability;
+    use tlsboot_core::scenario::{Library, Scenario, requirements_of};
+    use tlsboot_core::version::{Version, Versions};
+
+    fn scenarios() -> Vec<Scenario> {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"));
+        let library = Library::load(&[folder.to_owned()]);
+        assert!(library.errors.is_empty());
+        library.scenarios
+    }
+
+    #[test]
+    fn ids_are_unique_and_sentences_are_there() {
+        let table = table();
+        let ids: BTreeSet<&str> = table.iter().map(|mutant| mutant.id).collect();
+        assert_eq!(ids.len(), table.len());
+        assert!(table.iter().all(|mutant| !mutant.wrong.is_empty() && !mutant.scenarios.is_empty()));
+    }
+
+    #[test]
+    fn every_scenario_of_the_table_exists() {
+        let known = scenarios();
+        for mutant in table() {
+            for id in mutant.scenarios {
+                assert!(known.iter().any(|scenario| scenario.id == *id), "{}: there is no scenario `{id}`", mutant.id);
+            }
+        }
+    }
+
+    /// The version that KILLS.md is of.
+    const KILLED_ON: Version = Version::new(1, 37, 2);
+
+    #[test]
+    fn the_page_of_kills_has_every_pair() {
+        let page = include_str!("../../../../scenarios/KILLS.md");
+        assert!(page.contains(&format!("on local::{KILLED_ON}")));
+        let about = |versions: &Option<Versions>| versions.as_ref().is_none_or(|range| range.contains(KILLED_ON));
+        let known = scenarios();
+        let mut missing = Vec::new();
+        for mutant in table().iter().filter(|mutant| !mutant.sound) {
+            let begin = format!("| `{}` | {} |", mutant.id, mutant.wrong);
+            let row = page.lines().find(|line| line.starts_with(&begin));
+            let expected = known.iter().filter(|scenario| {
+                mutant.scenarios.contains(&scenario.id.as_str())
+                    && about(&scenario.kubernetes)
+                    && about(&scenario.kubelet)
+            });
+            let unkilled = expected.filter(|scenario| {
+                let killer = format!("`{}` (", scenario.id);
+                !row.is_some_and(|row| row.contains(&killer))
+            });
+            missing.extend(unkilled.map(|scenario| format!("{} × {}", mutant.id, scenario.id)));
+        }
+        assert!(missing.is_empty(), "run them (`tlsboot mutants --resume`) and copy its KILLS.md: {missing:?}");
+    }
+
+    #[test]
+    fn every_scenario_has_a_mutant_that_turns_it_red() {
+        let table = table();
+        let killing: BTreeSet<&str> =
+            table.iter().filter(|mutant| !mutant.sound).flat_map(|mutant| mutant.scenarios).copied().collect();
+        // Mutants are clusters of the provider `local`, which has no kubeadm.
+        let has_kubeadm = |scenario: &Scenario| requirements_of(scenario).contains_key(&Capability::Kubeadm);
+        let idle: Vec<String> = scenarios()
+            .into_iter()
+            .filter(|scenario| !has_kubeadm(scenario))
+            .map(|scenario| scenario.id)
+            .filter(|id| !killing.contains(id.as_str()))
+            .collect();
+        assert!(idle.is_empty(), "add a mutant for a new scenario, or the scenario to one: {idle:?}");
+    }
+}

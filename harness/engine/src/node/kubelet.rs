@@ -1,0 +1,310 @@
+//! A kubelet's files and flags, by version.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::secret::Secret;
+use tlsboot_core::version::Version;
+
+/// Where a node's things are: all below one folder.
+#[derive(Clone, Debug)]
+pub struct NodeDir {
+    folder: PathBuf,
+    layout: Layout,
+}
+
+/// Who chose the files' names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// We did; the kubelet sees them under the same paths.
+    Ours,
+    /// kubeadm did; the kubelet sees them where they always are on its nodes (`cmd/kubeadm/app/constants`).
+    Kubeadm,
+}
+
+/// The folder of kubeconfigs on kubeadm's nodes.
+pub const KUBEADM_DIR: &str = "/etc/kubernetes";
+
+impl NodeDir {
+    /// Below this folder.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, layout: Layout::Ours }
+    }
+
+    /// Below this folder, of a node that kubeadm joins: [`Self::cert_dir`] is its `/var/lib/kubelet/pki`, and
+    /// [`Self::kubeconfigs`] its `/etc/kubernetes`.
+    pub fn of_kubeadm(folder: PathBuf) -> Self {
+        Self { folder, layout: Layout::Kubeadm }
+    }
+
+    /// Whether kubeadm joins the node.
+    pub fn is_kubeadms(&self) -> bool {
+        self.layout == Layout::Kubeadm
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// `--cert-dir`. The kubelet makes it.
+    pub fn cert_dir(&self) -> PathBuf {
+        self.folder.join("pki")
+    }
+
+    /// The folder of the two kubeconfigs.
+    pub fn kubeconfigs(&self) -> PathBuf {
+        match self.layout {
+            Layout::Ours => self.folder.clone(),
+            Layout::Kubeadm => self.folder.join("kubernetes"),
+        }
+    }
+
+    /// `--kubeconfig`. The kubelet writes it.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.kubeconfigs().join(match self.layout {
+            Layout::Ours => "kubeconfig",
+            Layout::Kubeadm => "kubelet.conf",
+        })
+    }
+
+    /// `--bootstrap-kubeconfig`.
+    pub fn bootstrap_kubeconfig(&self) -> PathBuf {
+        self.kubeconfigs().join(match self.layout {
+            Layout::Ours => "bootstrap-kubeconfig",
+            Layout::Kubeadm => "bootstrap-kubelet.conf",
+        })
+    }
+
+    /// `--config`.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("config.json")
+    }
+
+    /// `--root-dir`.
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
+    /// The CRI socket.
+    pub fn cri(&self) -> PathBuf {
+        self.folder.join("cri.sock")
+    }
+
+    /// [`Self::cert_dir`] as the kubelet knows it.
+    pub fn cert_dir_of_kubelet(&self) -> PathBuf {
+        match self.layout {
+            Layout::Ours => self.cert_dir(),
+            Layout::Kubeadm => DEFAULT_CERT_DIR.into(),
+        }
+    }
+
+    /// [`Self::kubeconfig`] as the kubelet knows it.
+    pub fn kubeconfig_of_kubelet(&self) -> PathBuf {
+        match self.layout {
+            Layout::Ours => self.kubeconfig(),
+            Layout::Kubeadm => Path::new(KUBEADM_DIR).join("kubelet.conf"),
+        }
+    }
+
+    /// The file behind a name in the certificate directory: where a link of the kubelet's points to, as it means it.
+    pub fn behind(&self, name: &Path) -> PathBuf {
+        let path = self.cert_dir().join(name);
+        if self.layout == Layout::Ours {
+            return path;
+        }
+        let target = std::fs::read_link(&path).ok();
+        let of_kubelet = self.cert_dir_of_kubelet();
+        let inside = target.as_ref().and_then(|target| target.strip_prefix(&of_kubelet).ok());
+        inside.map_or(path, |inside| self.cert_dir().join(inside))
+    }
+
+    /// A file by the name that scenarios give it, to read or write its content: as [`Self::named`], and through links as
+    /// [`Self::behind`].
+    pub fn through(&self, name: &str) -> PathBuf {
+        let path = self.named(name);
+        match path.strip_prefix(self.cert_dir()) {
+            Ok(inside) => self.behind(inside),
+            Err(_) => path,
+        }
+    }
+
+    /// A file by the name that scenarios give it.
+    pub fn named(&self, name: &str) -> PathBuf {
+        match name {
+            "kubeconfig" => self.kubeconfig(),
+            "bootstrap-kubeconfig" => self.bootstrap_kubeconfig(),
+            other => self.cert_dir().join(other),
+        }
+    }
+}
+
+/// How a kubelet is configured.
+#[derive(Clone, Debug)]
+pub struct KubeletConfig {
+    /// Its version.
+    pub version: Version,
+    /// The Node's name.
+    pub node: String,
+    /// Where its things are.
+    pub dir: NodeDir,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The URL of its CRI endpoint.
+    pub runtime: String,
+    /// `rotateCertificates`.
+    pub rotate_certificates: bool,
+    /// `serverTLSBootstrap`.
+    pub server_tls_bootstrap: bool,
+    /// The CA of clients that may ask it for metrics.
+    pub client_ca: PathBuf,
+    /// Whether there is a bootstrap kubeconfig.
+    pub bootstrap: bool,
+    /// Whether `--cert-dir` is left out.
+    pub default_cert_dir: bool,
+    /// Whether `tlsCertFile` and `tlsPrivateKeyFile` name `tls.crt` and `tls.key` in the certificate directory.
+    pub tls_cert_file: bool,
+    /// Whether a cloud controller gives the Node its addresses.
+    pub external_cloud_provider: bool,
+    /// Whether `failCgroupV1` is left out.
+    pub default_fail_cgroup_v1: bool,
+    /// Whether it runs as root, and not in a user namespace.
+    pub is_root: bool,
+}
+
+impl KubeletConfig {
+    /// The KubeletConfiguration. What a certificate suite has no use for is switched off, and where there is no root none
+    /// is needed (KubeletInUserNamespace); fields that a version does not know yet are left out, as it would refuse them.
+    pub fn file(&self) -> Value {
+        let mut config = json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "rotateCertificates": self.rotate_certificates,
+            "serverTLSBootstrap": self.server_tls_bootstrap,
+            "address": self.address.ip(),
+            "port": self.address.port(),
+            "healthzPort": 0,
+            "readOnlyPort": 0,
+            "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": self.client_ca}},
+            "authorization": {"mode": "AlwaysAllow"},
+            "cgroupsPerQOS": false,
+            "enforceNodeAllocatable": [],
+            "failSwapOn": false,
+            "makeIPTablesUtilChains": false,
+            "nodeStatusUpdateFrequency": "1s",
+            "volumePluginDir": self.dir.path().join("volume-plugins"),
+            "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%"},
+            "imageGCHighThresholdPercent": 100,
+        });
+        if self.version.minor >= 23 {
+            config["logging"] = json!({"verbosity": 4});
+        }
+        if !self.is_root && self.knows_user_namespaces() {
+            config["featureGates"] = json!({"KubeletInUserNamespace": true});
+        }
+        if self.version.minor >= 27 {
+            config["containerRuntimeEndpoint"] = json!(self.runtime);
+        }
+        if self.tls_cert_file {
+            config["tlsCertFile"] = json!(self.dir.named("tls.crt"));
+            config["tlsPrivateKeyFile"] = json!(self.dir.named("tls.key"));
+        }
+        if self.version.minor >= 31 && !self.default_fail_cgroup_v1 {
+            config["failCgroupV1"] = json!(false);
+        }
+        config
+    }
+
+    /// Whether it has the gate `KubeletInUserNamespace` (`pkg/features/kube_features.go`).
+    pub fn knows_user_namespaces(&self) -> bool {
+        self.version.minor >= 22
+    }
+
+    /// The flags.
+    pub fn flags(&self) -> Vec<OsString> {
+        let mut flags: Vec<OsString> = Vec::new();
+        let mut flag = |name: &str, value: &Path| {
+            let mut text = OsString::from(format!("--{name}="));
+            text.push(value);
+            flags.push(text);
+        };
+        flag("config", &self.dir.config());
+        flag("root-dir", &self.dir.root());
+        if !self.default_cert_dir {
+            flag("cert-dir", &self.dir.cert_dir());
+        }
+        flag("kubeconfig", &self.dir.kubeconfig());
+        if self.bootstrap {
+            flag("bootstrap-kubeconfig", &self.dir.bootstrap_kubeconfig());
+        }
+        flag("hostname-override", Path::new(&self.node));
+        if self.version.minor < 23 {
+            flag("v", Path::new("4"));
+        }
+        if self.external_cloud_provider {
+            flag("cloud-provider", Path::new("external"));
+        }
+        if self.version.minor < 27 {
+            flag("container-runtime-endpoint", Path::new(&self.runtime));
+            flag("container-runtime", Path::new("remote"));
+        }
+        flags
+    }
+}
+
+/// The certificate directory of a kubelet without `--cert-dir` (`cmd/kubelet/app/options`, catalogue K-21).
+pub const DEFAULT_CERT_DIR: &str = "/var/lib/kubelet/pki";
+
+/// A kubeconfig with a client certificate in it, as `kubeadm init` used to write it.
+pub fn embedding_kubeconfig(server: &str, ca_file: &Path, certificate: &str, key: &Secret<String>) -> Secret<String> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "kubernetes", "cluster": {"server": server, "certificate-authority": ca_file}}],
+        "users": [{"name": "node", "user": {
+            "client-certificate-data": STANDARD.encode(certificate),
+            "client-key-data": STANDARD.encode(key.expose()),
+        }}],
+        "contexts": [{"name": "node", "context": {"cluster": "kubernetes", "user": "node"}}],
+        "current-context": "node",
+    });
+    Secret::new(config.to_string())
+}
+
+/// A bootstrap kubeconfig, as administrators write it.
+pub fn bootstrap_kubeconfig(server: &str, ca_file: &Path, token: &Secret<String>) -> Secret<String> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "bootstrap", "cluster": {"server": server, "certificate-authority": ca_file}}],
+        "users": [{"name": "kubelet-bootstrap", "user": {"token": token.expose()}}],
+        "contexts": [{"name": "bootstrap", "context": {"cluster": "bootstrap", "user": "kubelet-bootstrap"}}],
+        "current-context": "bootstrap",
+    });
+    Secret::new(config.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_of_a_joined_kubelet_mean_its_own_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = NodeDir::of_kubeadm(folder.path().to_owned());
+        std::fs::create_dir(dir.cert_dir()).unwrap();
+        let link = Path::new("kubelet-client-current.pem");
+        let target = Path::new(DEFAULT_CERT_DIR).join("kubelet-client-1.pem");
+        std::os::unix::fs::symlink(target, dir.cert_dir().join(link)).unwrap();
+        assert_eq!(dir.behind(link), dir.cert_dir().join("kubelet-client-1.pem"));
+        // What is no link, or points elsewhere, is left to the system.
+        let other = Path::new("kubelet.crt");
+        assert_eq!(dir.behind(other), dir.cert_dir().join(other));
+        assert_eq!(NodeDir::new(folder.path().to_owned()).behind(link), dir.cert_dir().join(link));
+    }
+}

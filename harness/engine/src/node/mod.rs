@@ -1,0 +1,7 @@
+//! A kubelet: its files, its flags and its CRI endpoint; and a client that bootstraps without one.
+
+pub mod cri;
+mod kubelet;
+pub mod link;
+
+pub use kubelet::{DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, embedding_kubeconfig};

@@ -1,0 +1,409 @@
+//! One scenario that did not come out as it should, told to people.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+use super::Evidence;
+use super::paint::Paint;
+use super::words;
+use tlsboot_core::check::{Closest, DEFAULT_WITHIN, ExpectationVerdict, Outcome};
+use tlsboot_core::history::What;
+use tlsboot_core::history::event::{Phase, ProcessState};
+use tlsboot_core::result::ScenarioResult;
+use tlsboot_core::scenario::Step;
+
+/// The whole text: outcome, what was expected and what came, place in the YAML, and where the evidence is.
+///
+/// Nothing is said beyond the headline of a scenario that is as it should be.
+pub fn text(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> String {
+    let paint = Paint(colours);
+    let mut parts = vec![headline(result, paint)];
+    if let Some(reason) = &result.unsupported {
+        parts.push(format!("unsupported: {reason}"));
+    }
+    if let Some(error) = &result.verdict.error {
+        let step = failed_step(result, evidence, colours);
+        parts.push(step.unwrap_or_else(|| format!("error: {}", words::clean(error))));
+    }
+    for failed in Failed::all(result, evidence) {
+        parts.push(block(result, evidence, &failed, paint));
+    }
+    parts.extend(deaths(result, evidence, paint));
+    parts.extend(not_reached(result));
+    if words::is_red(result.verdict.outcome) {
+        parts.extend(evidence.problems.iter().map(|problem| format!("note: {problem}")));
+        if let Some(folder) = &evidence.folder {
+            parts.push(paint.dim(&format!("evidence: {}", folder.display())));
+        }
+    }
+    parts.join("\n\n") + "\n"
+}
+
+/// `FAIL rotation.quick on local::1.37.2 after 12.0 s: title`.
+fn headline(result: &ScenarioResult, paint: Paint) -> String {
+    let outcome = result.verdict.outcome;
+    format!(
+        "{} {} on {} after {}\n{}",
+        paint.outcome(outcome, &words::outcome(outcome).to_uppercase()),
+        paint.bold(&result.id),
+        result.target,
+        words::duration(result.duration_ms),
+        result.title
+    )
+}
+
+/// The first failure in one sentence: for a line of a list, or the message of a JUnit failure.
+pub(super) fn sentence(result: &ScenarioResult, evidence: &Evidence) -> String {
+    if let Some(error) = &result.verdict.error {
+        return words::clean(error);
+    }
+    match Failed::all(result, evidence).first() {
+        Some(failed) => format!("line {}: {}", failed.verdict.line, failed.sentence()),
+        None => words::outcome(result.verdict.outcome).to_owned(),
+    }
+}
+
+/// An expectation that came out badly, with what can be said of it.
+pub(super) struct Failed<'a> {
+    pub(super) verdict: &'a ExpectationVerdict,
+    evidence: &'a Evidence,
+}
+
+impl<'a> Failed<'a> {
+    pub(super) fn all(result: &'a ScenarioResult, evidence: &'a Evidence) -> Vec<Self> {
+        let red = |verdict: &&ExpectationVerdict| verdict.outcome.is_some_and(words::is_red);
+        let expectations = result.verdict.expectations.iter();
+        expectations.filter(red).map(|verdict| Self { verdict, evidence }).collect()
+    }
+
+    /// What went wrong.
+    pub(super) fn sentence(&self) -> String {
+        let verdict = self.verdict;
+        let thing = self.thing();
+        match verdict.outcome {
+            Some(Outcome::Hang) => format!("waited {} for {thing}, and none came{}", self.waited(), self.since()),
+            _ if verdict.never => format!("{thing} must not come, and one came"),
+            _ if self.decided_by_event() => format!("{thing} came, and it is not as expected"),
+            _ if !verdict.events.is_empty() => format!(
+                "only {} of {} came within {}{}",
+                words::count(verdict.events.len(), "such event"),
+                self.times(),
+                self.waited(),
+                self.since()
+            ),
+            _ => format!("{thing} came, but none as expected within {}{}", self.waited(), self.since()),
+        }
+    }
+
+    /// What came instead of what was waited for, where nothing came close.
+    pub(super) fn meanwhile(&self) -> Option<String> {
+        let (from, to) = self.window()?;
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut last = None;
+        for event in &self.evidence.events {
+            let is_news = !matches!(event.what, What::Begin(_) | What::Step(_) | What::Deadline(_) | What::Recorder(_));
+            if is_news && event.mono >= from && event.mono <= to {
+                *counts.entry(words::kind(&event.what)).or_default() += 1;
+                last = Some(event);
+            }
+        }
+        let Some(last) = last else {
+            return Some("nothing else happened in this time".into());
+        };
+        let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let when = words::seconds(self.evidence.seconds(last.at));
+        Some(format!(
+            "events in this time: {}; the last one at {when} (seq {}): {}",
+            counts.join(", "),
+            last.seq,
+            words::event(&last.what)
+        ))
+    }
+
+    /// The events to show: those that came closest, or the one that must not have come.
+    pub(super) fn shown(&self) -> Vec<Closest> {
+        if !self.verdict.closest.is_empty() {
+            return self.verdict.closest.clone();
+        }
+        let unwanted = self.verdict.events.iter().filter(|_| self.verdict.never);
+        unwanted.map(|seq| Closest { seq: *seq, mismatches: Vec::new() }).collect()
+    }
+
+    /// `an event `csr` of n1`.
+    fn thing(&self) -> String {
+        let kind = &self.verdict.kind;
+        let nodes = match self.step() {
+            Some(Step::Expect(expect)) => expect.matchers().first().map(|(_, matcher)| matcher.nodes()),
+            Some(Step::Never(never)) => never.matchers().first().map(|(_, matcher)| matcher.nodes()),
+            _ => None,
+        };
+        match nodes.as_deref() {
+            Some([first, ..]) => format!("a `{kind}` of {first}"),
+            _ => format!("a `{kind}`"),
+        }
+    }
+
+    fn step(&self) -> Option<&Step> {
+        Some(&self.evidence.scenario.as_ref()?.steps.get(self.verdict.step)?.value)
+    }
+
+    fn times(&self) -> u32 {
+        match self.step() {
+            Some(Step::Expect(expect)) => expect.times.unwrap_or(1),
+            _ => 1,
+        }
+    }
+
+    fn decided_by_event(&self) -> bool {
+        let last = self.verdict.events.last();
+        last.is_some() && self.verdict.closest.first().map(|closest| &closest.seq) == last
+    }
+
+    fn waited(&self) -> String {
+        let limit = match self.step() {
+            Some(Step::Expect(expect)) => expect.within.unwrap_or(DEFAULT_WITHIN),
+            _ => DEFAULT_WITHIN,
+        };
+        words::seconds(limit.as_secs_f64())
+    }
+
+    fn since(&self) -> String {
+        let stimulus = self.evidence.stimulus_of(self.verdict.step);
+        let line = stimulus.and_then(|index| self.evidence.step_line(index));
+        let (Some(line), Some((from, _))) = (line, self.window()) else {
+            return String::new();
+        };
+        format!(" (from {} on, after `{}`)", words::seconds(from as f64 / 1e6), words::clean(&line))
+    }
+
+    /// From the end of the stimulus to the deadline, or to the history's end, in microseconds of `mono`.
+    fn window(&self) -> Option<(u64, u64)> {
+        let stimulus = self.evidence.stimulus_of(self.verdict.step);
+        let from = stimulus.and_then(|index| {
+            self.evidence.events.iter().find(|event| {
+                matches!(&event.what, What::Step(step) if step.index == index && matches!(step.phase, Phase::Done { .. }))
+            })
+        });
+        let end = self.evidence.deadline(self.verdict.step).or(self.evidence.events.last())?;
+        Some((from.map_or(0, |event| event.mono), end.mono))
+    }
+}
+
+fn block(result: &ScenarioResult, evidence: &Evidence, failed: &Failed<'_>, paint: Paint) -> String {
+    let label = if failed.verdict.outcome == Some(Outcome::Hang) { "never came" } else { "expected here" };
+    let mut text =
+        snippet(result, evidence, failed.verdict.step, failed.verdict.line, &failed.sentence(), label, paint.0);
+    if failed.verdict.outcome == Some(Outcome::Hang)
+        && let Some(sentence) = failed.meanwhile()
+    {
+        text.push_str(&format!("\n  {sentence}"));
+    }
+    for closest in failed.shown() {
+        text.push_str(&format!("\n  {}", event_line(evidence, closest.seq, paint)));
+        text.push_str(&table(&closest, paint));
+    }
+    text
+}
+
+/// Processes that ended by themselves, other than those that an expectation speaks of: mostly the reason of all else.
+fn deaths(result: &ScenarioResult, evidence: &Evidence, paint: Paint) -> Option<String> {
+    let told: BTreeSet<u64> = result
+        .verdict
+        .expectations
+        .iter()
+        .flat_map(|verdict| {
+            let closest = verdict.closest.iter().map(|closest| closest.seq);
+            verdict.events.iter().copied().chain(closest)
+        })
+        .collect();
+    let ended_by_itself = |what: &What| matches!(what, What::Process(process) if matches!(process.state, ProcessState::Exited { asked: false, .. }));
+    let lines: Vec<String> = evidence
+        .events
+        .iter()
+        .filter(|event| ended_by_itself(&event.what) && !told.contains(&event.seq))
+        .map(|event| event_line(evidence, event.seq, paint))
+        .collect();
+    (!lines.is_empty() && words::is_red(result.verdict.outcome)).then(|| lines.join("\n"))
+}
+
+/// `csr at 3.21 s (seq 42): …`
+fn event_line(evidence: &Evidence, seq: u64, paint: Paint) -> String {
+    match evidence.event(seq) {
+        Some(event) => format!(
+            "{} at {} (seq {seq}): {}",
+            paint.bold(words::kind(&event.what)),
+            words::seconds(evidence.seconds(event.at)),
+            words::event(&event.what)
+        ),
+        None => format!("event of seq {seq}"),
+    }
+}
+
+fn table(closest: &Closest, paint: Paint) -> String {
+    if closest.mismatches.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<[String; 3]> = closest
+        .mismatches
+        .iter()
+        .map(|found| [&found.field, &found.expected, &found.found].map(|text| words::value(text)))
+        .collect();
+    let head = ["field", "expected", "found"].map(String::from);
+    // a long value does not push the columns after it out of sight
+    let width =
+        |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count().min(60)).max().unwrap_or(0);
+    let line = |row: &[String; 3]| format!("\n    {:<2$}  {:<3$}  {4}", row[0], row[1], width(0), width(1), row[2]);
+    let mut text = paint.dim(&line(&head));
+    rows.iter().for_each(|row| text.push_str(&line(row)));
+    text
+}
+
+/// The step that the harness could not do.
+fn failed_step(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> Option<String> {
+    let (index, error) = evidence.events.iter().rev().find_map(|event| match &event.what {
+        What::Step(step) => match &step.phase {
+            Phase::Failed { error } => Some((step.index, error)),
+            _ => None,
+        },
+        _ => None,
+    })?;
+    let line = evidence.scenario.as_ref()?.steps.get(index)?.referenced.line();
+    let message = format!("this step could not be done: {}", words::clean(error));
+    Some(snippet(result, evidence, index, line, &message, "failed here", colours))
+}
+
+/// The lines of a step in its file, underlined.
+fn snippet(
+    result: &ScenarioResult,
+    evidence: &Evidence,
+    step: usize,
+    line: u64,
+    message: &str,
+    label: &str,
+    colours: bool,
+) -> String {
+    let Some(source) =
+        evidence.scenario.as_ref().and_then(|scenario| step_text(&scenario.text, line, next_line(evidence, step)))
+    else {
+        return format!("error: {message}\n --> {}:{line}", result.file);
+    };
+    let first = source.lines().next().unwrap_or_default();
+    let start = first.len() - first.trim_start().trim_start_matches("- ").len();
+    let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
+    let snippet = Snippet::source(source.as_str())
+        .path(result.file.as_str())
+        .line_start(usize::try_from(line).unwrap_or(1))
+        .fold(false)
+        .annotation(AnnotationKind::Primary.span(start..first.trim_end().len()).label(label));
+    renderer.render(&[Level::ERROR.primary_title(message).element(snippet)])
+}
+
+/// The line of the step after.
+fn next_line(evidence: &Evidence, step: usize) -> Option<u64> {
+    let next = evidence.scenario.as_ref()?.steps.get(step + 1)?;
+    Some(next.referenced.line())
+}
+
+/// A step's lines, the first few where there are many.
+fn step_text(text: &str, line: u64, next: Option<u64>) -> Option<String> {
+    const MOST: usize = 12;
+    let first = usize::try_from(line).ok()?.checked_sub(1)?;
+    let after = next.and_then(|next| usize::try_from(next).ok()).map_or(usize::MAX, |next| next - 1);
+    let mut lines: Vec<&str> = text.lines().skip(first).take(after.saturating_sub(first).clamp(1, MOST)).collect();
+    while lines.len() > 1 && lines.last().is_some_and(|last| last.trim().is_empty() || last.trim().starts_with('#')) {
+        lines.pop();
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn not_reached(result: &ScenarioResult) -> Option<String> {
+    let lines: Vec<String> = result
+        .verdict
+        .expectations
+        .iter()
+        .filter(|verdict| verdict.outcome.is_none())
+        .map(|verdict| verdict.line.to_string())
+        .collect();
+    (!lines.is_empty() && words::is_red(result.verdict.outcome)).then(|| {
+        let (what, line) = (words::count(lines.len(), "expectation"), if lines.len() == 1 { "line" } else { "lines" });
+        format!("{what} not decided ({line} {}): the scenario ended before", lines.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_failure_shows_what_came_instead() {
+        let (result, evidence) = fixture::failing();
+        insta::assert_snapshot!(text(&result, &evidence, false));
+    }
+
+    #[test]
+    fn a_hang_says_how_long_nothing_came() {
+        let (result, evidence) = fixture::hanging();
+        insta::assert_snapshot!(text(&result, &evidence, false));
+    }
+
+    #[test]
+    fn a_step_that_could_not_be_done_has_its_place() {
+        let (result, evidence) = fixture::broken();
+        insta::assert_snapshot!(text(&result, &evidence, false));
+    }
+
+    #[test]
+    fn what_must_never_come_and_came_is_shown() {
+        let (mut result, evidence) = fixture::failing();
+        let verdict = &mut result.verdict.expectations[0];
+        (verdict.never, verdict.events) = (true, vec![11]);
+        verdict.closest.clear();
+        let text = text(&result, &evidence, false);
+        assert!(text.contains("a `request` of n1 must not come, and one came"), "{text}");
+        assert!(text.contains("request at 4.55 s (seq 11)"), "{text}");
+    }
+
+    #[test]
+    fn a_process_that_ended_by_itself_is_told_once() {
+        let (mut result, evidence) = fixture::failing();
+        let death = "kubelet of n1, pid 4711, exited with code 1, by itself";
+        assert_eq!(text(&result, &evidence, false).matches(death).count(), 1);
+        let ended = evidence
+            .events
+            .iter()
+            .find(|event| matches!(&event.what, What::Process(process) if process.state != ProcessState::Started));
+        result.verdict.expectations[0].events = vec![ended.unwrap().seq];
+        assert!(!text(&result, &evidence, false).contains(death));
+    }
+
+    #[test]
+    fn an_event_that_decides_is_told_from_one_that_is_near() {
+        let (mut result, evidence) = fixture::failing();
+        let verdict = &mut result.verdict.expectations[0];
+        verdict.events = vec![verdict.closest[0].seq];
+        let text = text(&result, &evidence, false);
+        assert!(text.contains("came, and it is not as expected"), "{text}");
+    }
+
+    #[test]
+    fn colours_only_where_wanted() {
+        let (result, evidence) = fixture::hanging();
+        assert!(text(&result, &evidence, true).contains("\x1b["));
+        assert!(!text(&result, &evidence, false).contains('\x1b'));
+    }
+
+    #[test]
+    fn without_evidence_it_still_says_where() {
+        let (result, _) = fixture::hanging();
+        let text = text(&result, &Evidence::default(), false);
+        assert!(text.contains("scenarios/approval/no-approver.yaml:10"), "{text}");
+    }
+
+    #[test]
+    fn what_passed_has_a_headline_only() {
+        let (result, evidence) = fixture::rotating();
+        assert_eq!(text(&result, &evidence, false).lines().count(), 2);
+    }
+}

@@ -1,0 +1,387 @@
+//! `report.html`: one page without anything from elsewhere, for browsers, mail and archives.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use minijinja::value::Serde;
+use minijinja::{Environment, Value};
+use serde::Serialize;
+
+use super::failure::Failed;
+use super::overview::{headline, ids, known, targets, unsupported};
+use super::{Evidence, ReportError, timeline, words};
+use tlsboot_core::check::{ExpectationVerdict, Mismatch, Outcome};
+use tlsboot_core::history::What;
+use tlsboot_core::history::event::Phase;
+use tlsboot_core::result::{RunResult, ScenarioResult};
+use tlsboot_core::scenario::requirements;
+
+/// More rows than this make no list of events readable.
+const MOST_EVENTS: usize = 200;
+
+/// The file's text.
+pub(super) fn page(out: &Path, run: &RunResult) -> Result<String, ReportError> {
+    render(out, run).map_err(|error| ReportError::Draw { name: "report.html", reason: format!("{error:#}") })
+}
+
+fn render(out: &Path, run: &RunResult) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    // names that end in .html are escaped, always
+    environment.add_template("report.html", include_str!("html/report.html"))?;
+    environment.add_template("case.html", include_str!("html/case.html"))?;
+    environment.add_template("style.css", include_str!("html/style.css"))?;
+    environment.add_filter("duration", words::duration);
+    environment.add_filter("seconds", words::seconds);
+    environment.add_filter("value", |text: &str| words::value(text));
+    environment.add_filter("short", |text: &str| words::short(text).to_owned());
+    environment.get_template("report.html")?.render(Serde(Page::of(out, run)))
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    run: &'a RunResult,
+    started: String,
+    headline: String,
+    counts: Vec<(&'static str, usize)>,
+    targets: Vec<&'a str>,
+    chapters: Vec<Chapter<'a>>,
+    reasons: Vec<String>,
+    known: Vec<String>,
+    scenarios: Vec<Section<'a>>,
+}
+
+/// A chapter's part of the matrix.
+#[derive(Serialize)]
+struct Chapter<'a> {
+    name: &'a str,
+    rows: Vec<MatrixRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct MatrixRow<'a> {
+    id: &'a str,
+    title: &'a str,
+    /// One a target; none where the scenario was not selected there.
+    cells: Vec<Option<Cell>>,
+}
+
+#[derive(Serialize)]
+struct Cell {
+    outcome: &'static str,
+    duration_ms: u64,
+    anchor: String,
+    reason: Option<String>,
+    /// Number of the reason in the list below the matrix.
+    note: Option<usize>,
+}
+
+/// A scenario, on all its targets.
+#[derive(Serialize)]
+struct Section<'a> {
+    id: &'a str,
+    title: &'a str,
+    why: String,
+    level: String,
+    requirements: Vec<(&'a str, &'static str)>,
+    cases: Vec<Value>,
+}
+
+/// A scenario on one target.
+#[derive(Serialize)]
+struct Case<'a> {
+    result: &'a ScenarioResult,
+    outcome: &'static str,
+    open: bool,
+    anchor: String,
+    error: Option<String>,
+    problems: Vec<String>,
+    lines: Vec<Line<'a>>,
+    failures: Vec<Failure>,
+    timeline: Option<Value>,
+    events: Vec<Row>,
+    left_out: usize,
+}
+
+/// A line of the scenario file.
+#[derive(Serialize)]
+struct Line<'a> {
+    number: usize,
+    text: &'a str,
+    /// The word and class of the verdict on the step that begins here.
+    outcome: Option<&'static str>,
+    /// What is said of it.
+    note: String,
+    /// What was seen of a stimulus' effect.
+    proof: String,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    outcome: &'static str,
+    line: u64,
+    sentence: String,
+    meanwhile: Option<String>,
+    closest: Vec<Shown>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    event: Option<Row>,
+    seq: u64,
+    mismatches: Vec<Mismatch>,
+}
+
+/// An event in words.
+#[derive(Serialize)]
+struct Row {
+    seq: u64,
+    seconds: f64,
+    kind: &'static str,
+    text: String,
+}
+
+impl<'a> Page<'a> {
+    fn of(out: &Path, run: &'a RunResult) -> Self {
+        let of = |outcome: Outcome| run.scenarios.iter().filter(|result| result.verdict.outcome == outcome).count();
+        let counts = words::OUTCOMES.iter().map(|outcome| (words::outcome(*outcome), of(*outcome)));
+        Self {
+            run,
+            started: run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            headline: headline(run),
+            counts: counts.filter(|(_, count)| *count > 0).collect(),
+            targets: targets(run),
+            chapters: chapters(run),
+            reasons: unsupported(run).into_iter().map(|(reason, _)| reason).collect(),
+            known: known(run),
+            scenarios: ids(run).into_iter().map(|id| Section::of(out, run, id)).collect(),
+        }
+    }
+}
+
+fn chapters(run: &RunResult) -> Vec<Chapter<'_>> {
+    let reasons = unsupported(run);
+    let mut chapters: BTreeMap<&str, Vec<MatrixRow<'_>>> = BTreeMap::new();
+    for id in ids(run) {
+        let of = |target: &str| run.scenarios.iter().find(|result| result.id == id && result.target == target);
+        let cells =
+            targets(run).into_iter().map(|target| of(target).map(|result| Cell::of(result, &reasons))).collect();
+        let title = run.scenarios.iter().find(|result| result.id == id).map_or("", |result| result.title.as_str());
+        let chapter = id.split('.').next().unwrap_or(id);
+        chapters.entry(chapter).or_default().push(MatrixRow { id, title, cells });
+    }
+    chapters.into_iter().map(|(name, rows)| Chapter { name, rows }).collect()
+}
+
+impl Cell {
+    fn of(result: &ScenarioResult, reasons: &[(String, Vec<String>)]) -> Self {
+        let reason = result.unsupported.clone();
+        Self {
+            outcome: words::outcome(result.verdict.outcome),
+            duration_ms: result.duration_ms,
+            anchor: anchor(result),
+            note: reasons.iter().position(|(known, _)| Some(known) == reason.as_ref()).map(|index| index + 1),
+            reason,
+        }
+    }
+}
+
+/// A place in the page; letters that no id needs are left out.
+fn anchor(result: &ScenarioResult) -> String {
+    let name = format!("{}--{}", result.id, result.target);
+    name.chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || ".-".contains(letter) { letter } else { '_' })
+        .collect()
+}
+
+impl<'a> Section<'a> {
+    fn of(out: &Path, run: &'a RunResult, id: &'a str) -> Self {
+        let results: Vec<&ScenarioResult> = run.scenarios.iter().filter(|result| result.id == id).collect();
+        let mut why = String::new();
+        // One history at a time is in memory: a run may have hundreds.
+        let cases = results
+            .iter()
+            .map(|result| {
+                let evidence = Evidence::read(out, result);
+                if let Some(scenario) = &evidence.scenario {
+                    why.clone_from(&scenario.why);
+                }
+                Value::from(Serde(Case::of(result, &evidence)))
+            })
+            .collect();
+        let first = results[0];
+        let requirement = |id: &'a String| (id.as_str(), requirements::find(id).map_or("", |found| found.statement));
+        Self {
+            id,
+            title: &first.title,
+            why,
+            level: format!("{:?}", first.level).to_lowercase(),
+            requirements: first.requirements.iter().map(requirement).collect(),
+            cases,
+        }
+    }
+}
+
+impl<'a> Case<'a> {
+    fn of(result: &'a ScenarioResult, evidence: &'a Evidence) -> Self {
+        let outcome = result.verdict.outcome;
+        let told = evidence.events.iter().filter(|event| is_told(&event.what));
+        let told: Vec<Row> = told.filter_map(|event| Row::of(evidence, event.seq)).collect();
+        Self {
+            result,
+            outcome: words::outcome(outcome),
+            open: words::is_red(outcome),
+            anchor: anchor(result),
+            error: result.verdict.error.as_deref().map(words::clean),
+            problems: evidence.problems.clone(),
+            lines: lines(result, evidence),
+            failures: Failed::all(result, evidence).iter().map(|failed| Failure::of(failed, evidence)).collect(),
+            timeline: timeline::svg(result, evidence).map(Value::from_safe_string),
+            left_out: told.len().saturating_sub(MOST_EVENTS),
+            events: told.into_iter().take(MOST_EVENTS).collect(),
+        }
+    }
+}
+
+/// What tells the story; the rest is in the history.
+fn is_told(what: &What) -> bool {
+    !matches!(what, What::Request(_) | What::Log(_) | What::Metrics(_) | What::Connection(_) | What::Recorder(_))
+}
+
+impl Row {
+    fn of(evidence: &Evidence, seq: u64) -> Option<Self> {
+        let event = evidence.event(seq)?;
+        Some(Self {
+            seq,
+            seconds: evidence.seconds(event.at),
+            kind: words::kind(&event.what),
+            text: words::event(&event.what),
+        })
+    }
+}
+
+impl Failure {
+    fn of(failed: &Failed<'_>, evidence: &Evidence) -> Self {
+        let outcome = failed.verdict.outcome.unwrap_or(Outcome::Error);
+        let shown = failed.shown().into_iter().map(|closest| Shown {
+            event: Row::of(evidence, closest.seq),
+            seq: closest.seq,
+            mismatches: closest.mismatches,
+        });
+        Self {
+            outcome: words::outcome(outcome),
+            line: failed.verdict.line,
+            sentence: failed.sentence(),
+            meanwhile: failed.meanwhile().filter(|_| outcome == Outcome::Hang),
+            closest: shown.collect(),
+        }
+    }
+}
+
+/// The scenario file with the verdicts at its lines.
+fn lines<'a>(result: &ScenarioResult, evidence: &'a Evidence) -> Vec<Line<'a>> {
+    let Some(scenario) = &evidence.scenario else {
+        return Vec::new();
+    };
+    let mut lines: Vec<Line<'a>> = scenario
+        .text
+        .lines()
+        .enumerate()
+        .map(|(index, text)| Line { number: index + 1, text, outcome: None, note: String::new(), proof: String::new() })
+        .collect();
+    for (index, step) in scenario.steps.iter().enumerate() {
+        let place = usize::try_from(step.referenced.line()).ok().and_then(|line| lines.get_mut(line.checked_sub(1)?));
+        let Some(line) = place else { continue };
+        let verdict = result.verdict.expectations.iter().find(|verdict| verdict.step == index);
+        let (outcome, note, proof) = match verdict {
+            Some(verdict) => of_expectation(evidence, verdict),
+            None if step.value.is_judged() => {
+                (Some("unsupported"), "not applicable".into(), "it is about other versions".into())
+            }
+            None => of_stimulus(evidence, index),
+        };
+        line.outcome = outcome;
+        line.proof = proof;
+        line.note = note;
+    }
+    lines
+}
+
+fn of_expectation(evidence: &Evidence, verdict: &ExpectationVerdict) -> (Option<&'static str>, String, String) {
+    let Some(outcome) = verdict.outcome.map(words::outcome) else {
+        return (Some("undecided"), "not decided".into(), String::new());
+    };
+    let event = verdict.events.last().and_then(|seq| evidence.event(*seq));
+    let at = event.or_else(|| evidence.deadline(verdict.step));
+    let note = at.map(|event| format!("{outcome} at {}", words::seconds(evidence.seconds(event.at))));
+    let proof = event.map(|event| words::event(&event.what));
+    (Some(outcome), note.unwrap_or_else(|| outcome.into()), proof.unwrap_or_default())
+}
+
+/// Outcome, note and proof.
+fn of_stimulus(evidence: &Evidence, index: usize) -> (Option<&'static str>, String, String) {
+    let last = evidence.events.iter().rev().find_map(|event| match &event.what {
+        What::Step(step) if step.index == index => Some((&step.phase, words::seconds(evidence.seconds(event.at)))),
+        _ => None,
+    });
+    match last {
+        Some((Phase::Done { proof, .. }, at)) => (Some("stimulus"), format!("done at {at}"), words::clean(proof)),
+        Some((Phase::Failed { error }, at)) => (Some("error"), format!("failed at {at}"), words::clean(error)),
+        Some((Phase::Begin, at)) => (Some("error"), format!("begun at {at}"), String::new()),
+        None => (Some("undecided"), "not reached".into(), String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn html() -> String {
+        let folder = fixture::folder();
+        page(folder.path(), &fixture::run()).unwrap()
+    }
+
+    #[test]
+    fn nothing_comes_from_elsewhere() {
+        let html = html();
+        for forbidden in ["<link", "<script", "src=", "@import", "url("] {
+            assert!(!html.contains(forbidden), "{forbidden}");
+        }
+    }
+
+    #[test]
+    fn values_are_escaped() {
+        let html = html();
+        assert!(html.contains("&lt;b&gt;&amp;amp; nobody says so"), "the title is data");
+        assert!(html.contains("https:&#x2f;&#x2f;dl.k8s.io&#x2f;&lt;release&gt;"), "the origin is data");
+    }
+
+    #[test]
+    fn every_outcome_reason_and_line_is_there() {
+        let html = html();
+        for part in [
+            "1 error, 1 hang, 1 fail, 1 unsupported, 1 pass",
+            "can&#x27;t set anonymous authentication",
+            "no free port below 65536",
+            "nodeBootstrapper: absent",
+            "and none came",
+            "who has no right to create CertificateSigningRequests",
+        ] {
+            assert!(html.contains(part), "`{part}` is missing");
+        }
+    }
+
+    #[test]
+    fn links_lead_somewhere() {
+        let html = html();
+        for target in html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(html.contains(&format!("id=\"{target}\"")), "#{target}");
+        }
+    }
+
+    #[test]
+    fn missing_evidence_is_said() {
+        let html = page(Path::new("nowhere"), &fixture::run()).unwrap();
+        assert!(html.contains("history.jsonl can&#x27;t be read"));
+    }
+}

@@ -1,0 +1,318 @@
+//! Several output folders as one: the parts of a partitioned run, or runs of several versions.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::ReportError;
+use super::verify::{changed_files, evidence_folder};
+use tlsboot_core::result::{RunResult, ScenarioResult, Shard};
+
+/// Why runs can't be merged.
+#[derive(Debug, Error)]
+pub enum MergeError {
+    /// A report can't be read.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// Two of them contradict each other.
+    #[error("{0}")]
+    Contradiction(String),
+    /// A run's evidence is not what its result says.
+    #[error("{folder}: {id} on {target}: {problem}; it was damaged on its way: fetch it again")]
+    Damaged {
+        /// The run's folder.
+        folder: PathBuf,
+        /// The scenario.
+        id: String,
+        /// The target.
+        target: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Evidence can't be copied.
+    #[error("can't copy evidence to {path}: {source}")]
+    Copy {
+        /// Where to.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// What was merged, and what is missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merged {
+    /// The whole.
+    pub run: RunResult,
+    /// Parts of partitioned runs that nobody brought, in words. The run counts as interrupted then.
+    pub missing: Vec<String>,
+}
+
+/// Joins results. The order of the inputs does not matter.
+///
+/// # Errors
+/// When two say different things of the same, or come from different tlsboots.
+pub fn merge(mut runs: Vec<RunResult>) -> Result<Merged, MergeError> {
+    let contradiction = |text: String| Err(MergeError::Contradiction(text));
+    runs.sort_by(|a, b| (a.started, &a.run).cmp(&(b.started, &b.run)));
+    let Some(mut whole) = runs.first().cloned() else {
+        return contradiction("there is nothing to merge: name output folders of runs".into());
+    };
+    let end = |run: &RunResult| run.started.as_millisecond() + i64::try_from(run.duration_ms).unwrap_or(i64::MAX / 2);
+    let last = runs.iter().map(end).max().unwrap_or_default();
+    for run in &runs[1..] {
+        if run.tlsboot != whole.tlsboot {
+            return contradiction(format!(
+                "run {} is of tlsboot {}, run {} of tlsboot {}: they need not judge alike, so run both with one",
+                whole.run, whole.tlsboot, run.run, run.tlsboot
+            ));
+        }
+        join_environment(&mut whole.environment, &run.environment);
+        for component in &run.components {
+            if !whole.components.contains(component) {
+                whole.components.push(component.clone());
+            }
+        }
+        whole.scenarios.extend(run.scenarios.iter().cloned());
+        whole.stale.extend(run.stale.iter().cloned());
+        whole.shards.extend(run.shards.iter().cloned());
+        whole.interrupted |= run.interrupted;
+    }
+    if runs.len() > 1 {
+        let names: std::collections::BTreeSet<&str> = runs.iter().map(|run| run.run.as_str()).collect();
+        whole.run = names.into_iter().collect::<Vec<_>>().join("+");
+    }
+    whole.duration_ms = u64::try_from(last - whole.started.as_millisecond()).unwrap_or(0);
+    whole.scenarios = without_duplicates(whole.scenarios)?;
+    whole.components.sort_by(|a, b| (&a.name, &a.version, &a.sha256).cmp(&(&b.name, &b.version, &b.sha256)));
+    whole.stale.sort_by(|a, b| (&a.target, &a.id).cmp(&(&b.target, &b.id)));
+    whole.stale.dedup();
+    whole.shards.sort();
+    whole.shards.dedup();
+    let missing = missing(&whole.shards)?;
+    whole.interrupted |= !missing.is_empty();
+    Ok(Merged { run: whole, missing })
+}
+
+/// By target, then by id, as a run in one piece lists them. What is there twice must be the same.
+fn without_duplicates(results: Vec<ScenarioResult>) -> Result<Vec<ScenarioResult>, MergeError> {
+    let mut all: BTreeMap<(String, String), ScenarioResult> = BTreeMap::new();
+    for result in results {
+        let key = (result.target.clone(), result.id.clone());
+        match all.get(&key) {
+            Some(known) if *known == result => {}
+            Some(known) => {
+                let same = known.verdict.outcome == result.verdict.outcome;
+                let differ = if same {
+                    format!("twice {}, of different runs", known.verdict.outcome.word())
+                } else {
+                    format!("once {} and once {}", known.verdict.outcome.word(), result.verdict.outcome.word())
+                };
+                return Err(MergeError::Contradiction(format!(
+                    "{} on {} is there {differ}: leave one of the folders out",
+                    result.id, result.target
+                )));
+            }
+            None => {
+                all.insert(key, result);
+            }
+        }
+    }
+    Ok(all.into_values().collect())
+}
+
+/// The parts that nobody brought. A part may come twice only as the same part.
+fn missing(shards: &[Shard]) -> Result<Vec<String>, MergeError> {
+    let mut by_whole: BTreeMap<&str, Vec<&Shard>> = BTreeMap::new();
+    for shard in shards {
+        by_whole.entry(&shard.whole).or_default().push(shard);
+    }
+    let mut missing = Vec::new();
+    for (whole, parts) in by_whole {
+        let of = parts[0].of;
+        if let Some(other) = parts.iter().find(|part| part.of != of) {
+            return Err(MergeError::Contradiction(format!(
+                "one part is of {of}, another of {}: they overlap; merge parts of one partition only",
+                other.of
+            )));
+        }
+        for part in 1..=of {
+            if !parts.iter().any(|shard| shard.part == part) {
+                missing.push(format!("part {part}/{of} of the run {}", whole.get(..8).unwrap_or(whole)));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// Facts of several machines: what differs is listed.
+fn join_environment(all: &mut BTreeMap<String, String>, more: &BTreeMap<String, String>) {
+    for (name, value) in more {
+        let known = all.entry(name.clone()).or_default();
+        if !known.split("; ").any(|one| one == value) {
+            let mut values: Vec<&str> = known.split("; ").filter(|one| !one.is_empty()).collect();
+            values.push(value);
+            values.sort_unstable();
+            *known = values.join("; ");
+        }
+    }
+}
+
+/// Reads the runs in these folders, merges them, and copies their evidence to `out`, checked on the way.
+///
+/// # Errors
+/// What can't be read, is damaged or contradicts; nothing is copied before all results are merged.
+pub fn merge_folders(folders: &[PathBuf], out: &Path) -> Result<Merged, MergeError> {
+    let mut runs = Vec::new();
+    for folder in folders {
+        let run = super::json::read(folder)?;
+        for result in &run.scenarios {
+            intact(folder, result)?;
+        }
+        runs.push(run);
+    }
+    let merged = merge(runs.clone())?;
+    for (folder, run) in folders.iter().zip(&runs) {
+        for evidence in run.scenarios.iter().filter_map(|result| result.evidence.as_ref()) {
+            let to = out.join(evidence);
+            copy(&folder.join(evidence), &to).map_err(|source| MergeError::Copy { path: to.clone(), source })?;
+        }
+    }
+    Ok(merged)
+}
+
+fn intact(folder: &Path, result: &ScenarioResult) -> Result<(), MergeError> {
+    let problems = match evidence_folder(folder, result) {
+        None => Ok(Vec::new()),
+        Some(Err(problem)) => Err(problem),
+        Some(Ok(evidence)) => changed_files(&evidence, result),
+    };
+    let problem = match problems {
+        Ok(problems) => problems.into_iter().next(),
+        Err(problem) => Some(problem),
+    };
+    problem.map_or(Ok(()), |problem| {
+        Err(MergeError::Damaged {
+            folder: folder.to_owned(),
+            id: result.id.clone(),
+            target: result.target.clone(),
+            problem,
+        })
+    })
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), &to)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::fixture;
+    use tlsboot_core::check::Outcome;
+
+    fn shard(part: u32, of: u32) -> Shard {
+        Shard { whole: "ab".repeat(32), part, of }
+    }
+
+    /// A run with one scenario of the fixture's, as the part of a partition into as many as there are.
+    fn parts() -> Vec<RunResult> {
+        let whole = fixture::run();
+        let of = u32::try_from(whole.scenarios.len()).unwrap();
+        (1..=of)
+            .map(|part| {
+                let mut run = whole.clone();
+                run.run = format!("run-{part}");
+                run.scenarios = vec![whole.scenarios[part as usize - 1].clone()];
+                run.shards = vec![shard(part, of)];
+                run
+            })
+            .collect()
+    }
+
+    #[test]
+    fn parts_make_up_the_whole() {
+        let Merged { run, missing } = merge(parts()).unwrap();
+        assert_eq!(missing, Vec::<String>::new());
+        assert!(!run.interrupted);
+        assert_eq!(run.exit_code(), fixture::run().exit_code());
+        let mut whole = fixture::run().scenarios;
+        whole.sort_by(|a, b| (&a.target, &a.id).cmp(&(&b.target, &b.id)));
+        assert_eq!(run.scenarios, whole);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_does_not_matter(parts in Just(parts()).prop_shuffle()) {
+            let sorted = merge(super::tests::parts()).unwrap();
+            prop_assert_eq!(merge(parts).unwrap(), sorted);
+        }
+    }
+
+    #[test]
+    fn a_run_merged_with_itself_is_itself() {
+        let run = fixture::run();
+        let twice = merge(vec![run.clone(), run.clone()]).unwrap().run;
+        assert_eq!(twice.scenarios.len(), run.scenarios.len());
+        assert_eq!(twice.run, run.run);
+    }
+
+    #[test]
+    fn a_missing_part_is_said_and_never_green() {
+        let mut some = parts();
+        some.remove(1);
+        some.retain(|run| run.scenarios[0].verdict.outcome == Outcome::Pass);
+        let merged = merge(some).unwrap();
+        assert!(merged.missing.iter().any(|said| said.contains("part 2/")));
+        assert!(merged.run.interrupted);
+        assert_ne!(merged.run.exit_code(), 0);
+    }
+
+    fn refused(runs: Vec<RunResult>) -> String {
+        merge(runs).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_contradicts_is_refused() {
+        let run = fixture::run();
+        let mut other = run.clone();
+        other.scenarios[0].verdict.outcome = Outcome::Pass;
+        other.scenarios[1].verdict.outcome = Outcome::Pass;
+        assert!(refused(vec![run.clone(), other]).contains("once "));
+        let mut again = run.clone();
+        again.scenarios[0].duration_ms += 1;
+        assert!(refused(vec![run.clone(), again]).contains("of different runs"));
+        let mut foreign = run.clone();
+        foreign.tlsboot = "9.9.9".into();
+        assert!(refused(vec![run.clone(), foreign]).contains("tlsboot 9.9.9"));
+        let mut overlapping = parts();
+        overlapping[0].shards[0].of = 9;
+        assert!(refused(overlapping).contains("they overlap"));
+        assert!(refused(Vec::new()).contains("nothing to merge"));
+    }
+
+    #[test]
+    fn facts_of_several_machines_are_listed() {
+        let map = |cpus: &str| BTreeMap::from([("cpus".to_owned(), cpus.to_owned())]);
+        let mut all = map("2");
+        join_environment(&mut all, &map("4"));
+        join_environment(&mut all, &map("2"));
+        assert_eq!(all, map("2; 4"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Colours on a terminal.
+
+use std::io::IsTerminal;
+
+use tlsboot_core::check::Outcome;
+
+/// Whether to colour what goes to `stream`: it is a terminal, and nobody asked for none (`NO_COLOR`, no-color.org).
+pub fn colours_wanted(stream: &impl IsTerminal) -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    stream.is_terminal() && !refused
+}
+
+/// Paints where there are colours, or leaves text as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Paint(pub bool);
+
+impl Paint {
+    pub(super) fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    /// In the colour of an outcome.
+    pub fn outcome(self, outcome: Outcome, text: &str) -> String {
+        let code = match outcome {
+            Outcome::Pass => "32",
+            Outcome::Known => "33",
+            Outcome::Fail => "1;31",
+            Outcome::Hang => "1;35",
+            Outcome::Unsupported => "2",
+            Outcome::Error => "1;33",
+        };
+        self.with(code, text)
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        paint(code, text, self.0)
+    }
+}
+
+/// The text in a colour, where there are colours; `code` is the number of ECMA-48's SGR.
+pub fn paint(code: &str, text: &str, colours: bool) -> String {
+    if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}

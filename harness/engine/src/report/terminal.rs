@@ -1,0 +1,119 @@
+//! The summary at the end of a run, on a terminal or in a log.
+
+use std::path::Path;
+
+use super::overview::{headline, known, unsupported};
+use super::paint::Paint;
+use super::{Evidence, failure, words};
+use tlsboot_core::check::Outcome;
+use tlsboot_core::result::{RunResult, ScenarioResult};
+
+/// With more scenarios than this, those that passed are only counted.
+const ALL_LISTED: usize = 60;
+const SLOWEST: usize = 3;
+
+/// One line a scenario, failures in full, then reasons, the slowest, and the counts last, where eyes are.
+pub(super) fn summary(out: &Path, run: &RunResult, colours: bool) -> String {
+    let paint = Paint(colours);
+    let mut parts = vec![lines(run, paint)];
+    let red = run.scenarios.iter().filter(|result| words::is_red(result.verdict.outcome));
+    parts.extend(red.map(|result| {
+        let rule = paint.dim(&"─".repeat(80));
+        format!("{rule}\n{}", failure::text(result, &Evidence::read(out, result), colours))
+    }));
+    parts.push(reasons(run));
+    parts.push(slowest(run));
+    parts.push(format!(
+        "{}\n",
+        paint.outcome(worst(run), &format!("{} in {}", headline(run), words::duration(run.duration_ms)))
+    ));
+    parts.retain(|part| !part.is_empty());
+    parts.join("\n")
+}
+
+/// `PASS  rbac.x  local::1.37.2  12.3 s`, with columns of these widths for the scenario and the target.
+pub fn line(result: &ScenarioResult, widths: (usize, usize), paint: Paint) -> String {
+    let outcome = result.verdict.outcome;
+    let word = format!("{:<11}", words::outcome(outcome).to_uppercase());
+    let time = match outcome {
+        Outcome::Unsupported => String::new(),
+        _ => words::duration(result.duration_ms),
+    };
+    format!("{} {:<3$} {:<4$} {time:>9}", paint.outcome(outcome, &word), result.id, result.target, widths.0, widths.1)
+        .trim_end()
+        .to_owned()
+}
+
+fn lines(run: &RunResult, paint: Paint) -> String {
+    let all = run.scenarios.len() <= ALL_LISTED;
+    let listed: Vec<&ScenarioResult> =
+        run.scenarios.iter().filter(|result| all || words::is_red(result.verdict.outcome)).collect();
+    let width = |of: fn(&ScenarioResult) -> &str| listed.iter().map(|result| of(result).len()).max().unwrap_or(0);
+    let widths = (width(|result| &result.id), width(|result| &result.target));
+    listed.iter().map(|result| line(result, widths, paint) + "\n").collect()
+}
+
+fn reasons(run: &RunResult) -> String {
+    let of = |(reason, names): &(String, Vec<String>)| {
+        let names = match names.as_slice() {
+            [one] => one.clone(),
+            many => words::count(many.len(), "scenario"),
+        };
+        format!("unsupported: {}: {names}\n", words::clean(reason))
+    };
+    let known = known(run).into_iter().map(|line| words::clean(&line) + "\n");
+    unsupported(run).iter().map(of).chain(known).collect()
+}
+
+/// Worth a line only where there is something to choose from.
+fn slowest(run: &RunResult) -> String {
+    if run.scenarios.len() <= SLOWEST {
+        return String::new();
+    }
+    let mut sorted: Vec<&ScenarioResult> = run.scenarios.iter().collect();
+    sorted.sort_by_key(|result| u64::MAX - result.duration_ms);
+    let slowest: Vec<String> = sorted
+        .iter()
+        .take(SLOWEST)
+        .map(|result| format!("{} on {} {}", result.id, result.target, words::duration(result.duration_ms)))
+        .collect();
+    format!("slowest: {}\n", slowest.join(", "))
+}
+
+fn worst(run: &RunResult) -> Outcome {
+    let red = run
+        .scenarios
+        .iter()
+        .map(|result| result.verdict.outcome)
+        .filter(|outcome| *outcome != Outcome::Unsupported)
+        .max();
+    match red {
+        _ if run.interrupted => Outcome::Error,
+        Some(outcome) if run.stale.is_empty() => outcome,
+        Some(outcome) => outcome.max(Outcome::Fail),
+        None => Outcome::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_whole_summary() {
+        let folder = fixture::folder();
+        let text = summary(folder.path(), &fixture::run(), false);
+        insta::assert_snapshot!(text.replace(&folder.path().display().to_string(), "OUT"));
+    }
+
+    #[test]
+    fn many_that_pass_are_counted_only() {
+        let mut run = fixture::run();
+        let passed = run.scenarios.iter().find(|result| result.verdict.outcome == Outcome::Pass).unwrap().clone();
+        run.scenarios = vec![passed; ALL_LISTED + 1];
+        let text = summary(Path::new("nowhere"), &run, false);
+        assert_eq!(text.matches("PASS").count(), 0, "{text}");
+        assert!(text.contains("61 pass"), "{text}");
+    }
+}

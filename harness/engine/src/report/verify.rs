@@ -1,0 +1,387 @@
+//! Checking a report without its cluster: hashes of all evidence, verdicts judged anew, the signature, and what all of
+//! that does not prove.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::signature::{self, PublicKey};
+use super::{ReportError, json};
+use crate::evidence::hashes;
+use tlsboot_core::check::{Outcome, Verdict, judge_all};
+use tlsboot_core::history::event::Begin;
+use tlsboot_core::history::{self, Event, What};
+use tlsboot_core::known::judged;
+use tlsboot_core::result::{RunResult, ScenarioResult};
+use tlsboot_core::scenario::{Scenario, load_text};
+
+/// What came of checking a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// What does not fit together: the report was changed, or damaged.
+    pub findings: Vec<String>,
+    /// What was checked, in words.
+    pub checked: Vec<String>,
+    /// What the report does not prove, even so.
+    pub not_proven: Vec<String>,
+}
+
+/// A scenario's evidence, judged anew.
+#[derive(Clone, Debug)]
+pub struct Rejudged {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The head of the history.
+    pub begin: Option<Begin>,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// The scenario and the history of an evidence folder.
+///
+/// # Errors
+/// What is missing or can't be read, in words.
+pub fn load(folder: &Path) -> Result<(Scenario, Vec<Event>), String> {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"));
+    let text = read("scenario.yaml")?;
+    let scenario = load_text("scenario.yaml", &text).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        errors.join("; ")
+    })?;
+    let events = history::parse(&read("history.jsonl")?).map_err(|error| error.to_string())?;
+    Ok((scenario, events))
+}
+
+/// Judges the history of an evidence folder again.
+///
+/// # Errors
+/// What is missing or can't be read, in words.
+pub fn rejudge(folder: &Path) -> Result<Rejudged, String> {
+    let (scenario, events) = load(folder)?;
+    let begin = events.first().and_then(|event| match &event.what {
+        What::Begin(begin) => Some((**begin).clone()),
+        _ => None,
+    });
+    let verdict = judge_all(&scenario, events);
+    Ok(Rejudged { scenario, begin, verdict })
+}
+
+/// Where a result's evidence lies, if that is a place below the report.
+pub(super) fn evidence_folder(out: &Path, result: &ScenarioResult) -> Option<Result<PathBuf, String>> {
+    let evidence = Path::new(result.evidence.as_ref()?);
+    let inside = evidence.components().all(|part| matches!(part, Component::Normal(_)));
+    Some(if inside && evidence.components().next().is_some() {
+        Ok(out.join(evidence))
+    } else {
+        Err(format!("its evidence lies outside of the report: {}", evidence.display()))
+    })
+}
+
+/// What does not fit between the hashes in a result and the files in its evidence folder.
+pub(super) fn changed_files(folder: &Path, result: &ScenarioResult) -> Result<Vec<String>, String> {
+    let found = hashes(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let changed = result.hashes.iter().filter_map(|(name, hash)| {
+        let now = found.get(name);
+        match now {
+            None => Some(format!("{name} is missing")),
+            Some(now) if now != hash => Some(format!("{name} was changed")),
+            Some(_) => None,
+        }
+    });
+    let added = found.keys().filter(|name| !result.hashes.contains_key(*name)).map(|name| format!("{name} was added"));
+    Ok(changed.chain(added).collect())
+}
+
+/// Checks the report in an output folder; with a key, its signature too.
+///
+/// # Errors
+/// When there is no report that could be checked.
+pub fn verify(out: &Path, key: Option<&PublicKey>) -> Result<Verification, ReportError> {
+    let run = json::read(out)?;
+    let mut findings = check_signature(out, key)?;
+    let mut places = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for result in &run.scenarios {
+        let name = format!("{} on {}", result.id, result.target);
+        if !names.insert(name.clone()) {
+            findings.push(format!("{name}: there are two results"));
+        }
+        if let Some(evidence) = &result.evidence
+            && !places.insert(evidence)
+        {
+            findings.push(format!("{name}: its evidence is another's too: {evidence}"));
+        }
+        let problems = check_result(out, result);
+        findings.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
+    }
+    let checked = checked(&run, key.is_some());
+    let not_proven = not_proven(out, &run, key.is_some());
+    Ok(Verification { findings, checked, not_proven })
+}
+
+fn check_signature(out: &Path, key: Option<&PublicKey>) -> Result<Vec<String>, ReportError> {
+    let Some(key) = key else {
+        return Ok(Vec::new());
+    };
+    let read = |name: &str| {
+        let path = out.join(name);
+        std::fs::read(&path).map_err(|source| ReportError::Read { path, source })
+    };
+    let result = read("result.json")?;
+    Ok(match read(signature::FILE) {
+        Err(_) => vec![format!("the report has no signature ({} is missing)", signature::FILE)],
+        Ok(signature) if key.verifies(&result, &signature) => Vec::new(),
+        Ok(_) => {
+            vec!["the signature is not this key's for this result.json: it was changed, or another signed it".into()]
+        }
+    })
+}
+
+fn check_result(out: &Path, result: &ScenarioResult) -> Vec<String> {
+    let outcome = result.verdict.outcome;
+    let folder = match evidence_folder(out, result) {
+        None if matches!(outcome, Outcome::Unsupported | Outcome::Error) => return Vec::new(),
+        None => {
+            return vec![format!("it is said to {}, without evidence", outcome.word())];
+        }
+        Some(Err(problem)) => return vec![problem],
+        Some(Ok(folder)) => folder,
+    };
+    let mut problems = match changed_files(&folder, result) {
+        Err(problem) => return vec![problem],
+        Ok(problems) => problems,
+    };
+    // What the judge said of the scenario; that a failure is known is for reports to say.
+    let mut recorded = result.verdict.clone();
+    recorded.outcome = judged(result);
+    if outcome == Outcome::Known && !matches!(recorded.outcome, Outcome::Fail | Outcome::Hang) {
+        problems.push("it is said to be known, but not how it failed".into());
+    }
+    let written = std::fs::read(folder.join("verdict.json"))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Verdict>(&bytes).ok());
+    // What the harness could not do may have come after the verdict was written.
+    if written.as_ref() != Some(&recorded) && outcome != Outcome::Error {
+        problems.push("result.json and verdict.json do not say the same".into());
+    }
+    match rejudge(&folder) {
+        // The harness' own fault: the report claims nothing.
+        _ if outcome == Outcome::Error => {}
+        Err(problem) => problems.push(problem),
+        Ok(again) => {
+            problems.extend(mixed_up(result, &again));
+            if again.verdict != recorded {
+                problems.push(format!(
+                    "judged again it is {}, and the report says {}, or for another reason",
+                    again.verdict.outcome.word(),
+                    recorded.outcome.word()
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// Whether scenario, history and result are about the same.
+fn mixed_up(result: &ScenarioResult, again: &Rejudged) -> Vec<String> {
+    let scenario = &again.scenario;
+    let mut problems = Vec::new();
+    let mut same = |holds: bool, what: &str| {
+        if !holds {
+            problems.push(format!("{what} of result and evidence differ"));
+        }
+    };
+    same(scenario.id == result.id, "the ids");
+    same(scenario.title == result.title, "the titles");
+    same(scenario.level == result.level, "the levels");
+    same(scenario.requirements == result.requirements, "the behaviours");
+    if let Some(begin) = &again.begin {
+        let digest = hex::encode(Sha256::digest(scenario.text.as_bytes()));
+        same(begin.scenario == result.id, "the scenarios");
+        same(begin.target == result.target, "the targets");
+        same(begin.scenario_sha256 == digest, "the scenario files");
+    }
+    problems
+}
+
+fn checked(run: &RunResult, signed: bool) -> Vec<String> {
+    let evidence: Vec<&ScenarioResult> = run.scenarios.iter().filter(|result| result.evidence.is_some()).collect();
+    let files: usize = evidence.iter().map(|result| result.hashes.len()).sum();
+    let judged = evidence.iter().filter(|result| result.verdict.outcome != Outcome::Error).count();
+    let mut checked = vec![
+        format!("the hashes of {files} files of evidence"),
+        format!("{judged} histories, judged again by tlsboot {}", env!("CARGO_PKG_VERSION")),
+    ];
+    if signed {
+        checked.insert(0, "the signature of result.json, which holds the hashes".into());
+    }
+    checked
+}
+
+fn not_proven(out: &Path, run: &RunResult, signed: bool) -> Vec<String> {
+    let mut said = Vec::new();
+    if !signed {
+        let unread = if out.join(signature::FILE).is_file() {
+            "it is signed, but without --key the signature was not looked at"
+        } else {
+            "it is not signed"
+        };
+        said.push(format!(
+            "who made this report, and that it is whole: {unread}. Whoever changes evidence can change its hashes in result.json too"
+        ));
+    }
+    said.push(
+        "that the histories are records of real clusters: whoever made the report could have made them up".into(),
+    );
+    let components: Vec<String> =
+        run.components.iter().map(|one| format!("{} {} {}", one.name, one.version, one.sha256)).collect();
+    said.push(format!(
+        "that these executables are a release's: compare their SHA-256 with the publisher's\n    {}",
+        components.join("\n    ")
+    ));
+    let of = |outcome: Outcome| {
+        let fits = |result: &&ScenarioResult| result.verdict.outcome == outcome;
+        run.scenarios.iter().filter(fits).count()
+    };
+    for (outcome, why) in [
+        (Outcome::Error, "the harness failed, so nothing is said about the cluster"),
+        (Outcome::Unsupported, "the target could not show it, by the report's own word"),
+        (Outcome::Known, "they fail, and somebody listed that as known"),
+    ] {
+        match of(outcome) {
+            0 => {}
+            1 => said.push(format!("anything about the scenario that is {}: {why}", outcome.word())),
+            many => said.push(format!("anything about the {many} scenarios that are {}: {why}", outcome.word())),
+        }
+    }
+    if run.interrupted {
+        said.push(
+            "anything about scenarios that are missing: the run was interrupted, or parts of it were not merged".into(),
+        );
+    }
+    said.push("anything about scenarios, versions and settings that are not in it".into());
+    if run.tlsboot != env!("CARGO_PKG_VERSION") {
+        said.push(format!("that the tlsboot which wrote it ({}) judged as this one does", run.tlsboot));
+    }
+    said.push("what report.html, junit.xml and summary.md say: they are views; make them anew with `tlsboot merge REPORT --out DIR`".into());
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Format, fixture, write_all};
+
+    fn report() -> tempfile::TempDir {
+        let folder = fixture::folder();
+        write_all(folder.path(), &fixture::verifiable(folder.path()), &[Format::Json]).unwrap();
+        folder
+    }
+
+    fn findings(out: &Path) -> Vec<String> {
+        verify(out, None).unwrap().findings
+    }
+
+    fn change(out: &Path, change: impl Fn(&mut RunResult)) {
+        let mut run = json::read(out).unwrap();
+        change(&mut run);
+        write_all(out, &run, &[Format::Json]).unwrap();
+    }
+
+    #[test]
+    fn a_report_as_it_was_written_has_no_findings() {
+        let report = report();
+        assert_eq!(findings(report.path()), Vec::<String>::new());
+    }
+
+    /// Bits all over each file of evidence.
+    #[test]
+    fn every_changed_byte_of_evidence_is_found() {
+        let report = report();
+        let run = json::read(report.path()).unwrap();
+        for result in run.scenarios.iter().filter(|result| result.evidence.is_some()) {
+            let folder = evidence_folder(report.path(), result).unwrap().unwrap();
+            for name in result.hashes.keys() {
+                let path = folder.join(name);
+                let right = std::fs::read(&path).unwrap();
+                for index in (0..right.len()).step_by((right.len() / 6).max(1)) {
+                    let mut wrong = right.clone();
+                    wrong[index] ^= 1 << (index % 8);
+                    std::fs::write(&path, &wrong).unwrap();
+                    let said = findings(report.path()).join("\n");
+                    assert!(said.contains(&format!("{name} was changed")), "{said}");
+                }
+                std::fs::remove_file(&path).unwrap();
+                let said = findings(report.path()).join("\n");
+                assert!(said.contains(&format!("{name} is missing")), "{said}");
+                std::fs::write(&path, &right).unwrap();
+            }
+            std::fs::write(folder.join("more"), "x").unwrap();
+            assert!(findings(report.path()).join("\n").contains("more was added"));
+            std::fs::remove_file(folder.join("more")).unwrap();
+        }
+        assert!(findings(report.path()).is_empty());
+    }
+
+    /// Whoever forges the hashes too is still caught by the judge.
+    #[test]
+    fn a_verdict_that_does_not_follow_is_found_though_hashes_fit() {
+        let report = report();
+        change(report.path(), |run| {
+            for result in &mut run.scenarios {
+                let judged_red = matches!(result.verdict.outcome, Outcome::Fail | Outcome::Hang);
+                if !judged_red {
+                    continue;
+                }
+                result.verdict.outcome = Outcome::Pass;
+                let folder = evidence_folder(report.path(), result).unwrap().unwrap();
+                let forged = serde_json::to_vec_pretty(&result.verdict).unwrap();
+                std::fs::write(folder.join("verdict.json"), forged).unwrap();
+                result.hashes = hashes(&folder).unwrap();
+            }
+        });
+        let said = findings(report.path());
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said.iter().all(|said| said.contains("judged again")));
+    }
+
+    #[test]
+    fn results_that_are_mixed_up_are_found() {
+        let report = report();
+        let says = |edit: fn(&mut RunResult), words: &str| {
+            let before = std::fs::read(report.path().join("result.json")).unwrap();
+            change(report.path(), edit);
+            let said = findings(report.path()).join("\n");
+            assert!(said.contains(words), "no `{words}` in {said}");
+            std::fs::write(report.path().join("result.json"), before).unwrap();
+        };
+        says(|run| run.scenarios[0].target = "local::1.99.0".into(), "the targets");
+        says(|run| run.scenarios[0].title.push('!'), "the titles");
+        says(|run| run.scenarios[0].requirements.clear(), "the behaviours");
+        says(|run| run.scenarios[0].evidence = None, "without evidence");
+        says(|run| run.scenarios[0].evidence = Some("../x".into()), "outside of the report");
+        says(
+            |run| {
+                let again = run.scenarios[0].clone();
+                run.scenarios.push(again);
+            },
+            "two results",
+        );
+    }
+
+    #[test]
+    fn what_is_not_proven_is_said() {
+        let report = report();
+        let said = verify(report.path(), None).unwrap().not_proven.join("\n");
+        for words in [
+            "it is not signed",
+            "real clusters",
+            "SHA-256",
+            "the scenario that is error",
+            "the scenario that is unsupported",
+        ] {
+            assert!(said.contains(words), "no `{words}` in {said}");
+        }
+    }
+}

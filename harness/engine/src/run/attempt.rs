@@ -1,0 +1,121 @@
+//! One scenario on one target, from the start of its cluster to its result.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::play::{Play, STEP};
+use super::{Awaited, Listener, RunError, RunEvent, RunEventKind, Target};
+use crate::evidence::EvidenceWriter;
+use crate::observe::Sink;
+use tlsboot_core::check::{Outcome, Verdict};
+use tlsboot_core::known::KnownFailures;
+use tlsboot_core::result::{ScenarioResult, StaleEntry};
+use tlsboot_core::scenario::Scenario;
+
+/// Runs scenarios: what all scenarios of a run share.
+#[derive(Clone)]
+pub struct Runner {
+    /// The run's output folder. Each scenario's evidence goes to a folder of its own in it.
+    pub out: PathBuf,
+    /// Failures that are no surprise.
+    pub known: KnownFailures,
+    /// Told what happens.
+    pub listener: Arc<dyn Listener>,
+    /// Becomes true when the run is to end: clusters are stopped in order then.
+    pub interrupt: watch::Receiver<bool>,
+}
+
+/// How a scenario came out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ran {
+    /// The result.
+    pub result: ScenarioResult,
+    /// The entry of the known failures that the result makes stale.
+    pub stale: Option<StaleEntry>,
+}
+
+impl Runner {
+    /// Runs a scenario. Always comes back with a result: what goes wrong in the harness is in it, as `error`.
+    pub async fn run(&self, scenario: &Scenario, target: &Target) -> Ran {
+        let name = target.id.name();
+        let one = Attempt { runner: self, scenario, target, name: &name };
+        one.tell(RunEventKind::Started);
+        let clock = Instant::now();
+        let mut result = ScenarioResult::new(scenario, &name, Timestamp::now(), error("not run"));
+        match target.id.unsupported(scenario) {
+            Some(reason) => {
+                result.verdict.outcome = Outcome::Unsupported;
+                result.verdict.error = None;
+                result.unsupported = Some(reason);
+            }
+            None => one.run(&mut result).await,
+        }
+        result.duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let stale = self.known.apply(&mut result, target.id.kubernetes, target.id.kubelet);
+        one.tell(RunEventKind::Finished(&result));
+        Ran { result, stale }
+    }
+}
+
+/// A verdict that says nothing about the cluster.
+fn error(why: impl ToString) -> Verdict {
+    Verdict { outcome: Outcome::Error, error: Some(why.to_string()), expectations: Vec::new() }
+}
+
+pub(super) struct Attempt<'a> {
+    pub(super) runner: &'a Runner,
+    pub(super) scenario: &'a Scenario,
+    pub(super) target: &'a Target,
+    pub(super) name: &'a str,
+}
+
+impl Attempt<'_> {
+    pub(super) fn tell(&self, kind: RunEventKind<'_>) {
+        self.runner.listener.event(&RunEvent::new(&self.scenario.id, self.name, kind));
+    }
+
+    async fn run(&self, result: &mut ScenarioResult) {
+        let evidence = match EvidenceWriter::create(&self.runner.out, self.name, self.scenario) {
+            Ok(evidence) => evidence,
+            Err(source) => {
+                let path = self.runner.out.join(EvidenceWriter::place(self.name, &self.scenario.id));
+                result.verdict = error(RunError::Evidence { path, source });
+                return;
+            }
+        };
+        result.verdict = self.verdict(&evidence).await.unwrap_or_else(error);
+        result.evidence = Some(evidence.folder().display().to_string());
+        if let Err(why) = evidence.search() {
+            result.verdict = error(why);
+        }
+        match evidence.close(&result.verdict) {
+            Ok(hashes) => result.hashes = hashes,
+            Err(why) => result.verdict = error(why),
+        }
+    }
+
+    async fn verdict(&self, evidence: &EvidenceWriter) -> Result<Verdict, RunError> {
+        let (sink, events) = Sink::create(&evidence.history(), evidence.vault().clone()).map_err(RunError::History)?;
+        sink.emit(self.target.id.begin(self.scenario));
+        self.tell(RunEventKind::Waits { what: Awaited::Cluster, left: STEP });
+        let starting = self.target.provider.start(self.scenario, sink.clone(), evidence.logs());
+        let cluster = self.unless_interrupted(starting).await?.map_err(RunError::Start)?;
+        let playing = async { Play::new(self, &*cluster, &sink, events).until_decided().await };
+        let verdict = self.unless_interrupted(playing).await;
+        cluster.stop().await;
+        verdict?
+    }
+
+    /// Stops waiting for something when the run is interrupted.
+    async fn unless_interrupted<T>(&self, doing: impl Future<Output = T>) -> Result<T, RunError> {
+        let mut interrupt = self.runner.interrupt.clone();
+        tokio::select! {
+            done = doing => Ok(done),
+            _ = interrupt.wait_for(|interrupted| *interrupted) => Err(RunError::Interrupted),
+        }
+    }
+}

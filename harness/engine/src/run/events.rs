@@ -1,0 +1,80 @@
+//! What a run tells while it lasts: the interface between the run and whatever shows it.
+
+use std::fmt;
+use std::time::Duration;
+
+use tlsboot_core::result::ScenarioResult;
+
+/// Something that happened to one scenario on one target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunEvent<'a> {
+    /// The scenario's id.
+    pub scenario: &'a str,
+    /// The target's name.
+    pub target: &'a str,
+    /// What happened.
+    pub kind: RunEventKind<'a>,
+}
+
+impl<'a> RunEvent<'a> {
+    /// An event of a scenario, by its id, on a target, by its name.
+    pub fn new(scenario: &'a str, target: &'a str, kind: RunEventKind<'a>) -> Self {
+        Self { scenario, target, kind }
+    }
+}
+
+/// What happened to a scenario. Whoever listens says what to do about each.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunEventKind<'a> {
+    /// It begins.
+    Started,
+    /// It waits for something new.
+    Waits {
+        /// For what.
+        what: Awaited<'a>,
+        /// How long it will wait at most.
+        left: Duration,
+    },
+    /// It is over: the verdict, with what is known of its failure.
+    Finished(&'a ScenarioResult),
+}
+
+/// What a scenario waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited<'a> {
+    /// Its cluster.
+    Cluster,
+    /// A step to be done or decided.
+    Step {
+        /// `expect` or `never`; empty for a stimulus.
+        verb: &'static str,
+        /// The kind of what is expected, or the stimulus.
+        word: &'a str,
+        /// The step's line in the scenario file.
+        line: u64,
+    },
+}
+
+impl fmt::Display for Awaited<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("the cluster to be ready"),
+            Self::Step { verb: "", word, line } => write!(f, "{word} (line {line})"),
+            Self::Step { verb, word, line } => write!(f, "{verb} {word} (line {line})"),
+        }
+    }
+}
+
+/// Told of everything that happens in a run, in order for each scenario, from several tasks at a time.
+pub trait Listener: Send + Sync {
+    /// Takes note. The scenario waits until it returns.
+    fn event(&self, event: &RunEvent<'_>);
+}
+
+/// Shows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Listener for Silent {
+    fn event(&self, _: &RunEvent<'_>) {}
+}

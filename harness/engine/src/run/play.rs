@@ -1,0 +1,191 @@
+//! Drives a scenario on a running cluster, and judges what is recorded, until all is decided.
+
+use std::time::Duration;
+
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::api::Api;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::attempt::Attempt;
+use super::{Awaited, RunError, RunEventKind};
+use crate::cluster::Cluster;
+use crate::drive::{self, Stage};
+use crate::observe::{Sink, log};
+use tlsboot_core::check::{Judge, Next, Verdict};
+use tlsboot_core::history::event::{Deadline, FileOp, Phase, Recorder, StepEvent};
+use tlsboot_core::history::{Event, What};
+use tlsboot_core::scenario::stimulus::{FileAction, FileChange};
+use tlsboot_core::scenario::{Scenario, Step};
+
+/// The audit log is written before a request is answered, and read within milliseconds.
+const CATCH_UP: Duration = Duration::from_secs(10);
+/// What a stimulus may take, for those who watch.
+pub(super) const STEP: Duration = Duration::from_secs(120);
+
+/// A scenario while it is driven and judged.
+pub(super) struct Play<'a> {
+    attempt: &'a Attempt<'a>,
+    scenario: &'a Scenario,
+    cluster: &'a dyn Cluster,
+    sink: &'a Sink,
+    judge: Judge<'a>,
+    events: mpsc::UnboundedReceiver<Event>,
+    /// The step that the listener was told of last.
+    told: Option<usize>,
+}
+
+/// Why the history does not show what was done.
+#[derive(Debug, Error)]
+enum BehindError {
+    #[error("the history was closed")]
+    Closed,
+    #[error("not within {} s", CATCH_UP.as_secs())]
+    Late,
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+impl<'a> Play<'a> {
+    pub(super) fn new(
+        attempt: &'a Attempt<'a>,
+        cluster: &'a dyn Cluster,
+        sink: &'a Sink,
+        events: mpsc::UnboundedReceiver<Event>,
+    ) -> Self {
+        let scenario = attempt.scenario;
+        Self { attempt, scenario, cluster, sink, judge: Judge::new(scenario), events, told: None }
+    }
+
+    /// Drives and judges until all is decided.
+    pub(super) async fn until_decided(mut self) -> Result<Verdict, RunError> {
+        // kubeadm has made its own.
+        if !self.scenario.cluster.kubeadm {
+            drive::prepare(&self.scenario.cluster.bindings, &self.cluster.admin()).await.map_err(RunError::Bindings)?;
+        }
+        loop {
+            while let Ok(event) = self.events.try_recv() {
+                self.judge.feed(event);
+            }
+            match self.judge.next() {
+                Next::Done => return Ok(self.judge.verdict()),
+                Next::Drive(index) => {
+                    self.tell(index, STEP);
+                    self.drive(index).await;
+                }
+                Next::Wait { step, mono } => {
+                    let left = Duration::from_micros(mono.saturating_sub(self.sink.mono()));
+                    self.tell(step, left);
+                    match timeout(left, self.events.recv()).await {
+                        Ok(Some(event)) => self.judge.feed(event),
+                        Ok(None) => return Err(RunError::Closed),
+                        Err(_) => {
+                            self.settle(step).await;
+                            self.sink.emit(What::Deadline(Deadline { step }));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, step: usize, left: Duration) {
+        if self.told.replace(step) != Some(step) {
+            self.attempt.tell(RunEventKind::Waits { what: awaited(self.scenario, step), left });
+        }
+    }
+
+    async fn drive(&mut self, index: usize) {
+        let step = &self.scenario.steps[index].value;
+        let name = match step {
+            Step::Submit(submit) => Some(submit.name.clone()),
+            Step::PatchCsr(change) => Some(change.name.clone()),
+            Step::Get(get) => Some(get.name.clone()),
+            _ => None,
+        };
+        let say = |sink: &Sink, phase| {
+            sink.emit(What::Step(StepEvent { index, stimulus: step.word().into(), name: name.clone(), phase }));
+        };
+        say(self.sink, Phase::Begin);
+        let rules = self.attempt.target.id.rules();
+        let stage = Stage { cluster: self.cluster, state: self.judge.state(), rules };
+        let mut done = drive::perform(step, &stage).await.map_err(|error| error.to_string());
+        if let (Ok(_), Step::File(change)) = (&done, step)
+            && let Err(why) = self.recorded(change).await
+        {
+            done = Err(format!("{} was changed, but the recorder of files has not seen it: {why}", change.name));
+        }
+        let phase = match done {
+            Ok(done) => Phase::Done { proof: done.proof, answer: done.answer },
+            Err(error) => Phase::Failed { error: self.sink.vault().scrub(&error) },
+        };
+        say(self.sink, phase);
+    }
+
+    /// Waits until the change of a file is in the history: what follows is judged by how the history says that things
+    /// stand.
+    async fn recorded(&mut self, change: &FileChange) -> Result<(), BehindError> {
+        let deleted = change.action == FileAction::Delete;
+        let is_it = |what: &What| match what {
+            What::File(file) if file.node == change.node && file.name == change.name => {
+                deleted == (file.op == FileOp::Deleted || file.facts.is_none())
+            }
+            _ => false,
+        };
+        timeout(CATCH_UP, self.feed_until(is_it)).await.unwrap_or(Err(BehindError::Late))
+    }
+
+    /// Before time runs out for something that must never happen: lets the audit log and the components' logs catch up.
+    async fn settle(&mut self, step: usize) {
+        let Step::Never(never) = &self.scenario.steps[step].value else {
+            return;
+        };
+        let looks_at = |recorder| {
+            let mut matchers = never.matchers().into_iter();
+            matchers.any(|(_, matcher)| matcher.recorders().contains(&recorder))
+        };
+        if looks_at(Recorder::Log) {
+            let read = Instant::now() + log::LATEST;
+            while let Ok(Some(event)) = timeout_at(read, self.events.recv()).await {
+                self.judge.feed(event);
+            }
+        }
+        if looks_at(Recorder::Audit) {
+            let caught_up = timeout(CATCH_UP, self.audit_catches_up()).await;
+            if let Err(why) = caught_up.unwrap_or(Err(BehindError::Late)) {
+                self.sink.gap(Recorder::Audit, format!("it did not catch up with a request of tlsboot's: {why}"));
+            }
+        }
+    }
+
+    /// A request of tlsboot's own shows when everything before it has been recorded.
+    async fn audit_catches_up(&mut self) -> Result<(), BehindError> {
+        let marker = format!("tlsboot-marker-{}", self.sink.mono());
+        let api = Api::<CertificateSigningRequest>::all(self.cluster.admin());
+        api.get_opt(&marker).await?;
+        self.feed_until(|what| matches!(what, What::Request(request) if request.name == marker)).await
+    }
+
+    /// Feeds the judge with what is recorded, up to and with an event of this kind.
+    async fn feed_until(&mut self, is_it: impl Fn(&What) -> bool) -> Result<(), BehindError> {
+        while let Some(event) = self.events.recv().await {
+            let seen = is_it(&event.what);
+            self.judge.feed(event);
+            if seen {
+                return Ok(());
+            }
+        }
+        Err(BehindError::Closed)
+    }
+}
+
+fn awaited(scenario: &Scenario, index: usize) -> Awaited<'_> {
+    let step = &scenario.steps[index];
+    let (verb, word) = match &step.value {
+        Step::Expect(expect) => ("expect", expect.matchers().first().map(|(kind, _)| *kind)),
+        Step::Never(never) => ("never", never.matchers().first().map(|(kind, _)| *kind)),
+        stimulus => ("", Some(stimulus.word())),
+    };
+    Awaited::Step { verb, word: word.unwrap_or_default(), line: step.referenced.line() }
+}

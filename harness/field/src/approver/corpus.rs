@@ -1,0 +1,618 @@
+//! The CSRs, and what Kubernetes' own rules say about each (`pkg/controller/certificates/approver/sarapprove.go`,
+//! `pkg/apis/certificates/helpers.go`, the admission plugins NodeRestriction and CertificateSubjectRestriction).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::policy::Expected;
+use Decision::{Approve, Pending, Refused};
+use tlsboot_core::check::Role;
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::history::event::NODES_GROUP as NODES;
+use tlsboot_core::history::facts::Name;
+use tlsboot_core::version::Version;
+use tlsboot_core::x509::{AltName, node_subject};
+use tlsboot_engine::pki::RequestBuilder;
+
+/// What can become of a CSR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Decision {
+    /// The API server did not take it.
+    Refused,
+    /// It was taken, and nobody decided.
+    Pending,
+    /// It was denied.
+    Deny,
+    /// It was approved.
+    Approve,
+}
+
+impl Decision {
+    /// In the policy's words.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("refused", Self::Refused), ("pending", Self::Pending), ("deny", Self::Deny), ("approve", Self::Approve)];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        let known = Self::ALL.iter().find(|(_, decision)| *decision == self);
+        known.map_or("", |(word, _)| word)
+    }
+}
+
+/// Who sends a CSR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum By {
+    /// Somebody with a bootstrap token.
+    Bootstrap,
+    /// A node with its certificate.
+    Node,
+    /// Somebody whose bootstrap token has expired.
+    ExpiredToken,
+    /// Somebody with a bootstrap token that the API server never heard of.
+    UnknownToken,
+    /// Somebody with a node's certificate of another CA.
+    ForeignCertificate,
+    /// Somebody without any credentials.
+    Anonymous,
+}
+
+impl By {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Bootstrap => "a bootstrap token",
+            Self::Node => "the node",
+            Self::ExpiredToken => "an expired token",
+            Self::UnknownToken => "an unknown token",
+            Self::ForeignCertificate => "a foreign CA's certificate",
+            Self::Anonymous => "nobody",
+        }
+    }
+}
+
+/// What is in `spec.request`.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    /// Made now, with a fresh ECDSA P-256 key that is thrown away.
+    Built(Box<RequestBuilder>),
+    /// A fixed text: for keys and signatures that tlsboot itself can't make. Their keys were thrown away.
+    Fixed(&'static str),
+}
+
+/// One CSR of the corpus.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Its name, `chapter.words`.
+    pub id: &'static str,
+    /// Who sends it.
+    pub by: By,
+    /// What is odd about it.
+    pub what: &'static str,
+    /// `spec.request`.
+    pub payload: Payload,
+    /// `spec.signerName`.
+    pub signer: &'static str,
+    /// `spec.usages`.
+    pub usages: Vec<String>,
+    /// `spec.expirationSeconds`.
+    pub expiration_seconds: Option<i32>,
+    /// What Kubernetes' own rules make of it.
+    pub expected: Expected,
+}
+
+/// Whom the CSRs are about.
+#[derive(Clone, Debug)]
+pub struct Subjects {
+    /// The node that tlsboot plays.
+    pub node: String,
+    /// Another one, that it does not.
+    pub other: String,
+    /// What the node's serving certificate rightfully names.
+    pub dns: Vec<String>,
+    /// Its addresses.
+    pub ips: Vec<IpAddr>,
+}
+
+const API_CLIENT: &str = "kubernetes.io/kube-apiserver-client";
+const LEGACY: &str = "kubernetes.io/legacy-unknown";
+const STRANGER: &str = "tlsboot.example.com/nobody";
+
+/// The names of all cases, for policies: they do not depend on the cluster.
+pub fn ids() -> Vec<&'static str> {
+    let subjects = Subjects { node: "n".into(), other: "o".into(), dns: Vec::new(), ips: Vec::new() };
+    let any = Version::new(1, 37, 0);
+    let cases = corpus(&subjects, any);
+    cases.into_iter().map(|case| case.id).collect()
+}
+
+/// All cases for a control plane of this version.
+pub fn corpus(subjects: &Subjects, version: Version) -> Vec<Case> {
+    let corpus = Corpus {
+        subjects,
+        rules: Rules::new(version, version),
+        // From then on NodeRestriction looks at the names that nodes ask for (catalogue N-03).
+        restricted: if version.minor >= 31 { Refused } else { Pending },
+        // Go refuses RSA below 1024 bits from 1.24 on, which builds Kubernetes from 1.33 on; older ones may be built with it.
+        tiny_rsa: match version.minor {
+            33.. => Expected::one(Refused),
+            _ => Expected::either(Refused, Approve),
+        },
+    };
+    let parts = [
+        corpus.names(),
+        corpus.signers(),
+        corpus.alternative_names(),
+        corpus.usages(),
+        corpus.content(),
+        corpus.keys(),
+        corpus.renewals(),
+        corpus.serving(),
+        corpus.serving_names(),
+        corpus.identities(),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+struct Corpus<'a> {
+    subjects: &'a Subjects,
+    rules: Rules,
+    restricted: Decision,
+    tiny_rsa: Expected,
+}
+
+impl Corpus<'_> {
+    /// A client CSR as a kubelet sends it, by a bootstrap token.
+    fn client(&self, id: &'static str, what: &'static str, subject: Name, expected: Decision) -> Case {
+        self.case(id, By::Bootstrap, what, RequestBuilder::new(subject), expected)
+    }
+
+    fn case(&self, id: &'static str, by: By, what: &'static str, request: RequestBuilder, expected: Decision) -> Case {
+        Case {
+            id,
+            by,
+            what,
+            payload: Payload::Built(Box::new(request)),
+            signer: Role::Client.signer_name(),
+            usages: self.rules.usages(Role::Client),
+            expiration_seconds: None,
+            expected: Expected::one(expected),
+        }
+    }
+
+    /// The subject of the node that is not played.
+    fn other(&self) -> Name {
+        node_subject(&self.subjects.other)
+    }
+
+    fn request(&self) -> RequestBuilder {
+        RequestBuilder::node(&self.subjects.other)
+    }
+
+    /// Kubernetes looks at the prefix only: whoever may have a client certificate approved may have any name's.
+    fn names(&self) -> Vec<Case> {
+        let named = |name: &str| Name { common_name: Some(name.to_owned()), ..self.other() };
+        let of = |organizations: &[&str]| Name {
+            organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
+            ..self.other()
+        };
+        let long = format!("system:node:{}", "n".repeat(253));
+        vec![
+            self.client("name.another-node", "a bootstrapper asks in the name of any node", self.other(), Approve),
+            self.client("name.empty", "the node's name is empty", named("system:node:"), Approve),
+            self.client("name.wildcard", "the node's name is an asterisk", named("system:node:*"), Approve),
+            self.client(
+                "name.upper-case",
+                "the node's name is in upper case, which no Node can have",
+                named(&format!("system:node:{}", self.subjects.other.to_uppercase())),
+                Approve,
+            ),
+            self.client(
+                "name.upper-case-prefix",
+                "the prefix is in upper case",
+                named(&format!("SYSTEM:NODE:{}", self.subjects.other)),
+                Pending,
+            ),
+            self.client(
+                "name.no-prefix",
+                "the name lacks the prefix system:node:",
+                named(&self.subjects.other),
+                Pending,
+            ),
+            self.client("name.none", "there is no common name", Name { common_name: None, ..self.other() }, Pending),
+            self.client(
+                "name.line-break",
+                "the node's name has a line break in it",
+                named("system:node:a\nsystem:admin"),
+                Approve,
+            ),
+            self.client("name.long", "the node's name has 253 characters", named(&long), Approve),
+            self.client("name.administrator", "the name is an administrator's", named("kubernetes-admin"), Pending),
+            self.client("organization.none", "no organization", of(&[]), Pending),
+            self.client(
+                "organization.masters",
+                "system:masters instead of system:nodes",
+                of(&["system:masters"]),
+                Pending,
+            ),
+            self.client(
+                "organization.masters-too",
+                "system:masters beside system:nodes",
+                of(&[NODES, "system:masters"]),
+                Pending,
+            ),
+            self.client("organization.twice", "system:nodes two times", of(&[NODES, NODES]), Pending),
+            self.client("organization.upper-case", "System:Nodes", of(&["System:Nodes"]), Pending),
+            self.client(
+                "organization.unit-too",
+                "an organizational unit beside",
+                Name { other: vec!["OU=system:masters".into()], ..self.other() },
+                Approve,
+            ),
+        ]
+    }
+
+    fn signers(&self) -> Vec<Case> {
+        let to =
+            |id, what, signer, subject: Name, expected| Case { signer, ..self.client(id, what, subject, expected) };
+        let masters = Name { organizations: vec!["system:masters".into()], ..self.other() };
+        vec![
+            to("signer.api-client", "the signer of all clients", API_CLIENT, self.other(), Pending),
+            to(
+                "signer.api-client-masters",
+                "the signer of all clients, for system:masters",
+                API_CLIENT,
+                masters,
+                Refused,
+            ),
+            to("signer.legacy", "the signer of everything, which v1 does not take", LEGACY, self.other(), Refused),
+            to("signer.stranger", "a signer that nobody knows", STRANGER, self.other(), Pending),
+            to("signer.malformed", "a signer without a domain", "kubelet", self.other(), Refused),
+        ]
+    }
+
+    fn alternative_names(&self) -> Vec<Case> {
+        let with =
+            |id, what, name: AltName| self.case(id, By::Bootstrap, what, self.request().alt_names([name]), Pending);
+        vec![
+            with("client.dns-name", "a client certificate with a DNS name", AltName::Dns(self.subjects.other.clone())),
+            with("client.ip-address", "a client certificate with an IP address", AltName::Ip([192, 0, 2, 1].into())),
+            with(
+                "client.email",
+                "a client certificate with an e-mail address",
+                AltName::Email("root@example.com".into()),
+            ),
+            with(
+                "client.uri",
+                "a client certificate with a URI",
+                AltName::Uri("spiffe://cluster.local/ns/kube-system/sa/default".into()),
+            ),
+        ]
+    }
+
+    fn usages(&self) -> Vec<Case> {
+        let with = |id, what, usages: &[&str], expected| Case {
+            usages: usages.iter().map(|&usage| usage.to_owned()).collect(),
+            ..self.client(id, what, self.other(), expected)
+        };
+        vec![
+            with(
+                "usages.server-auth-too",
+                "client and server authentication",
+                &["digital signature", "client auth", "server auth"],
+                Pending,
+            ),
+            with(
+                "usages.server-auth",
+                "server authentication to the clients' signer",
+                &["digital signature", "server auth"],
+                Pending,
+            ),
+            with(
+                "usages.cert-sign",
+                "the right to sign certificates",
+                &["digital signature", "client auth", "cert sign"],
+                Pending,
+            ),
+            with("usages.any", "any extended usage", &["digital signature", "client auth", "any"], Pending),
+            with("usages.too-few", "no digital signature", &["client auth"], Pending),
+            with("usages.none", "no usages at all", &[], Refused),
+            with(
+                "usages.unknown",
+                "a usage that is none",
+                &["digital signature", "client auth", "world domination"],
+                Refused,
+            ),
+            with("usages.twice", "a usage two times", &["digital signature", "client auth", "client auth"], Refused),
+        ]
+    }
+
+    /// Extensions but for alternative names are looked at by nobody; the signer leaves them out (catalogue S-07).
+    fn content(&self) -> Vec<Case> {
+        let odd = |id, what, request, expected| self.case(id, By::Bootstrap, what, request, expected);
+        let fixed =
+            |id, what, text| Case { payload: Payload::Fixed(text), ..self.client(id, what, self.other(), Refused) };
+        let short = |id, what, seconds, expected| Case {
+            expiration_seconds: Some(seconds),
+            ..self.client(id, what, self.other(), expected)
+        };
+        vec![
+            odd("content.ca", "asks to be a CA", self.request().ca(true).usages(&["cert sign"]), Approve),
+            odd(
+                "content.signature",
+                "the signature is wrong: the sender does not show that it has the key",
+                self.request().broken_signature(),
+                Refused,
+            ),
+            fixed("content.garbage", "no PEM", "garbage"),
+            fixed(
+                "content.certificate",
+                "PEM of another kind",
+                "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+            ),
+            short("content.nine-minutes", "a certificate for 599 s", 599, Refused),
+            short("content.century", "a certificate for 68 years", i32::MAX, Approve),
+        ]
+    }
+
+    /// Kubernetes asks for no strength: what Go's x509 can verify is taken.
+    fn keys(&self) -> Vec<Case> {
+        let fixed = |id, what, text, expected| Case {
+            payload: Payload::Fixed(text),
+            ..self.client(id, what, self.other(), expected)
+        };
+        vec![
+            fixed("key.rsa-1024", "an RSA key of 1024 bits", include_str!("requests/rsa-1024.pem"), Approve),
+            Case {
+                expected: self.tiny_rsa.clone(),
+                ..fixed("key.rsa-512", "an RSA key of 512 bits", include_str!("requests/rsa-512.pem"), Refused)
+            },
+            fixed("key.ecdsa-p224", "an ECDSA key on P-224", include_str!("requests/ecdsa-p224.pem"), Approve),
+            fixed(
+                "key.ecdsa-secp256k1",
+                "an ECDSA key on a curve that Go does not know",
+                include_str!("requests/ecdsa-secp256k1.pem"),
+                Refused,
+            ),
+            fixed("key.ed25519", "an Ed25519 key", include_str!("requests/ed25519.pem"), Approve),
+            fixed("key.ed448", "an Ed448 key", include_str!("requests/ed448.pem"), Refused),
+            fixed("key.sha1", "signed with SHA-1", include_str!("requests/rsa-sha1.pem"), Approve),
+            fixed("key.md5", "signed with MD5", include_str!("requests/rsa-md5.pem"), Refused),
+        ]
+    }
+
+    fn renewals(&self) -> Vec<Case> {
+        let as_node =
+            |id, what, subject: Name, expected| Case { by: By::Node, ..self.client(id, what, subject, expected) };
+        let named = |name: String| Name { common_name: Some(name), ..self.other() };
+        vec![
+            as_node("renewal.another-node", "a node asks in another node's name", self.other(), self.restricted),
+            as_node(
+                "renewal.upper-case",
+                "a node asks in its own name, in upper case",
+                named(format!("system:node:{}", self.subjects.node.to_uppercase())),
+                self.restricted,
+            ),
+            as_node("renewal.empty", "a node asks for an empty name", named("system:node:".into()), self.restricted),
+            as_node(
+                "renewal.administrator",
+                "a node asks for an administrator's name",
+                named("kubernetes-admin".into()),
+                self.restricted,
+            ),
+            Case {
+                signer: API_CLIENT,
+                ..as_node(
+                    "renewal.api-client",
+                    "a node asks the signer of all clients",
+                    node_subject(&self.subjects.node),
+                    Pending,
+                )
+            },
+        ]
+    }
+
+    fn serving_case(&self, id: &'static str, what: &'static str, request: RequestBuilder) -> Case {
+        Case {
+            signer: Role::Serving.signer_name(),
+            usages: self.rules.usages(Role::Serving),
+            ..self.case(id, By::Node, what, request, Pending)
+        }
+    }
+
+    /// What is the node's own: one address of documentation where the policy says nothing.
+    fn rightful(&self) -> Vec<AltName> {
+        let names = self.subjects.dns.iter().cloned().map(AltName::Dns);
+        names.chain(self.subjects.ips.iter().copied().map(AltName::Ip)).collect()
+    }
+
+    fn mine(&self) -> RequestBuilder {
+        RequestBuilder::node(&self.subjects.node).alt_names(self.rightful())
+    }
+
+    /// Kubernetes itself approves no serving CSR (catalogue P-06).
+    fn serving(&self) -> Vec<Case> {
+        let serving = |id, what, request| self.serving_case(id, what, request);
+        let organized = |organizations: &[&str]| {
+            let subject = Name {
+                organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
+                ..node_subject(&self.subjects.node)
+            };
+            RequestBuilder::new(subject).alt_names(self.rightful())
+        };
+        vec![
+            serving("serving.rightful", "a node's serving CSR as it should be", self.mine()),
+            Case {
+                by: By::Bootstrap,
+                ..serving("serving.by-bootstrapper", "the requester is not the node", self.mine())
+            },
+            Case {
+                expected: Expected::one(self.restricted),
+                ..serving(
+                    "serving.another-node",
+                    "a node asks for another one's serving certificate",
+                    self.request().alt_names(self.rightful()),
+                )
+            },
+            Case {
+                usages: vec!["digital signature".into(), "server auth".into(), "client auth".into()],
+                ..serving("serving.client-auth-too", "server and client authentication", self.mine())
+            },
+            Case {
+                usages: self.rules.usages(Role::Client),
+                ..serving("serving.client-auth", "client authentication to the servers' signer", self.mine())
+            },
+            serving("serving.masters-too", "system:masters beside system:nodes", organized(&[NODES, "system:masters"])),
+            serving("serving.no-organization", "no organization", organized(&[])),
+            serving("serving.ca", "asks to be a CA", self.mine().ca(true)),
+            serving("serving.no-names", "no names at all", RequestBuilder::node(&self.subjects.node)),
+        ]
+    }
+
+    fn serving_names(&self) -> Vec<Case> {
+        let with = |id, what, names: Vec<AltName>| self.serving_case(id, what, self.mine().alt_names(names));
+        let dns = |name: &str| vec![AltName::Dns(name.to_owned())];
+        let ip = |ip: IpAddr| vec![AltName::Ip(ip)];
+        let mapped = |ip: &IpAddr| match ip {
+            IpAddr::V4(v4) => IpAddr::V6(v4.to_ipv6_mapped()),
+            v6 => *v6,
+        };
+        let first = self.subjects.ips.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+        let hundreds = (0..500).map(|number| AltName::Dns(format!("name-{number}.example.com")));
+        vec![
+            with("names.foreign-host", "a host name of somebody else", dns("www.example.com")),
+            with("names.foreign-address", "an address of somebody else", ip([203, 0, 113, 9].into())),
+            with("names.other-node", "the name of another node", dns(&self.subjects.other)),
+            with("names.wildcard", "a wildcard", dns("*.example.com")),
+            with("names.all", "an asterisk alone", dns("*")),
+            with("names.api-server", "the API server's name", dns("kubernetes.default.svc")),
+            with("names.localhost", "localhost", dns("localhost")),
+            with("names.loopback", "the loopback address", ip(Ipv4Addr::LOCALHOST.into())),
+            with("names.unspecified", "the address ::", ip(Ipv6Addr::UNSPECIFIED.into())),
+            with("names.ipv4-in-ipv6", "its own address, written as IPv6 (::ffff:…)", ip(mapped(&first))),
+            with(
+                "names.ipv6-foreign",
+                "an IPv6 address of somebody else",
+                ip("2001:db8::bad".parse().unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST))),
+            ),
+            with("names.upper-case", "its own name in upper case", dns(&self.subjects.node.to_uppercase())),
+            with("names.trailing-dot", "its own name with a dot at the end", dns(&format!("{}.", self.subjects.node))),
+            with("names.empty", "an empty name", dns("")),
+            with("names.hundreds", "five hundred names", hundreds.collect()),
+            with("names.email", "an e-mail address", vec![AltName::Email("root@example.com".into())]),
+            with("names.uri", "a URI", vec![AltName::Uri("https://example.com".into())]),
+        ]
+    }
+
+    fn identities(&self) -> Vec<Case> {
+        let by = |id, by, what| self.case(id, by, what, self.request(), Refused);
+        vec![
+            by("identity.expired-token", By::ExpiredToken, "a token that expired a minute ago"),
+            by("identity.unknown-token", By::UnknownToken, "a well-formed token that nobody knows"),
+            by(
+                "identity.foreign-certificate",
+                By::ForeignCertificate,
+                "a node's certificate of a CA that nobody knows",
+            ),
+            by("identity.anonymous", By::Anonymous, "no credentials"),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use tlsboot_core::x509::read;
+
+    fn cases(minor: u32) -> Vec<Case> {
+        let subjects = Subjects {
+            node: "tlsboot-a".into(),
+            other: "tlsboot-b".into(),
+            dns: vec!["tlsboot-a".into()],
+            ips: vec!["192.0.2.7".parse().unwrap()],
+        };
+        corpus(&subjects, Version::new(1, minor, 0))
+    }
+
+    #[test]
+    fn ids_are_unique_and_each_case_differs() {
+        let all = cases(37);
+        let names: BTreeSet<&str> = all.iter().map(|case| case.id).collect();
+        assert_eq!(names.len(), all.len());
+        assert_eq!(ids().len(), all.len());
+        assert!(all.len() > 60, "{}", all.len());
+    }
+
+    #[test]
+    fn what_is_built_can_be_read_and_what_is_fixed_is_what_it_says() {
+        for case in cases(37) {
+            match case.payload {
+                Payload::Built(request) => {
+                    let (pem, _) = request.build().unwrap_or_else(|error| panic!("{}: {error}", case.id));
+                    let facts = read::request(pem.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", case.id));
+                    assert_eq!(facts.signature_valid, case.id != "content.signature", "{}", case.id);
+                }
+                Payload::Fixed(text) if case.id.starts_with("key.") => {
+                    let facts = read::request(text.as_bytes()).unwrap();
+                    assert_eq!(facts.subject, node_subject("tlsboot-odd-key"), "{}", case.id);
+                    assert!(!text.contains("PRIVATE"));
+                }
+                Payload::Fixed(text) => assert!(read::request(text.as_bytes()).is_err()),
+            }
+        }
+        let bits = |text: &str| read::request(text.as_bytes()).unwrap().key.parameters;
+        assert_eq!(bits(include_str!("requests/rsa-1024.pem")), "1024");
+        assert_eq!(bits(include_str!("requests/ecdsa-p224.pem")), "P-224");
+    }
+
+    #[test]
+    fn node_restriction_looks_at_names_from_1_31_on() {
+        let of = |minor| {
+            let all = cases(minor);
+            let case = all.into_iter().find(|case| case.id == "renewal.another-node");
+            case.unwrap().expected
+        };
+        assert_eq!(of(30), Expected::one(Pending));
+        assert_eq!(of(31), Expected::one(Refused));
+    }
+
+    #[test]
+    fn the_hostile_ones_are_recognised_as_the_approver_recognises_them() {
+        // What `doctor` knows of the approver's rules and what the corpus expects must be the same knowledge.
+        use crate::doctor::diagnose::unrecognised;
+        use tlsboot_core::history::event::{Change, CsrEvent};
+        for case in cases(37) {
+            let Payload::Built(request) = &case.payload else {
+                continue;
+            };
+            if case.by != By::Bootstrap
+                || case.signer != Role::Client.signer_name()
+                || case.expected == Expected::one(Refused)
+            {
+                continue;
+            }
+            let csr = CsrEvent {
+                change: Change::Added,
+                name: "csr".into(),
+                uid: String::new(),
+                resource_version: String::new(),
+                labels: Default::default(),
+                created: jiff::Timestamp::UNIX_EPOCH,
+                signer_name: case.signer.into(),
+                username: String::new(),
+                user_uid: String::new(),
+                groups: Vec::new(),
+                extra: Default::default(),
+                usages: case.usages.clone(),
+                expiration_seconds: None,
+                request: read::request(request.clone().build().unwrap().0.as_bytes()).unwrap(),
+                conditions: Vec::new(),
+                certificates: Vec::new(),
+            };
+            let recognised = unrecognised(&csr, Some(Version::new(1, 37, 0))).is_none();
+            assert_eq!(recognised, case.expected == Expected::one(Approve), "{}", case.id);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! A judgement on a terminal.
+
+use std::fmt::Write;
+
+use super::judge::{Judgement, Outcome};
+use tlsboot_engine::report::paint::paint;
+
+/// The whole, with colours or without.
+pub fn text(judgement: &Judgement, colours: bool) -> String {
+    let paint = |code: &str, text: &str| paint(code, text, colours);
+    let mut text = String::new();
+    for control in &judgement.controls {
+        let _ = match &control.failure {
+            None => writeln!(text, "{}  {}: approved and issued", paint("32", "control  "), control.name),
+            Some(why) => writeln!(text, "{}  {}: {why}", paint("1;31", "control  "), control.name),
+        };
+    }
+    for case in &judgement.cases {
+        let (word, code) = match case.outcome {
+            Outcome::Right => ("right    ", "32"),
+            Outcome::Undecided => ("undecided", "33"),
+            Outcome::Wrong => ("wrong    ", "1;31"),
+            Outcome::Hole => ("HOLE     ", "1;35"),
+        };
+        let decision = case.fate.decision.word();
+        let _ = writeln!(
+            text,
+            "{}  {:28} {:8}  by {}: {}",
+            paint(code, word),
+            case.id,
+            decision,
+            case.by.words(),
+            case.what
+        );
+        if case.outcome == Outcome::Right {
+            continue;
+        }
+        let _ = writeln!(text, "{:13}should be: {}", "", case.expected);
+        if !case.fate.detail.is_empty() {
+            let _ = writeln!(text, "{:13}{}", "", case.fate.detail);
+        }
+        if case.fate.is_ca {
+            let _ = writeln!(text, "{:13}the certificate that was issued is a CA's", "");
+        }
+    }
+    let count = |outcome| judgement.count(outcome);
+    let summary = format!(
+        "{} right, {} wrong, {} holes, {} undecided",
+        count(Outcome::Right),
+        count(Outcome::Wrong),
+        count(Outcome::Hole),
+        count(Outcome::Undecided)
+    );
+    let code = if judgement.is_right() { "32" } else { "1;31" };
+    let _ = writeln!(text, "\n{}", paint(code, &summary));
+    if judgement.controls.iter().any(|control| control.failure.is_some()) {
+        text.push_str("A good CSR was not approved and issued, so that a pending one shows nothing: first see `tlsboot doctor`.\n");
+    }
+    text
+}

@@ -1,0 +1,244 @@
+//! A cluster that others made: everything that a kubeconfig leads to.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use secrecy::ExposeSecret;
+
+use tlsboot_engine::cluster::client::{Credentials, USER_AGENT};
+
+/// Somebody waits for the answer, in front of a terminal.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Why a cluster can't be asked anything.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// The kubeconfig can't be used.
+    #[error("the kubeconfig {}: {reason}", .path.display())]
+    Kubeconfig {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Nobody answers there, or somebody else.
+    #[error(
+        "{server} can't be reached: {reason}\n  Look whether that is the right cluster (--context) and whether `kubectl --kubeconfig … version` works from here."
+    )]
+    Server {
+        /// Where.
+        server: String,
+        /// Why.
+        reason: String,
+    },
+    /// The API server does not know the kubeconfig's user.
+    #[error(
+        "{server} does not know the credentials of this kubeconfig (401 Unauthorized): the certificate or token in it has expired, or belongs to another cluster. Get a new kubeconfig from whoever runs the cluster."
+    )]
+    Unauthorized {
+        /// Where.
+        server: String,
+    },
+    /// The API server refuses something that can't be done without.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Where a cluster is, and with which credentials its kubeconfig comes.
+#[derive(Clone)]
+pub struct Connection {
+    config: kube::Config,
+    client: kube::Client,
+    context: String,
+}
+
+impl Connection {
+    /// Reads a kubeconfig; a context other than the current one can be named. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the file or the context is no use.
+    pub async fn open(path: &Path, context: Option<&str>) -> Result<Self, Unreachable> {
+        let refuse = |reason: String| Unreachable::Kubeconfig { path: path.to_owned(), reason };
+        // kube's own error shows the path again.
+        std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
+        let kubeconfig = Kubeconfig::read_from(path).map_err(|error| refuse(chain(&error)))?;
+        let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
+        let name = context
+            .or(kubeconfig.current_context.as_deref())
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| {
+                let known = known.join(", ");
+                refuse(format!("it has no current-context; name one by --context: {known}"))
+            })?
+            .to_owned();
+        if !known.contains(&name.as_str()) {
+            let known = known.join(", ");
+            return Err(refuse(format!("it has no context `{name}`; it has: {known}")));
+        }
+        let options = KubeConfigOptions { context: Some(name.clone()), ..Default::default() };
+        let mut config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| refuse(chain(&error)))?;
+        // Every answer counts here.
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT);
+        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
+        let client = kube::Client::try_from(config.clone()).map_err(|error| refuse(chain(&error)))?;
+        Ok(Self { config, client, context: name })
+    }
+
+    /// A client with the kubeconfig's own credentials.
+    pub fn client(&self) -> kube::Client {
+        self.client.clone()
+    }
+
+    /// The API server's URL.
+    pub fn server(&self) -> String {
+        self.config.cluster_url.to_string().trim_end_matches('/').to_owned()
+    }
+
+    /// The context's name in the kubeconfig.
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// A client of the same API server with other credentials.
+    ///
+    /// # Errors
+    /// Credentials that can't be used.
+    pub fn with(&self, credentials: &Credentials) -> Result<kube::Client, kube::Error> {
+        let auth_info: AuthInfo = serde_json::from_value(credentials.auth_info()).map_err(kube::Error::SerdeError)?;
+        let mut config = self.config.clone();
+        config.auth_info = auth_info;
+        kube::Client::try_from(config)
+    }
+
+    /// A client that asks in somebody else's name, for which the kubeconfig's user needs the right to impersonate.
+    ///
+    /// # Errors
+    /// Names that can't be sent as headers.
+    pub fn impersonating(&self, user: &str, groups: &[&str]) -> Result<kube::Client, kube::Error> {
+        let mut config = self.config.clone();
+        config.auth_info.impersonate = Some(user.to_owned());
+        config.auth_info.impersonate_groups = Some(groups.iter().map(|&group| group.to_owned()).collect());
+        kube::Client::try_from(config)
+    }
+
+    /// What a node begins with, by a bootstrap kubeconfig. Only its user counts: what is created for it must be found
+    /// again in this cluster.
+    ///
+    /// # Errors
+    /// When the file is no use.
+    pub async fn bootstrap(&self, path: &Path) -> Result<Bootstrap, Unreachable> {
+        let auth_info = Self::open(path, None).await?.config.auth_info;
+        let token = auth_info.token.as_ref();
+        let token_id = token.and_then(|token| bootstrap_token_id(token.expose_secret()));
+        let mut config = self.config.clone();
+        config.auth_info = auth_info;
+        let client = kube::Client::try_from(config)
+            .map_err(|error| Unreachable::Kubeconfig { path: path.to_owned(), reason: chain(&error) })?;
+        Ok(Bootstrap { client, token_id })
+    }
+
+    /// What an error means that is not about the single request.
+    pub fn unreachable(&self, error: &kube::Error) -> Unreachable {
+        match error {
+            kube::Error::Api(status) if status.code == 401 => Unreachable::Unauthorized { server: self.server() },
+            kube::Error::Api(status) => {
+                Unreachable::Refused(format!("{} answered {}: {}", self.server(), status.code, status.message))
+            }
+            other => Unreachable::Server { server: self.server(), reason: chain(other) },
+        }
+    }
+}
+
+/// With what a node begins that has no certificate.
+#[derive(Clone)]
+pub struct Bootstrap {
+    /// A client with it.
+    pub client: kube::Client,
+    /// The id of a bootstrap token; none for other credentials.
+    pub token_id: Option<String>,
+}
+
+/// The first half of a bootstrap token, which is no secret; none of other tokens.
+fn bootstrap_token_id(token: &str) -> Option<String> {
+    let (id, secret) = token.split_once('.')?;
+    is_bootstrap_token(id, secret).then(|| id.to_owned())
+}
+
+/// Whether these are the halves of a bootstrap token: `[a-z0-9]{6}` and `[a-z0-9]{16}`.
+/// Source: cluster-bootstrap/token/api, `BootstrapTokenPattern`.
+pub fn is_bootstrap_token(id: &str, secret: &str) -> bool {
+    let is_half = |text: &str, length| {
+        let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        text.len() == length && text.bytes().all(known)
+    };
+    is_half(id, 6) && is_half(secret, 16)
+}
+
+/// The innermost reason is what helps; the outer ones say "client error".
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(source) = next {
+        let text = source.to_string();
+        if !words.iter().any(|word| word.contains(&text)) {
+            words.push(text);
+        }
+        next = source.source();
+    }
+    words.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(kubeconfig: &str, context: Option<&str>) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        std::fs::write(&path, kubeconfig).unwrap();
+        let opened = Connection::open(&path, context).await;
+        opened.map(drop).unwrap_err().to_string()
+    }
+
+    const TWO: &str = "\
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]
+users: [{name: u, user: {token: x}}]
+contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluster: c, user: u}}]
+";
+
+    #[test]
+    fn only_bootstrap_tokens_have_an_id() {
+        let id = bootstrap_token_id("abcdef.0123456789abcdef");
+        assert_eq!(id.as_deref(), Some("abcdef"));
+        for other in ["abcdef", "abcdef.0123", "ABCDEF.0123456789abcdef", ""] {
+            assert_eq!(bootstrap_token_id(other), None, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_context_that_is_not_there_is_named_with_those_that_are() {
+        assert!(refused(TWO, Some("z")).await.contains("no context `z`; it has: a, b"));
+        assert!(refused(TWO, None).await.contains("name one by --context: a, b"));
+        let missing = Connection::open(Path::new("/nowhere/kubeconfig"), None).await;
+        let said = missing.map(drop).unwrap_err().to_string();
+        assert!(said.contains("/nowhere/kubeconfig: No such file"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_answer_is_told_from_what_refuses() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        std::fs::write(&path, TWO).unwrap();
+        let connection = Connection::open(&path, Some("b")).await.unwrap();
+        assert_eq!(connection.context(), "b");
+        let error = connection.client().apiserver_version().await.unwrap_err();
+        let said = connection.unreachable(&error).to_string();
+        assert!(said.starts_with("https://127.0.0.1:1 can't be reached"), "{said}");
+    }
+}

@@ -1,0 +1,494 @@
+//! k3s: its agents do not bootstrap by CSRs. The supervisor, on the API server's port, hands each of them its certificates
+//! for a token and a password of the node's own, and they are fetched anew at each start of the agent.
+
+use std::net::IpAddr;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Judged, Statement};
+use crate::probe::Outcome::{self, Fail, Pass, Unsupported};
+use tlsboot_core::history::event::NODE_USER_PREFIX;
+use tlsboot_core::history::facts::{CertificateFacts, KeyFacts};
+use tlsboot_core::x509::verify::{Usage, chain_of, same_key};
+
+/// What the supervisor answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// The HTTP status code.
+    pub code: u16,
+    /// The certificates in it, in order.
+    pub certificates: Vec<CertificateFacts>,
+    /// The key that a certificate was asked for.
+    pub asked: Option<KeyFacts>,
+}
+
+/// A certificate file before and after a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restarted {
+    /// Before.
+    pub before: CertificateFacts,
+    /// After.
+    pub after: CertificateFacts,
+}
+
+/// All that was seen of a k3s server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// When.
+    pub at: Timestamp,
+    /// The node that was played.
+    pub node: String,
+    /// Its address, as it told the supervisor.
+    pub address: IpAddr,
+    /// `server-ca.crt`.
+    pub server_ca: CertificateFacts,
+    /// `client-ca.crt`.
+    pub client_ca: CertificateFacts,
+    /// Whether the API server's certificate is one of the server CA, and whether of the client CA.
+    pub api_server_of: (bool, bool),
+    /// The hash in `node-token`: `K10HASH::…`.
+    pub token_hash: String,
+    /// SHA-256 of what `/cacerts` answers to anybody.
+    pub cacerts_sha256: String,
+    /// A client certificate, asked for without credentials.
+    pub without_credentials: Answer,
+    /// With a wrong token.
+    pub wrong_token: Answer,
+    /// With the token.
+    pub client: Answer,
+    /// A serving certificate, with the token.
+    pub serving: Answer,
+    /// Again with the token, and with another password for the node.
+    pub wrong_password: Answer,
+    /// With the certificate that the node has now, for itself.
+    pub by_certificate: Answer,
+    /// With it, for another node.
+    pub for_another: Answer,
+    /// User and groups by which the API server knows the bearer of the client certificate.
+    pub known_as: Option<(String, Vec<String>)>,
+    /// The names of all CSRs when all this was over.
+    pub csrs: Vec<String>,
+    /// The name of one that was made after it, and whether it was found then.
+    pub control: bool,
+    /// A certificate that had a month left.
+    pub expiring: Restarted,
+    /// One that was new.
+    pub fresh: Restarted,
+}
+
+const YEAR: SignedDuration = SignedDuration::from_secs(tlsboot_engine::pki::YEAR.as_secs() as i64);
+const CA_LIFE: SignedDuration = SignedDuration::from_hours(3650 * 24);
+/// Between what was seen when, and what leap days make of ten years.
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const LEAP: SignedDuration = SignedDuration::from_hours(4 * 24);
+
+type Judge = fn(&Seen) -> Outcome;
+
+/// The statements, with their judges.
+pub const STATEMENTS: [(Statement, Judge); 13] = [
+    (
+        statement(
+            "ca.two",
+            "servers and clients have different CAs, each self-signed for ten years",
+            "docs.k3s.io/cli/certificate, default CA topology",
+        ),
+        two_cas,
+    ),
+    (
+        statement(
+            "ca.api-server",
+            "the API server's certificate is of the server CA, not of the client CA",
+            "docs.k3s.io/cli/certificate, default CA topology",
+        ),
+        api_server,
+    ),
+    (
+        statement(
+            "ca.token",
+            "the join token carries the hash of the CAs that the supervisor shows to anybody",
+            "docs.k3s.io/cli/token, secure token format",
+        ),
+        token,
+    ),
+    (
+        statement(
+            "supervisor.token-needed",
+            "without the token, or with a wrong one, there is no certificate",
+            "k3s: pkg/server/handlers/router.go",
+        ),
+        token_needed,
+    ),
+    (
+        statement(
+            "supervisor.client-certificate",
+            "with the token a node gets a client certificate of the client CA for a year, as any kubelet's",
+            "k3s: pkg/server/handlers/handlers.go (ClientKubeletCert)",
+        ),
+        client_certificate,
+    ),
+    (
+        statement(
+            "supervisor.serving-certificate",
+            "and a serving certificate of the server CA for its name, its address and localhost",
+            "k3s: pkg/server/handlers/handlers.go (ServingKubeletCert)",
+        ),
+        serving_certificate,
+    ),
+    (
+        statement(
+            "supervisor.node-password",
+            "a node's name is bound to the password that came with it first",
+            "k3s: pkg/nodepassword; docs.k3s.io/architecture",
+        ),
+        node_password,
+    ),
+    (
+        statement(
+            "supervisor.own-name",
+            "a node may renew by its certificate, for its own name only",
+            "k3s: pkg/nodepassword/validate.go",
+        ),
+        own_name,
+    ),
+    (
+        statement(
+            "supervisor.no-csr",
+            "none of that makes a CertificateSigningRequest",
+            "k3s: pkg/server/handlers/handlers.go (signAndSend)",
+        ),
+        no_csr,
+    ),
+    (
+        statement(
+            "api.knows-the-node",
+            "the API server knows the node by the certificate",
+            "k3s: pkg/daemons/control/server.go (client-ca-file)",
+        ),
+        known,
+    ),
+    (
+        statement(
+            "renewal.at-start",
+            "k3s renews a certificate with less than 90 (since May 2025: 120) days left when it starts; newer ones stay",
+            "docs.k3s.io/cli/certificate",
+        ),
+        renewal,
+    ),
+    (
+        statement(
+            "agent.fetches-at-start",
+            "an agent fetches its kubelet's certificates at each start, and there only",
+            "k3s: pkg/agent/config/config.go",
+        ),
+        agent,
+    ),
+    (
+        statement(
+            "agent.kubelet",
+            "an agent's kubelet has a kubeconfig, no bootstrap kubeconfig, and does not rotate",
+            "k3s: pkg/daemons/agent/agent_linux.go",
+        ),
+        agent,
+    ),
+];
+
+const fn statement(id: &'static str, title: &'static str, source: &'static str) -> Statement {
+    Statement { id, title, source }
+}
+
+/// Judges what was seen. Pure.
+pub fn judge(seen: &Seen) -> Vec<Judged> {
+    let judged = |(statement, judge): (Statement, Judge)| Judged { statement, outcome: judge(seen) };
+    STATEMENTS.map(judged).into()
+}
+
+fn two_cas(seen: &Seen) -> Outcome {
+    let (server, client) = (&seen.server_ca, &seen.client_ca);
+    let mut wrong = Vec::new();
+    if same_key(server, &client.key) {
+        wrong.push("they are one and the same key".to_owned());
+    }
+    for ca in [server, client] {
+        let name = common_name(ca);
+        if ca.subject != ca.issuer {
+            wrong.push(format!("{name} is signed by {}", issuer(ca)));
+        }
+        let life = ca.not_after.duration_since(ca.not_before);
+        if (life - CA_LIFE).abs() > LEAP {
+            wrong.push(format!("{name} lives for {} days", life.as_hours() / 24));
+        }
+    }
+    verdict(wrong, format!("{} and {}", common_name(server), common_name(client)))
+}
+
+fn api_server(seen: &Seen) -> Outcome {
+    match seen.api_server_of {
+        (true, false) => {
+            Pass("a client that trusts the server CA connects, one that trusts the client CA does not".into())
+        }
+        (false, _) => Fail("a client that trusts the server CA can't connect".into()),
+        (true, true) => Fail("a client that trusts the client CA connects, too".into()),
+    }
+}
+
+fn token(seen: &Seen) -> Outcome {
+    let (said, is) = (&seen.token_hash, &seen.cacerts_sha256);
+    match said == is {
+        true => Pass(format!("K10{said}")),
+        false => Fail(format!("the token has {said}, /cacerts is {is}")),
+    }
+}
+
+fn token_needed(seen: &Seen) -> Outcome {
+    let mut wrong = Vec::new();
+    let refused = [("without credentials", &seen.without_credentials), ("with a wrong token", &seen.wrong_token)];
+    for (how, answer) in refused {
+        if answer.code != 401 && answer.code != 403 || !answer.certificates.is_empty() {
+            wrong.push(format!("{how}: {}", said(answer)));
+        }
+    }
+    // What would be refused to anybody shows nothing.
+    if seen.client.code != 200 {
+        wrong.push(format!("with the right one: {}", said(&seen.client)));
+    }
+    verdict(
+        wrong,
+        format!(
+            "{} without credentials, {} with a wrong token, 200 with the right one",
+            seen.without_credentials.code, seen.wrong_token.code
+        ),
+    )
+}
+
+fn client_certificate(seen: &Seen) -> Outcome {
+    let Some(leaf) = seen.client.certificates.first() else {
+        return Fail(said(&seen.client));
+    };
+    let mut wrong = issued(seen, leaf, &seen.client, &seen.client_ca, Usage::Client);
+    let user = format!("{NODE_USER_PREFIX}{}", seen.node);
+    if leaf.subject.common_name.as_deref() != Some(&user) || leaf.subject.organizations != ["system:nodes"] {
+        wrong.push(format!("its subject is {}, groups {:?}", common_name(leaf), leaf.subject.organizations));
+    }
+    verdict(wrong, format!("{user}, until {}", leaf.not_after))
+}
+
+fn serving_certificate(seen: &Seen) -> Outcome {
+    let Some(leaf) = seen.serving.certificates.first() else {
+        return Fail(said(&seen.serving));
+    };
+    let mut wrong = issued(seen, leaf, &seen.serving, &seen.server_ca, Usage::Server);
+    let has = |name: &str| leaf.dns.iter().any(|dns| dns == name);
+    if !has(&seen.node) || !has("localhost") || !leaf.ips.contains(&seen.address) {
+        wrong.push(format!("it is for {:?} and {:?}", leaf.dns, leaf.ips));
+    }
+    if leaf.subject.common_name.as_deref() != Some(&seen.node) {
+        wrong.push(format!("its common name is {}", common_name(leaf)));
+    }
+    verdict(wrong, format!("{:?}, {:?}, until {}", leaf.dns, leaf.ips, leaf.not_after))
+}
+
+/// What must be true of both certificates.
+fn issued(seen: &Seen, leaf: &CertificateFacts, answer: &Answer, ca: &CertificateFacts, usage: Usage) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Err(why) = chain_of(leaf, &[], std::slice::from_ref(ca), seen.at, usage) {
+        wrong.push(format!("it is not good under {}: {why}", common_name(ca)));
+    }
+    if !answer.asked.as_ref().is_some_and(|key| same_key(leaf, key)) {
+        wrong.push("it is for another key than was asked for".into());
+    }
+    let left = leaf.not_after.duration_since(seen.at);
+    if (left - YEAR).abs() > HOUR {
+        wrong.push(format!("it has {} days left", left.as_hours() / 24));
+    }
+    wrong
+}
+
+fn node_password(seen: &Seen) -> Outcome {
+    match (seen.client.code, seen.wrong_password.code) {
+        (200, 401 | 403) => Pass(format!("{} with another password", seen.wrong_password.code)),
+        (200, _) => Fail(format!("with another password: {}", said(&seen.wrong_password))),
+        _ => Fail(format!("with the first one: {}", said(&seen.client))),
+    }
+}
+
+fn own_name(seen: &Seen) -> Outcome {
+    let mut wrong = Vec::new();
+    if seen.by_certificate.code != 200 {
+        wrong.push(format!("for itself: {}", said(&seen.by_certificate)));
+    }
+    if seen.for_another.code < 400 || !seen.for_another.certificates.is_empty() {
+        wrong.push(format!("for another node: {}", said(&seen.for_another)));
+    }
+    verdict(wrong, format!("200 for itself, {} for another node", seen.for_another.code))
+}
+
+fn no_csr(seen: &Seen) -> Outcome {
+    match (seen.csrs.as_slice(), seen.control) {
+        ([], true) => Pass("none is there; one that was made afterwards is found".into()),
+        ([], false) => Fail("one that was made afterwards is not found either".into()),
+        (csrs, _) => Fail(format!("there are {}", csrs.join(", "))),
+    }
+}
+
+fn known(seen: &Seen) -> Outcome {
+    let user = format!("{NODE_USER_PREFIX}{}", seen.node);
+    match &seen.known_as {
+        Some((name, groups)) if *name == user && groups.contains(&"system:nodes".to_owned()) => {
+            Pass(format!("as {name} of {groups:?}"))
+        }
+        Some((name, groups)) => Fail(format!("as {name} of {groups:?}")),
+        None => Fail("it refuses the certificate".into()),
+    }
+}
+
+fn renewal(seen: &Seen) -> Outcome {
+    let mut wrong = Vec::new();
+    let Restarted { before, after } = &seen.expiring;
+    let left = |facts: &CertificateFacts| facts.not_after.duration_since(seen.at);
+    if (left(after) - YEAR).abs() > HOUR {
+        wrong.push(format!("the one that ended on {} now ends on {}", before.not_after, after.not_after));
+    }
+    if seen.fresh.before.sha256 != seen.fresh.after.sha256 {
+        wrong.push("a new one was renewed, too".into());
+    }
+    // k3s' documentation says that keys are used again; its source, where it could be read, makes new ones.
+    let key = match same_key(after, &before.key) {
+        true => "the same key",
+        false => "a new key",
+    };
+    verdict(wrong, format!("from {} to {}, with {key}; a new one stayed", before.not_after, after.not_after))
+}
+
+fn agent(_: &Seen) -> Outcome {
+    Unsupported("it takes a running agent, which needs privileges and a container runtime".into())
+}
+
+fn verdict(wrong: Vec<String>, right: String) -> Outcome {
+    match wrong.is_empty() {
+        true => Pass(right),
+        false => Fail(wrong.join("; ")),
+    }
+}
+
+fn said(answer: &Answer) -> String {
+    format!("{} and {} certificates", answer.code, answer.certificates.len())
+}
+
+fn common_name(facts: &CertificateFacts) -> &str {
+    facts.subject.common_name.as_deref().unwrap_or_default()
+}
+
+fn issuer(facts: &CertificateFacts) -> &str {
+    facts.issuer.common_name.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rstest::rstest;
+
+    use super::*;
+    use tlsboot_core::x509::{AltName, read};
+    use tlsboot_engine::pki::{Authority, Issued, Validity};
+
+    const DAY: u64 = 24 * 3600;
+
+    fn facts(pem: &str) -> CertificateFacts {
+        read::certificates_from_pem(pem.as_bytes()).unwrap().remove(0)
+    }
+
+    fn days(days: u64) -> Validity {
+        Validity::for_next(Duration::from_secs(days * DAY))
+    }
+
+    fn answer(issued: &Issued) -> Answer {
+        let leaf = facts(&issued.certificate_pem);
+        Answer { code: 200, asked: Some(leaf.key.clone()), certificates: vec![leaf] }
+    }
+
+    fn refused(code: u16) -> Answer {
+        Answer { code, ..Answer::default() }
+    }
+
+    fn sound() -> Seen {
+        let server = Authority::new("k3s-server-ca@1", days(3650)).unwrap();
+        let client = Authority::new("k3s-client-ca@1", days(3650)).unwrap();
+        let (node, address) = ("n1", IpAddr::from([127, 0, 1, 1]));
+        let names = [AltName::Dns(node.into()), AltName::Dns("localhost".into()), AltName::Ip(address)];
+        let of_node = |validity| client.issue_client("system:node:n1", &["system:nodes"], validity).unwrap();
+        let first = answer(&of_node(days(365)));
+        let serving = server.issue_server(node, &names, days(365)).unwrap();
+        let fresh = first.certificates[0].clone();
+        let renewed = fresh.clone();
+        let mut expiring = fresh.clone();
+        expiring.not_after = Timestamp::now() + SignedDuration::from_hours(30 * 24);
+        Seen {
+            at: Timestamp::now(),
+            node: node.into(),
+            address,
+            server_ca: facts(server.certificate_pem()),
+            client_ca: facts(client.certificate_pem()),
+            api_server_of: (true, false),
+            token_hash: "ab".into(),
+            cacerts_sha256: "ab".into(),
+            without_credentials: refused(401),
+            wrong_token: refused(401),
+            client: first,
+            serving: answer(&serving),
+            wrong_password: refused(403),
+            by_certificate: answer(&of_node(days(365))),
+            for_another: refused(400),
+            known_as: Some(("system:node:n1".into(), vec!["system:nodes".into()])),
+            csrs: Vec::new(),
+            control: true,
+            expiring: Restarted { before: expiring, after: renewed },
+            fresh: Restarted { before: fresh.clone(), after: fresh },
+        }
+    }
+
+    fn failed(seen: &Seen) -> Vec<&'static str> {
+        let judged = judge(seen);
+        let fails = |judged: &&Judged| matches!(judged.outcome, Fail(_));
+        judged.iter().filter(fails).map(|judged| judged.statement.id).collect()
+    }
+
+    #[test]
+    fn what_is_as_said_holds() {
+        assert_eq!(failed(&sound()), [""; 0]);
+        let open = judge(&sound()).iter().filter(|judged| matches!(judged.outcome, Unsupported(_))).count();
+        assert_eq!(open, 2);
+    }
+
+    #[rstest]
+    #[case::one_ca("ca.two", |seen: &mut Seen| seen.client_ca = seen.server_ca.clone())]
+    #[case::short_lived_ca("ca.two", |seen: &mut Seen| seen.server_ca.not_after = seen.at + YEAR)]
+    #[case::intermediate_ca("ca.two", |seen: &mut Seen| seen.server_ca.issuer.common_name = Some("root".into()))]
+    #[case::client_ca_serves("ca.api-server", |seen: &mut Seen| seen.api_server_of = (true, true))]
+    #[case::unknown_ca_serves("ca.api-server", |seen: &mut Seen| seen.api_server_of = (false, false))]
+    #[case::another_hash("ca.token", |seen: &mut Seen| seen.token_hash = "cd".into())]
+    #[case::open_door("supervisor.token-needed", |seen: &mut Seen| seen.without_credentials = seen.client.clone())]
+    #[case::any_token("supervisor.token-needed", |seen: &mut Seen| seen.wrong_token = seen.client.clone())]
+    #[case::closed_door("supervisor.token-needed", |seen: &mut Seen| seen.client = refused(401))]
+    #[case::other_group("supervisor.client-certificate", |seen: &mut Seen| seen.client.certificates[0].subject.organizations.clear())]
+    #[case::other_key("supervisor.client-certificate", |seen: &mut Seen| seen.client.asked = seen.serving.asked.clone())]
+    #[case::short_lived("supervisor.client-certificate", |seen: &mut Seen| seen.client.certificates[0].not_after = seen.at + HOUR)]
+    #[case::of_the_server_ca("supervisor.client-certificate", |seen: &mut Seen| seen.client_ca = seen.server_ca.clone())]
+    #[case::no_address("supervisor.serving-certificate", |seen: &mut Seen| seen.serving.certificates[0].ips.clear())]
+    #[case::no_name("supervisor.serving-certificate", |seen: &mut Seen| seen.serving.certificates[0].dns.clear())]
+    #[case::any_password("supervisor.node-password", |seen: &mut Seen| seen.wrong_password = seen.client.clone())]
+    #[case::no_renewal_by_certificate("supervisor.own-name", |seen: &mut Seen| seen.by_certificate = refused(403))]
+    #[case::any_name("supervisor.own-name", |seen: &mut Seen| seen.for_another = seen.client.clone())]
+    #[case::a_csr("supervisor.no-csr", |seen: &mut Seen| seen.csrs.push("csr-1".into()))]
+    #[case::blind("supervisor.no-csr", |seen: &mut Seen| seen.control = false)]
+    #[case::unknown("api.knows-the-node", |seen: &mut Seen| seen.known_as = None)]
+    #[case::known_as_another("api.knows-the-node", |seen: &mut Seen| seen.known_as = Some(("system:node:n2".into(), vec!["system:nodes".into()])))]
+    #[case::not_renewed("renewal.at-start", |seen: &mut Seen| seen.expiring.after = seen.expiring.before.clone())]
+    #[case::all_renewed("renewal.at-start", |seen: &mut Seen| seen.fresh.after.sha256.clear())]
+    fn each_statement_can_fail(#[case] id: &str, #[case] change: fn(&mut Seen)) {
+        let mut seen = sound();
+        change(&mut seen);
+        let failed = failed(&seen);
+        assert!(failed.contains(&id), "{failed:?}");
+    }
+}

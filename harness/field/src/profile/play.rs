@@ -1,0 +1,256 @@
+//! Plays an agent of k3s: asks the supervisor for certificates, rightly and wrongly, and restarts the server once.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, HeaderValue};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, ListParams, ObjectMeta, PostParams, ResourceExt};
+use sha2::{Digest, Sha256};
+use tokio::time::sleep;
+
+use super::k3s::{Answer, Restarted, Seen};
+use tlsboot_core::check::Role;
+use tlsboot_core::history::facts::CertificateFacts;
+use tlsboot_core::x509::{pem, read};
+use tlsboot_engine::cluster::client::{Credentials, client};
+use tlsboot_engine::cluster::k3s::Server;
+use tlsboot_engine::cluster::shared::file::write_private;
+use tlsboot_engine::cluster::shared::tokens::random_hex;
+use tlsboot_engine::cluster::{Cluster, ClusterError, Credential, Endpoint};
+use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
+use tlsboot_engine::secret::Secret;
+
+const NODE: &str = "tlsboot-agent";
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
+/// k3s renews with less than 90 days left, since May 2025 with less than 120.
+const A_MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The supervisor is ready a moment after the API server.
+const READY: SignedDuration = SignedDuration::from_secs(60);
+const POLL: Duration = Duration::from_millis(100);
+
+/// Who asks.
+enum Asker<'a> {
+    Nobody,
+    /// As agents do, by the user `node` and the token's second half.
+    Token(&'a Secret<String>),
+    Certificate(&'a Credential),
+}
+
+/// Plays the agent, and tells what was seen.
+///
+/// # Errors
+/// When the server can't be reached, or its files are not where k3s has them.
+pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
+    let tls = server.folder().join("tls");
+    let (server_ca, client_ca) = (text(&tls.join("server-ca.crt"))?, text(&tls.join("client-ca.crt"))?);
+    let (token_hash, token) = token(&text(&server.folder().join("node-token"))?)?;
+    let supervisor = Supervisor::of(&server.endpoint())?;
+    // As its kubelet would make it: without, the supervisor does not take the node's certificate.
+    let nodes = Api::<Node>::all(server.admin());
+    let meta = ObjectMeta { name: Some(NODE.into()), ..Default::default() };
+    let node = Node { metadata: meta, ..Default::default() };
+    nodes.create(&PostParams::default(), &node).await?;
+
+    let password = Secret::new(random_hex());
+    let (wrong_secret, another) = (Secret::new(random_hex()), Secret::new(random_hex()));
+    let (right, wrong) = (Asker::Token(&token), Asker::Token(&wrong_secret));
+    let client = |asker, password| supervisor.ask("client-kubelet.crt", asker, NODE, password);
+    let (first, pair) = client(&right, &password).await?;
+    let serving = supervisor.ask("serving-kubelet.crt", &right, NODE, &password);
+    let (serving, _) = serving.await?;
+    let (without_credentials, _) = client(&Asker::Nobody, &password).await?;
+    let (wrong_token, _) = client(&wrong, &password).await?;
+    let (wrong_password, _) = client(&right, &another).await?;
+    let own = Asker::Certificate(&pair);
+    let (by_certificate, _) = client(&own, &password).await?;
+    let other = supervisor.ask("client-kubelet.crt", &own, "tlsboot-another", &another);
+    let (for_another, _) = other.await?;
+    let csrs = csrs(server).await?;
+    let control = control(server).await?;
+    let known_as = known_as(server, pair.clone()).await?;
+    let (expiring, fresh) = restart(server, &tls).await?;
+    Ok(Seen {
+        at: Timestamp::now(),
+        node: NODE.into(),
+        address: ADDRESS,
+        server_ca: first_of(&server_ca)?,
+        client_ca: first_of(&client_ca)?,
+        api_server_of: (connects(server, &server_ca).await?, connects(server, &client_ca).await?),
+        token_hash,
+        cacerts_sha256: supervisor.cacerts().await?,
+        without_credentials,
+        wrong_token,
+        client: first,
+        serving,
+        wrong_password,
+        by_certificate,
+        for_another,
+        known_as,
+        csrs,
+        control,
+        expiring,
+        fresh,
+    })
+}
+
+/// The supervisor, by the name that its certificate has.
+struct Supervisor(Endpoint);
+
+impl Supervisor {
+    fn of(api_server: &Endpoint) -> Result<Self, ClusterError> {
+        let (_, port) =
+            api_server.url.rsplit_once(':').ok_or_else(|| ClusterError::Unknown("port of the API server".into()))?;
+        Ok(Self(Endpoint { url: format!("https://localhost:{port}"), ca: api_server.ca.clone(), beta_csrs: false }))
+    }
+
+    async fn cacerts(&self) -> Result<String, ClusterError> {
+        let request = http::Request::get("/cacerts").body(Vec::new());
+        let client = client(&self.0, &Credentials::None).await?;
+        let text = client.request_text(request.map_err(std::io::Error::other)?).await?;
+        Ok(hex::encode(Sha256::digest(text.as_bytes())))
+    }
+
+    /// Asks for a certificate with a new key. Answers also with the pair, for what came.
+    async fn ask(
+        &self,
+        file: &str,
+        asker: &Asker<'_>,
+        node: &str,
+        password: &Secret<String>,
+    ) -> Result<(Answer, Credential), ClusterError> {
+        let (csr, key) = RequestBuilder::node(node).build()?;
+        let asked = read::request(csr.as_bytes())?.key;
+        let blocks = pem::blocks(csr.as_bytes());
+        let der = blocks.first().map(pem::Block::der).transpose();
+        let der = der.map_err(std::io::Error::other)?.unwrap_or_default();
+        let credentials = match asker {
+            Asker::Certificate(pair) => Credentials::Certificate((*pair).clone()),
+            Asker::Nobody | Asker::Token(_) => Credentials::None,
+        };
+        let client = client(&self.0, &credentials).await?;
+        let deadline = Timestamp::now() + READY;
+        let (code, text) = loop {
+            let mut request = http::Request::post(format!("/v1-k3s/{file}"))
+                .header("k3s-Node-Name", node)
+                .header("k3s-Node-Password", hidden(password.expose().clone())?)
+                .header("k3s-Node-IP", ADDRESS.to_string());
+            if let Asker::Token(token) = asker {
+                let basic = STANDARD.encode(format!("node:{}", token.expose()));
+                request = request.header(AUTHORIZATION, hidden(format!("Basic {basic}"))?);
+            }
+            let request = request.body(der.clone()).map_err(std::io::Error::other)?;
+            match client.request_text(request).await {
+                Ok(text) => break (200, text),
+                Err(kube::Error::Api(status)) if status.code == 503 && Timestamp::now() < deadline => {
+                    sleep(POLL).await;
+                }
+                Err(kube::Error::Api(status)) => break (status.code, String::new()),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let certificates = match text.is_empty() {
+            true => Vec::new(),
+            false => read::certificates_from_pem(text.as_bytes())?,
+        };
+        let answer = Answer { code, certificates, asked: Some(asked) };
+        let certificate = text;
+        Ok((answer, Credential { certificate, key }))
+    }
+}
+
+fn hidden(value: String) -> Result<HeaderValue, ClusterError> {
+    let mut value = HeaderValue::try_from(value).map_err(std::io::Error::other)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// `K10HASH::USER:PASSWORD`.
+fn token(text: &str) -> Result<(String, Secret<String>), ClusterError> {
+    let parts = text
+        .trim()
+        .strip_prefix("K10")
+        .and_then(|rest| rest.split_once("::"))
+        .and_then(|(hash, user)| Some((hash.to_owned(), user.split_once(':')?.1)));
+    let (hash, password) = parts.ok_or_else(|| ClusterError::Unknown("token K10HASH::USER:PASSWORD".into()))?;
+    Ok((hash, Secret::new(password.to_owned())))
+}
+
+async fn csrs(server: &Server) -> Result<Vec<String>, ClusterError> {
+    let api = Api::<CertificateSigningRequest>::all(server.admin());
+    let all = api.list(&ListParams::default()).await?;
+    Ok(all.items.iter().map(ResourceExt::name_any).collect())
+}
+
+/// Makes a CSR, and tells whether it is found.
+async fn control(server: &Server) -> Result<bool, ClusterError> {
+    const NAME: &str = "tlsboot-control";
+    let (request, _) = RequestBuilder::node("tlsboot-control").build()?;
+    let csr = CertificateSigningRequest {
+        metadata: ObjectMeta { name: Some(NAME.into()), ..Default::default() },
+        spec: CertificateSigningRequestSpec {
+            request: k8s_openapi::ByteString(request.into_bytes()),
+            signer_name: Role::Client.signer_name().into(),
+            usages: Some(vec!["digital signature".into(), "client auth".into()]),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let api = Api::all(server.admin());
+    api.create(&PostParams::default(), &csr).await?;
+    Ok(csrs(server).await?.iter().any(|name| name == NAME))
+}
+
+/// By whom the API server takes the bearer of these credentials; none when it refuses them.
+async fn known_as(server: &Server, pair: Credential) -> Result<Option<(String, Vec<String>)>, ClusterError> {
+    let client = client(&server.endpoint(), &Credentials::Certificate(pair)).await?;
+    let api = Api::<SelfSubjectReview>::all(client);
+    let review = SelfSubjectReview::default();
+    let user = match api.create(&PostParams::default(), &review).await {
+        Ok(review) => review.status.and_then(|status| status.user_info),
+        Err(kube::Error::Api(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(user.and_then(|user| Some((user.username?, user.groups.unwrap_or_default()))))
+}
+
+/// Whether a client that trusts this CA gets an answer of the API server, whichever.
+async fn connects(server: &Server, ca: &str) -> Result<bool, ClusterError> {
+    let endpoint = Endpoint { ca: ca.to_owned(), ..server.endpoint() };
+    let client = client(&endpoint, &Credentials::None).await?;
+    let request = http::Request::get("/version").body(Vec::new());
+    let answer = client.request_text(request.map_err(std::io::Error::other)?).await;
+    Ok(matches!(answer, Ok(_) | Err(kube::Error::Api(_))))
+}
+
+/// Puts a certificate with a month left in the place of k3s' own, and restarts k3s.
+async fn restart(server: &Server, tls: &Path) -> Result<(Restarted, Restarted), ClusterError> {
+    let clients = Authority::from_pem(&text(&tls.join("client-ca.crt"))?, &text(&tls.join("client-ca.key"))?)?;
+    let aged = clients.issue_client("system:admin", &["system:masters"], Validity::for_next(A_MONTH))?;
+    let (expiring, fresh) = (tls.join("client-admin.crt"), tls.join("client-supervisor.crt"));
+    let chain = format!("{}{}", aged.certificate_pem, clients.certificate_pem());
+    write_private(&tls.join("client-admin.key"), aged.key_pem.expose())?;
+    write_private(&expiring, &chain)?;
+    let facts = |path: &Path| first_of(&text(path)?);
+    let before = (facts(&expiring)?, facts(&fresh)?);
+    server.restart().await?;
+    let after = (facts(&expiring)?, facts(&fresh)?);
+    let restarted = |before, after| Restarted { before, after };
+    Ok((restarted(before.0, after.0), restarted(before.1, after.1)))
+}
+
+fn first_of(pem: &str) -> Result<CertificateFacts, ClusterError> {
+    let all = read::certificates_from_pem(pem.as_bytes())?;
+    all.into_iter().next().ok_or_else(|| ClusterError::Unknown("certificate in the file".into()))
+}
+
+fn text(path: &Path) -> Result<String, ClusterError> {
+    fs::read_to_string(path).map_err(ClusterError::file(path))
+}
