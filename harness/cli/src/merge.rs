@@ -1,6 +1,6 @@
 //! `tlsboot merge`: several output folders as one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -40,13 +40,14 @@ pub(super) struct MergeCommand {
 pub(super) fn run(command: &MergeCommand) -> Result<u8, Failure> {
     let key = command.sign.load(&command.format)?;
     super::not_reserved(&command.out)?;
-    let place = |folder: &PathBuf| folder.canonicalize().ok();
-    let out = place(&command.out);
-    if out.is_some() && command.folders.iter().any(|folder| place(folder) == out) {
-        return Err(Failure::usage(format!(
-            "--out {} is one of the folders to merge: name another",
-            command.out.display()
-        )));
+    for folder in &command.folders {
+        if place_of(&command.out).starts_with(place_of(folder)) {
+            return Err(Failure::usage(format!(
+                "--out {} lies in {}, one of the folders to merge: name another",
+                command.out.display(),
+                folder.display()
+            )));
+        }
     }
     let merged = merge_folders(&command.folders, &command.out).map_err(|error| match error {
         MergeError::Copy { .. } => Failure::error(error),
@@ -59,4 +60,14 @@ pub(super) fn run(command: &MergeCommand) -> Result<u8, Failure> {
         eprintln!("{word} {part}: its scenarios are not in the report");
     }
     Ok(if merged.missing.is_empty() { merged.run.exit_code() } else { ERROR })
+}
+
+/// Where a folder lies, or will lie.
+fn place_of(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = absolute.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match there {
+        Some((above, real)) => absolute.strip_prefix(above).map_or(real.clone(), |below| real.join(below)),
+        None => absolute,
+    }
 }

@@ -49,7 +49,6 @@ mod with_docker {
     use super::{OutputFormat, ProfileCommand};
     use crate::interrupt::on_interrupt;
     use crate::progress;
-    use crate::runtime;
     use crate::{FAIL, Failure, INTERRUPTED, PASS, print};
     use tlsboot_core::result::ComponentResult;
     use tlsboot_core::scenario::Scenario;
@@ -58,6 +57,7 @@ mod with_docker {
     use tlsboot_engine::cluster::{Cluster, ClusterError, ProviderKind};
     use tlsboot_engine::observe::Sink;
     use tlsboot_engine::report::colours_wanted;
+    use tlsboot_engine::runtime;
     use tlsboot_engine::secret::Vault;
     use tlsboot_field::probe::Outcome;
     use tlsboot_field::profile::k3s::{Seen, judge};

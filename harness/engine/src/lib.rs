@@ -16,3 +16,4 @@ pub mod runtime;
 pub mod secret;
 pub mod shim;
 pub mod task;
+pub mod untrusted;

@@ -164,10 +164,7 @@ impl Lint<'_> {
         let raw = self.raw;
         let id = &raw.id;
         let place = (id.referenced.line(), id.referenced.column());
-        let well_formed = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
-        };
-        if !id.value.split_once('.').is_some_and(|(chapter, name)| well_formed(chapter) && well_formed(name)) {
+        if !names::is_id(&id.value) {
             self.error(
                 place.0,
                 place.1,

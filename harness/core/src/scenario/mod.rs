@@ -26,7 +26,7 @@ pub use model::{
     BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, EmbeddedCertificate, Flags, KUBEADM_GROUP, KUBEADM_TOKEN, Level,
     NO_TOKEN, Node, Profile, RawScenario, STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
 };
-pub use names::is_file_name;
+pub use names::{is_file_name, is_id};
 pub use partition::{Partition, PartitionError};
 pub use select::{SelectError, Selector, select};
 

@@ -6,6 +6,16 @@ const LONGEST_NODE: usize = 240;
 /// The longest name of a file, by the kernel.
 const LONGEST_FILE: usize = 255;
 
+/// The longest id of a scenario: it is a folder in reports.
+const LONGEST_ID: usize = 120;
+
+/// Whether this is the id of a scenario: `chapter.name-in-words`.
+pub fn is_id(id: &str) -> bool {
+    let is_inner = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b"-.".contains(&letter);
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_inner);
+    id.len() <= LONGEST_ID && id.split_once('.').is_some_and(|(chapter, name)| is_part(chapter) && is_part(name))
+}
+
 /// What is wrong with the name of a node.
 ///
 /// It may be one that Kubernetes refuses, as with an underscore (`ValidateNodeName`, `pkg/apis/core/validation`), or one

@@ -1,29 +1,29 @@
 //! Hashes of evidence: what ties the files to the result that names them.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of every file below a folder, in hex, by its path in it.
+use crate::untrusted::Folder;
+
+/// SHA-256 of every file below a folder, hex, by its path in it.
 ///
 /// # Errors
-/// When a folder or file can't be read.
-pub fn hashes(folder: &Path) -> io::Result<BTreeMap<String, String>> {
-    let mut all = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
+/// When one can't be read, or is no plain file: evidence has no links.
+pub fn hashes(folder: &Folder) -> io::Result<BTreeMap<String, String>> {
+    let hash = |path: &Path| -> io::Result<String> {
+        let mut hasher = Sha256::new();
+        let mut file = folder.file(path)?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hex::encode(hasher.finalize())),
+                count => hasher.update(&buffer[..count]),
             }
-            let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-            all.insert(name, hex::encode(Sha256::digest(fs::read(&path)?)));
         }
-    }
-    Ok(all)
+    };
+    let files = folder.files()?;
+    files.iter().map(|path| Ok((path.display().to_string(), hash(path)?))).collect()
 }

@@ -2,9 +2,11 @@
 //! logs. This module alone knows what its files are called.
 
 mod hashes;
+mod place;
 mod writer;
 
 pub use hashes::hashes;
+pub use place::{has, is_evidence, is_target, make_room, place};
 pub use writer::{EvidenceError, EvidenceWriter};
 
 /// The scenario, as it was read.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::{HISTORY, LOGS, SCENARIO, VERDICT, hashes};
+use super::{HISTORY, LOGS, SCENARIO, VERDICT, hashes, make_room, place};
 use crate::secret::{Leak, ScanError, Vault};
+use crate::untrusted::Folder;
 use tlsboot_core::check::Verdict;
 use tlsboot_core::scenario::Scenario;
 
@@ -16,7 +17,7 @@ use tlsboot_core::scenario::Scenario;
 #[derive(Debug)]
 pub struct EvidenceWriter {
     out: PathBuf,
-    folder: PathBuf,
+    place: String,
     vault: Vault,
 }
 
@@ -38,31 +39,23 @@ impl EvidenceWriter {
     /// An empty folder for a scenario on a target, below a run's output folder; older evidence in its place is removed.
     ///
     /// # Errors
-    /// When a file or folder can't be removed or made.
+    /// When a file or folder can't be made, or there is something else in its place.
     pub fn create(out: &Path, target: &str, scenario: &Scenario) -> io::Result<Self> {
-        let evidence = Self { out: out.to_owned(), folder: Self::place(target, &scenario.id), vault: Vault::new() };
-        let path = evidence.path();
-        if path.exists() {
-            fs::remove_dir_all(&path)?;
-        }
+        let evidence = Self { out: out.to_owned(), place: place(target, &scenario.id), vault: Vault::new() };
+        make_room(out, &evidence.place)?;
         fs::create_dir_all(evidence.logs())?;
-        fs::write(path.join(SCENARIO), &scenario.text)?;
+        fs::write(evidence.path().join(SCENARIO), &scenario.text)?;
         Ok(evidence)
     }
 
-    /// Where the evidence of a scenario on a target is, below a run's output folder: `local-1.37.2/rotation.quick`.
-    pub fn place(target: &str, scenario: &str) -> PathBuf {
-        PathBuf::from(target.replace("::", "-")).join(scenario)
-    }
-
-    /// The same, of this one.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// Where it lies below the run's output folder.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// The folder itself.
     pub fn path(&self) -> PathBuf {
-        self.out.join(&self.folder)
+        self.out.join(&self.place)
     }
 
     /// Where the history belongs.
@@ -98,7 +91,7 @@ impl EvidenceWriter {
     pub fn close(&self, verdict: &Verdict) -> Result<BTreeMap<String, String>, EvidenceError> {
         let json = serde_json::to_vec_pretty(verdict).map_err(io::Error::other)?;
         fs::write(self.path().join(VERDICT), json)?;
-        Ok(hashes(&self.path())?)
+        Ok(hashes(&Folder::open(&self.path())?)?)
     }
 }
 

@@ -167,7 +167,7 @@ fn case(text: &str, file: &str, mut recording: Recording) -> (ScenarioResult, Ev
     let last = recording.events.last().unwrap();
     let result = ScenarioResult {
         duration_ms: last.mono / 1000 + 500,
-        evidence: Some(format!("{TARGET}/{}", scenario.id)),
+        evidence: Some(crate::evidence::place(TARGET, &scenario.id)),
         hashes: BTreeMap::from([("history.jsonl".into(), fingerprint(9))]),
         ..ScenarioResult::new(&scenario, TARGET, recording.start, verdict)
     };
@@ -182,7 +182,7 @@ fn case(text: &str, file: &str, mut recording: Recording) -> (ScenarioResult, Ev
 
 fn cases() -> Vec<(ScenarioResult, Evidence)> {
     let mut broken = broken();
-    broken.0.evidence = Some("local::1.24.17/rotation.quick".into());
+    broken.0.evidence = Some(crate::evidence::place(&broken.0.target, &broken.0.id));
     vec![hanging(), failing(), rotating(), broken]
 }
 
@@ -233,7 +233,7 @@ pub(super) fn verifiable(folder: &std::path::Path) -> RunResult {
         let place = folder.join(evidence);
         let verdict = serde_json::to_vec_pretty(&result.verdict).unwrap();
         std::fs::write(place.join("verdict.json"), verdict).unwrap();
-        result.hashes = crate::evidence::hashes(&place).unwrap();
+        result.hashes = crate::evidence::hashes(&crate::untrusted::Folder::open(&place).unwrap()).unwrap();
     }
     run
 }

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::ReportError;
+use crate::evidence;
+use crate::untrusted::{Folder, LONGEST};
 use tlsboot_core::result::{FORMAT, RunResult};
+use tlsboot_core::scenario::is_id;
 
 /// The file's text.
 pub(super) fn text(run: &RunResult) -> Result<String, ReportError> {
@@ -19,7 +22,8 @@ pub(super) fn text(run: &RunResult) -> Result<String, ReportError> {
 /// There is none, it is none, or it is too new.
 pub fn read(out: &Path) -> Result<RunResult, ReportError> {
     let path = out.join("result.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| ReportError::Read { path: path.clone(), source })?;
+    let text = Folder::open(out).and_then(|out| out.read_text("result.json", LONGEST));
+    let text = text.map_err(|source| ReportError::Read { path: path.clone(), source })?;
     parse(&path, &text)
 }
 
@@ -29,8 +33,22 @@ fn parse(path: &Path, text: &str) -> Result<RunResult, ReportError> {
     let value: serde_json::Value = serde_json::from_str(text).map_err(malformed)?;
     match value["format"].as_u64() {
         Some(found) if found > u64::from(FORMAT) => Err(ReportError::Format { path: path.to_owned(), found }),
-        _ => serde_json::from_value(value).map_err(malformed),
+        _ => serde_json::from_value(value).and_then(named_rightly).map_err(malformed),
     }
+}
+
+/// Ids and targets become folders, and are shown: neither is anything else than a name.
+fn named_rightly(run: RunResult) -> Result<RunResult, serde_json::Error> {
+    let wrong = |what: &str, name: &str| Err(serde::de::Error::custom(format!("{name:?} is no {what}")));
+    for result in &run.scenarios {
+        if !is_id(&result.id) {
+            return wrong("id of a scenario", &result.id);
+        }
+        if !evidence::is_target(&result.target) {
+            return wrong("target", &result.target);
+        }
+    }
+    Ok(run)
 }
 
 #[cfg(test)]
@@ -49,6 +67,21 @@ mod tests {
     fn a_newer_format_says_so() {
         let error = parse(Path::new("r"), r#"{"format": 99, "unheard": "of"}"#).unwrap_err();
         assert!(error.to_string().contains("use a newer tlsboot"), "{error}");
+    }
+
+    #[test]
+    fn ids_and_targets_are_names_only() {
+        let refused = |edit: fn(&mut RunResult)| {
+            let mut run = fixture::run();
+            edit(&mut run);
+            let text = text(&run).unwrap();
+            parse(Path::new("r"), &text).unwrap_err().to_string()
+        };
+        let said = refused(|run| run.scenarios[0].id = "\u{1b}[2JIt all fits.".into());
+        assert!(said.contains("is no id of a scenario") && !said.contains('\u{1b}'), "{said:?}");
+        assert!(refused(|run| run.scenarios[0].id = "hooks".into()).contains("is no id"));
+        assert!(refused(|run| run.scenarios[0].target = ".git".into()).contains("is no target"));
+        assert!(refused(|run| run.scenarios[0].target = "a::1\n::error ".into()).contains("is no target"));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::ReportError;
-use super::verify::{changed_files, evidence_folder};
+use super::verify::{changed_files, evidence_of};
+use crate::evidence;
 use tlsboot_core::result::{RunResult, ScenarioResult, Shard};
 
 /// Why runs can't be merged.
@@ -29,6 +30,14 @@ pub enum MergeError {
         target: String,
         /// What is wrong.
         problem: String,
+    },
+    /// The output folder is no place for a report.
+    #[error("--out {path}: {why}")]
+    Out {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        why: String,
     },
     /// Evidence can't be copied.
     #[error("can't copy evidence to {path}: {source}")]
@@ -162,7 +171,8 @@ fn join_environment(all: &mut BTreeMap<String, String>, more: &BTreeMap<String, 
 /// Reads the runs in these folders, merges them, and copies their evidence to `out`, checked on the way.
 ///
 /// # Errors
-/// What can't be read, is damaged or contradicts; nothing is copied before all results are merged.
+/// What can't be read, is damaged or contradicts, and an `out` that holds something else than a report; nothing is copied
+/// before all results are merged.
 pub fn merge_folders(folders: &[PathBuf], out: &Path) -> Result<Merged, MergeError> {
     let mut runs = Vec::new();
     for folder in folders {
@@ -173,17 +183,54 @@ pub fn merge_folders(folders: &[PathBuf], out: &Path) -> Result<Merged, MergeErr
         runs.push(run);
     }
     let merged = merge(runs.clone())?;
+    fit_for_a_report(out)?;
     for (folder, run) in folders.iter().zip(&runs) {
-        for evidence in run.scenarios.iter().filter_map(|result| result.evidence.as_ref()) {
-            let to = out.join(evidence);
-            copy(&folder.join(evidence), &to).map_err(|source| MergeError::Copy { path: to.clone(), source })?;
+        for result in &run.scenarios {
+            copy(folder, result, out)?;
         }
     }
     Ok(merged)
 }
 
+/// Whether a folder is empty, holds a report, or what a merge that was killed left: so that nothing else is lost in it.
+fn fit_for_a_report(out: &Path) -> Result<(), MergeError> {
+    let unfit = |why: String| Err(MergeError::Out { path: out.to_owned(), why });
+    let entries = match std::fs::read_dir(out) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return unfit(error.to_string()),
+        Ok(entries) => entries,
+    };
+    if super::json::read(out).is_ok() {
+        return Ok(());
+    }
+    for entry in entries {
+        let is_ours = entry.as_ref().is_ok_and(|entry| {
+            let is_report = super::FILES.iter().any(|name| entry.file_name() == *name);
+            is_report || is_of_a_target(&entry.path()).unwrap_or(false)
+        });
+        if !is_ours {
+            let name = entry.map(|entry| entry.file_name().display().to_string()).unwrap_or_default();
+            return unfit(format!(
+                "it holds other things than a report, such as {name}: name an empty or a new folder"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing but evidence is in the folders of a folder.
+fn is_of_a_target(folder: &Path) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() || !evidence::is_evidence(&entry.path())? {
+            return Ok(false);
+        }
+    }
+    Ok(folder.symlink_metadata()?.is_dir())
+}
+
 fn intact(folder: &Path, result: &ScenarioResult) -> Result<(), MergeError> {
-    let problems = match evidence_folder(folder, result) {
+    let problems = match evidence_of(folder, result) {
         None => Ok(Vec::new()),
         Some(Err(problem)) => Err(problem),
         Some(Ok(evidence)) => changed_files(&evidence, result),
@@ -192,31 +239,37 @@ fn intact(folder: &Path, result: &ScenarioResult) -> Result<(), MergeError> {
         Ok(problems) => problems.into_iter().next(),
         Err(problem) => Some(problem),
     };
-    problem.map_or(Ok(()), |problem| {
-        Err(MergeError::Damaged {
-            folder: folder.to_owned(),
-            id: result.id.clone(),
-            target: result.target.clone(),
-            problem,
-        })
-    })
+    problem.map_or(Ok(()), |problem| Err(damaged(folder, result, problem)))
 }
 
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    if to.exists() {
-        std::fs::remove_dir_all(to)?;
-    }
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), &to)?;
+fn damaged(folder: &Path, result: &ScenarioResult, problem: String) -> MergeError {
+    MergeError::Damaged { folder: folder.to_owned(), id: result.id.clone(), target: result.target.clone(), problem }
+}
+
+/// Copies the files that a result has hashes of, and nothing else.
+fn copy(folder: &Path, result: &ScenarioResult, out: &Path) -> Result<(), MergeError> {
+    let from = match evidence_of(folder, result) {
+        None => return Ok(()),
+        Some(from) => from.map_err(|problem| damaged(folder, result, problem))?,
+    };
+    let place = evidence::place(&result.target, &result.id);
+    let to = out.join(&place);
+    let write = || -> std::io::Result<()> {
+        evidence::make_room(out, &place)?;
+        std::fs::create_dir_all(&to)?;
+        for name in result.hashes.keys() {
+            if !evidence::has(Path::new(name)) {
+                return Err(std::io::Error::other(format!("{name:?} is no file of evidence")));
+            }
+            // Opened before anything is written: a name that leads out is an error.
+            let mut file = from.file(Path::new(name))?;
+            let to = to.join(name);
+            std::fs::create_dir_all(to.parent().unwrap_or(&to))?;
+            std::io::copy(&mut file, &mut std::fs::File::create_new(to)?)?;
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    write().map_err(|source| MergeError::Copy { path: to.clone(), source })
 }
 
 #[cfg(test)]
@@ -305,6 +358,97 @@ mod tests {
         overlapping[0].shards[0].of = 9;
         assert!(refused(overlapping).contains("they overlap"));
         assert!(refused(Vec::new()).contains("nothing to merge"));
+    }
+
+    /// A report with evidence, as it was sent.
+    fn sent(edit: impl FnOnce(&Path, &mut RunResult)) -> tempfile::TempDir {
+        let report = fixture::folder();
+        let mut run = fixture::verifiable(report.path());
+        edit(report.path(), &mut run);
+        std::fs::write(report.path().join("result.json"), serde_json::to_vec(&run).unwrap()).unwrap();
+        report
+    }
+
+    /// A folder of somebody's, with a repository in it.
+    fn repository() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join(".git/hooks")).unwrap();
+        std::fs::write(folder.path().join(".git/HEAD"), "ref").unwrap();
+        folder
+    }
+
+    #[test]
+    fn evidence_is_taken_only_from_where_a_run_puts_it() {
+        for elsewhere in [".git", "src", "..", "/etc"] {
+            let report = sent(|report, run| {
+                let evidence = run.scenarios[0].evidence.replace(elsewhere.into()).unwrap();
+                let _ = std::fs::rename(report.join(evidence), report.join(elsewhere));
+            });
+            let out = repository();
+            let error = merge_folders(&[report.path().to_owned()], out.path()).unwrap_err().to_string();
+            assert!(error.contains("elsewhere than a run puts it"), "{error}");
+            assert!(out.path().join(".git/HEAD").exists());
+        }
+    }
+
+    #[test]
+    fn a_folder_that_holds_something_else_is_no_place_for_a_report() {
+        let report = sent(|_, _| ());
+        let out = repository();
+        let error = merge_folders(&[report.path().to_owned()], out.path()).unwrap_err().to_string();
+        assert!(error.contains("such as .git"), "{error}");
+        assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1);
+    }
+
+    /// A report may lie beside other things; none of them is taken for evidence.
+    #[test]
+    fn only_evidence_is_replaced() {
+        let report = sent(|_, _| ());
+        let out = tempfile::tempdir().unwrap();
+        let merge = || merge_folders(&[report.path().to_owned()], out.path());
+        let merged = merge().unwrap().run;
+        std::fs::write(out.path().join("result.json"), serde_json::to_vec(&merged).unwrap()).unwrap();
+        merge().unwrap();
+        let evidence = merged.scenarios.iter().find_map(|result| result.evidence.as_ref());
+        let evidence = out.path().join(evidence.unwrap());
+        std::fs::write(evidence.join("notes"), "x").unwrap();
+        let error = merge().unwrap_err().to_string();
+        assert!(error.contains("is not replaced") && evidence.join("notes").exists(), "{error}");
+    }
+
+    #[test]
+    fn a_merge_that_was_killed_can_be_repeated() {
+        let report = sent(|_, _| ());
+        let out = tempfile::tempdir().unwrap();
+        merge_folders(&[report.path().to_owned()], out.path()).unwrap();
+        assert!(!out.path().join("result.json").exists());
+        merge_folders(&[report.path().to_owned()], out.path()).unwrap();
+    }
+
+    #[test]
+    fn links_and_other_files_are_not_copied() {
+        let hash = |path: &Path| {
+            use sha2::Digest;
+            hex::encode(sha2::Sha256::digest(std::fs::read(path).unwrap()))
+        };
+        let linked = sent(|report, run| {
+            let result = &mut run.scenarios[0];
+            let file = report.join(result.evidence.as_ref().unwrap()).join("logs");
+            std::os::unix::fs::symlink("/etc/passwd", &file).unwrap();
+            result.hashes.insert("logs".into(), hash(&file));
+        });
+        let more = sent(|report, run| {
+            let result = &mut run.scenarios[0];
+            let file = report.join(result.evidence.as_ref().unwrap()).join("pre-commit");
+            std::fs::write(&file, "#!/bin/sh").unwrap();
+            result.hashes.insert("pre-commit".into(), hash(&file));
+        });
+        let out = tempfile::tempdir().unwrap();
+        let refused = |report: &tempfile::TempDir| merge_folders(&[report.path().to_owned()], out.path()).unwrap_err();
+        let error = refused(&linked).to_string();
+        assert!(error.contains("logs is neither a file nor a folder"), "{error}");
+        let error = refused(&more).to_string();
+        assert!(error.contains("is no file of evidence"), "{error}");
     }
 
     #[test]

@@ -98,6 +98,9 @@ impl FromStr for Format {
     }
 }
 
+/// The files of a report.
+const FILES: [&str; 5] = ["result.json", "junit.xml", "report.html", "summary.md", signature::FILE];
+
 /// Why a report can't be made or read.
 #[derive(Debug, Error)]
 pub enum ReportError {

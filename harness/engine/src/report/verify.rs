@@ -2,13 +2,14 @@
 //! that does not prove.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::signature::{self, PublicKey};
 use super::{ReportError, json};
-use crate::evidence::hashes;
+use crate::evidence;
+use crate::untrusted::{Folder, LONGEST, LONGEST_HISTORY};
 use tlsboot_core::check::{Outcome, Verdict, judge_all};
 use tlsboot_core::history::event::Begin;
 use tlsboot_core::history::{self, Event, What};
@@ -43,13 +44,17 @@ pub struct Rejudged {
 /// # Errors
 /// What is missing or can't be read, in words.
 pub fn load(folder: &Path) -> Result<(Scenario, Vec<Event>), String> {
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"));
-    let text = read("scenario.yaml")?;
+    load_from(&Folder::open(folder).map_err(|error| error.to_string())?)
+}
+
+fn load_from(folder: &Folder) -> Result<(Scenario, Vec<Event>), String> {
+    let read = |name: &str, longest| folder.read_text(name, longest).map_err(|error| format!("{name}: {error}"));
+    let text = read("scenario.yaml", LONGEST)?;
     let scenario = load_text("scenario.yaml", &text).map_err(|errors| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         errors.join("; ")
     })?;
-    let events = history::parse(&read("history.jsonl")?).map_err(|error| error.to_string())?;
+    let events = history::parse(&read("history.jsonl", LONGEST_HISTORY)?).map_err(|error| error.to_string())?;
     Ok((scenario, events))
 }
 
@@ -58,7 +63,11 @@ pub fn load(folder: &Path) -> Result<(Scenario, Vec<Event>), String> {
 /// # Errors
 /// What is missing or can't be read, in words.
 pub fn rejudge(folder: &Path) -> Result<Rejudged, String> {
-    let (scenario, events) = load(folder)?;
+    rejudge_in(&Folder::open(folder).map_err(|error| error.to_string())?)
+}
+
+fn rejudge_in(folder: &Folder) -> Result<Rejudged, String> {
+    let (scenario, events) = load_from(folder)?;
     let begin = events.first().and_then(|event| match &event.what {
         What::Begin(begin) => Some((**begin).clone()),
         _ => None,
@@ -67,20 +76,20 @@ pub fn rejudge(folder: &Path) -> Result<Rejudged, String> {
     Ok(Rejudged { scenario, begin, verdict })
 }
 
-/// Where a result's evidence lies, if that is a place below the report.
-pub(super) fn evidence_folder(out: &Path, result: &ScenarioResult) -> Option<Result<PathBuf, String>> {
-    let evidence = Path::new(result.evidence.as_ref()?);
-    let inside = evidence.components().all(|part| matches!(part, Component::Normal(_)));
-    Some(if inside && evidence.components().next().is_some() {
-        Ok(out.join(evidence))
-    } else {
-        Err(format!("its evidence lies outside of the report: {}", evidence.display()))
-    })
+/// A result's evidence, if it lies where a run puts it.
+pub(super) fn evidence_of(out: &Path, result: &ScenarioResult) -> Option<Result<Folder, String>> {
+    let evidence = result.evidence.as_ref()?;
+    let place = evidence::place(&result.target, &result.id);
+    if *evidence != place {
+        return Some(Err(format!("its evidence lies elsewhere than a run puts it, {place}: {evidence}")));
+    }
+    let opened = Folder::open(out).and_then(|out| out.folder(Path::new(evidence)));
+    Some(opened.map_err(|error| format!("{evidence}: {error}")))
 }
 
 /// What does not fit between the hashes in a result and the files in its evidence folder.
-pub(super) fn changed_files(folder: &Path, result: &ScenarioResult) -> Result<Vec<String>, String> {
-    let found = hashes(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+pub(super) fn changed_files(folder: &Folder, result: &ScenarioResult) -> Result<Vec<String>, String> {
+    let found = evidence::hashes(folder).map_err(|error| format!("{}: {error}", folder.path().display()))?;
     let changed = result.hashes.iter().filter_map(|(name, hash)| {
         let now = found.get(name);
         match now {
@@ -125,8 +134,8 @@ fn check_signature(out: &Path, key: Option<&PublicKey>) -> Result<Vec<String>, R
         return Ok(Vec::new());
     };
     let read = |name: &str| {
-        let path = out.join(name);
-        std::fs::read(&path).map_err(|source| ReportError::Read { path, source })
+        let bytes = Folder::open(out).and_then(|out| out.read(name, LONGEST));
+        bytes.map_err(|source| ReportError::Read { path: out.join(name), source })
     };
     let result = read("result.json")?;
     Ok(match read(signature::FILE) {
@@ -140,7 +149,7 @@ fn check_signature(out: &Path, key: Option<&PublicKey>) -> Result<Vec<String>, R
 
 fn check_result(out: &Path, result: &ScenarioResult) -> Vec<String> {
     let outcome = result.verdict.outcome;
-    let folder = match evidence_folder(out, result) {
+    let folder = match evidence_of(out, result) {
         None if matches!(outcome, Outcome::Unsupported | Outcome::Error) => return Vec::new(),
         None => {
             return vec![format!("it is said to {}, without evidence", outcome.word())];
@@ -158,14 +167,13 @@ fn check_result(out: &Path, result: &ScenarioResult) -> Vec<String> {
     if outcome == Outcome::Known && !matches!(recorded.outcome, Outcome::Fail | Outcome::Hang) {
         problems.push("it is said to be known, but not how it failed".into());
     }
-    let written = std::fs::read(folder.join("verdict.json"))
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<Verdict>(&bytes).ok());
+    let written =
+        folder.read("verdict.json", LONGEST).ok().and_then(|bytes| serde_json::from_slice::<Verdict>(&bytes).ok());
     // What the harness could not do may have come after the verdict was written.
     if written.as_ref() != Some(&recorded) && outcome != Outcome::Error {
         problems.push("result.json and verdict.json do not say the same".into());
     }
-    match rejudge(&folder) {
+    match rejudge_in(&folder) {
         // The harness' own fault: the report claims nothing.
         _ if outcome == Outcome::Error => {}
         Err(problem) => problems.push(problem),
@@ -301,7 +309,7 @@ mod tests {
         let report = report();
         let run = json::read(report.path()).unwrap();
         for result in run.scenarios.iter().filter(|result| result.evidence.is_some()) {
-            let folder = evidence_folder(report.path(), result).unwrap().unwrap();
+            let folder = evidence_of(report.path(), result).unwrap().unwrap().path().to_owned();
             for name in result.hashes.keys() {
                 let path = folder.join(name);
                 let right = std::fs::read(&path).unwrap();
@@ -335,10 +343,10 @@ mod tests {
                     continue;
                 }
                 result.verdict.outcome = Outcome::Pass;
-                let folder = evidence_folder(report.path(), result).unwrap().unwrap();
+                let folder = evidence_of(report.path(), result).unwrap().unwrap();
                 let forged = serde_json::to_vec_pretty(&result.verdict).unwrap();
-                std::fs::write(folder.join("verdict.json"), forged).unwrap();
-                result.hashes = hashes(&folder).unwrap();
+                std::fs::write(folder.path().join("verdict.json"), forged).unwrap();
+                result.hashes = evidence::hashes(&folder).unwrap();
             }
         });
         let said = findings(report.path());
@@ -356,11 +364,26 @@ mod tests {
             assert!(said.contains(words), "no `{words}` in {said}");
             std::fs::write(report.path().join("result.json"), before).unwrap();
         };
-        says(|run| run.scenarios[0].target = "local::1.99.0".into(), "the targets");
+        says(|run| run.scenarios[0].target = "local::1.99.0".into(), "elsewhere than a run puts it");
+        std::os::unix::fs::symlink("local-1.37.2", report.path().join("local-1.99.0")).unwrap();
+        let moved = |run: &mut RunResult| {
+            let result = &mut run.scenarios[0];
+            result.target = "local::1.99.0".into();
+            result.evidence = Some(evidence::place(&result.target, &result.id));
+        };
+        says(moved, "local-1.99.0 is not a folder");
+        std::fs::remove_file(report.path().join("local-1.99.0")).unwrap();
+        std::fs::rename(report.path().join("local-1.37.2"), report.path().join("local-1.99.0")).unwrap();
+        says(moved, "the targets");
+        std::fs::rename(report.path().join("local-1.99.0"), report.path().join("local-1.37.2")).unwrap();
         says(|run| run.scenarios[0].title.push('!'), "the titles");
         says(|run| run.scenarios[0].requirements.clear(), "the behaviours");
         says(|run| run.scenarios[0].evidence = None, "without evidence");
-        says(|run| run.scenarios[0].evidence = Some("../x".into()), "outside of the report");
+        for elsewhere in ["../x", "/etc", ".git", "", "."] {
+            change(report.path(), |run| run.scenarios[0].evidence = Some(elsewhere.into()));
+            let said = findings(report.path()).join("\n");
+            assert!(said.contains("elsewhere than a run puts it"), "{elsewhere}: {said}");
+        }
         says(
             |run| {
                 let again = run.scenarios[0].clone();

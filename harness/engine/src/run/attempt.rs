@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::play::{Play, STEP};
 use super::{Awaited, Listener, RunError, RunEvent, RunEventKind, Target};
-use crate::evidence::EvidenceWriter;
+use crate::evidence::{self, EvidenceWriter};
 use crate::observe::Sink;
 use tlsboot_core::check::{Outcome, Verdict};
 use tlsboot_core::known::KnownFailures;
@@ -82,13 +82,13 @@ impl Attempt<'_> {
         let evidence = match EvidenceWriter::create(&self.runner.out, self.name, self.scenario) {
             Ok(evidence) => evidence,
             Err(source) => {
-                let path = self.runner.out.join(EvidenceWriter::place(self.name, &self.scenario.id));
+                let path = self.runner.out.join(evidence::place(self.name, &self.scenario.id));
                 result.verdict = error(RunError::Evidence { path, source });
                 return;
             }
         };
         result.verdict = self.verdict(&evidence).await.unwrap_or_else(error);
-        result.evidence = Some(evidence.folder().display().to_string());
+        result.evidence = Some(evidence.place().to_owned());
         if let Err(why) = evidence.search() {
             result.verdict = error(why);
         }

@@ -1,0 +1,257 @@
+//! Reading files that somebody else may have written: reports and evidence that were sent, lists, policies.
+//!
+//! Such a file may be a link to another that must not be shown, a named pipe that nobody writes to, or larger than the
+//! memory. What is read here is a plain file of bounded length, and below a [`Folder`] it is reached through no link.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
+
+/// The longest history, in bytes.
+pub const LONGEST_HISTORY: u64 = 1 << 30;
+/// The longest of all other files, in bytes.
+pub const LONGEST: u64 = 64 << 20;
+/// How deep folders lie in one another, at most.
+const DEEPEST: usize = 32;
+
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+const NO_LINK: OFlags = READ.union(OFlags::NOFOLLOW);
+
+/// Reads a file that the user named, and that may well be a link.
+///
+/// # Errors
+/// When it can't be read, is no plain file, or is longer than `longest` bytes.
+pub fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    read_all(plain(rustix::fs::openat(CWD, path, READ, Mode::empty())?)?, longest)
+}
+
+/// The same for a text.
+///
+/// # Errors
+/// As [`read`], and when it is not UTF-8.
+pub fn read_text(path: &Path, longest: u64) -> io::Result<String> {
+    text(read(path, longest)?)
+}
+
+/// A folder with files that somebody else may have put there.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    folder: OwnedFd,
+}
+
+impl Folder {
+    /// Opens a folder that the user named, and that may well be a link.
+    ///
+    /// # Errors
+    /// When there is no such folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let folder = rustix::fs::openat(CWD, path, READ | OFlags::DIRECTORY, Mode::empty())?;
+        Ok(Self { path: path.to_owned(), folder })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A folder in it.
+    ///
+    /// # Errors
+    /// When there is none, or only through a link or outside of this one.
+    pub fn folder(&self, inside: &Path) -> io::Result<Self> {
+        let mut folder = self.folder.try_clone()?;
+        for name in names(inside)? {
+            folder = open_folder(folder.as_fd(), name)?;
+        }
+        Ok(Self { path: self.path.join(inside), folder })
+    }
+
+    /// Opens a plain file in it.
+    ///
+    /// # Errors
+    /// When there is none, or only through a link or outside of this folder.
+    pub fn file(&self, inside: &Path) -> io::Result<File> {
+        let (Some(name), above) = (inside.file_name(), inside.parent().unwrap_or(Path::new(""))) else {
+            return Err(outside());
+        };
+        names(inside)?;
+        let folder = self.folder(above)?;
+        let opened = rustix::fs::openat(&folder.folder, name, NO_LINK, Mode::empty());
+        plain(opened.map_err(|error| match error {
+            rustix::io::Errno::LOOP => io::Error::other("it is a link"),
+            other => other.into(),
+        })?)
+    }
+
+    /// Reads a plain file in it.
+    ///
+    /// # Errors
+    /// As [`Folder::file`], and when it is longer than `longest` bytes.
+    pub fn read(&self, inside: impl AsRef<Path>, longest: u64) -> io::Result<Vec<u8>> {
+        read_all(self.file(inside.as_ref())?, longest)
+    }
+
+    /// The same for a text.
+    ///
+    /// # Errors
+    /// As [`Folder::read`], and when it is not UTF-8.
+    pub fn read_text(&self, inside: impl AsRef<Path>, longest: u64) -> io::Result<String> {
+        text(self.read(inside, longest)?)
+    }
+
+    /// All files in it and below, by their paths in it, sorted.
+    ///
+    /// # Errors
+    /// When one is no plain file, a link for example, or when a folder can't be read.
+    pub fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        collect(self.folder.as_fd(), Path::new(""), DEEPEST, &mut files)?;
+        files.sort();
+        Ok(files)
+    }
+}
+
+fn collect(folder: BorrowedFd<'_>, at: &Path, deepest: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = std::ffi::OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let path = at.join(name);
+        let found = rustix::fs::statat(folder, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => files.push(path),
+            FileType::Directory if deepest > 0 => {
+                collect(open_folder(folder, name)?.as_fd(), &path, deepest - 1, files)?;
+            }
+            FileType::Directory => return Err(io::Error::other(format!("{} lies too deep", path.display()))),
+            _ => return Err(io::Error::other(format!("{} is neither a file nor a folder", path.display()))),
+        }
+    }
+    Ok(())
+}
+
+fn open_folder(above: BorrowedFd<'_>, name: &std::ffi::OsStr) -> io::Result<OwnedFd> {
+    let opened = rustix::fs::openat(above, name, NO_LINK | OFlags::DIRECTORY, Mode::empty());
+    opened.map_err(|error| match error {
+        rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP => {
+            io::Error::other(format!("{} is not a folder", Path::new(name).display()))
+        }
+        other => other.into(),
+    })
+}
+
+/// The parts of a path that stays where it begins.
+fn names(inside: &Path) -> io::Result<Vec<&std::ffi::OsStr>> {
+    let name = |part| match part {
+        Component::Normal(name) => Ok(name),
+        _ => Err(outside()),
+    };
+    inside.components().map(name).collect()
+}
+
+fn outside() -> io::Error {
+    io::Error::other("it lies outside of its folder")
+}
+
+fn plain(file: OwnedFd) -> io::Result<File> {
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+    if kind == FileType::RegularFile { Ok(file.into()) } else { Err(io::Error::other("it is not a plain file")) }
+}
+
+fn read_all(file: File, longest: u64) -> io::Result<Vec<u8>> {
+    let too_long = || io::Error::other(format!("it is longer than {} MiB", longest >> 20));
+    if file.metadata()?.len() > longest {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    // It may grow, and what /proc holds has no length.
+    file.take(longest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest { Err(too_long()) } else { Ok(bytes) }
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use rstest::rstest;
+
+    use super::*;
+
+    /// A folder with a file, and what is no file; and beside it a secret.
+    fn lab() -> tempfile::TempDir {
+        let lab = tempfile::tempdir().unwrap();
+        let inside = lab.path().join("report");
+        fs::create_dir_all(inside.join("a/b")).unwrap();
+        fs::write(inside.join("a/b/file"), "text").unwrap();
+        fs::write(lab.path().join("secret"), "secret").unwrap();
+        lab
+    }
+
+    #[test]
+    fn plain_files_are_read() {
+        let lab = lab();
+        let report = Folder::open(&lab.path().join("report")).unwrap();
+        assert_eq!(report.read_text("a/b/file", LONGEST).unwrap(), "text");
+        let inner = report.folder(Path::new("a")).unwrap();
+        assert_eq!(inner.read_text("b/file", LONGEST).unwrap(), "text");
+        assert_eq!(report.files().unwrap(), [Path::new("a/b/file")]);
+        assert_eq!(read_text(&report.path().join("a/b/file"), LONGEST).unwrap(), "text");
+    }
+
+    #[rstest]
+    #[case::above("../secret")]
+    #[case::absolute("/etc/hostname")]
+    #[case::up_and_down("a/../../secret")]
+    #[case::nothing("")]
+    #[case::folder("a")]
+    #[case::link("link")]
+    #[case::through_a_link("up/secret")]
+    #[case::pipe("pipe")]
+    #[case::device("zero")]
+    fn nothing_else_is(#[case] name: &str) {
+        let lab = lab();
+        let path = lab.path().join("report");
+        symlink("../secret", path.join("link")).unwrap();
+        symlink("..", path.join("up")).unwrap();
+        symlink("/dev/zero", path.join("zero")).unwrap();
+        rustix::fs::mkfifoat(CWD, path.join("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
+        Folder::open(&path).unwrap().read(name, LONGEST).unwrap_err();
+    }
+
+    #[rstest]
+    #[case::link(|path: &Path| symlink("/etc/hostname", path).unwrap())]
+    #[case::loop_of_links(|path: &Path| symlink(".", path).unwrap())]
+    #[case::root(|path: &Path| symlink("/", path).unwrap())]
+    #[case::pipe(|path: &Path| rustix::fs::mkfifoat(CWD, path, Mode::RUSR).unwrap())]
+    #[case::deep(|path: &Path| fs::create_dir_all(path.join("d/".repeat(40))).unwrap())]
+    fn a_walk_ends_at_what_is_no_file(#[case] make: fn(&Path)) {
+        let lab = lab();
+        let path = lab.path().join("report");
+        make(&path.join("odd"));
+        let error = Folder::open(&path).unwrap().files().unwrap_err().to_string();
+        assert!(error.contains("odd"), "{error}");
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_read() {
+        let lab = lab();
+        let path = lab.path().join("secret");
+        assert_eq!(read(&path, 6).unwrap(), b"secret");
+        read(&path, 5).unwrap_err();
+        assert!(read(Path::new("/dev/zero"), LONGEST).unwrap_err().to_string().contains("not a plain file"));
+        assert!(read(Path::new("/proc/self/environ"), 1).is_err());
+    }
+}
