@@ -1,7 +1,7 @@
 //! `tlsboot check`: judge recorded histories again.
 
 use std::fmt::Write;
-use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{ERROR, Failure, PASS, mutate, print};
-use tlsboot_core::check::{Outcome, Verdict, judge_all};
+use crate::check::{Outcome, Verdict, judge_all};
 use tlsboot_core::history::{Event, What};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::Scenario;
-use tlsboot_engine::report::{Evidence, failure, verify};
+use tlsboot_engine::evidence::{Evidence, EvidenceError, EvidenceFolder, SCENARIO, find};
+use tlsboot_engine::report::failure;
 
 /// Judge recorded histories again: same verdicts, no cluster needed.
 #[derive(Debug, Args)]
@@ -40,20 +41,27 @@ pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
     let mut code = PASS;
     let mut text = String::new();
     for folder in &histories(&command.folders)? {
-        let (scenario, events) = load(folder)?;
+        let wrong = |error: EvidenceError| Failure::usage(format!("{}: {error}", folder.display()));
+        let evidence = EvidenceFolder::open(folder).map_err(wrong)?;
+        let (scenario, events) = load(&evidence)?;
         let told = Told::of(&events);
-        let verdict = judge_all(&scenario, events);
-        let recorded = recorded(folder);
-        let same = recorded.as_ref().is_none_or(|recorded| *recorded == verdict);
+        let verdict = judge_all(&scenario, events.clone());
+        let same = match evidence.verdict() {
+            Ok(recorded) => recorded == verdict,
+            // A run that was killed has none.
+            Err(EvidenceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => true,
+            Err(error) => return Err(wrong(error)),
+        };
         let remark = if same { "" } else { "  (not the verdict that was recorded)" };
-        let _ = writeln!(text, "{:6} {}{remark}", format!("{:?}", verdict.outcome).to_lowercase(), folder.display());
+        let _ = writeln!(text, "{:6} {}{remark}", verdict.outcome.word(), folder.display());
         if told.scenario_sha256 != hex::encode(Sha256::digest(scenario.text.as_bytes())) {
             let _ = writeln!(text, "       (scenario.yaml is not the one that was run)");
         }
         let outcome = verdict.outcome;
         if outcome != Outcome::Pass {
             let result = told.result(folder, &scenario, verdict);
-            let evidence = Evidence::read(Path::new(""), &result);
+            let evidence =
+                Evidence { folder: Some(folder.clone()), scenario: Some(scenario), events, problems: Vec::new() };
             let words = failure::text(&result, &evidence, false);
             words.lines().skip(1).for_each(|line| {
                 let _ = writeln!(text, "       {line}");
@@ -73,33 +81,19 @@ pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
 pub(super) fn histories(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     for folder in folders {
-        collect(folder, &mut found).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+        found.extend(find(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?);
     }
     if found.is_empty() {
-        return Err(Failure::usage("no history.jsonl is below these folders"));
+        return Err(Failure::usage("there is no history.jsonl below these folders"));
     }
     found.sort();
     Ok(found)
 }
 
-/// The folders of evidence below a folder.
-pub(super) fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if folder.join("history.jsonl").is_file() {
-        found.push(folder.to_owned());
-        return Ok(());
-    }
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, found)?;
-        }
-    }
-    Ok(())
-}
-
-/// A folder's scenario and its history.
-pub(super) fn load(folder: &Path) -> Result<(Scenario, Vec<Event>), Failure> {
-    verify::load(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))
+/// The scenario and the history of an evidence folder.
+pub(super) fn load(evidence: &EvidenceFolder) -> Result<(Scenario, Vec<Event>), Failure> {
+    let wrong = |error: EvidenceError| Failure::usage(format!("{}: {error}", evidence.path().display()));
+    Ok((evidence.scenario(SCENARIO).map_err(wrong)?, evidence.history().map_err(wrong)?))
 }
 
 /// What a history tells of its run.
@@ -129,14 +123,10 @@ impl Told {
 
     fn result(&self, folder: &Path, scenario: &Scenario, verdict: Verdict) -> ScenarioResult {
         ScenarioResult {
-            file: folder.join("scenario.yaml").display().to_string(),
+            file: folder.join(SCENARIO).display().to_string(),
             duration_ms: self.duration_ms,
             evidence: Some(folder.display().to_string()),
             ..ScenarioResult::new(scenario, &self.target, self.started, verdict)
         }
     }
-}
-
-fn recorded(folder: &Path) -> Option<Verdict> {
-    serde_json::from_str(&fs::read_to_string(folder.join("verdict.json")).ok()?).ok()
 }

@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::check::collect;
 use super::{Failure, PASS, print};
-use tlsboot_core::diff::{Features, Recorded, Side, diff, text};
-use tlsboot_core::history;
+use crate::diff::{Features, Recorded, Side, diff, text};
 use tlsboot_core::result::ScenarioResult;
+use tlsboot_engine::evidence::{EvidenceError, EvidenceFolder, find, target_folder};
 use tlsboot_engine::report;
-use tlsboot_engine::report::verify::rejudge;
 
 /// Compare two runs: what changed in behaviour between two versions, distributions or machines.
 ///
@@ -110,7 +108,7 @@ impl Run {
         if let (Some(parent), Some(name)) = (parent, folder.file_name()) {
             let run = report::json::read(parent).map_err(Failure::usage)?;
             let name = name.to_string_lossy();
-            let of_target = |result: &ScenarioResult| result.target.replace("::", "-") == name;
+            let of_target = |result: &ScenarioResult| target_folder(&result.target) == name;
             let results: Vec<_> = run.scenarios.into_iter().filter(of_target).collect();
             return Self::of_results(folder, parent, &results);
         }
@@ -121,8 +119,11 @@ impl Run {
         let targets: BTreeSet<&str> = results.iter().map(|result| result.target.as_str()).collect();
         let target = one_target(named, &targets)?;
         let recorded = results.iter().map(|result| {
-            let features = match &result.evidence {
-                Some(evidence) => features(&out.join(evidence))?,
+            let features = match EvidenceFolder::of(out, result) {
+                Some(evidence) => evidence.and_then(|evidence| features(&evidence)).map_err(|error| {
+                    let at = out.join(result.evidence.as_deref().unwrap_or_default());
+                    wrong(&at, error)
+                })?,
                 None => Features::default(),
             };
             Ok(Recorded { scenario: result.id.clone(), outcome: result.verdict.outcome, features })
@@ -132,20 +133,14 @@ impl Run {
 
     /// Without a `result.json` (as `cargo nextest` leaves it) each history is judged again.
     fn of_evidence(folder: &Path) -> Result<Self, Failure> {
-        let mut found = Vec::new();
-        collect(folder, &mut found).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
-        found.sort();
+        let found = find(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
         let mut recorded = Vec::new();
         let mut targets = BTreeSet::new();
         for place in &found {
-            let wrong = |error| Failure::usage(format!("{}: {error}", place.display()));
-            let again = rejudge(place).map_err(wrong)?;
+            let read = |evidence: EvidenceFolder| Ok((evidence.rejudge()?, features(&evidence)?));
+            let (again, features) = EvidenceFolder::open(place).and_then(read).map_err(|error| wrong(place, error))?;
             targets.extend(again.begin.map(|begin| begin.target));
-            recorded.push(Recorded {
-                scenario: again.scenario.id,
-                outcome: again.verdict.outcome,
-                features: features(place)?,
-            });
+            recorded.push(Recorded { scenario: again.scenario.id, outcome: again.verdict.outcome, features });
         }
         let targets: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
         Ok(Self { target: one_target(folder, &targets)?, recorded })
@@ -166,16 +161,16 @@ fn one_target(folder: &Path, targets: &BTreeSet<&str>) -> Result<String, Failure
                 "{} has several targets ({}): name the folder of one, like {}",
                 folder.display(),
                 all.join(", "),
-                folder.join(one.replace("::", "-")).display()
+                folder.join(target_folder(one)).display()
             )))
         }
     }
 }
 
-fn features(folder: &Path) -> Result<Features, Failure> {
-    let path = folder.join("history.jsonl");
-    let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|error| wrong(&error))?;
-    let events = history::parse(&text).map_err(|error| wrong(&error))?;
-    Ok(Features::of(&events))
+fn features(evidence: &EvidenceFolder) -> Result<Features, EvidenceError> {
+    Ok(Features::of(&evidence.history()?))
+}
+
+fn wrong(folder: &Path, error: EvidenceError) -> Failure {
+    Failure::usage(format!("{}: {error}", folder.display()))
 }

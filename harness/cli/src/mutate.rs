@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::check::{histories, load};
 use super::{ERROR, Failure, PASS, print};
-use tlsboot_core::check::mutate::{Effort, Proof, prove};
+use crate::check::mutate::{Effort, Proof, prove};
+use tlsboot_engine::evidence::EvidenceFolder;
 
 /// What one history says.
 #[derive(Debug, Serialize)]
@@ -56,17 +57,16 @@ pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
 }
 
 fn try_one(folder: &Path, effort: Effort) -> Result<Tried, Failure> {
-    let (scenario, events) = load(folder)?;
+    let evidence =
+        EvidenceFolder::open(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+    let (scenario, events) = load(&evidence)?;
     let target = match events.first().map(|event| &event.what) {
         Some(tlsboot_core::history::What::Begin(begin)) => begin.target.clone(),
         _ => String::new(),
     };
     let (not_judged, expectations) = match prove(&scenario, &events, effort) {
         Ok(proofs) => (None, proofs),
-        Err(verdict) => {
-            let outcome = format!("{:?}", verdict.outcome).to_lowercase();
-            (Some(format!("its verdict is {outcome} as it is")), Vec::new())
-        }
+        Err(verdict) => (Some(format!("its verdict is {} as it is", verdict.outcome.word())), Vec::new()),
     };
     Ok(Tried { scenario: scenario.id, target, not_judged, expectations })
 }

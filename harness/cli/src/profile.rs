@@ -48,20 +48,21 @@ mod with_docker {
 
     use super::{OutputFormat, ProfileCommand};
     use crate::interrupt::on_interrupt;
+    use crate::probe::Outcome;
+    use crate::profile::k3s::{Seen, judge};
+    use crate::profile::{Judged, play, text};
     use crate::progress;
+    use crate::runtime;
     use crate::{FAIL, Failure, INTERRUPTED, PASS, print};
     use tlsboot_core::result::ComponentResult;
     use tlsboot_core::scenario::Scenario;
     use tlsboot_engine::cluster::k3s::{K3s, Server};
     use tlsboot_engine::cluster::shared::dir::RunDir;
     use tlsboot_engine::cluster::{Cluster, ClusterError, ProviderKind};
+    use tlsboot_engine::evidence::{HISTORY, LOGS};
     use tlsboot_engine::observe::Sink;
     use tlsboot_engine::report::colours_wanted;
-    use tlsboot_engine::runtime;
     use tlsboot_engine::secret::Vault;
-    use tlsboot_field::probe::Outcome;
-    use tlsboot_field::profile::k3s::{Seen, judge};
-    use tlsboot_field::profile::{Judged, play, text};
 
     pub(crate) fn run(command: &ProfileCommand) -> Result<u8, Failure> {
         if command.target.provider != ProviderKind::K3s {
@@ -87,9 +88,9 @@ mod with_docker {
     /// Starts a server, plays the agent, and ends it.
     async fn see(k3s: &K3s) -> Result<Seen, ClusterError> {
         let folder = RunDir::create()?;
-        let logs = folder.path().join("logs");
+        let logs = folder.path().join(LOGS);
         std::fs::create_dir(&logs)?;
-        let history = folder.path().join("history.jsonl");
+        let history = folder.path().join(HISTORY);
         let (sink, _events) = Sink::create(&history, Vault::default())?;
         let scenario = Scenario::of_cluster("profile", Default::default(), Vec::new());
         let server: Server = k3s.server(&scenario, sink, &logs).await?;

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 
 use super::target::TargetOptions;
 use super::{Failure, INTERRUPTED, PASS, print, progress};
-use tlsboot_core::check::rules::Rules;
+use crate::check::rules::Rules;
+use crate::run::Target;
 use tlsboot_core::history::event::Event;
 use tlsboot_core::scenario::stimulus::Changes;
 use tlsboot_core::scenario::{self, Node, Scenario, SigningDuration};
@@ -21,9 +22,9 @@ use tlsboot_engine::cluster::Cluster;
 use tlsboot_engine::cluster::shared::dir::{RunDir, sweep};
 use tlsboot_engine::cluster::shared::file::write_private;
 use tlsboot_engine::drive;
+use tlsboot_engine::evidence::{HISTORY, LOGS};
 use tlsboot_engine::observe::Sink;
 use tlsboot_engine::report::Follow;
-use tlsboot_engine::run::Target;
 use tlsboot_engine::secret::Vault;
 
 /// Start a cluster with short certificates to look at, and tell what happens in it.
@@ -87,7 +88,7 @@ async fn up(command: &UpCommand, target: &Target) -> Result<u8, Failure> {
     sink.emit(target.id.begin(&scenario));
     eprintln!("starting {} with {} nodes; history and logs are in {}", target.id.name(), command.nodes, out.display());
     let telling = tokio::spawn(tell(events, target.id.rules()));
-    let starting = target.provider.start(&scenario, sink, out.join("logs"));
+    let starting = target.provider.start(&scenario, sink, out.join(LOGS));
     let cluster = tokio::select! {
         started = starting => started.map_err(|error| Failure::error(format!("the cluster could not be started: {error}")))?,
         () = signals.any() => return Ok(INTERRUPTED),
@@ -106,8 +107,8 @@ async fn up(command: &UpCommand, target: &Target) -> Result<u8, Failure> {
 /// Makes the history and the folder of logs; what is there already stays.
 fn history(out: &Path) -> Result<(Sink, mpsc::UnboundedReceiver<Event>), Failure> {
     let wrong = |error: std::io::Error| Failure::usage(format!("--out {}: {error}", out.display()));
-    std::fs::create_dir_all(out.join("logs")).map_err(wrong)?;
-    let file = out.join("history.jsonl");
+    std::fs::create_dir_all(out.join(LOGS)).map_err(wrong)?;
+    let file = out.join(HISTORY);
     if file.exists() {
         return Err(Failure::usage(format!("{} is there already: choose another folder by --out", file.display())));
     }

@@ -242,7 +242,7 @@ fn a_recorded_history_is_judged_again() {
 fn a_history_without_its_evidence_does_not_pass() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
-    tlsboot(&["check", path]).wrong(&["no history.jsonl is below"]);
+    tlsboot(&["check", path]).wrong(&["there is no history.jsonl below"]);
     let copy = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     let read = |name: &str| fs::read_to_string(fixture().join(name)).unwrap();
     copy("scenario.yaml", &read("scenario.yaml"));

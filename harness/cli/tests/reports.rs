@@ -79,7 +79,7 @@ fn shard(folder: &Path, part: u32, of: u32, outcome: &str) {
 }
 
 fn rejudged(place: &Path, outcome: &str) -> Value {
-    let again = tlsboot_engine::report::verify::rejudge(place).unwrap();
+    let again = tlsboot_engine::evidence::EvidenceFolder::open(place).unwrap().rejudge().unwrap();
     let mut verdict = serde_json::to_value(again.verdict).unwrap();
     verdict["outcome"] = json!(outcome);
     verdict

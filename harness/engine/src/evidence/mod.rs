@@ -3,11 +3,15 @@
 
 mod hashes;
 mod place;
+mod reader;
+mod record;
 mod writer;
 
 pub use hashes::hashes;
-pub use place::{has, is_evidence, is_target, make_room, place};
-pub use writer::{EvidenceError, EvidenceWriter};
+pub use place::{has, is_evidence, is_target, make_room, place, target_folder};
+pub use reader::{EvidenceError, EvidenceFolder, Rejudged, find};
+pub use record::Evidence;
+pub use writer::{CloseError, EvidenceWriter};
 
 /// The scenario, as it was read.
 pub const SCENARIO: &str = "scenario.yaml";

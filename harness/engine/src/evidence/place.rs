@@ -11,7 +11,12 @@ const CONTENT: [&str; 4] = [SCENARIO, HISTORY, VERDICT, LOGS];
 
 /// Where the evidence of a scenario on a target lies in a report: `local-1.37.2/rbac.missing-bindings`.
 pub fn place(target: &str, id: &str) -> String {
-    format!("{}/{id}", target.replace("::", "-"))
+    format!("{}/{id}", target_folder(target))
+}
+
+/// The folder of a target in a report: `local-1.37.2`.
+pub fn target_folder(target: &str) -> String {
+    target.replace("::", "-")
 }
 
 /// Whether this is the name of a target, as in `local::1.37.2+kubelet-1.35.4`.

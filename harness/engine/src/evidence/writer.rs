@@ -23,7 +23,7 @@ pub struct EvidenceWriter {
 
 /// Evidence that proves nothing, or that must not be shown.
 #[derive(Debug, Error)]
-pub enum EvidenceError {
+pub enum CloseError {
     /// A secret is in it.
     #[error("the evidence holds secrets: {}", places(.0))]
     Secrets(Vec<Leak>),
@@ -77,10 +77,10 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// When there is one, or there may be.
-    pub fn search(&self) -> Result<(), EvidenceError> {
+    pub fn search(&self) -> Result<(), CloseError> {
         match self.vault.scan_dir(&self.path())? {
             leaks if leaks.is_empty() => Ok(()),
-            leaks => Err(EvidenceError::Secrets(leaks)),
+            leaks => Err(CloseError::Secrets(leaks)),
         }
     }
 
@@ -88,7 +88,7 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// When the verdict can't be written, or a file can't be read.
-    pub fn close(&self, verdict: &Verdict) -> Result<BTreeMap<String, String>, EvidenceError> {
+    pub fn close(&self, verdict: &Verdict) -> Result<BTreeMap<String, String>, CloseError> {
         let json = serde_json::to_vec_pretty(verdict).map_err(io::Error::other)?;
         fs::write(self.path().join(VERDICT), json)?;
         Ok(hashes(&Folder::open(&self.path())?)?)

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::Evidence;
-pub(super) use recording::Recording;
-use recording::{csr, fingerprint};
 use tlsboot_core::check::{Outcome, Role, Verdict, judge_all};
+use crate::evidence::{EvidenceFolder, HISTORY, SCENARIO, VERDICT, place};
 use tlsboot_core::history::event::{Change, ClosedBy, ConnectionState, Deadline, Phase, ProcessState, StepEvent};
 use tlsboot_core::history::{What, write_line};
 use tlsboot_core::result::{ComponentResult, RunResult, ScenarioResult};
 use tlsboot_core::scenario::{Scenario, load_text};
+pub(super) use recording::Recording;
+use recording::{csr, fingerprint};
 
 const TARGET: &str = "local::1.37.2";
 
@@ -167,8 +168,8 @@ fn case(text: &str, file: &str, mut recording: Recording) -> (ScenarioResult, Ev
     let last = recording.events.last().unwrap();
     let result = ScenarioResult {
         duration_ms: last.mono / 1000 + 500,
-        evidence: Some(crate::evidence::place(TARGET, &scenario.id)),
-        hashes: BTreeMap::from([("history.jsonl".into(), fingerprint(9))]),
+        evidence: Some(place(TARGET, &scenario.id)),
+        hashes: BTreeMap::from([(HISTORY.into(), fingerprint(9))]),
         ..ScenarioResult::new(&scenario, TARGET, recording.start, verdict)
     };
     let evidence = Evidence {
@@ -217,8 +218,8 @@ pub(super) fn folder() -> tempfile::TempDir {
         let place = folder.path().join(result.evidence.unwrap());
         std::fs::create_dir_all(&place).unwrap();
         let history: String = evidence.events.iter().map(|event| write_line(event).unwrap()).collect();
-        std::fs::write(place.join("history.jsonl"), history).unwrap();
-        std::fs::write(place.join("scenario.yaml"), evidence.scenario.unwrap().text).unwrap();
+        std::fs::write(place.join(HISTORY), history).unwrap();
+        std::fs::write(place.join(SCENARIO), evidence.scenario.unwrap().text).unwrap();
     }
     folder
 }
@@ -232,8 +233,8 @@ pub(super) fn verifiable(folder: &std::path::Path) -> RunResult {
         };
         let place = folder.join(evidence);
         let verdict = serde_json::to_vec_pretty(&result.verdict).unwrap();
-        std::fs::write(place.join("verdict.json"), verdict).unwrap();
-        result.hashes = crate::evidence::hashes(&crate::untrusted::Folder::open(&place).unwrap()).unwrap();
+        std::fs::write(place.join(VERDICT), verdict).unwrap();
+        result.hashes = EvidenceFolder::open(&place).unwrap().hashes().unwrap();
     }
     run
 }

@@ -382,6 +382,6 @@ mod tests {
     #[test]
     fn missing_evidence_is_said() {
         let html = page(Path::new("nowhere"), &fixture::run()).unwrap();
-        assert!(html.contains("history.jsonl can&#x27;t be read"));
+        assert!(html.contains("the evidence folder can&#x27;t be opened"));
     }
 }

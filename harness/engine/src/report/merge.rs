@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::ReportError;
-use super::verify::{changed_files, evidence_of};
-use crate::evidence;
+use super::verify::changed_files;
+use crate::evidence::{self, EvidenceFolder};
 use tlsboot_core::result::{RunResult, ScenarioResult, Shard};
 
 /// Why runs can't be merged.
@@ -230,14 +230,13 @@ fn is_of_a_target(folder: &Path) -> std::io::Result<bool> {
 }
 
 fn intact(folder: &Path, result: &ScenarioResult) -> Result<(), MergeError> {
-    let problems = match evidence_of(folder, result) {
-        None => Ok(Vec::new()),
-        Some(Err(problem)) => Err(problem),
-        Some(Ok(evidence)) => changed_files(&evidence, result),
-    };
-    let problem = match problems {
-        Ok(problems) => problems.into_iter().next(),
-        Err(problem) => Some(problem),
+    let problem = match EvidenceFolder::of(folder, result) {
+        None => None,
+        Some(Err(error)) => Some(error.to_string()),
+        Some(Ok(evidence)) => match changed_files(&evidence, result) {
+            Ok(changed) => changed.into_iter().next(),
+            Err(error) => Some(error.to_string()),
+        },
     };
     problem.map_or(Ok(()), |problem| Err(damaged(folder, result, problem)))
 }
@@ -248,9 +247,9 @@ fn damaged(folder: &Path, result: &ScenarioResult, problem: String) -> MergeErro
 
 /// Copies the files that a result has hashes of, and nothing else.
 fn copy(folder: &Path, result: &ScenarioResult, out: &Path) -> Result<(), MergeError> {
-    let from = match evidence_of(folder, result) {
+    let from = match EvidenceFolder::of(folder, result) {
         None => return Ok(()),
-        Some(from) => from.map_err(|problem| damaged(folder, result, problem))?,
+        Some(from) => from.map_err(|error| damaged(folder, result, error.to_string()))?,
     };
     let place = evidence::place(&result.target, &result.id);
     let to = out.join(&place);
@@ -262,7 +261,7 @@ fn copy(folder: &Path, result: &ScenarioResult, out: &Path) -> Result<(), MergeE
                 return Err(std::io::Error::other(format!("{name:?} is no file of evidence")));
             }
             // Opened before anything is written: a name that leads out is an error.
-            let mut file = from.file(Path::new(name))?;
+            let mut file = from.folder().file(Path::new(name))?;
             let to = to.join(name);
             std::fs::create_dir_all(to.parent().unwrap_or(&to))?;
             std::io::copy(&mut file, &mut std::fs::File::create_new(to)?)?;

@@ -3,7 +3,6 @@
 //! [`write_all`] writes what was asked for. [`failure::text`] says one scenario's failure to people, for a test's own
 //! output.
 
-mod evidence;
 pub mod failure;
 mod follow;
 mod github;
@@ -30,7 +29,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use evidence::Evidence;
+pub use crate::evidence::Evidence;
+use tlsboot_core::name::{UnknownName, by_name};
+use tlsboot_core::result::RunResult;
 pub use follow::Follow;
 pub use paint::colours_wanted;
 use tlsboot_core::name::{UnknownName, by_name};

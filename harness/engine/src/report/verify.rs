@@ -8,14 +8,11 @@ use sha2::{Digest, Sha256};
 
 use super::signature::{self, PublicKey};
 use super::{ReportError, json};
-use crate::evidence;
-use crate::untrusted::{Folder, LONGEST, LONGEST_HISTORY};
-use tlsboot_core::check::{Outcome, Verdict, judge_all};
-use tlsboot_core::history::event::Begin;
-use tlsboot_core::history::{self, Event, What};
+use tlsboot_core::check::Outcome;
+use crate::evidence::{EvidenceFolder, Rejudged};
 use tlsboot_core::known::judged;
 use tlsboot_core::result::{RunResult, ScenarioResult};
-use tlsboot_core::scenario::{Scenario, load_text};
+use crate::untrusted::{Folder, LONGEST};
 
 /// What came of checking a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,68 +25,12 @@ pub struct Verification {
     pub not_proven: Vec<String>,
 }
 
-/// A scenario's evidence, judged anew.
-#[derive(Clone, Debug)]
-pub struct Rejudged {
-    /// The scenario.
-    pub scenario: Scenario,
-    /// The head of the history.
-    pub begin: Option<Begin>,
-    /// The verdict.
-    pub verdict: Verdict,
-}
-
-/// The scenario and the history of an evidence folder.
-///
-/// # Errors
-/// What is missing or can't be read, in words.
-pub fn load(folder: &Path) -> Result<(Scenario, Vec<Event>), String> {
-    load_from(&Folder::open(folder).map_err(|error| error.to_string())?)
-}
-
-fn load_from(folder: &Folder) -> Result<(Scenario, Vec<Event>), String> {
-    let read = |name: &str, longest| folder.read_text(name, longest).map_err(|error| format!("{name}: {error}"));
-    let text = read("scenario.yaml", LONGEST)?;
-    let scenario = load_text("scenario.yaml", &text).map_err(|errors| {
-        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        errors.join("; ")
-    })?;
-    let events = history::parse(&read("history.jsonl", LONGEST_HISTORY)?).map_err(|error| error.to_string())?;
-    Ok((scenario, events))
-}
-
-/// Judges the history of an evidence folder again.
-///
-/// # Errors
-/// What is missing or can't be read, in words.
-pub fn rejudge(folder: &Path) -> Result<Rejudged, String> {
-    rejudge_in(&Folder::open(folder).map_err(|error| error.to_string())?)
-}
-
-fn rejudge_in(folder: &Folder) -> Result<Rejudged, String> {
-    let (scenario, events) = load_from(folder)?;
-    let begin = events.first().and_then(|event| match &event.what {
-        What::Begin(begin) => Some((**begin).clone()),
-        _ => None,
-    });
-    let verdict = judge_all(&scenario, events);
-    Ok(Rejudged { scenario, begin, verdict })
-}
-
-/// A result's evidence, if it lies where a run puts it.
-pub(super) fn evidence_of(out: &Path, result: &ScenarioResult) -> Option<Result<Folder, String>> {
-    let evidence = result.evidence.as_ref()?;
-    let place = evidence::place(&result.target, &result.id);
-    if *evidence != place {
-        return Some(Err(format!("its evidence lies elsewhere than a run puts it, {place}: {evidence}")));
-    }
-    let opened = Folder::open(out).and_then(|out| out.folder(Path::new(evidence)));
-    Some(opened.map_err(|error| format!("{evidence}: {error}")))
-}
-
 /// What does not fit between the hashes in a result and the files in its evidence folder.
-pub(super) fn changed_files(folder: &Folder, result: &ScenarioResult) -> Result<Vec<String>, String> {
-    let found = evidence::hashes(folder).map_err(|error| format!("{}: {error}", folder.path().display()))?;
+///
+/// # Errors
+/// When a file can't be read, or is not a plain file.
+pub(super) fn changed_files(folder: &EvidenceFolder, result: &ScenarioResult) -> std::io::Result<Vec<String>> {
+    let found = folder.hashes()?;
     let changed = result.hashes.iter().filter_map(|(name, hash)| {
         let now = found.get(name);
         match now {
@@ -149,16 +90,16 @@ fn check_signature(out: &Path, key: Option<&PublicKey>) -> Result<Vec<String>, R
 
 fn check_result(out: &Path, result: &ScenarioResult) -> Vec<String> {
     let outcome = result.verdict.outcome;
-    let folder = match evidence_of(out, result) {
+    let folder = match EvidenceFolder::of(out, result) {
         None if matches!(outcome, Outcome::Unsupported | Outcome::Error) => return Vec::new(),
         None => {
             return vec![format!("it is said to {}, without evidence", outcome.word())];
         }
-        Some(Err(problem)) => return vec![problem],
+        Some(Err(error)) => return vec![error.to_string()],
         Some(Ok(folder)) => folder,
     };
     let mut problems = match changed_files(&folder, result) {
-        Err(problem) => return vec![problem],
+        Err(error) => return vec![error.to_string()],
         Ok(problems) => problems,
     };
     // What the judge said of the scenario; that a failure is known is for reports to say.
@@ -167,16 +108,14 @@ fn check_result(out: &Path, result: &ScenarioResult) -> Vec<String> {
     if outcome == Outcome::Known && !matches!(recorded.outcome, Outcome::Fail | Outcome::Hang) {
         problems.push("it is said to be known, but not how it failed".into());
     }
-    let written =
-        folder.read("verdict.json", LONGEST).ok().and_then(|bytes| serde_json::from_slice::<Verdict>(&bytes).ok());
     // What the harness could not do may have come after the verdict was written.
-    if written.as_ref() != Some(&recorded) && outcome != Outcome::Error {
+    if folder.verdict().ok().as_ref() != Some(&recorded) && outcome != Outcome::Error {
         problems.push("result.json and verdict.json do not say the same".into());
     }
-    match rejudge_in(&folder) {
+    match folder.rejudge() {
         // The harness' own fault: the report claims nothing.
         _ if outcome == Outcome::Error => {}
-        Err(problem) => problems.push(problem),
+        Err(error) => problems.push(error.to_string()),
         Ok(again) => {
             problems.extend(mixed_up(result, &again));
             if again.verdict != recorded {
@@ -279,6 +218,7 @@ fn not_proven(out: &Path, run: &RunResult, signed: bool) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence;
     use crate::report::{Format, fixture, write_all};
 
     fn report() -> tempfile::TempDir {
@@ -309,7 +249,7 @@ mod tests {
         let report = report();
         let run = json::read(report.path()).unwrap();
         for result in run.scenarios.iter().filter(|result| result.evidence.is_some()) {
-            let folder = evidence_of(report.path(), result).unwrap().unwrap().path().to_owned();
+            let folder = EvidenceFolder::of(report.path(), result).unwrap().unwrap().path().to_owned();
             for name in result.hashes.keys() {
                 let path = folder.join(name);
                 let right = std::fs::read(&path).unwrap();
@@ -343,10 +283,10 @@ mod tests {
                     continue;
                 }
                 result.verdict.outcome = Outcome::Pass;
-                let folder = evidence_of(report.path(), result).unwrap().unwrap();
+                let folder = EvidenceFolder::of(report.path(), result).unwrap().unwrap();
                 let forged = serde_json::to_vec_pretty(&result.verdict).unwrap();
-                std::fs::write(folder.path().join("verdict.json"), forged).unwrap();
-                result.hashes = evidence::hashes(&folder).unwrap();
+                std::fs::write(folder.path().join(crate::evidence::VERDICT), forged).unwrap();
+                result.hashes = folder.hashes().unwrap();
             }
         });
         let said = findings(report.path());

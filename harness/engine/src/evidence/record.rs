@@ -1,12 +1,18 @@
-//! What was kept of one scenario on one target: its file and its history.
+//! Evidence as a report is made from it: whatever of it can be read.
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+<<<<<<<< HEAD:harness/engine/src/report/evidence.rs
 use tlsboot_core::history::{self, Event, What};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::{Scenario, load_text};
+========
+use super::{EvidenceError, EvidenceFolder};
+use tlsboot_core::history::{Event, What};
+use tlsboot_core::scenario::Scenario;
+>>>>>>>> d8619a0 (evidence: one module writes and reads it, and knows its files' names):harness/engine/src/evidence/record.rs
 
 /// The evidence of one scenario on one target, as far as it can be read. A report is made from whatever is there.
 #[derive(Clone, Debug, Default)]
@@ -24,43 +30,36 @@ pub struct Evidence {
 impl Evidence {
     /// Reads it from a run's output folder.
     pub fn read(out: &Path, result: &ScenarioResult) -> Self {
-        let Some(folder) = result.evidence.as_ref().map(|folder| out.join(folder)) else {
-            return Self::default();
-        };
-        let mut problems = Vec::new();
-        let scenario = read_text(&folder, "scenario.yaml")
-            .and_then(|text| {
-                load_text(&result.file, &text).map_err(|errors| {
-                    let first = errors.first().map(ToString::to_string).unwrap_or_default();
-                    format!("scenario.yaml does not load: {first}")
-                })
-            })
-            .map_err(|problem| problems.push(problem))
-            .ok();
-        let events = read_text(&folder, "history.jsonl")
-            .and_then(|text| history::parse(&text).map_err(|error| format!("history.jsonl: {error}")))
-            .map_err(|problem| problems.push(problem))
-            .unwrap_or_default();
-        Self { folder: Some(folder), scenario, events, problems }
+        match EvidenceFolder::of(out, result) {
+            None => Self::default(),
+            Some(Err(error)) => Self { problems: vec![error.to_string()], ..Self::default() },
+            Some(Ok(folder)) => {
+                let mut problems = Vec::new();
+                let mut note = |error: EvidenceError| problems.push(error.to_string());
+                let scenario = folder.scenario(&result.file).map_err(&mut note).ok();
+                let events = folder.history().map_err(&mut note).unwrap_or_default();
+                Self { folder: Some(folder.path().to_owned()), scenario, events, problems }
+            }
+        }
     }
 
     /// The event at a position.
-    pub(super) fn event(&self, seq: u64) -> Option<&Event> {
+    pub fn event(&self, seq: u64) -> Option<&Event> {
         self.events.get(usize::try_from(seq).ok()?)
     }
 
     /// When the history begins.
-    pub(super) fn start(&self) -> Timestamp {
+    pub fn start(&self) -> Timestamp {
         self.events.first().map_or(Timestamp::UNIX_EPOCH, |event| event.at)
     }
 
     /// Seconds from the start, by the clock of whoever knows best.
-    pub(super) fn seconds(&self, at: Timestamp) -> f64 {
+    pub fn seconds(&self, at: Timestamp) -> f64 {
         at.duration_since(self.start()).as_secs_f64()
     }
 
     /// The beginning of a step as it stands in the file, on one line, without its dash.
-    pub(super) fn step_line(&self, index: usize) -> Option<String> {
+    pub fn step_line(&self, index: usize) -> Option<String> {
         let scenario = self.scenario.as_ref()?;
         let line = usize::try_from(scenario.steps.get(index)?.referenced.line()).ok()?;
         let mut lines = scenario.text.lines().skip(line.checked_sub(1)?).map(str::trim);
@@ -73,17 +72,13 @@ impl Evidence {
     }
 
     /// The stimulus from which an expectation counts: the last one above it.
-    pub(super) fn stimulus_of(&self, step: usize) -> Option<usize> {
+    pub fn stimulus_of(&self, step: usize) -> Option<usize> {
         let steps = &self.scenario.as_ref()?.steps;
         (0..step.min(steps.len())).rev().find(|index| !steps[*index].value.is_judged())
     }
 
     /// The event that ends a wait for an expectation in vain.
-    pub(super) fn deadline(&self, step: usize) -> Option<&Event> {
+    pub fn deadline(&self, step: usize) -> Option<&Event> {
         self.events.iter().find(|event| matches!(&event.what, What::Deadline(deadline) if deadline.step == step))
     }
-}
-
-fn read_text(folder: &Path, name: &str) -> Result<String, String> {
-    std::fs::read_to_string(folder.join(name)).map_err(|error| format!("{name} can't be read: {error}"))
 }
