@@ -16,4 +16,4 @@ mod tls;
 mod watch;
 mod written;
 
-pub use sink::Sink;
+pub use sink::{HistoryLost, Sink};

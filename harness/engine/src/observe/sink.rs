@@ -1,12 +1,14 @@
 //! Where recorders put their events: the history file, and the run that judges them.
 
 use std::fs::File;
-use std::io::Write;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::secret::Vault;
@@ -25,9 +27,34 @@ pub struct Sink {
 
 #[derive(Debug)]
 struct Inner {
+    path: PathBuf,
     file: File,
     next: u64,
-    events: mpsc::UnboundedSender<Event>,
+    /// None when the history has ended.
+    events: Option<mpsc::UnboundedSender<Event>>,
+    /// Of what was recorded, in bytes.
+    length: u64,
+    digest: Sha256,
+    failure: Option<io::Error>,
+}
+
+/// The file does not hold what was recorded, so nothing that was judged can be proven by it.
+#[derive(Debug, Error)]
+pub enum HistoryLost {
+    /// An event could not be written. Nothing was recorded after it.
+    #[error("the history could not be written: {0}")]
+    Write(#[source] io::Error),
+    /// The file can't be read again.
+    #[error("the history can't be read again: {0}")]
+    Read(#[source] io::Error),
+    /// Something else changed the file.
+    #[error("the history was changed while it was written: {found} bytes are in the file, {recorded} were recorded")]
+    Changed {
+        /// Bytes in the file.
+        found: u64,
+        /// Bytes that were recorded; as many as are in the file where only their content differs.
+        recorded: u64,
+    },
 }
 
 impl Sink {
@@ -35,11 +62,23 @@ impl Sink {
     ///
     /// # Errors
     /// When the file can't be made.
-    pub fn create(path: &Path, vault: Vault) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
+    pub fn create(path: &Path, vault: Vault) -> io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
+        Ok(Self::into_file(File::create_new(path)?, path, vault))
+    }
+
+    fn into_file(file: File, path: &Path, vault: Vault) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        let file = File::create_new(path)?;
-        let inner = Arc::new(Mutex::new(Inner { file, next: 0, events }));
-        Ok((Self { inner, vault, zero: Instant::now(), changed: watch::Sender::new(0) }, receiver))
+        let inner = Inner {
+            path: path.to_owned(),
+            file,
+            next: 0,
+            events: Some(events),
+            length: 0,
+            digest: Sha256::new(),
+            failure: None,
+        };
+        let inner = Arc::new(Mutex::new(inner));
+        (Self { inner, vault, zero: Instant::now(), changed: watch::Sender::new(0) }, receiver)
     }
 
     /// Appends what happened just now.
@@ -47,22 +86,49 @@ impl Sink {
         self.emit_at(Timestamp::now(), what);
     }
 
-    /// Appends what happened at a time that the source knows best.
+    /// Appends what happened at a time that the source knows best. The first event that can't be written ends the history,
+    /// and with it the channel to the judge: what is judged is what is in the file.
     pub fn emit_at(&self, at: Timestamp, what: What) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.lock();
+        if inner.events.is_none() {
+            return;
+        }
         let mono = self.mono();
         if is_change(&what) {
             self.changed.send_replace(mono);
         }
         let event = Event { seq: inner.next, at, seen: Timestamp::now(), mono, what };
-        // A history that can't be written is found out at the end: its hash and its re-check fail.
-        let written =
-            write_line(&event).map_err(std::io::Error::from).and_then(|line| inner.file.write_all(line.as_bytes()));
-        if let Err(error) = written {
+        if let Err(error) = inner.append(&event) {
             tracing::error!(%error, "the history can't be written");
+            inner.failure = Some(error);
+            inner.events = None;
         }
-        inner.next += 1;
-        let _ = inner.events.send(event);
+        if let Some(events) = &inner.events {
+            // Nobody has to listen.
+            let _ = events.send(event);
+        }
+    }
+
+    /// Ends the history: what happens from now on is not recorded. Compares the file with what was recorded.
+    ///
+    /// # Errors
+    /// When they differ, or an event could not be written.
+    pub fn close(&self) -> Result<(), HistoryLost> {
+        let mut inner = self.lock();
+        inner.events = None;
+        if let Some(failure) = inner.failure.take() {
+            return Err(HistoryLost::Write(failure));
+        }
+        let (found, digest) = hash(&inner.path).map_err(HistoryLost::Read)?;
+        if digest[..] == inner.digest.clone().finalize()[..] {
+            Ok(())
+        } else {
+            Err(HistoryLost::Changed { found, recorded: inner.length })
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that a recorder records from now on.
@@ -97,7 +163,80 @@ impl Sink {
     }
 }
 
+impl Inner {
+    fn append(&mut self, event: &Event) -> io::Result<()> {
+        let line = write_line(event)?;
+        self.file.write_all(line.as_bytes())?;
+        self.digest.update(line.as_bytes());
+        self.length += line.len() as u64;
+        self.next += 1;
+        Ok(())
+    }
+}
+
+/// Length and SHA-256 of a file.
+fn hash(path: &Path) -> io::Result<(u64, Vec<u8>)> {
+    let (mut file, mut digest, mut length) = (File::open(path)?, Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((length, digest.finalize().to_vec())),
+            count => {
+                digest.update(&buffer[..count]);
+                length += count as u64;
+            }
+        }
+    }
+}
+
 /// Heartbeats of nodes and what comes of them go on at rest, too.
 fn is_change(what: &What) -> bool {
     !matches!(what, What::Request(_) | What::Connection(_) | What::Log(_) | What::Recorder(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use super::*;
+
+    fn emit(sink: &Sink) {
+        sink.started(Recorder::Csr);
+    }
+
+    #[test]
+    fn a_history_that_is_as_it_was_written_closes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sink, mut events) = Sink::create(&folder.path().join("history"), Vault::new()).unwrap();
+        emit(&sink);
+        sink.close().unwrap();
+        emit(&sink);
+        assert_eq!(events.try_recv().unwrap().seq, 0);
+        assert!(events.try_recv().is_err() && events.is_closed());
+    }
+
+    #[test]
+    fn a_history_that_was_cut_or_changed_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history");
+        let (sink, _events) = Sink::create(&path, Vault::new()).unwrap();
+        emit(&sink);
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(7).unwrap();
+        emit(&sink);
+        let lost = sink.close().unwrap_err();
+        assert!(matches!(lost, HistoryLost::Changed { .. }), "{lost}");
+    }
+
+    /// The judge is not told of what is not in the file.
+    #[test]
+    fn what_can_not_be_written_ends_the_history() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history");
+        std::fs::write(&path, "").unwrap();
+        let (sink, mut events) = Sink::into_file(File::open(&path).unwrap(), &path, Vault::new());
+        emit(&sink);
+        emit(&sink);
+        assert!(events.try_recv().is_err() && events.is_closed());
+        assert!(matches!(sink.close(), Err(HistoryLost::Write(_))));
+    }
 }

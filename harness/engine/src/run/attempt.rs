@@ -107,6 +107,8 @@ impl Attempt<'_> {
         let playing = async { Play::new(self, &*cluster, &sink, events).until_decided().await };
         let verdict = self.unless_interrupted(playing).await;
         cluster.stop().await;
+        // A verdict counts only with the record that it was made from.
+        sink.close()?;
         verdict?
     }
 

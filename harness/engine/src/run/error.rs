@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::cluster::ClusterError;
 use crate::drive::DriveError;
+use crate::observe::HistoryLost;
 
 /// Why a scenario was not judged: its outcome is `error`, which says nothing about the cluster.
 #[derive(Debug, Error)]
@@ -28,6 +29,9 @@ pub enum RunError {
     /// The cluster lacks its bindings.
     #[error("the cluster's bindings could not be created: {0}")]
     Bindings(#[source] DriveError),
+    /// The history does not hold what was judged.
+    #[error(transparent)]
+    Lost(#[from] HistoryLost),
     /// Nothing is recorded any more.
     #[error("the history was closed")]
     Closed,
