@@ -60,7 +60,7 @@ fn list(environment: &Arc<Environment>) -> Vec<Trial> {
         library.errors.iter().map(|error| failing(&format!("scenario_parses::{}", error.file), error.render(false)));
     let planned = match environment.target.plan() {
         Ok(planned) => planned,
-        Err(error) => return broken.chain([failing("targets", error.message)]).collect(),
+        Err(error) => return broken.chain([failing("targets", error.to_string())]).collect(),
     };
     let profile = environment.scenarios.profile;
     let mut trials: Vec<Trial> = broken.collect();
@@ -91,8 +91,8 @@ fn failing(name: &str, message: String) -> Trial {
 }
 
 fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Result<(), Failed> {
-    let known = environment.known.load(&environment.scenarios).map_err(|error| error.message)?;
-    let (target, _) = environment.target.resolve(target, progress::on_stderr()).map_err(|error| error.message)?;
+    let known = environment.known.load(&environment.scenarios).map_err(|error| error.to_string())?;
+    let (target, _) = environment.target.resolve(target, progress::on_stderr()).map_err(|error| error.to_string())?;
     let runtime = tlsboot_engine::runtime::runtime()?;
     std::fs::create_dir_all(&environment.out)?;
     let Ran { result, stale } = runtime.block_on(async {

@@ -357,9 +357,9 @@ async fn approver() -> Result<(), Failed> {
 /// A kube-apiserver without NodeRestriction: a wrapper script, as a distribution under test may be.
 async fn without_node_restriction() -> Result<(), Failed> {
     let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
-    let planned = options(None)?.plan().map_err(|error| error.message)?;
+    let planned = options(None)?.plan().map_err(|error| error.to_string())?;
     let first = planned.first().ok_or("no target")?;
-    let (_, used) = options(None)?.resolve(first, Progress::hidden()).map_err(|error| error.message)?;
+    let (_, used) = options(None)?.resolve(first, Progress::hidden()).map_err(|error| error.to_string())?;
     let real = real_path("kube-apiserver", first.id.kubernetes)?;
     assert!(used.iter().any(|component| component.name == "kube-apiserver"));
     let script = format!(
@@ -575,10 +575,10 @@ fn real_path(name: &str, version: Version) -> Result<PathBuf, Failed> {
 impl Lab {
     async fn start(components: Option<&Path>) -> Result<Self, Failed> {
         let options = options(components)?;
-        let planned = options.plan().map_err(|error| error.message)?;
+        let planned = options.plan().map_err(|error| error.to_string())?;
         let first = planned.first().ok_or("no target")?;
         let resolved = options.resolve(first, Progress::hidden());
-        let (target, _) = resolved.map_err(|error| error.message)?;
+        let (target, _) = resolved.map_err(|error| error.to_string())?;
         let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
         let logs = folder.path().join("logs");
         fs::create_dir(&logs)?;

@@ -7,14 +7,14 @@ use clap::Args;
 
 use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::interrupt::on_interrupt;
-use super::{FAIL, Failure, INTERRUPTED, PASS, colours, print, runtime};
+use super::{Exit, Failure, colours, print, runtime};
+use crate::approver::corpus::{Subjects, corpus};
+use crate::approver::fire::{FireError, Fired, Plan, fire};
+use crate::approver::judge::{Judgement, judge};
+use crate::approver::policy::Policy;
+use crate::approver::words;
 use tlsboot_core::version::Version;
 use tlsboot_engine::report::colours_wanted;
-use tlsboot_field::approver::corpus::{Subjects, corpus};
-use tlsboot_field::approver::fire::{FireError, Fired, Plan, fire};
-use tlsboot_field::approver::judge::{Judgement, judge};
-use tlsboot_field::approver::policy::Policy;
-use tlsboot_field::approver::words;
 use tlsboot_field::connection::Connection;
 use tlsboot_field::owned;
 
@@ -74,7 +74,7 @@ to list and delete CSRs.
 Exit codes: 0 all as expected, 1 something else was decided, or good CSRs are not approved, 2 a wrong command line,
 kubeconfig or policy, 3 the cluster can't be reached or refuses, 130 interrupted.";
 
-pub(super) fn run(command: &ApproverCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &ApproverCommand) -> Result<Exit, Failure> {
     let policy = policy(command)?;
     let Some(kubeconfig) = &command.kubeconfig else {
         return list(&policy);
@@ -94,7 +94,7 @@ pub(super) fn run(command: &ApproverCommand) -> Result<u8, Failure> {
         eprintln!("creating in {}, {}", connection.server(), plan.creates());
         let (run, server) = (plan.run.clone(), connection.server());
         let Some(fired) = fire_and_remove(&connection, plan).await? else {
-            return Ok(INTERRUPTED);
+            return Ok(Exit::Interrupted);
         };
         report(command, &judge(run.to_string(), server, fired.fates, fired.controls))
     })
@@ -112,7 +112,7 @@ fn policy(command: &ApproverCommand) -> Result<Policy, Failure> {
     })
 }
 
-fn list(policy: &Policy) -> Result<u8, Failure> {
+fn list(policy: &Policy) -> Result<Exit, Failure> {
     let subjects = Subjects {
         node: "n".into(),
         other: "o".into(),
@@ -149,7 +149,7 @@ async fn fire_and_remove(connection: &Connection, plan: Plan) -> Result<Option<F
     Ok(fired)
 }
 
-fn report(command: &ApproverCommand, judgement: &Judgement) -> Result<u8, Failure> {
+fn report(command: &ApproverCommand, judgement: &Judgement) -> Result<Exit, Failure> {
     let text = match command.format {
         OutputFormat::Text => words::text(judgement, colours_wanted(&stdout())),
         OutputFormat::Json => {
@@ -158,5 +158,5 @@ fn report(command: &ApproverCommand, judgement: &Judgement) -> Result<u8, Failur
         }
     };
     print(&text)?;
-    Ok(if judgement.is_right() { PASS } else { FAIL })
+    Ok(if judgement.is_right() { Exit::Pass } else { Exit::Fail })
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{ERROR, Failure, PASS, mutate, print};
+use super::{Exit, Failure, mutate, print};
 use crate::check::{Outcome, Verdict, judge_all};
 use tlsboot_core::history::{Event, What};
 use tlsboot_core::result::ScenarioResult;
@@ -34,11 +34,11 @@ pub(super) struct CheckCommand {
     json: bool,
 }
 
-pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &CheckCommand) -> Result<Exit, Failure> {
     if command.mutate {
         return mutate::run(&command.folders, command.json);
     }
-    let mut code = PASS;
+    let mut code = Exit::Pass;
     let mut text = String::new();
     for folder in &histories(&command.folders)? {
         let wrong = |error: EvidenceError| Failure::usage(format!("{}: {error}", folder.display()));
@@ -68,9 +68,9 @@ pub(super) fn run(command: &CheckCommand) -> Result<u8, Failure> {
             });
         }
         code = code.max(match outcome {
-            Outcome::Pass if same => PASS,
-            Outcome::Fail | Outcome::Hang if same => 1,
-            _ => ERROR,
+            Outcome::Pass if same => Exit::Pass,
+            Outcome::Fail | Outcome::Hang if same => Exit::Fail,
+            _ => Exit::Error,
         });
     }
     print(&text)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, PASS, print};
+use super::{Exit, Failure, print};
 use crate::diff::{Features, Recorded, Side, diff, text};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_engine::evidence::{EvidenceError, EvidenceFolder, find, target_folder};
@@ -54,7 +54,7 @@ enum DiffFormat {
     Json,
 }
 
-pub(super) fn run(command: &DiffCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &DiffCommand) -> Result<Exit, Failure> {
     let (a, b) = (Run::read(&command.a)?, Run::read(&command.b)?);
     let (name_a, name_b) = (a.target.clone(), b.target.clone());
     let mut sides = [Side::from(a), Side::from(b)];
@@ -82,7 +82,7 @@ pub(super) fn run(command: &DiffCommand) -> Result<u8, Failure> {
             print(&format!("{json}\n"))?
         }
     };
-    Ok(if diff.is_regression() { 1 } else { PASS })
+    Ok(if diff.is_regression() { Exit::Fail } else { Exit::Pass })
 }
 
 /// A run on one target.

@@ -10,13 +10,13 @@ use rustix::fs::statvfs;
 
 use super::existing::{self, ExistingCluster, OutputFormat};
 use super::target::TargetOptions;
-use super::{ERROR, Failure, PASS, print};
+use super::{Exit, Failure, print};
+use crate::components::{Location, Options, Package, Product, Progress, Resolver, Role};
 use tlsboot_core::version::Version;
 use tlsboot_engine::cluster::processes::inotify::Instances;
 use tlsboot_engine::cluster::processes::try_port;
 use tlsboot_engine::cluster::shared::dir::abandoned;
 use tlsboot_engine::cluster::{ClusterError, ProviderKind, kind};
-use tlsboot_engine::components::{Location, Options, Package, Product, Progress, Resolver, Role};
 use tlsboot_engine::process::try_sandbox;
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_engine::report::paint::paint;
@@ -90,7 +90,7 @@ impl Finding {
     }
 }
 
-pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &DoctorCommand) -> Result<Exit, Failure> {
     match &command.kubeconfig {
         None => machine(command),
         Some(kubeconfig) => {
@@ -100,7 +100,7 @@ pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
     }
 }
 
-fn machine(command: &DoctorCommand) -> Result<u8, Failure> {
+fn machine(command: &DoctorCommand) -> Result<Exit, Failure> {
     let options = command.target.components.options().map_err(Failure::usage)?;
     let mut findings =
         vec![cgroups(), inotify(), temporary_folder(), space("space for clusters", &std::env::temp_dir(), CLUSTER)];
@@ -122,7 +122,7 @@ fn machine(command: &DoctorCommand) -> Result<u8, Failure> {
     let text: String = findings.iter().map(|finding| line(finding, colours)).collect();
     print(&text)?;
     let worst = findings.iter().map(|finding| finding.grade).max();
-    Ok(if worst == Some(Grade::Problem) { ERROR } else { PASS })
+    Ok(if worst == Some(Grade::Problem) { Exit::Error } else { Exit::Pass })
 }
 
 fn line(finding: &Finding, colours: bool) -> String {

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ERROR, FAIL, Failure, PASS, print, runtime};
+use super::{Exit, Failure, print, runtime};
+use crate::doctor::diagnose::{Diagnosis, Grade, diagnose};
+use crate::doctor::{look, words};
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_field::connection::{Bootstrap, Connection, Unreachable};
-use tlsboot_field::doctor::diagnose::{Diagnosis, Grade, diagnose};
-use tlsboot_field::doctor::{look, words};
 use tlsboot_field::owned;
 
 /// How an answer is written.
@@ -66,7 +66,7 @@ pub(super) fn failure(error: Unreachable) -> Failure {
 }
 
 /// `tlsboot doctor --kubeconfig`.
-pub(super) fn doctor(cluster: &ExistingCluster, format: OutputFormat) -> Result<u8, Failure> {
+pub(super) fn doctor(cluster: &ExistingCluster, format: OutputFormat) -> Result<Exit, Failure> {
     let (diagnosis, context) = runtime()?.block_on(async {
         let connection = cluster.open().await?;
         let snapshot = look::look(&connection).await.map_err(failure)?;
@@ -80,7 +80,7 @@ pub(super) fn doctor(cluster: &ExistingCluster, format: OutputFormat) -> Result<
         }
     };
     print(&text)?;
-    Ok(exit_code(&diagnosis))
+    Ok(exit(&diagnosis))
 }
 
 /// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
@@ -99,7 +99,7 @@ pub(super) struct GcCommand {
 }
 
 /// `tlsboot gc --kubeconfig`.
-pub(super) fn gc(command: &GcCommand) -> Result<u8, Failure> {
+pub(super) fn gc(command: &GcCommand) -> Result<Exit, Failure> {
     let cluster = ExistingCluster {
         kubeconfig: command.kubeconfig.clone().unwrap_or_default(),
         context: command.context.clone(),
@@ -115,10 +115,10 @@ pub(super) fn gc(command: &GcCommand) -> Result<u8, Failure> {
     print(if lines.is_empty() { "nothing was left behind\n" } else { &lines })
 }
 
-fn exit_code(diagnosis: &Diagnosis) -> u8 {
+fn exit(diagnosis: &Diagnosis) -> Exit {
     match diagnosis.worst() {
-        Some(Grade::Broken | Grade::Hole) => FAIL,
-        _ if !diagnosis.missing.is_empty() => ERROR,
-        _ => PASS,
+        Some(Grade::Broken | Grade::Hole) => Exit::Fail,
+        _ if !diagnosis.missing.is_empty() => Exit::Error,
+        _ => Exit::Pass,
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, ScenarioOptions, print};
+use super::{Exit, Failure, ScenarioOptions, print};
 use tlsboot_core::scenario::coverage::{reason, showing};
 use tlsboot_core::scenario::requirements::{self, Requirement};
 use tlsboot_core::scenario::schema::{Word, words};
@@ -30,7 +30,7 @@ pub(super) struct ExplainCommand {
     scenarios: PathBuf,
 }
 
-pub(super) fn run(command: &ExplainCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &ExplainCommand) -> Result<Exit, Failure> {
     let load = |selectors| {
         let (scenarios, profile) = (command.scenarios.clone(), Profile::Slow);
         ScenarioOptions { selectors, scenarios, profile }.load()

@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::INTERRUPTED;
+use super::Exit;
 
 /// Becomes true on SIGINT or SIGTERM: then clusters are stopped in order. A second signal ends this process at once, and
 /// the kernel takes its processes along.
@@ -23,7 +23,7 @@ pub fn on_interrupt() -> io::Result<watch::Receiver<bool>> {
                 _ = term.recv() => {}
             }
             if sender.send_replace(true) {
-                std::process::exit(INTERRUPTED.into());
+                std::process::exit(Exit::Interrupted.code().into());
             }
             eprintln!("interrupted: stopping clusters (interrupt again to exit at once)");
         }

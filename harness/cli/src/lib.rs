@@ -1,5 +1,4 @@
-//! The `tlsboot` command. Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario,
-//! 3 the harness' own error, 130 interrupted.
+//! The `tlsboot` command. Its exit codes are [`Exit`]'s.
 
 mod approver;
 mod check;
@@ -8,6 +7,7 @@ mod diff;
 mod doctor;
 mod existing;
 mod explain;
+mod failure;
 pub mod interrupt;
 mod list;
 mod live;
@@ -31,21 +31,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use tlsboot_engine::components::ComponentError;
+use tlsboot_engine::exit::Exit;
 
 use components::ComponentsCommand;
+pub use failure::Failure;
 pub use scenarios::{KnownOptions, ScenarioOptions};
-
-/// All as expected.
-pub const PASS: u8 = 0;
-/// Something else happened than what should, or nothing did.
-pub const FAIL: u8 = 1;
-/// Wrong command line or scenario.
-pub const USAGE: u8 = 2;
-/// The harness' own error.
-pub const ERROR: u8 = 3;
-/// Interrupted.
-pub const INTERRUPTED: u8 = 130;
 
 /// Do your nodes get, use and renew their certificates the way Kubernetes promises?
 ///
@@ -137,34 +127,6 @@ Examples:
   tlsboot completions zsh > \"${fpath[1]}/_tlsboot\"
   tlsboot completions fish > ~/.config/fish/completions/tlsboot.fish";
 
-/// What ends a command early: words for people, and the exit code.
-#[derive(Debug)]
-pub struct Failure {
-    /// The exit code.
-    pub code: u8,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl Failure {
-    fn usage(message: impl ToString) -> Self {
-        Self { code: USAGE, message: message.to_string() }
-    }
-
-    fn error(message: impl ToString) -> Self {
-        Self { code: ERROR, message: message.to_string() }
-    }
-
-    /// Versions that are not to be had and folders that hold nothing were asked for on the command line.
-    fn of_components(error: ComponentError) -> Self {
-        use ComponentError::{Directory, Setting, UnknownMinor};
-        match error {
-            UnknownMinor(_) | Directory { .. } | Setting { .. } => Self::usage(error),
-            _ => Self::error(error),
-        }
-    }
-}
-
 /// What a command runs on.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tlsboot_engine::runtime::runtime().map_err(Failure::error)
@@ -187,7 +149,7 @@ pub fn main() -> ExitCode {
         Command::Merge(command) => merge::run(&command),
         Command::Verify(command) => verify::run(&command),
         Command::Components(command) => {
-            components::run(&command, &mut std::io::stdout()).map(|()| PASS).map_err(Failure::of_components)
+            components::run(&command, &mut std::io::stdout()).map(|()| Exit::Pass).map_err(Failure::of_components)
         }
         Command::Doctor(command) => doctor::run(&command),
         Command::Probe(command) => probe::run(&command),
@@ -201,11 +163,11 @@ pub fn main() -> ExitCode {
         Command::Schema { of } => schema(of),
         Command::Completions { shell } => completions(shell),
     };
-    let code = done.unwrap_or_else(|failure| {
-        eprintln!("{} {}", paint("error:", "31;1"), failure.message);
-        failure.code
+    let exit = done.unwrap_or_else(|failure| {
+        eprintln!("{} {}", paint("error:", "31;1"), failure);
+        failure.exit
     });
-    ExitCode::from(code)
+    ExitCode::from(exit.code())
 }
 
 /// Makes the folder of `--out`.
@@ -226,33 +188,33 @@ fn not_reserved(out: &Path) -> Result<(), Failure> {
 }
 
 /// Writes what was asked for to standard output; a reader that has enough (`tlsboot list | head`) is no error.
-fn print(text: &str) -> Result<u8, Failure> {
+fn print(text: &str) -> Result<Exit, Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::error(format!("standard output: {error}")))
         }
-        _ => Ok(PASS),
+        _ => Ok(Exit::Pass),
     }
 }
 
-fn schema(of: SchemaOf) -> Result<u8, Failure> {
+fn schema(of: SchemaOf) -> Result<Exit, Failure> {
     let schema = match of {
         SchemaOf::Scenario => tlsboot_core::scenario::schema::schema(),
-        SchemaOf::Policy => tlsboot_field::approver::policy::schema(),
+        SchemaOf::Policy => crate::approver::policy::schema(),
     };
     let text = serde_json::to_string_pretty(&schema).map_err(Failure::error)?;
     print(&format!("{text}\n"))
 }
 
-fn completions(shell: clap_complete::Shell) -> Result<u8, Failure> {
+fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "tlsboot", &mut script);
     print(&String::from_utf8_lossy(&script))
 }
 
-fn gc() -> Result<u8, Failure> {
+fn gc() -> Result<Exit, Failure> {
+    use crate::components::{Options, Store};
     use std::fmt::Write;
-    use tlsboot_engine::components::{Options, Store};
 
     // Containers first: they have folders in use. Where there is no Docker there are none.
     let clusters = tlsboot_engine::cluster::docker::sweep().unwrap_or_else(|error| {
@@ -282,7 +244,7 @@ fn gc() -> Result<u8, Failure> {
         let _ = writeln!(text, "not removed: {}: {why}", path.display());
     }
     print(&text)?;
-    ports.map(|_| PASS).map_err(Failure::error)
+    ports.map(|_| Exit::Pass).map_err(Failure::error)
 }
 
 fn init_tracing() {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Failure, ScenarioOptions, print, values};
-use tlsboot_core::check::{Outcome, rules};
+use super::{Exit, Failure, ScenarioOptions, print, values};
+use crate::check::{Outcome, rules};
 use tlsboot_core::result::RunResult;
 use tlsboot_core::scenario::coverage::{Coverage, coverage};
 use tlsboot_core::scenario::requirements::CHAPTERS;
@@ -55,7 +55,7 @@ pub(super) struct ListCommand {
     markdown: bool,
 }
 
-pub(super) fn run(command: &ListCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &ListCommand) -> Result<Exit, Failure> {
     let options = ScenarioOptions {
         selectors: command.selectors.clone(),
         scenarios: command.scenarios.clone(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::sign::SignOptions;
-use super::{ERROR, Failure, colours, paint, values};
+use super::{Exit, Failure, colours, paint, values};
 use tlsboot_engine::report::merge::{MergeError, merge_folders};
 use tlsboot_engine::report::{self, Format};
 
@@ -37,7 +37,7 @@ pub(super) struct MergeCommand {
     sign: SignOptions,
 }
 
-pub(super) fn run(command: &MergeCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &MergeCommand) -> Result<Exit, Failure> {
     let key = command.sign.load(&command.format)?;
     super::not_reserved(&command.out)?;
     for folder in &command.folders {
@@ -59,7 +59,7 @@ pub(super) fn run(command: &MergeCommand) -> Result<u8, Failure> {
         let word = if colours() { paint("missing:", "31;1") } else { "missing:".into() };
         eprintln!("{word} {part}: its scenarios are not in the report");
     }
-    Ok(if merged.missing.is_empty() { merged.run.exit_code() } else { ERROR })
+    Ok(if merged.missing.is_empty() { merged.run.exit() } else { Exit::Error })
 }
 
 /// Where a folder lies, or will lie.

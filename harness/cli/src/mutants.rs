@@ -14,15 +14,15 @@ use tokio::sync::watch;
 
 use super::interrupt::on_interrupt;
 use super::target::{Planned, TargetOptions};
-use super::{Failure, INTERRUPTED, ScenarioOptions, print, progress, values};
-use tlsboot_core::check::Outcome;
+use super::{Exit, Failure, ScenarioOptions, print, progress, values};
+use crate::check::Outcome;
+use crate::mutants::matrix::{self, Cell, Matrix, Row};
+use crate::mutants::{Buggy, Made, Mutant, edits, select, table};
+use crate::run::{Runner, Silent, Target};
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::scenario::{Profile, Scenario};
 use tlsboot_engine::cluster::local::Local;
 use tlsboot_engine::cluster::processes::Defect;
-use tlsboot_engine::mutants::matrix::{self, Cell, Matrix, Row};
-use tlsboot_engine::mutants::{Buggy, Made, Mutant, edits, select, table};
-use tlsboot_engine::run::{Runner, Silent, Target};
 
 /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
 ///
@@ -70,7 +70,7 @@ pub(super) struct MutantsCommand {
     out: PathBuf,
 }
 
-pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: MutantsCommand) -> Result<Exit, Failure> {
     let mutants = select(table(), &command.mutants).map_err(Failure::usage)?;
     if command.list {
         return list(&mutants);
@@ -116,9 +116,9 @@ pub(super) fn run(command: MutantsCommand) -> Result<u8, Failure> {
     print(&matrix.text())?;
     if interrupted {
         eprintln!("interrupted: the same command with --resume goes on");
-        return Ok(INTERRUPTED);
+        return Ok(Exit::Interrupted);
     }
-    Ok(matrix.exit_code())
+    Ok(matrix.exit())
 }
 
 /// The folder of the executables with bugs, if any of the mutants is one; or why there is none.
@@ -134,7 +134,7 @@ fn edited(command: &MutantsCommand, planned: &Planned, mutants: &[Mutant]) -> Re
     let edits = edits(&table(), planned.id.kubernetes.minor);
     let progress = progress::on_stderr();
     let built = command.target.edited(planned.id.kubernetes, edits, progress);
-    built.map_err(|failure| failure.message)
+    built.map_err(|failure| failure.to_string())
 }
 
 /// The rows of an earlier run on the same target.
@@ -149,7 +149,7 @@ fn read(out: &Path, target: &str) -> Result<Vec<Row>, Failure> {
     Ok(matrix.mutants)
 }
 
-fn list(mutants: &[Mutant]) -> Result<u8, Failure> {
+fn list(mutants: &[Mutant]) -> Result<Exit, Failure> {
     let lines = mutants.iter().map(|mutant| {
         let verb = if mutant.sound { "passed by" } else { "killed by" };
         format!("{:36} {}\n{:36} {verb} {}\n", mutant.id, mutant.wrong, "", mutant.scenarios.join(", "))

@@ -10,7 +10,7 @@ use std::thread;
 use serde::Serialize;
 
 use super::check::{histories, load};
-use super::{ERROR, Failure, PASS, print};
+use super::{Exit, Failure, print};
 use crate::check::mutate::{Effort, Proof, prove};
 use tlsboot_engine::evidence::EvidenceFolder;
 
@@ -27,7 +27,7 @@ struct Tried {
 
 /// Changes the histories of these folders, and says which expectations nothing turned red. With `json`, everything that
 /// turned each of them red.
-pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
+pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     let folders = histories(folders)?;
     let effort = if json { Effort::All } else { Effort::First };
     let (next, tried) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -50,9 +50,9 @@ pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<u8, Failure> {
     print(&if json { serde_json::to_string_pretty(&tried).map_err(Failure::error)? + "\n" } else { words(&tried) })?;
     let survived = tried.iter().flat_map(|one| &one.expectations).any(Proof::survives);
     Ok(match tried.iter().any(|one| one.not_judged.is_some()) {
-        true => ERROR,
-        false if survived => 1,
-        false => PASS,
+        true => Exit::Error,
+        false if survived => Exit::Fail,
+        false => Exit::Pass,
     })
 }
 

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::interrupt::on_interrupt;
-use super::{FAIL, Failure, INTERRUPTED, PASS, print, runtime};
+use super::{Exit, Failure, print, runtime};
+use crate::probe::{Outcome, Plan, Probed, play, text};
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_field::connection::{Connection, Unreachable};
 use tlsboot_field::owned;
-use tlsboot_field::probe::{Outcome, Plan, Probed, play, text};
 
 /// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
 ///
@@ -47,7 +47,7 @@ Everything that is created has the label tlsboot-run, is listed before, and remo
 Exit codes: 0 nothing failed, 1 something did, 2 a wrong command line or kubeconfig, 3 the cluster can't be reached,
 130 interrupted.";
 
-pub(super) fn run(command: &ProbeCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &ProbeCommand) -> Result<Exit, Failure> {
     runtime()?.block_on(async {
         let connection = command.cluster.open().await?;
         let given = command.bootstrap.open(&connection).await?;
@@ -56,7 +56,7 @@ pub(super) fn run(command: &ProbeCommand) -> Result<u8, Failure> {
             eprintln!("creating in {}, {}", connection.server(), plan.creates());
         }
         let Some(probed) = play_and_remove(&connection, &plan, command.allow_writes).await? else {
-            return Ok(INTERRUPTED);
+            return Ok(Exit::Interrupted);
         };
         report(command, &connection, &probed)
     })
@@ -76,7 +76,7 @@ async fn play_and_remove(connection: &Connection, plan: &Plan, writes: bool) -> 
     probed.transpose().map_err(failure)
 }
 
-fn report(command: &ProbeCommand, connection: &Connection, probed: &[Probed]) -> Result<u8, Failure> {
+fn report(command: &ProbeCommand, connection: &Connection, probed: &[Probed]) -> Result<Exit, Failure> {
     let text = match command.format {
         OutputFormat::Text => text(probed, colours_wanted(&stdout())),
         OutputFormat::Json => {
@@ -87,5 +87,5 @@ fn report(command: &ProbeCommand, connection: &Connection, probed: &[Probed]) ->
     };
     print(&text)?;
     let failed = probed.iter().any(|probed| matches!(probed.outcome, Outcome::Fail(_)));
-    Ok(if failed { FAIL } else { PASS })
+    Ok(if failed { Exit::Fail } else { Exit::Pass })
 }

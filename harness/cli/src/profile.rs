@@ -5,7 +5,7 @@ use clap::Args;
 use super::existing::OutputFormat;
 use super::target::TargetOptions;
 #[cfg(not(feature = "docker"))]
-use super::{Failure, PASS};
+use super::{Exit, Failure};
 
 /// Check what a distribution does instead of bootstrapping its own nodes by CSRs.
 ///
@@ -30,11 +30,11 @@ Exit codes: 0 all that was judged holds, 1 something does not, 2 a wrong command
 130 interrupted.";
 
 #[cfg(not(feature = "docker"))]
-pub(super) fn run(command: &ProfileCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &ProfileCommand) -> Result<Exit, Failure> {
     let ProfileCommand { target, format: _ } = command;
     let planned = target.plan()?;
     let first = planned.first().ok_or_else(|| Failure::usage("no version"))?;
-    target.resolve(first, crate::progress::on_stderr()).map(|_| PASS)
+    target.resolve(first, crate::progress::on_stderr()).map(|_| Exit::Pass)
 }
 
 #[cfg(feature = "docker")]
@@ -52,8 +52,7 @@ mod with_docker {
     use crate::profile::k3s::{Seen, judge};
     use crate::profile::{Judged, play, text};
     use crate::progress;
-    use crate::runtime;
-    use crate::{FAIL, Failure, INTERRUPTED, PASS, print};
+    use crate::{Exit, Failure, print};
     use tlsboot_core::result::ComponentResult;
     use tlsboot_core::scenario::Scenario;
     use tlsboot_engine::cluster::k3s::{K3s, Server};
@@ -62,9 +61,10 @@ mod with_docker {
     use tlsboot_engine::evidence::{HISTORY, LOGS};
     use tlsboot_engine::observe::Sink;
     use tlsboot_engine::report::colours_wanted;
+    use tlsboot_engine::runtime;
     use tlsboot_engine::secret::Vault;
 
-    pub(crate) fn run(command: &ProfileCommand) -> Result<u8, Failure> {
+    pub(crate) fn run(command: &ProfileCommand) -> Result<Exit, Failure> {
         if command.target.provider != ProviderKind::K3s {
             return Err(Failure::usage("only k3s does it otherwise and has a profile: say --provider k3s"));
         }
@@ -80,7 +80,7 @@ mod with_docker {
                     let seen = seen.map_err(Failure::error)?;
                     report(command.format, &used[0], k3s.image.is_stand_in(), &judge(&seen))
                 }
-                _ = interrupt.wait_for(|interrupted| *interrupted) => Ok(INTERRUPTED),
+                _ = interrupt.wait_for(|interrupted| *interrupted) => Ok(Exit::Interrupted),
             }
         })
     }
@@ -99,7 +99,12 @@ mod with_docker {
         seen
     }
 
-    fn report(format: OutputFormat, image: &ComponentResult, stand_in: bool, judged: &[Judged]) -> Result<u8, Failure> {
+    fn report(
+        format: OutputFormat,
+        image: &ComponentResult,
+        stand_in: bool,
+        judged: &[Judged],
+    ) -> Result<Exit, Failure> {
         let (is, id) = (&image.origin, &image.sha256);
         let warning = "this image is a stand-in for k3s: what holds here says nothing of k3s";
         let text = match format {
@@ -116,6 +121,6 @@ mod with_docker {
         };
         print(&text)?;
         let fails = |judged: &Judged| matches!(judged.outcome, Outcome::Fail(_));
-        Ok(if judged.iter().any(fails) { FAIL } else { PASS })
+        Ok(if judged.iter().any(fails) { Exit::Fail } else { Exit::Pass })
     }
 }

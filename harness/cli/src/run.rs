@@ -17,14 +17,14 @@ use super::live::LiveProgress;
 use super::scenarios::KnownOptions;
 use super::sign::SignOptions;
 use super::target::{Planned, TargetOptions, environment};
-use super::{Failure, INTERRUPTED, ScenarioOptions, progress, values};
+use super::{Exit, Failure, ScenarioOptions, progress, values};
+use crate::run::{Ran, Runner, Target};
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::result::{self, RunResult, Shard};
 use tlsboot_core::scenario::{Partition, Scenario};
 use tlsboot_engine::cluster::ProviderKind;
 use tlsboot_engine::cluster::processes::inotify::Instances;
 use tlsboot_engine::report::{self, Format};
-use tlsboot_engine::run::{Ran, Runner, Target};
 
 /// Run scenarios on real clusters and report.
 #[derive(Debug, Args)]
@@ -84,7 +84,7 @@ impl JobsOptions {
     }
 }
 
-pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: RunCommand) -> Result<Exit, Failure> {
     let scenarios = command.scenarios.load()?;
     let known = command.known.load(&command.scenarios)?;
     let key = command.sign.load(&command.format)?;
@@ -136,7 +136,7 @@ pub(super) fn run(command: RunCommand) -> Result<u8, Failure> {
     };
     report::write_all(&command.out, &result, &command.format).map_err(Failure::error)?;
     report::sign(&command.out, key.as_ref()).map_err(Failure::error)?;
-    Ok(if interrupted { INTERRUPTED } else { result.exit_code() })
+    Ok(if interrupted { Exit::Interrupted } else { result.exit() })
 }
 
 /// This run's part of the whole, and what it says of itself in the report.

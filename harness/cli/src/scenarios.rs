@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, USAGE, colours, values};
+use super::{Exit, Failure, colours, values};
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::scenario::{Diagnostic, Library, Profile, Scenario, Selector, select};
 
@@ -98,7 +98,7 @@ pub(super) struct LintCommand {
     paths: Vec<PathBuf>,
 }
 
-pub(super) fn lint(command: &LintCommand) -> Result<u8, Failure> {
+pub(super) fn lint(command: &LintCommand) -> Result<Exit, Failure> {
     let library = Library::load(&command.paths);
     for error in &library.errors {
         eprintln!("{}\n", error.render(colours()));
@@ -113,7 +113,7 @@ pub(super) fn lint(command: &LintCommand) -> Result<u8, Failure> {
         }
         errors => {
             eprintln!("{} in the scenario files; {} are right", count(errors), library.scenarios.len());
-            Ok(USAGE)
+            Ok(Exit::Usage)
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::target::TargetOptions;
-use super::{Failure, INTERRUPTED, PASS, print, progress};
+use super::{Exit, Failure, print, progress};
 use crate::check::rules::Rules;
 use crate::run::Target;
 use tlsboot_core::history::event::Event;
@@ -63,7 +63,7 @@ pub(super) struct UpCommand {
     command: Vec<String>,
 }
 
-pub(super) fn run(command: &UpCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &UpCommand) -> Result<Exit, Failure> {
     let planned = command.target.plan()?;
     let [planned] = planned.as_slice() else {
         return Err(Failure::usage("`up` starts one cluster: give one version by --kubernetes"));
@@ -79,7 +79,7 @@ pub(super) fn run(command: &UpCommand) -> Result<u8, Failure> {
     runtime.block_on(up(command, &target))
 }
 
-async fn up(command: &UpCommand, target: &Target) -> Result<u8, Failure> {
+async fn up(command: &UpCommand, target: &Target) -> Result<Exit, Failure> {
     let mut signals = Signals::catch().map_err(Failure::error)?;
     let folder = RunDir::create().map_err(Failure::error)?;
     let out = command.out.as_deref().unwrap_or(folder.path());
@@ -91,7 +91,7 @@ async fn up(command: &UpCommand, target: &Target) -> Result<u8, Failure> {
     let starting = target.provider.start(&scenario, sink, out.join(LOGS));
     let cluster = tokio::select! {
         started = starting => started.map_err(|error| Failure::error(format!("the cluster could not be started: {error}")))?,
-        () = signals.any() => return Ok(INTERRUPTED),
+        () = signals.any() => return Ok(Exit::Interrupted),
     };
     let used = use_until_end(command, &scenario, &*cluster, folder.path(), &mut signals).await;
     telling.abort();
@@ -99,7 +99,7 @@ async fn up(command: &UpCommand, target: &Target) -> Result<u8, Failure> {
     tokio::select! {
         () = cluster.stop() => {}
         // The kernel takes the processes along; `tlsboot gc` or the next run removes the folder.
-        () = signals.any() => std::process::exit(INTERRUPTED.into()),
+        () = signals.any() => std::process::exit(Exit::Interrupted.code().into()),
     }
     used
 }
@@ -142,18 +142,18 @@ async fn use_until_end(
     cluster: &dyn Cluster,
     folder: &Path,
     signals: &mut Signals,
-) -> Result<u8, Failure> {
+) -> Result<Exit, Failure> {
     let kubeconfig = folder.join("admin.kubeconfig");
     let preparing = prepare(scenario, cluster, &kubeconfig);
     tokio::select! {
         prepared = preparing => prepared?,
-        () = signals.any() => return Ok(INTERRUPTED),
+        () = signals.any() => return Ok(Exit::Interrupted),
     }
     if command.command.is_empty() {
         print(&format!("export KUBECONFIG={}\n", kubeconfig.display()))?;
         eprintln!("Ctrl-C ends the cluster");
         signals.any().await;
-        return Ok(PASS);
+        return Ok(Exit::Pass);
     }
     run_command(&command.command, &kubeconfig, signals).await
 }
@@ -171,7 +171,7 @@ async fn prepare(scenario: &Scenario, cluster: &dyn Cluster, kubeconfig: &Path) 
 const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Ctrl-C is the command's own business, as in a shell; SIGTERM is passed on.
-async fn run_command(command: &[String], kubeconfig: &Path, signals: &mut Signals) -> Result<u8, Failure> {
+async fn run_command(command: &[String], kubeconfig: &Path, signals: &mut Signals) -> Result<Exit, Failure> {
     let mut child = tokio::process::Command::new(&command[0])
         .args(&command[1..])
         .env("KUBECONFIG", kubeconfig)
@@ -180,7 +180,7 @@ async fn run_command(command: &[String], kubeconfig: &Path, signals: &mut Signal
         .map_err(|error| Failure::usage(format!("`{}` can't be started: {error}", command[0])))?;
     let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
     tokio::select! {
-        ended = child.wait() => return ended.map(exit_code).map_err(Failure::error),
+        ended = child.wait() => return ended.map(exit).map_err(Failure::error),
         _ = signals.term.recv() => {}
     }
     if let Some(pid) = pid {
@@ -188,13 +188,13 @@ async fn run_command(command: &[String], kubeconfig: &Path, signals: &mut Signal
         let _ = kill_process(pid, Kill::TERM);
     }
     let _ = tokio::time::timeout(GOODBYE, child.wait()).await;
-    Ok(INTERRUPTED)
+    Ok(Exit::Interrupted)
 }
 
 /// As shells have it: the code, or 128 and the signal's number.
-fn exit_code(status: ExitStatus) -> u8 {
+fn exit(status: ExitStatus) -> Exit {
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+    Exit::Command(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
 }
 
 /// SIGINT and SIGTERM, caught from the beginning on.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, PASS, print};
+use super::{Exit, Failure, print};
 use tlsboot_engine::report::ReportError;
 use tlsboot_engine::report::signature::PublicKey;
 use tlsboot_engine::report::verify::{Verification, verify};
@@ -32,16 +32,16 @@ pub(super) struct VerifyCommand {
     key: Option<PathBuf>,
 }
 
-pub(super) fn run(command: &VerifyCommand) -> Result<u8, Failure> {
+pub(super) fn run(command: &VerifyCommand) -> Result<Exit, Failure> {
     let key = command.key.as_deref().map(PublicKey::read).transpose();
     let key = key.map_err(Failure::usage)?;
     let verification = verify(&command.report, key.as_ref()).map_err(|error| match error {
         // It was a report once.
-        ReportError::Malformed { .. } => Failure { code: 1, message: error.to_string() },
+        ReportError::Malformed { .. } => Failure { exit: Exit::Fail, error: error.into() },
         _ => Failure::usage(error),
     })?;
     print(&text(&verification))?;
-    Ok(if verification.findings.is_empty() { PASS } else { 1 })
+    Ok(if verification.findings.is_empty() { Exit::Pass } else { Exit::Fail })
 }
 
 fn text(verification: &Verification) -> String {

@@ -114,6 +114,7 @@ mod tests {
     use crate::check::Verdict;
     use crate::result::{FORMAT, RunResult};
     use crate::scenario::load_text;
+    use tlsboot_engine::exit::Exit;
 
     const LIST: &str = "\
 - scenario: rbac.missing-bootstrapper-binding
@@ -172,7 +173,7 @@ steps:
         assert_eq!(judged(&result), Outcome::Fail);
         let known = result.known.as_ref().unwrap();
         assert_eq!(known.link, "https://example.org/1");
-        assert_eq!(run_of(result).exit_code(), 0);
+        assert_eq!(run_of(result).exit(), Exit::Pass);
     }
 
     #[test]
@@ -190,9 +191,9 @@ steps:
         let stale = list().apply(&mut result, V137, V137).unwrap();
         assert_eq!(result.verdict.outcome, Outcome::Pass);
         let mut run = run_of(result);
-        assert_eq!(run.exit_code(), 0);
+        assert_eq!(run.exit(), Exit::Pass);
         run.stale = vec![stale];
-        assert_eq!(run.exit_code(), 1);
+        assert_eq!(run.exit(), Exit::Fail);
     }
 
     #[rstest]

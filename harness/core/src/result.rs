@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{Outcome, Verdict};
 use crate::scenario::{Level, Scenario};
+use tlsboot_engine::exit::Exit;
 
 /// The version of `result.json`'s format.
 pub const FORMAT: u32 = 2;
@@ -163,14 +164,14 @@ impl ScenarioResult {
 }
 
 impl RunResult {
-    /// The process' exit code: 0 all as expected, 1 fail, hang or a stale known failure, 3 the harness' own error, 130 interrupted.
-    pub fn exit_code(&self) -> u8 {
+    /// How the command ends that made or merged the run. A stale known failure is a failure; a run of nothing is an error.
+    pub fn exit(&self) -> Exit {
         let has = |wanted: &[Outcome]| self.scenarios.iter().any(|scenario| wanted.contains(&scenario.verdict.outcome));
         match () {
-            () if self.interrupted => 130,
-            () if has(&[Outcome::Error]) || self.scenarios.is_empty() => 3,
-            () if has(&[Outcome::Fail, Outcome::Hang]) || !self.stale.is_empty() => 1,
-            () => 0,
+            () if self.interrupted => Exit::Interrupted,
+            () if has(&[Outcome::Error]) || self.scenarios.is_empty() => Exit::Error,
+            () if has(&[Outcome::Fail, Outcome::Hang]) || !self.stale.is_empty() => Exit::Fail,
+            () => Exit::Pass,
         }
     }
 }

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::{HISTORY, SCENARIO, VERDICT, hashes, place};
+use crate::untrusted::{Folder, LONGEST, LONGEST_HISTORY};
 use tlsboot_core::check::{Verdict, judge_all};
 use tlsboot_core::history::event::Begin;
 use tlsboot_core::history::{self, Event, HistoryError, What};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::{Diagnostic, Scenario, load_text};
-use crate::untrusted::{Folder, LONGEST, LONGEST_HISTORY};
 
 /// Why evidence can't be used. The files are named as they are in their folder, which whoever looks there knows.
 #[derive(Debug, Error)]

@@ -4,15 +4,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-<<<<<<<< HEAD:harness/engine/src/report/evidence.rs
-use tlsboot_core::history::{self, Event, What};
-use tlsboot_core::result::ScenarioResult;
-use tlsboot_core::scenario::{Scenario, load_text};
-========
 use super::{EvidenceError, EvidenceFolder};
 use tlsboot_core::history::{Event, What};
+use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::Scenario;
->>>>>>>> d8619a0 (evidence: one module writes and reads it, and knows its files' names):harness/engine/src/evidence/record.rs
 
 /// The evidence of one scenario on one target, as far as it can be read. A report is made from whatever is there.
 #[derive(Clone, Debug, Default)]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Mutant;
+use crate::exit::Exit;
 use tlsboot_core::check::{ExpectationVerdict, Outcome, Verdict};
 use tlsboot_core::result::ComponentResult;
 
@@ -160,18 +161,18 @@ impl Matrix {
         all.filter(|(row, cell)| which(row, cell)).collect()
     }
 
-    /// 0 when every mutant died, every expected scenario noticed, and the sound ones passed; 3 where only the harness'
-    /// own errors stand against that; else 1.
-    pub fn exit_code(&self) -> u8 {
+    /// A pass when every mutant died, every expected scenario noticed, and the sound ones passed; an error where only the
+    /// harness' own errors stand against that; else a failure.
+    pub fn exit(&self) -> Exit {
         let against = || self.missed().into_iter().chain(self.unsound()).map(|(_, cell)| cell.outcome);
         let errors_only = against().all(|outcome| outcome == Outcome::Error);
         let survivors = self.survivors();
         let undecided = |row: &&Row| row.cells.iter().any(|cell| cell.outcome == Outcome::Error);
         match () {
-            () if !errors_only || !survivors.iter().all(undecided) => 1,
-            () if against().next().is_some() || !survivors.is_empty() => 3,
-            () if !self.idle().is_empty() => 1,
-            () => 0,
+            () if !errors_only || !survivors.iter().all(undecided) => Exit::Fail,
+            () if against().next().is_some() || !survivors.is_empty() => Exit::Error,
+            () if !self.idle().is_empty() => Exit::Fail,
+            () => Exit::Pass,
         }
     }
 
@@ -396,7 +397,7 @@ mod tests {
             row("m", false, vec![cell("a", Outcome::Fail), cell("b", Outcome::Hang)]),
             row("sound", true, vec![cell("a", Outcome::Pass)]),
         ]);
-        assert_eq!(all.exit_code(), 0);
+        assert_eq!(all.exit(), Exit::Pass);
         assert!(all.summary().starts_with("1 of 1 mutants killed, by 2 scenarios"));
     }
 
@@ -406,7 +407,7 @@ mod tests {
             row("dead", false, vec![cell("a", Outcome::Fail)]),
             row("alive", false, vec![cell("a", Outcome::Pass)]),
         ]);
-        assert_eq!(all.exit_code(), 1);
+        assert_eq!(all.exit(), Exit::Fail);
         assert!(all.text().starts_with("SURVIVED  alive"));
     }
 
@@ -424,7 +425,7 @@ mod tests {
             row("n", false, vec![cell("old", Outcome::Unsupported)]),
             row("sound", true, vec![cell("old", Outcome::Unsupported)]),
         ]);
-        assert_eq!(all.exit_code(), 0);
+        assert_eq!(all.exit(), Exit::Pass);
         assert!(all.idle().is_empty() && all.survivors().is_empty());
         let summary = all.summary();
         assert!(summary.starts_with("1 of 1 mutants killed"), "{summary}");
@@ -434,7 +435,7 @@ mod tests {
     #[test]
     fn an_error_is_no_kill() {
         let all = matrix(vec![row("m", false, vec![cell("a", Outcome::Error)])]);
-        assert_eq!((all.survivors().len(), all.exit_code()), (1, 3));
+        assert_eq!((all.survivors().len(), all.exit()), (1, Exit::Error));
     }
 
     #[test]
@@ -443,7 +444,7 @@ mod tests {
             row("m", false, vec![cell("a", Outcome::Fail), cell("b", Outcome::Pass)]),
             row("n", false, vec![cell("b", Outcome::Fail)]),
         ]);
-        assert_eq!((all.survivors().len(), all.missed().len(), all.exit_code()), (0, 1, 1));
+        assert_eq!((all.survivors().len(), all.missed().len(), all.exit()), (0, 1, Exit::Fail));
     }
 
     #[test]
@@ -452,7 +453,7 @@ mod tests {
             row("m", false, vec![cell("a", Outcome::Fail)]),
             row("sound", true, vec![cell("a", Outcome::Fail)]),
         ]);
-        assert_eq!(all.exit_code(), 1);
+        assert_eq!(all.exit(), Exit::Fail);
         assert!(all.summary().contains("not sound: sound by a"));
     }
 
@@ -462,9 +463,9 @@ mod tests {
         unexpected.expected = false;
         let mut all = matrix(vec![row("m", false, vec![cell("a", Outcome::Fail), unexpected])]);
         assert_eq!(all.idle(), BTreeSet::from(["idle"]));
-        assert_eq!(all.exit_code(), 1);
+        assert_eq!(all.exit(), Exit::Fail);
         all.complete = false;
-        assert_eq!(all.exit_code(), 0);
+        assert_eq!(all.exit(), Exit::Pass);
     }
 
     #[test]

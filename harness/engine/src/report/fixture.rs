@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::Evidence;
-use tlsboot_core::check::{Outcome, Role, Verdict, judge_all};
 use crate::evidence::{EvidenceFolder, HISTORY, SCENARIO, VERDICT, place};
+pub(super) use recording::Recording;
+use recording::{csr, fingerprint};
+use tlsboot_core::check::{Outcome, Role, Verdict, judge_all};
 use tlsboot_core::history::event::{Change, ClosedBy, ConnectionState, Deadline, Phase, ProcessState, StepEvent};
 use tlsboot_core::history::{What, write_line};
 use tlsboot_core::result::{ComponentResult, RunResult, ScenarioResult};
 use tlsboot_core::scenario::{Scenario, load_text};
-pub(super) use recording::Recording;
-use recording::{csr, fingerprint};
 
 const TARGET: &str = "local::1.37.2";
 

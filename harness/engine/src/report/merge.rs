@@ -276,7 +276,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::exit::Exit;
     use crate::report::fixture;
+    use tlsboot_core::check::Outcome;
     use tlsboot_core::check::Outcome;
 
     fn shard(part: u32, of: u32) -> Shard {
@@ -303,7 +305,7 @@ mod tests {
         let Merged { run, missing } = merge(parts()).unwrap();
         assert_eq!(missing, Vec::<String>::new());
         assert!(!run.interrupted);
-        assert_eq!(run.exit_code(), fixture::run().exit_code());
+        assert_eq!(run.exit(), fixture::run().exit());
         let mut whole = fixture::run().scenarios;
         whole.sort_by(|a, b| (&a.target, &a.id).cmp(&(&b.target, &b.id)));
         assert_eq!(run.scenarios, whole);
@@ -333,7 +335,7 @@ mod tests {
         let merged = merge(some).unwrap();
         assert!(merged.missing.iter().any(|said| said.contains("part 2/")));
         assert!(merged.run.interrupted);
-        assert_ne!(merged.run.exit_code(), 0);
+        assert_ne!(merged.run.exit(), Exit::Pass);
     }
 
     fn refused(runs: Vec<RunResult>) -> String {

@@ -30,11 +30,11 @@ use std::str::FromStr;
 use thiserror::Error;
 
 pub use crate::evidence::Evidence;
-use tlsboot_core::name::{UnknownName, by_name};
-use tlsboot_core::result::RunResult;
 pub use follow::Follow;
 pub use paint::colours_wanted;
 use tlsboot_core::name::{UnknownName, by_name};
+use tlsboot_core::name::{UnknownName, by_name};
+use tlsboot_core::result::RunResult;
 use tlsboot_core::result::RunResult;
 
 /// A form of report.

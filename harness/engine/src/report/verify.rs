@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 
 use super::signature::{self, PublicKey};
 use super::{ReportError, json};
-use tlsboot_core::check::Outcome;
 use crate::evidence::{EvidenceFolder, Rejudged};
+use crate::untrusted::{Folder, LONGEST};
+use tlsboot_core::check::Outcome;
 use tlsboot_core::known::judged;
 use tlsboot_core::result::{RunResult, ScenarioResult};
-use crate::untrusted::{Folder, LONGEST};
 
 /// What came of checking a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
