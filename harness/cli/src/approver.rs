@@ -8,13 +8,13 @@ use clap::Args;
 use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::interrupt::on_interrupt;
 use super::{Exit, Failure, colours, print, runtime};
-use crate::approver::corpus::{Subjects, corpus};
-use crate::approver::fire::{FireError, Fired, Plan, fire};
-use crate::approver::judge::{Judgement, judge};
-use crate::approver::policy::Policy;
-use crate::approver::words;
 use tlsboot_core::version::Version;
 use tlsboot_engine::report::colours_wanted;
+use tlsboot_field::approver::corpus::{Subjects, corpus};
+use tlsboot_field::approver::fire::{FireError, Fired, Plan, fire};
+use tlsboot_field::approver::judge::{Judgement, judge};
+use tlsboot_field::approver::policy::Policy;
+use tlsboot_field::approver::words;
 use tlsboot_field::connection::Connection;
 use tlsboot_field::owned;
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{Exit, Failure, mutate, print};
-use crate::check::{Outcome, Verdict, judge_all};
+use tlsboot_core::check::{Outcome, Verdict, judge_all};
 use tlsboot_core::history::{Event, What};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::Scenario;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::{Exit, Failure, print};
-use crate::diff::{Features, Recorded, Side, diff, text};
+use tlsboot_core::diff::{Features, Recorded, Side, diff, text};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_engine::evidence::{EvidenceError, EvidenceFolder, find, target_folder};
 use tlsboot_engine::report;

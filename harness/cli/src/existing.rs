@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Exit, Failure, print, runtime};
-use crate::doctor::diagnose::{Diagnosis, Grade, diagnose};
-use crate::doctor::{look, words};
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_field::connection::{Bootstrap, Connection, Unreachable};
+use tlsboot_field::doctor::diagnose::{Diagnosis, Grade, diagnose};
+use tlsboot_field::doctor::{look, words};
 use tlsboot_field::owned;
 
 /// How an answer is written.

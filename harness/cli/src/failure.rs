@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::components::ComponentError;
-use tlsboot_engine::exit::Exit;
+use tlsboot_core::exit::Exit;
+use tlsboot_engine::components::ComponentError;
 
 /// What ends a command early: what is wrong, and the exit code.
 #[derive(Debug)]

@@ -25,13 +25,13 @@ mod up;
 mod values;
 mod verify;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use tlsboot_engine::exit::Exit;
+use tlsboot_core::exit::Exit;
 
 use components::ComponentsCommand;
 pub use failure::Failure;
@@ -200,7 +200,7 @@ fn print(text: &str) -> Result<Exit, Failure> {
 fn schema(of: SchemaOf) -> Result<Exit, Failure> {
     let schema = match of {
         SchemaOf::Scenario => tlsboot_core::scenario::schema::schema(),
-        SchemaOf::Policy => crate::approver::policy::schema(),
+        SchemaOf::Policy => tlsboot_field::approver::policy::schema(),
     };
     let text = serde_json::to_string_pretty(&schema).map_err(Failure::error)?;
     print(&format!("{text}\n"))
@@ -213,8 +213,8 @@ fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
 }
 
 fn gc() -> Result<Exit, Failure> {
-    use crate::components::{Options, Store};
     use std::fmt::Write;
+    use tlsboot_engine::components::{Options, Store};
 
     // Containers first: they have folders in use. Where there is no Docker there are none.
     let clusters = tlsboot_engine::cluster::docker::sweep().unwrap_or_else(|error| {
@@ -253,9 +253,9 @@ fn init_tracing() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
-/// Whether standard error may have colours.
-pub(crate) fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+/// Whether to colour what goes to standard error.
+fn colours() -> bool {
+    tlsboot_engine::report::colours_wanted(&std::io::stderr())
 }
 
 fn paint(text: &str, code: &str) -> String {

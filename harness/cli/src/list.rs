@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Exit, Failure, ScenarioOptions, print, values};
-use crate::check::{Outcome, rules};
+use tlsboot_core::check::{Outcome, rules};
 use tlsboot_core::result::RunResult;
 use tlsboot_core::scenario::coverage::{Coverage, coverage};
 use tlsboot_core::scenario::requirements::CHAPTERS;

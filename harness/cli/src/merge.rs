@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::sign::SignOptions;
-use super::{Exit, Failure, colours, paint, values};
+use super::{Exit, Failure, paint, values};
 use tlsboot_engine::report::merge::{MergeError, merge_folders};
 use tlsboot_engine::report::{self, Format};
 
@@ -56,7 +56,7 @@ pub(super) fn run(command: &MergeCommand) -> Result<Exit, Failure> {
     report::write_all(&command.out, &merged.run, &command.format).map_err(Failure::error)?;
     report::sign(&command.out, key.as_ref()).map_err(Failure::error)?;
     for part in &merged.missing {
-        let word = if colours() { paint("missing:", "31;1") } else { "missing:".into() };
+        let word = paint("missing:", "31;1");
         eprintln!("{word} {part}: its scenarios are not in the report");
     }
     Ok(if merged.missing.is_empty() { merged.run.exit() } else { Exit::Error })

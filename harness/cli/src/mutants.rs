@@ -15,14 +15,14 @@ use tokio::sync::watch;
 use super::interrupt::on_interrupt;
 use super::target::{Planned, TargetOptions};
 use super::{Exit, Failure, ScenarioOptions, print, progress, values};
-use crate::check::Outcome;
-use crate::mutants::matrix::{self, Cell, Matrix, Row};
-use crate::mutants::{Buggy, Made, Mutant, edits, select, table};
-use crate::run::{Runner, Silent, Target};
+use tlsboot_core::check::Outcome;
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::scenario::{Profile, Scenario};
 use tlsboot_engine::cluster::local::Local;
 use tlsboot_engine::cluster::processes::Defect;
+use tlsboot_engine::mutants::matrix::{self, Cell, Matrix, Row};
+use tlsboot_engine::mutants::{Buggy, Made, Mutant, edits, select, table};
+use tlsboot_engine::run::{Runner, Silent, Target};
 
 /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
 ///

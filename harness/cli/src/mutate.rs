@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::check::{histories, load};
 use super::{Exit, Failure, print};
-use crate::check::mutate::{Effort, Proof, prove};
+use tlsboot_core::check::mutate::{Effort, Proof, prove};
 use tlsboot_engine::evidence::EvidenceFolder;
 
 /// What one history says.

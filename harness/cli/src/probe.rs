@@ -8,10 +8,10 @@ use serde_json::json;
 use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::interrupt::on_interrupt;
 use super::{Exit, Failure, print, runtime};
-use crate::probe::{Outcome, Plan, Probed, play, text};
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_field::connection::{Connection, Unreachable};
 use tlsboot_field::owned;
+use tlsboot_field::probe::{Outcome, Plan, Probed, play, text};
 
 /// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
 ///

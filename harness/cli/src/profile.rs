@@ -48,10 +48,8 @@ mod with_docker {
 
     use super::{OutputFormat, ProfileCommand};
     use crate::interrupt::on_interrupt;
-    use crate::probe::Outcome;
-    use crate::profile::k3s::{Seen, judge};
-    use crate::profile::{Judged, play, text};
     use crate::progress;
+    use crate::runtime;
     use crate::{Exit, Failure, print};
     use tlsboot_core::result::ComponentResult;
     use tlsboot_core::scenario::Scenario;
@@ -61,8 +59,10 @@ mod with_docker {
     use tlsboot_engine::evidence::{HISTORY, LOGS};
     use tlsboot_engine::observe::Sink;
     use tlsboot_engine::report::colours_wanted;
-    use tlsboot_engine::runtime;
     use tlsboot_engine::secret::Vault;
+    use tlsboot_field::probe::Outcome;
+    use tlsboot_field::profile::k3s::{Seen, judge};
+    use tlsboot_field::profile::{Judged, play, text};
 
     pub(crate) fn run(command: &ProfileCommand) -> Result<Exit, Failure> {
         if command.target.provider != ProviderKind::K3s {

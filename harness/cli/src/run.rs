@@ -18,13 +18,13 @@ use super::scenarios::KnownOptions;
 use super::sign::SignOptions;
 use super::target::{Planned, TargetOptions, environment};
 use super::{Exit, Failure, ScenarioOptions, progress, values};
-use crate::run::{Ran, Runner, Target};
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::result::{self, RunResult, Shard};
 use tlsboot_core::scenario::{Partition, Scenario};
 use tlsboot_engine::cluster::ProviderKind;
 use tlsboot_engine::cluster::processes::inotify::Instances;
 use tlsboot_engine::report::{self, Format};
+use tlsboot_engine::run::{Ran, Runner, Target};
 
 /// Run scenarios on real clusters and report.
 #[derive(Debug, Args)]

@@ -13,8 +13,7 @@ use tokio::sync::mpsc;
 
 use super::target::TargetOptions;
 use super::{Exit, Failure, print, progress};
-use crate::check::rules::Rules;
-use crate::run::Target;
+use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::Event;
 use tlsboot_core::scenario::stimulus::Changes;
 use tlsboot_core::scenario::{self, Node, Scenario, SigningDuration};
@@ -25,6 +24,7 @@ use tlsboot_engine::drive;
 use tlsboot_engine::evidence::{HISTORY, LOGS};
 use tlsboot_engine::observe::Sink;
 use tlsboot_engine::report::Follow;
+use tlsboot_engine::run::Target;
 use tlsboot_engine::secret::Vault;
 
 /// Start a cluster with short certificates to look at, and tell what happens in it.

@@ -87,6 +87,28 @@ fn a_selector_that_chooses_nothing_is_an_error() {
     tlsboot(&["run", "@nothing"]).wrong(&["`@nothing` selects no scenario"]);
 }
 
+/// For errors and for reports alike. Neither goes to a terminal here.
+#[rstest]
+#[case::pipe(&[], false)]
+#[case::forced(&[("CLICOLOR_FORCE", "1")], true)]
+#[case::refused(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false)]
+#[case::not_refused(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")], true)]
+#[case::dumb(&[("TERM", "dumb"), ("CLICOLOR", "1")], false)]
+fn colours_are_decided_in_one_place(#[case] environment: &[(&str, &str)], #[case] colours: bool) {
+    let ran = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tlsboot"));
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        command.args(args).envs(environment.iter().copied()).stdin(Stdio::null()).output().unwrap()
+    };
+    let error = String::from_utf8(ran(&["explain", "no-such-word"]).stderr).unwrap();
+    assert_eq!(error.contains('\x1b'), colours, "{error:?}");
+    let words = String::from_utf8(ran(&["explain", "csr"]).stdout).unwrap();
+    assert_eq!(words.contains('\x1b'), colours, "{words:?}");
+}
+
 #[test]
 fn a_run_of_zero_scenarios_is_an_error() {
     let slow = scenarios(&[("good.yaml", GOOD)]);

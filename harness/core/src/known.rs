@@ -112,9 +112,9 @@ mod tests {
 
     use super::*;
     use crate::check::Verdict;
+    use crate::exit::Exit;
     use crate::result::{FORMAT, RunResult};
     use crate::scenario::load_text;
-    use tlsboot_engine::exit::Exit;
 
     const LIST: &str = "\
 - scenario: rbac.missing-bootstrapper-binding

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod diff;
+pub mod exit;
 pub mod history;
 pub mod known;
 pub mod name;

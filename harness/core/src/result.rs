@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Outcome, Verdict};
+use crate::exit::Exit;
 use crate::scenario::{Level, Scenario};
-use tlsboot_engine::exit::Exit;
 
 /// The version of `result.json`'s format.
 pub const FORMAT: u32 = 2;

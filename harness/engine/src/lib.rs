@@ -4,7 +4,6 @@ pub mod cluster;
 pub mod components;
 pub mod drive;
 pub mod evidence;
-pub mod exit;
 pub mod mutants;
 pub mod node;
 pub mod observe;

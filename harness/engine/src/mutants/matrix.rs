@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Mutant;
-use crate::exit::Exit;
 use tlsboot_core::check::{ExpectationVerdict, Outcome, Verdict};
+use tlsboot_core::exit::Exit;
 use tlsboot_core::result::ComponentResult;
 
 /// The version of the format of `mutants.json`.

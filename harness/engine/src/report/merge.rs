@@ -276,10 +276,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exit::Exit;
     use crate::report::fixture;
     use tlsboot_core::check::Outcome;
-    use tlsboot_core::check::Outcome;
+    use tlsboot_core::exit::Exit;
 
     fn shard(part: u32, of: u32) -> Shard {
         Shard { whole: "ab".repeat(32), part, of }

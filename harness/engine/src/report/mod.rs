@@ -33,8 +33,6 @@ pub use crate::evidence::Evidence;
 pub use follow::Follow;
 pub use paint::colours_wanted;
 use tlsboot_core::name::{UnknownName, by_name};
-use tlsboot_core::name::{UnknownName, by_name};
-use tlsboot_core::result::RunResult;
 use tlsboot_core::result::RunResult;
 
 /// A form of report.

@@ -1,14 +1,14 @@
 //! Colours on a terminal.
 
-use std::io::IsTerminal;
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 
 use tlsboot_core::check::Outcome;
 
-/// Whether to colour what goes to `stream`: it is a terminal, and nobody asked for none (`NO_COLOR`, no-color.org).
-pub fn colours_wanted(stream: &impl IsTerminal) -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    stream.is_terminal() && !refused
+/// Whether to colour what goes to `stream`, as clap and other commands decide it: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`,
+/// `TERM`, and whether it is a terminal.
+pub fn colours_wanted(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
 }
 
 /// Paints where there are colours, or leaves text as it is.
