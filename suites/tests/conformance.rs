@@ -13,7 +13,8 @@ use tlsboot::progress;
 use tlsboot::target::{Planned, TargetOptions};
 use tlsboot::{KnownOptions, ScenarioOptions};
 use tlsboot_core::check::Outcome;
-use tlsboot_core::scenario::{Library, Profile, Scenario};
+use tlsboot_core::scenario::{Profile, Scenario};
+use tlsboot_engine::library;
 use tlsboot_engine::report::{Evidence, failure};
 use tlsboot_engine::run::{Ran, Runner, Silent};
 
@@ -55,7 +56,7 @@ impl Environment {
 
 /// Never fails: what can't be loaded is a failing test, or it would be missed.
 fn list(environment: &Arc<Environment>) -> Vec<Trial> {
-    let library = Library::load(std::slice::from_ref(&environment.scenarios.scenarios));
+    let library = library::load(std::slice::from_ref(&environment.scenarios.scenarios));
     let broken =
         library.errors.iter().map(|error| failing(&format!("scenario_parses::{}", error.file), error.render(false)));
     let planned = match environment.target.plan() {

@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::{Exit, Failure, colours, values};
 use tlsboot_core::known::KnownFailures;
-use tlsboot_core::scenario::{Diagnostic, Library, Profile, Scenario, Selector, select};
+use tlsboot_core::scenario::{Diagnostic, Profile, Scenario, Selector, select};
+use tlsboot_engine::library;
 
 /// Which scenarios.
 #[derive(Clone, Debug, Args)]
@@ -61,7 +62,7 @@ impl KnownOptions {
             paths.push(scenarios.scenarios.clone());
         }
         // Their errors are said where they are loaded to be run.
-        let all = Library::load(&paths).scenarios;
+        let all = library::load(&paths).scenarios;
         let ids: Vec<String> = all.into_iter().map(|scenario| scenario.id).collect();
         let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("--known {}: {error}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
@@ -74,7 +75,7 @@ fn is_path(selector: &str) -> bool {
 }
 
 fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failure> {
-    let library = Library::load(paths);
+    let library = library::load(paths);
     match library.errors.as_slice() {
         [] => Ok(library.scenarios),
         errors => Err(Failure::usage(render(errors))),
@@ -99,7 +100,7 @@ pub(super) struct LintCommand {
 }
 
 pub(super) fn lint(command: &LintCommand) -> Result<Exit, Failure> {
-    let library = Library::load(&command.paths);
+    let library = library::load(&command.paths);
     for error in &library.errors {
         eprintln!("{}\n", error.render(colours()));
     }

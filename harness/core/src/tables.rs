@@ -169,18 +169,8 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
-
     use super::*;
-    use crate::scenario::Library;
-
-    fn folder() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
-    }
-
-    fn scenarios() -> Vec<Scenario> {
-        Library::load(&[folder()]).scenarios
-    }
+    use crate::testing::{folder, scenarios};
 
     #[test]
     fn the_pages_that_are_checked_in_are_true() {

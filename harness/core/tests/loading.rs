@@ -1,10 +1,8 @@
 //! Scenario files that are wrong are never green: each error has its place and says what would be right.
 
-use std::fs;
-
 use proptest::prelude::*;
 use rstest::rstest;
-use tlsboot_core::scenario::{Diagnostic, Library, Profile, Scenario, SelectError, Selector, load_text, select};
+use tlsboot_core::scenario::{Diagnostic, Profile, Scenario, SelectError, Selector, load_text, select};
 
 const RIGHT: &str = "\
 id: rbac.example
@@ -196,29 +194,6 @@ fn steps_must_make_sense_together(#[case] steps: &str, #[case] says: &str) {
     let head = RIGHT.split("steps:").next().unwrap();
     let errors = load_text("wrong.yaml", &format!("{head}{steps}")).unwrap_err();
     assert!(errors.iter().any(|error| error.message.contains(says)), "{errors:#?}");
-}
-
-#[test]
-fn all_files_errors_come_at_once_and_ids_are_unique() {
-    let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-    write("a.yaml", RIGHT);
-    write("b.yaml", &RIGHT.replace("title", "titel"));
-    write("c.yaml", &RIGHT.replace("A-04", "A-99").replace("n1}\n", "n9}\n"));
-    write("d.yaml", RIGHT);
-    let library = Library::load(&[dir.path().to_owned()]);
-    assert_eq!(library.scenarios.len(), 1);
-    let files: Vec<bool> = ["b.yaml", "c.yaml", "d.yaml"]
-        .iter()
-        .map(|name| library.errors.iter().any(|error| error.file.ends_with(name)))
-        .collect();
-    assert_eq!(files, [true; 3], "{:#?}", library.errors);
-}
-
-#[test]
-fn an_empty_folder_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
-    assert_eq!(Library::load(&[dir.path().to_owned()]).errors.len(), 1);
 }
 
 fn some() -> Vec<Scenario> {

@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod components;
 pub mod drive;
 pub mod evidence;
+pub mod library;
 pub mod mutants;
 pub mod node;
 pub mod observe;

@@ -1,7 +1,7 @@
 //! What is different in every run and says nothing: names of nodes, random suffixes, dates, numbers, folders.
 
+use core::net::IpAddr;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use crate::history::event::NODE_USER_PREFIX;
 

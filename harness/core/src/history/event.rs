@@ -4,8 +4,8 @@
 //! moment of recording), when it was *recorded* (`seen`), and where it lies on the run's monotonic clock (`mono`).
 //! Windows between stimuli are cut by `at`; deadlines are measured by `mono`, so a stepped wall clock moves no verdict.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

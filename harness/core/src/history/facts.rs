@@ -3,7 +3,7 @@
 //! These are plain values: they can be written to `history.jsonl`, read back and compared. They never hold secret bytes;
 //! of a private key only the public half is described.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

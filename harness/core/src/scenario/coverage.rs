@@ -73,18 +73,14 @@ fn problems_of(scenarios: &[Scenario], uncovered: &[Uncovered]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::scenario::{Library, load_text};
+    use crate::scenario::load_text;
+    use crate::testing::scenarios;
 
     /// As CI holds it: every behaviour is shown, or it is said why not.
     #[test]
     fn every_behaviour_is_covered_or_explained_and_nothing_is_stale() {
-        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"));
-        let library = Library::load(&[folder.to_owned()]);
-        assert!(library.errors.is_empty());
-        let problems = problems(&library.scenarios);
+        let problems = problems(&scenarios());
         assert!(problems.is_empty(), "{}", problems.join("\n"));
     }
 

@@ -1,7 +1,6 @@
 //! Reading scenario files: strict, all files' errors in one go, each with line and column.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use super::effects::Effects;
 use super::model::{
@@ -12,75 +11,6 @@ use super::stimulus::{FileAction, Identity};
 use super::{Diagnostic, Scenario, Step, names, requirements};
 use crate::check::Matcher;
 use crate::history::event::Recorder;
-
-/// All scenarios of some folders, and what is wrong with the files that could not be loaded.
-#[derive(Debug, Default)]
-pub struct Library {
-    /// Scenarios in the order of their ids.
-    pub scenarios: Vec<Scenario>,
-    /// What is wrong. A file with an error is never silently left out of a run.
-    pub errors: Vec<Diagnostic>,
-}
-
-impl Library {
-    /// Loads files, and every `.yaml` file below folders.
-    pub fn load(paths: &[PathBuf]) -> Self {
-        let mut library = Self::default();
-        let mut places: BTreeMap<String, String> = BTreeMap::new();
-        for path in paths {
-            let files = files_below(path);
-            if files.is_empty() {
-                library
-                    .errors
-                    .push(Diagnostic::whole(&path.display().to_string(), "no scenario file (`*.yaml`) is there"));
-            }
-            for file in files {
-                let name = file.display().to_string();
-                match std::fs::read_to_string(&file)
-                    .map_err(|error| vec![Diagnostic::whole(&name, format!("can't be read: {error}"))])
-                    .and_then(|text| load_text(&name, &text))
-                {
-                    Ok(scenario) => match places.insert(scenario.id.clone(), name.clone()) {
-                        Some(other) if other != name => {
-                            library.errors.push(Diagnostic::whole(
-                                &name,
-                                format!("the id `{}` is already used in {other}", scenario.id),
-                            ));
-                        }
-                        Some(_) => {}
-                        None => library.scenarios.push(scenario),
-                    },
-                    Err(errors) => library.errors.extend(errors),
-                }
-            }
-        }
-        library.scenarios.sort_by(|a, b| a.id.cmp(&b.id));
-        library
-    }
-}
-
-fn files_below(path: &Path) -> Vec<PathBuf> {
-    if path.is_file() {
-        return vec![path.to_owned()];
-    }
-    let Ok(entries) = std::fs::read_dir(path) else {
-        return Vec::new();
-    };
-    let mut entries: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    entries.sort();
-    entries
-        .into_iter()
-        .flat_map(|entry| {
-            if entry.is_dir() {
-                files_below(&entry)
-            } else if entry.extension().is_some_and(|extension| extension == "yaml") {
-                vec![entry]
-            } else {
-                Vec::new()
-            }
-        })
-        .collect()
-}
 
 /// Reads one scenario from its text.
 ///

@@ -1,10 +1,11 @@
-//! Scenarios: the YAML model, the strict loader, the catalogue's requirements, and selection. No IO here but reading files.
+//! Scenarios: the YAML model, the strict loader, the catalogue's requirements, and selection. No IO: texts come from the caller.
 
 mod capabilities;
 pub mod coverage;
 mod describe;
 mod diagnostic;
 mod effects;
+mod library;
 mod load;
 mod model;
 mod names;
@@ -21,7 +22,8 @@ use serde_saphyr::Spanned;
 pub use capabilities::{Capability, requirements_of};
 pub use describe::{StepWords, describe, differing_settings};
 pub use diagnostic::Diagnostic;
-pub use load::{Library, load_text};
+pub use library::Library;
+pub use load::load_text;
 pub use model::{
     BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, EmbeddedCertificate, Flags, KUBEADM_GROUP, KUBEADM_TOKEN, Level,
     NO_TOKEN, Node, Profile, RawScenario, STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,

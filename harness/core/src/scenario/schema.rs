@@ -140,21 +140,13 @@ fn text(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::scenario::Library;
-
-    fn scenarios() -> std::path::PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
-    }
+    use crate::testing::{folder, scenarios};
 
     #[test]
     fn every_scenario_is_valid_by_the_schema() {
         let validator = jsonschema::validator_for(&schema()).unwrap();
-        let library = Library::load(&[scenarios()]);
-        assert!(!library.scenarios.is_empty());
-        for scenario in &library.scenarios {
+        for scenario in scenarios() {
             let value: Value = serde_saphyr::from_str(&scenario.text).unwrap();
             let errors: Vec<String> =
                 validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
@@ -179,7 +171,7 @@ mod tests {
     /// Editors read the file; `tlsboot schema > scenarios/schema.json` writes it anew.
     #[test]
     fn the_schema_beside_the_scenarios_is_this_one() {
-        let text = std::fs::read_to_string(scenarios().join("schema.json")).unwrap();
+        let text = std::fs::read_to_string(folder().join("schema.json")).unwrap();
         let written: Value = serde_json::from_str(&text).unwrap();
         assert!(written == schema(), "the model changed: run `tlsboot schema > scenarios/schema.json`");
     }

@@ -1,6 +1,6 @@
 //! What a scenario can do to a cluster: the parameters of each stimulus. `drive` has the deeds.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use jiff::SignedDuration;
 use schemars::JsonSchema;

@@ -1,6 +1,6 @@
 //! Distinguished names and subject alternative names, both ways.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::der::asn1::{Any, Ia5String, ObjectIdentifier, OctetString, PrintableStringRef, Utf8StringRef};

@@ -1,6 +1,6 @@
 //! Reading certificates, requests and PEM files into [facts](crate::history::facts). Never panics, whatever the bytes.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;

@@ -949,13 +949,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::library;
     use tlsboot_core::scenario::Capability;
-    use tlsboot_core::scenario::{Library, Scenario, requirements_of};
+    use tlsboot_core::scenario::{Scenario, requirements_of};
     use tlsboot_core::version::{Version, Versions};
 
     fn scenarios() -> Vec<Scenario> {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"));
-        let library = Library::load(&[folder.to_owned()]);
+        let library = library::load(&[folder.to_owned()]);
         assert!(library.errors.is_empty());
         library.scenarios
     }

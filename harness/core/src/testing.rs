@@ -1,0 +1,32 @@
+//! What unit tests need from the repository.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::scenario::{Library, Scenario};
+
+/// The folder of the repository's scenarios.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
+}
+
+/// The repository's scenarios.
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let library = Library::of(files(&folder()));
+    assert!(library.errors.is_empty(), "{:?}", library.errors);
+    assert!(!library.scenarios.is_empty());
+    library.scenarios
+}
+
+fn files(folder: &Path) -> Vec<(String, Result<String, String>)> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false if path.extension().is_some_and(|extension| extension == "yaml") => {
+                vec![(path.display().to_string(), Ok(fs::read_to_string(&path).unwrap()))]
+            }
+            false => Vec::new(),
+        })
+        .collect()
+}

@@ -1,0 +1,82 @@
+//! Scenario files on disk.
+
+use std::path::{Path, PathBuf};
+
+use tlsboot_core::scenario::{Diagnostic, Library};
+
+/// Loads files, and every `.yaml` file below folders. A path without any is one of the library's errors.
+pub fn load(paths: &[PathBuf]) -> Library {
+    let found: Vec<_> = paths.iter().map(|path| (path, files_below(path))).collect();
+    let files = found.iter().flat_map(|(_, files)| files);
+    let texts = files.map(|file| {
+        let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
+        (file.display().to_string(), text)
+    });
+    let mut library = Library::of(texts);
+    let empty = found
+        .iter()
+        .filter(|(_, files)| files.is_empty())
+        .map(|(path, _)| Diagnostic::whole(&path.display().to_string(), "no scenario file (`*.yaml`) is there"));
+    library.errors.extend(empty);
+    library
+}
+
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return Vec::new();
+    };
+    let mut entries: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    entries.sort();
+    entries
+        .into_iter()
+        .flat_map(|entry| match entry.is_dir() {
+            true => files_below(&entry),
+            false if entry.extension().is_some_and(|extension| extension == "yaml") => vec![entry],
+            false => Vec::new(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const RIGHT: &str = "id: a.b\ntitle: A title\nrequirements: [A-04]\nnodes: [{name: n1}]\nsteps:\n  - start: {node: n1}\n  - expect: {csr: {node: n1}}\n";
+
+    #[test]
+    fn all_files_errors_come_at_once_and_ids_are_unique() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("below")).unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        write("a.yaml", RIGHT);
+        write("b.yaml", &RIGHT.replace("title", "titel"));
+        write("below/c.yaml", &RIGHT.replace("A-04", "A-99"));
+        write("d.yaml", RIGHT);
+        write("e.txt", "not a scenario");
+        let library = load(&[dir.path().to_owned()]);
+        assert_eq!(library.scenarios.len(), 1);
+        for name in ["b.yaml", "c.yaml", "d.yaml"] {
+            assert!(library.errors.iter().any(|error| error.file.ends_with(name)), "{name}: {:#?}", library.errors);
+        }
+        assert_eq!(library.errors.len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_is_named_twice_counts_once() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.yaml"), RIGHT).unwrap();
+        let library = load(&[dir.path().to_owned(), dir.path().join("a.yaml")]);
+        assert_eq!((library.scenarios.len(), library.errors.len()), (1, 0));
+    }
+
+    #[test]
+    fn an_empty_folder_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(load(&[dir.path().to_owned()]).errors.len(), 1);
+    }
+}
