@@ -33,6 +33,8 @@
 //! grow is `#[non_exhaustive]`. [`x509`], [`diff`], [`tables`] and [`name`] are for tlsboot's other crates and may change in any
 //! release, as may everything public in `tlsboot-engine`, `tlsboot-field` and `tlsboot`.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod check;
 pub mod diff;
 pub mod exit;
@@ -44,5 +46,6 @@ pub mod scenario;
 pub mod tables;
 #[cfg(test)]
 mod testing;
+pub mod time;
 pub mod version;
 pub mod x509;

@@ -1,6 +1,7 @@
 //! Every check has been seen failing: a history recorded on Kubernetes 1.37.2 is judged as it is, and then with one
 //! thing changed at a time.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -334,6 +335,67 @@ proptest! {
         });
         prop_assert_eq!(verdict.outcome, Outcome::Pass);
     }
+}
+
+/// The fields of a history that hold times or numbers: the kind of event, and the path in it without positions in lists.
+fn shapes(value: &Value, path: String, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| shapes(value, format!("{path}/{key}"), found)),
+        Value::Array(items) => items.iter().for_each(|value| shapes(value, format!("{path}/*"), found)),
+        Value::Number(_) => drop(found.insert(path)),
+        Value::String(text) if text.parse::<jiff::Timestamp>().is_ok() => drop(found.insert(path)),
+        _ => {}
+    }
+}
+
+/// Sets all fields of a shape; those that hold texts to one, those that hold numbers to another.
+fn set_all(value: &mut Value, path: &str, text: &str, number: &Value) {
+    match (path.strip_prefix('/').map(|path| path.split_once('/').unwrap_or((path, ""))), value) {
+        (None, Value::Number(old)) => *old = number.as_number().unwrap().clone(),
+        (None, Value::String(old)) => *old = text.to_owned(),
+        (Some(("*", rest)), Value::Array(items)) => {
+            items.iter_mut().for_each(|item| set_all(item, &below(rest), text, number));
+        }
+        (Some((key, rest)), Value::Object(fields)) => {
+            if let Some(field) = fields.get_mut(key) {
+                set_all(field, &below(rest), text, number);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn below(rest: &str) -> String {
+    if rest.is_empty() { String::new() } else { format!("/{rest}") }
+}
+
+/// A history is somebody else's, and so is a certificate in it: no time and no number ends the judge.
+#[test]
+fn times_and_numbers_at_their_ends_are_judged() {
+    let lines: Vec<Value> = read("history.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut found = BTreeSet::new();
+    lines.iter().for_each(|line| shapes(line, String::new(), &mut found));
+    assert!(found.iter().any(|shape| shape.ends_with("/notBefore")) && found.contains("/at"), "{found:?}");
+    let ends = [
+        ("9999-12-30T22:00:00Z", json!(i64::MAX)),
+        ("-009999-01-02T01:59:59Z", json!(i64::MIN)),
+        ("1970-01-01T00:00:00Z", json!(u64::MAX)),
+    ];
+    let mut judged = 0;
+    for shape in found.iter().filter(|shape| *shape != "/seq") {
+        for (text, number) in &ends {
+            let mut changed = lines.clone();
+            changed.iter_mut().for_each(|line| set_all(line, shape, text, number));
+            let changed: String = changed.iter().map(|line| format!("{line}\n")).collect();
+            // Some fields have bounds of their own.
+            if let Ok(events) = parse(&changed) {
+                let _ = judge_all(&scenario(), events.clone());
+                let _ = tlsboot_core::diff::Features::of(&events);
+                judged += 1;
+            }
+        }
+    }
+    assert!(judged > 30, "{judged}");
 }
 
 /// The watch may show all of a CSR before the step that submitted it is done and its name is known.

@@ -1,5 +1,7 @@
 //! tlsboot-engine.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod cluster;
 pub mod components;
 pub mod drive;

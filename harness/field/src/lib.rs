@@ -1,5 +1,7 @@
 //! tlsboot-field.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod approver;
 pub mod bootstrap;
 pub mod connection;

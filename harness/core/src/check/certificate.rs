@@ -11,6 +11,7 @@ use super::{Match, Matcher, Moment, Role, State};
 use crate::history::What;
 use crate::history::event::{NODE_USER_PREFIX, Recorder};
 use crate::history::facts::CertificateFacts;
+use crate::time::Shift;
 use crate::x509::{read, verify};
 
 /// A certificate that was issued to a node. Whatever is not said here is as Kubernetes' signer makes it:
@@ -150,12 +151,12 @@ impl Certificate {
             compare.holds("notAfter", false, "by the signing duration", "the signing duration is not known");
             return;
         };
-        let signed = certificate.not_before + rules.backdate();
+        let signed = certificate.not_before.later(rules.backdate());
         let room = match rules.authority() {
-            Authority::Cfssl => CLOCK_ROOM + HALF_A_MINUTE,
+            Authority::Cfssl => CLOCK_ROOM.later(HALF_A_MINUTE),
             Authority::Own => CLOCK_ROOM,
         };
-        let (earliest, latest) = (csr.first_seen - room, csr.issued.unwrap_or(moment.event.at) + room);
+        let (earliest, latest) = (csr.first_seen.earlier(room), csr.issued.unwrap_or(moment.event.at).later(room));
         compare.holds(
             "notBefore",
             (earliest..=latest).contains(&signed),

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::compare::Compare;
 use super::{Match, Matcher, Moment, Role};
 use crate::history::event::{ClosedBy, ConnectionState, Recorder, What};
+use crate::time::Shift;
 
 /// After a new client certificate the kubelet closes the connections that it opened before, and opens new ones.
 ///
@@ -52,7 +53,7 @@ impl Matcher for Connections {
         let for_csrs: Vec<Timestamp> = csrs
             .filter_map(|csr| {
                 let asked = self.asked(moment, csr.first_seen);
-                let just_before = asked - JUST_BEFORE..=asked;
+                let just_before = asked.earlier(JUST_BEFORE)..=asked;
                 let opened = spans.values().map(|span| span.opened);
                 opened.filter(|opened| just_before.contains(opened)).max()
             })
@@ -96,7 +97,7 @@ impl Connections {
             _ => None,
         });
         let creates = requests.filter(|(at, request)| {
-            (seen - JUST_BEFORE..=seen).contains(at)
+            (seen.earlier(JUST_BEFORE)..=seen).contains(at)
                 && request.node.as_ref() == Some(&self.node)
                 && request.verb == "create"
                 && request.resource == "certificatesigningrequests"

@@ -18,6 +18,7 @@ use super::judge::{Judge, Next, Outcome, Verdict};
 use super::{Matcher, judge_all};
 use crate::history::event::{CsrCondition, Deadline, Event, Phase, What};
 use crate::scenario::{Scenario, Step};
+use crate::time::Shift;
 
 /// What the changes of a history say about one expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -505,17 +506,24 @@ fn leaves(value: &Value, pointer: String, found: &mut impl FnMut(&str, &Value)) 
 fn alterations(value: &Value) -> Vec<Value> {
     match value {
         Value::Bool(value) => vec![Value::Bool(!value)],
-        Value::Number(number) => {
-            number.as_i64().map(|number| vec![(number + 1).into(), (number + 100_000).into()]).unwrap_or_default()
-        }
+        Value::Number(number) => number
+            .as_i64()
+            .map(|number| vec![number.wrapping_add(1).into(), number.wrapping_add(100_000).into()])
+            .unwrap_or_default(),
         Value::String(text) => match text.parse::<jiff::Timestamp>() {
-            Ok(time) => vec![(time + jiff::SignedDuration::from_hours(1)).to_string().into()],
+            Ok(time) => vec![changed(time).to_string().into()],
             Err(_) => vec![format!("{text}~").into(), "0".into(), "1e18".into()],
         },
         Value::Array(items) if items.is_empty() => Vec::new(),
         Value::Array(_) => vec![Value::Array(Vec::new())],
         Value::Null | Value::Object(_) => Vec::new(),
     }
+}
+
+/// An hour later, or earlier where time ends.
+fn changed(time: jiff::Timestamp) -> jiff::Timestamp {
+    let hour = jiff::SignedDuration::from_hours(1);
+    if time.later(hour) == time { time.earlier(hour) } else { time.later(hour) }
 }
 
 /// Puts `to` for `from` in each text that is it, or ends with it behind a colon.

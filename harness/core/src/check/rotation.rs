@@ -10,6 +10,7 @@ use super::{Match, Matcher, Moment, Role};
 use crate::history::What;
 use crate::history::event::{Change, NODE_USER_PREFIX, Recorder};
 use crate::history::facts::CertificateFacts;
+use crate::time::Shift;
 
 /// A renewal: a CSR of the node itself, inside the window of 70 % to 90 % of its certificate's life, with a new key.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -62,13 +63,13 @@ impl Matcher for Rotation {
         );
         if !self.any_time {
             // Asked for in time over an old connection, whose certificate the API server does not take any more.
-            let first_try = usable(&issued[..self.of], moment.event.at - RETRIES);
+            let first_try = usable(&issued[..self.of], moment.event.at.earlier(RETRIES));
             let refused = self.role == Role::Client && first_try.iter().any(|one| one.not_after < moment.event.at);
-            let late = if refused { REACTION + RETRIES } else { REACTION };
+            let late = if refused { REACTION.later(RETRIES) } else { REACTION };
             let (from, to) = state.rules().rotation_window(certificate.not_before, certificate.not_after);
             compare.holds(
                 "time",
-                moment.event.at >= from && moment.event.at <= to + late,
+                moment.event.at >= from && moment.event.at <= to.later(late),
                 format!("between {from} and {to}, 70 % to 90 % of the life of the certificate before"),
                 moment.event.at,
             );
@@ -106,7 +107,7 @@ fn usable<'a>(issued: &[(&CsrState, &'a CertificateFacts)], renewal: Timestamp) 
     let mut next = renewal;
     for (csr, certificate) in issued.iter().rev() {
         allowed.push(*certificate);
-        if next.duration_since(csr.first_seen) > IDLE + REACTION {
+        if next.duration_since(csr.first_seen) > IDLE.later(REACTION) {
             break;
         }
         next = csr.first_seen;

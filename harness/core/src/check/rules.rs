@@ -6,6 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Role;
+use crate::time::{Shift, at_share};
 use crate::version::Version;
 
 /// Whose version a row goes by.
@@ -269,10 +270,10 @@ impl Rules {
     /// NotAfter of a certificate whose NotBefore is known, signed for `duration` (catalogue S-05), by a CA that does
     /// not end before.
     pub fn not_after(&self, not_before: Timestamp, duration: SignedDuration) -> Timestamp {
-        let signed = not_before + BACKDATE;
+        let signed = not_before.later(BACKDATE);
         match self.of(&NOT_AFTER) {
-            NotAfterRule::Full if duration < SHORT => signed + duration,
-            _ => signed + duration - BACKDATE,
+            NotAfterRule::Full if duration < SHORT => signed.later(duration),
+            _ => signed.later(duration).earlier(BACKDATE),
         }
     }
 
@@ -283,8 +284,7 @@ impl Rules {
 
     /// The window in which a kubelet renews: 70 % to 90 % of the whole span from NotBefore (catalogue T-01).
     pub fn rotation_window(&self, not_before: Timestamp, not_after: Timestamp) -> (Timestamp, Timestamp) {
-        let span = not_after.duration_since(not_before);
-        let at = |share: f64| not_before + SignedDuration::from_secs_f64(span.as_secs_f64() * share);
+        let at = |share| at_share(not_before, not_after, share);
         (at(0.7), at(0.9))
     }
 }

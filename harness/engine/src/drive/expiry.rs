@@ -8,6 +8,7 @@ use super::{Done, DriveError, Stage};
 use crate::cluster::ClusterError;
 use tlsboot_core::scenario::stimulus::Expiry;
 use tlsboot_core::x509::read;
+use tlsboot_core::time::Shift;
 
 /// A certificate is valid up to and including the second of its NotAfter (RFC 5280, 4.1.2.5).
 const INCLUDED: SignedDuration = SignedDuration::from_secs(1);
@@ -24,7 +25,7 @@ pub(super) async fn wait(expiry: &Expiry, stage: &Stage<'_>) -> Result<Done, Dri
     let not_after = certificate
         .ok_or_else(|| DriveError::Nothing(format!("{name} holds no certificate that could expire")))?
         .not_after;
-    let expired = not_after + INCLUDED;
+    let expired = not_after.later(INCLUDED);
     let begin = Timestamp::now();
     if expired.duration_since(begin) > LONGEST {
         return Err(DriveError::Nothing(format!(

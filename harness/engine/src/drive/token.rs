@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Done, DriveError, Stage};
 use crate::cluster::shared::tokens::secret as token_secret;
+use tlsboot_core::time::Shift;
 
 pub(super) async fn create(name: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let token = stage.cluster.token(name)?;
@@ -27,7 +28,7 @@ pub(super) async fn delete(name: &str, stage: &Stage<'_>) -> Result<Done, DriveE
 
 pub(super) async fn expire(name: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let secret = object(&stage.cluster.token(name)?.id);
-    let past = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(1);
+    let past = jiff::Timestamp::now().earlier(jiff::SignedDuration::from_secs(1));
     let patch = json!({"stringData": {"expiration": past.to_string()}});
     api(stage).patch(&secret, &PatchParams::default(), &Patch::Merge(&patch)).await?;
     Ok(Done::proven(format!("Secret {secret} has the expiration {past}")))

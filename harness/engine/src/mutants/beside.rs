@@ -42,6 +42,7 @@ use crate::node::NodeDir;
 use crate::pki::{Authority, PrivateKey, RequestBuilder, Validity, YEAR};
 use tlsboot_core::history::facts::CertificateFacts;
 use tlsboot_core::x509::{node_subject, read};
+use tlsboot_core::time::at_share;
 
 /// What happens beside each kubelet of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -363,8 +364,7 @@ impl Node {
 
     /// Waits for a part of a certificate's life, counted from its NotBefore.
     async fn part_of_life(&self, certificate: &CertificateFacts, percent: i32) {
-        let life = certificate.not_after.duration_since(certificate.not_before);
-        let then = certificate.not_before + life * percent / 100;
+        let then = at_share(certificate.not_before, certificate.not_after, f64::from(percent) / 100.0);
         tokio::time::sleep(then.duration_since(Timestamp::now()).try_into().unwrap_or_default()).await;
     }
 }

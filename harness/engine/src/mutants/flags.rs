@@ -15,6 +15,7 @@ use crate::node::KubeletConfig;
 use crate::pki::{Authority, Validity, YEAR};
 use tlsboot_core::scenario::{TokenDefect, TokenKind};
 use tlsboot_core::x509::read;
+use tlsboot_core::time::Shift;
 
 type Change = fn(&mut Launch<'_>) -> Result<(), ClusterError>;
 
@@ -76,7 +77,7 @@ pub(super) fn other_authority(launch: &mut Launch<'_>) -> Result<(), ClusterErro
 
 pub(super) fn expired_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let mut validity = Validity::for_next(Duration::ZERO);
-    validity.not_after -= jiff::SignedDuration::from_secs(60);
+    validity.not_after = validity.not_after.earlier(jiff::SignedDuration::from_secs(60));
     authority(launch, validity)
 }
 

@@ -19,6 +19,7 @@ use crate::pki::{Authority, SignOptions, Validity, YEAR};
 use tlsboot_core::check::Role;
 use tlsboot_core::history::facts::{Name, RequestFacts};
 use tlsboot_core::x509::{AltName, X509Error, read};
+use tlsboot_core::time::Shift;
 
 /// What is wrong with a signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,15 +208,15 @@ impl Signer {
             _ => duration,
         };
         let (now, authority_ends) = match self.fault {
-            SignerFault::ClockAhead => (now + SKEW, authority_ends),
-            SignerFault::ClockBehind => (now - SKEW, authority_ends),
+            SignerFault::ClockAhead => (now.later(SKEW), authority_ends),
+            SignerFault::ClockBehind => (now.earlier(SKEW), authority_ends),
             SignerFault::OutlivesAuthority | SignerFault::SignsWhenExpired => (now, Timestamp::MAX),
             _ => (now, authority_ends),
         };
         let keeps_all = duration < SHORT || self.fault == SignerFault::BackdatesLongOnes;
-        let not_after = if keeps_all { now + duration } else { now + duration - BACKDATE };
+        let not_after = if keeps_all { now.later(duration) } else { now.later(duration).earlier(BACKDATE) };
         Validity {
-            not_before: if self.fault == SignerFault::NotBackdated { now } else { now - BACKDATE },
+            not_before: if self.fault == SignerFault::NotBackdated { now } else { now.earlier(BACKDATE) },
             not_after: not_after.min(authority_ends),
         }
     }

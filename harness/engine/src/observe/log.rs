@@ -14,6 +14,7 @@ use crate::secret::Vault;
 use crate::task::Task;
 use tlsboot_core::history::What;
 use tlsboot_core::history::event::{LogEvent, Recorder};
+use tlsboot_core::time::Shift;
 
 const PACE: Pace = Pace { shortest: Duration::from_millis(100), longest: Duration::from_secs(1) };
 /// How long after it was written a line is read at the latest, on a machine that is not overloaded.
@@ -106,7 +107,7 @@ fn written_at(line: &str, now: Timestamp) -> Option<Timestamp> {
     let [minutes, seconds, microseconds] = [minutes, seconds, microseconds].map(|digits| digits.parse::<i64>().ok());
     let time = (minutes? * 60 + seconds?) * 1_000_000 + microseconds?;
     let age = (now.as_microsecond() - time).rem_euclid(QUARTER);
-    (age < OLDEST).then(|| now - SignedDuration::from_micros(age))
+    (age < OLDEST).then(|| now.earlier(SignedDuration::from_micros(age)))
 }
 
 /// The last lines of a log that say why a component is as it is: relevant ones, and klog's errors. For the evidence of a
@@ -187,7 +188,7 @@ mod tests {
     #[case::no_klog("Error: unknown flag: --client-ca", "2026-11-25T03:51:50Z", None)]
     #[case::json(r#"{"level":"info","ts":"2026-11-25T03:51:50Z"}"#, "2026-11-25T03:51:50Z", None)]
     fn klog_says_when(#[case] line: &str, #[case] now: Timestamp, #[case] age: Option<i64>) {
-        let at = age.map(|age| now - SignedDuration::from_micros(age));
+        let at = age.map(|age| now.earlier(SignedDuration::from_micros(age)));
         assert_eq!(written_at(line, now), at);
     }
 

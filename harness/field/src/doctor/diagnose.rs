@@ -14,6 +14,7 @@ use tlsboot_core::history::event::{CsrEvent, NODE_USER_PREFIX};
 use tlsboot_core::history::facts::CertificateFacts;
 use tlsboot_core::version::Version;
 use tlsboot_core::x509::verify::{Usage, chain};
+use tlsboot_core::time::at_share;
 
 /// What was found out about a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -831,8 +832,7 @@ impl Doctor<'_> {
             format!("systemctl restart kubelet   # on {}; then approve its serving CSR", node.name)
         };
         // Nine tenths and half of what is left then: a kubelet that renews has done so.
-        let span = life.not_after.duration_since(life.not_before);
-        let late = life.not_before + span / 20 * 19;
+        let late = at_share(life.not_before, life.not_after, 0.95);
         if now > life.not_after {
             let says = format!(
                 "the certificate that {} serves has ended at {}: kubectl logs and exec fail there",
@@ -969,10 +969,7 @@ fn life(certificate: &CertificateFacts) -> Life {
 
 /// Half of the time between the latest moment of renewal and the end has gone by.
 fn is_overdue(life: &Life, now: Timestamp) -> bool {
-    life.renews_to.is_some_and(|to| {
-        let rest = life.not_after.duration_since(to);
-        now > to + rest / 2
-    })
+    life.renews_to.is_some_and(|to| now > at_share(to, life.not_after, 0.5))
 }
 
 fn bindings(snapshot: &Snapshot) -> Vec<BindingReport> {

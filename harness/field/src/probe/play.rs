@@ -29,6 +29,7 @@ use tlsboot_engine::cluster::{Credential, TokenValue};
 use tlsboot_engine::observe::csr::csr_event;
 use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
 use tlsboot_engine::secret::Secret;
+use tlsboot_core::time::Shift;
 
 /// What an approver and a signer may take; the built-in ones take milliseconds (catalogue S-10).
 const CERTIFICATE: Duration = Duration::from_secs(30);
@@ -477,7 +478,7 @@ impl Player<'_> {
             return Ok(Unsupported("durations can be asked for from 1.22 on".into()));
         }
         let as_asked = |event: &CsrEvent| {
-            let latest = event.created + SignedDuration::from_secs(ASKED.into()) + ROOM;
+            let latest = event.created.later(SignedDuration::from_secs(ASKED.into())).later(ROOM);
             event.certificates.first().is_some_and(|leaf| leaf.not_after <= latest)
         };
         let (_, first) = self.first()?;

@@ -10,6 +10,7 @@ use crate::probe::Outcome::{self, Fail, Pass, Unsupported};
 use tlsboot_core::history::event::NODE_USER_PREFIX;
 use tlsboot_core::history::facts::{CertificateFacts, KeyFacts};
 use tlsboot_core::x509::verify::{Usage, chain_of, same_key};
+use tlsboot_core::time::Shift;
 
 /// What the supervisor answered.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -214,7 +215,7 @@ fn two_cas(seen: &Seen) -> Outcome {
             wrong.push(format!("{name} is signed by {}", issuer(ca)));
         }
         let life = ca.not_after.duration_since(ca.not_before);
-        if (life - CA_LIFE).abs() > LEAP {
+        if life.earlier(CA_LIFE).abs() > LEAP {
             wrong.push(format!("{name} lives for {} days", life.as_hours() / 24));
         }
     }
@@ -297,7 +298,7 @@ fn issued(seen: &Seen, leaf: &CertificateFacts, answer: &Answer, ca: &Certificat
         wrong.push("it is for another key than was asked for".into());
     }
     let left = leaf.not_after.duration_since(seen.at);
-    if (left - YEAR).abs() > HOUR {
+    if left.earlier(YEAR).abs() > HOUR {
         wrong.push(format!("it has {} days left", left.as_hours() / 24));
     }
     wrong
@@ -345,7 +346,7 @@ fn renewal(seen: &Seen) -> Outcome {
     let mut wrong = Vec::new();
     let Restarted { before, after } = &seen.expiring;
     let left = |facts: &CertificateFacts| facts.not_after.duration_since(seen.at);
-    if (left(after) - YEAR).abs() > HOUR {
+    if left(after).earlier(YEAR).abs() > HOUR {
         wrong.push(format!("the one that ended on {} now ends on {}", before.not_after, after.not_after));
     }
     if seen.fresh.before.sha256 != seen.fresh.after.sha256 {

@@ -27,6 +27,7 @@ use tlsboot_engine::cluster::shared::tokens::random_hex;
 use tlsboot_engine::cluster::{Cluster, ClusterError, Credential, Endpoint};
 use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
 use tlsboot_engine::secret::Secret;
+use tlsboot_core::time::Shift;
 
 const NODE: &str = "tlsboot-agent";
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
@@ -136,7 +137,7 @@ impl Supervisor {
             Asker::Nobody | Asker::Token(_) => Credentials::None,
         };
         let client = client(&self.0, &credentials).await?;
-        let deadline = Timestamp::now() + READY;
+        let deadline = Timestamp::now().later(READY);
         let (code, text) = loop {
             let mut request = http::Request::post(format!("/v1-k3s/{file}"))
                 .header("k3s-Node-Name", node)

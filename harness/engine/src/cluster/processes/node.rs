@@ -28,6 +28,7 @@ use tlsboot_core::history::event::KUBELET;
 use tlsboot_core::scenario::stimulus::{Changes, CutKind};
 use tlsboot_core::scenario::{NO_TOKEN, Node, Scenario};
 use tlsboot_core::version::Version;
+use tlsboot_core::time::Shift;
 
 /// How kubelets are run.
 pub(crate) struct Kubelets<'a> {
@@ -172,7 +173,8 @@ impl LocalNode {
         };
         if let Some(embedded) = node.embedded_certificate {
             let now = jiff::Timestamp::now();
-            let validity = Validity { not_before: now + embedded.not_before, not_after: now + embedded.not_after };
+            let validity =
+                Validity { not_before: now.later(embedded.not_before), not_after: now.later(embedded.not_after) };
             let Credential { certificate, key } = trust.node_client(&node.name, validity)?;
             let server = format!("https://{}", link.address());
             let kubeconfig = embedding_kubeconfig(&server, &cluster_ca, &certificate, &key);

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::cluster::{ClusterError, TokenValue};
 use crate::secret::{Secret, Vault};
 use tlsboot_core::scenario::{KUBEADM_GROUP, KUBEADM_TOKEN, Token, TokenDefect, TokenKind};
+use tlsboot_core::time::Shift;
 
 /// As in the seed document.
 const STATIC_USER: &str = "kubelet-bootstrap";
@@ -93,7 +94,7 @@ pub fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
         data["auth-extra-groups"] = json!(groups);
     }
     if let Some(expires) = token.expires {
-        data["expiration"] = json!((now + expires).to_string());
+        data["expiration"] = json!(now.later(expires).to_string());
     }
     if defect(TokenDefect::UnparsableExpiration) {
         data["expiration"] = json!("tomorrow");

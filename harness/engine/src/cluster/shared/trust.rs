@@ -16,6 +16,7 @@ use tlsboot_core::check::Role;
 use tlsboot_core::history::event::{NODE_USER_PREFIX, NODES_GROUP, Signing};
 use tlsboot_core::history::facts::Name;
 use tlsboot_core::x509::{AltName, read};
+use tlsboot_core::time::Shift;
 
 /// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
@@ -109,8 +110,8 @@ impl Trust {
         if expired {
             let now = jiff::Timestamp::now();
             validity = Validity {
-                not_before: now - jiff::SignedDuration::from_hours(2),
-                not_after: now - jiff::SignedDuration::from_hours(1),
+                not_before: now.earlier(jiff::SignedDuration::from_hours(2)),
+                not_after: now.earlier(jiff::SignedDuration::from_hours(1)),
             };
         }
         self.issue(if trusted { self.clients() } else { &foreign }, user, groups, validity)
