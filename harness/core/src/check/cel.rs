@@ -1,11 +1,11 @@
 //! Any event, by a CEL expression: the escape hatch, for what the structured kinds can't say.
 
 use kube_cel::KubeCelExt;
-use kube_cel::cel::{Context, Program, Value};
+use kube_cel::cel::{Context, Value};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Match, Matcher, Mismatch, Moment};
+use super::{Match, Matcher, Mismatch, Moment, expression};
 use crate::history::event::Recorder;
 
 /// An event for which an expression is true.
@@ -34,7 +34,8 @@ const VARIABLES: [&str; 2] = ["event", "at"];
 
 impl Cel {
     fn evaluate(&self, event: &serde_json::Value, at: &str) -> Result<bool, String> {
-        let program = Program::compile(&self.that).map_err(|error| error.to_string())?;
+        let program = expression::compile(&self.that)?;
+        expression::is_affordable(&program, event)?;
         let mut context = Context::default().with_all();
         context.add_variable("event", event).map_err(|error| error.to_string())?;
         context.add_variable_from_value("at", at.to_owned());
@@ -69,7 +70,7 @@ impl Matcher for Cel {
             let known = EVENTS.map(|(name, _)| name).join(", ");
             return Some(format!("there are no events `{}`; there are {known}", self.event));
         }
-        match Program::compile(&self.that) {
+        match expression::compile(&self.that) {
             Err(error) => Some(format!("the expression can't be read: {error}")),
             Ok(program) => {
                 let unknown =

@@ -10,6 +10,7 @@ pub mod certificate;
 mod compare;
 pub mod connections;
 pub mod csr;
+mod expression;
 pub mod file;
 mod judge;
 pub mod log;
