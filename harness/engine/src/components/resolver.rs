@@ -10,7 +10,7 @@ use super::error::{Attempt, ComponentError};
 use super::progress::Progress;
 use super::source::{Build, Directory, FetchError, Mirror, Release, Source, SourceKind};
 use super::store::{Installed, Store, versions_in};
-use super::transfer::Location;
+use super::transfer::{Location, without_user};
 use super::{ComponentSet, DEFAULT_ETCD, Executable, KUBERNETES_ROLES, Package, Product, Role};
 use tlsboot_core::version::{Version, VersionRequest};
 
@@ -54,7 +54,9 @@ impl Options {
             let value = value.to_string_lossy().into_owned();
             match value.parse() {
                 Ok(location) => Ok(Some(location)),
-                Err(reason) => Err(ComponentError::Setting { name, value, reason: reason.into() }),
+                Err(reason) => {
+                    Err(ComponentError::Setting { name, value: without_user(&value), reason: reason.into() })
+                }
             }
         };
         // the XDG base directory specification has relative paths ignored

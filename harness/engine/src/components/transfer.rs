@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,6 +15,7 @@ use ureq::http::StatusCode;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::progress::Task;
+use crate::untrusted::{self, LONGEST};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that sends nothing for so long is taken for dead.
@@ -23,11 +24,11 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_TEXT: u64 = 1 << 20;
 
 /// Where files are read from: a folder, or the base of http(s) URLs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Location {
     /// A folder on this machine.
     Folder(PathBuf),
-    /// An http or https URL without a slash at its end.
+    /// An http or https URL without a slash at its end. It may hold a user name and password, which are never shown.
     Url(String),
 }
 
@@ -55,9 +56,25 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => folder.display().fmt(f),
-            Self::Url(url) => url.fmt(f),
+            Self::Url(url) => without_user(url).fmt(f),
         }
     }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({self})")
+    }
+}
+
+/// A URL without the user name and password in it.
+pub(super) fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..authority].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[host..])
 }
 
 impl Location {
@@ -77,7 +94,7 @@ impl Location {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(format!("{}: {error}", self.name(file))),
             },
-            Self::Url(_) => get(&self.name(file)),
+            Self::Url(url) => get(&format!("{url}/{file}")),
         }
     }
 
@@ -95,7 +112,9 @@ impl Location {
 }
 
 fn get(url: &str) -> Result<Option<Incoming>, String> {
-    let response = agent()?.get(url).call().map_err(|error| format!("{url}: {error}"))?;
+    let shown = without_user(url);
+    let failed = |error: ureq::Error| format!("{shown}: {}", error.to_string().replace(url, &shown));
+    let response = agent()?.get(url).call().map_err(failed)?;
     match response.status() {
         StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
         status if status.is_success() => {
@@ -103,7 +122,7 @@ fn get(url: &str) -> Result<Option<Incoming>, String> {
             let length = body.content_length();
             Ok(Some(Incoming { reader: Box::new(body.into_reader()), length }))
         }
-        status => Err(format!("{url}: {status}")),
+        status => Err(format!("{shown}: {status}")),
     }
 }
 
@@ -130,7 +149,7 @@ fn agent() -> Result<&'static Agent, String> {
 
 fn authorities(file: &Path) -> Result<RootCerts, String> {
     let error = |error: &dyn fmt::Display| format!("SSL_CERT_FILE={}: {error}", file.display());
-    let pem = fs::read(file).map_err(|cause| error(&cause))?;
+    let pem = untrusted::read(file, LONGEST).map_err(|cause| error(&cause))?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -209,5 +228,20 @@ mod tests {
     #[case("https://")]
     fn no_locations(#[case] text: &str) {
         assert!(text.parse::<Location>().is_err());
+    }
+
+    #[rstest]
+    #[case("https://user:pass@mirror.example/k8s", "https://mirror.example/k8s")]
+    #[case("http://token@[::1]:80", "http://[::1]:80")]
+    #[case("https://a:p@ss@mirror.example", "https://mirror.example")]
+    #[case("https://mirror.example/@scope?mail=a@b", "https://mirror.example/@scope?mail=a@b")]
+    fn a_password_is_never_shown(#[case] text: &str, #[case] shown: &str) {
+        let location: Location = text.parse().unwrap();
+        assert_eq!(location.to_string(), shown);
+        assert_eq!(format!("{location:?}"), format!("Location({shown})"));
+        assert_eq!(location.name("SHA256SUMS"), format!("{shown}/SHA256SUMS"));
+        if let Err(error) = (Location::Url("http://user:secret@127.0.0.1:1".into())).open("x") {
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 }
