@@ -1,15 +1,21 @@
 //! A cluster that others made: everything that a kubeconfig leads to.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::HeaderValue;
+use kube::client::AuthError;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use secrecy::ExposeSecret;
 
 use tlsboot_engine::cluster::client::{Credentials, USER_AGENT};
+use tlsboot_engine::untrusted::{self, LONGEST};
 
 /// Somebody waits for the answer, in front of a terminal.
 const CONNECT: Duration = Duration::from_secs(5);
+/// A command that gives credentials may open a browser to log in.
+const COMMAND: Duration = Duration::from_secs(60);
 
 /// Why a cluster can't be asked anything.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +66,7 @@ impl Connection {
     /// When the file or the context is no use.
     pub async fn open(path: &Path, context: Option<&str>) -> Result<Self, Unreachable> {
         let refuse = |reason: String| Unreachable::Kubeconfig { path: path.to_owned(), reason };
-        // kube's own error shows the path again.
-        std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
-        let kubeconfig = Kubeconfig::read_from(path).map_err(|error| refuse(chain(&error)))?;
+        let kubeconfig = read(path).map_err(refuse)?;
         let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
         let name = context
             .or(kubeconfig.current_context.as_deref())
@@ -83,7 +87,7 @@ impl Connection {
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
-        let client = kube::Client::try_from(config.clone()).map_err(|error| refuse(chain(&error)))?;
+        let client = client(config.clone()).await.map_err(refuse)?;
         Ok(Self { config, client, context: name })
     }
 
@@ -135,8 +139,8 @@ impl Connection {
         let token_id = token.and_then(|token| bootstrap_token_id(token.expose_secret()));
         let mut config = self.config.clone();
         config.auth_info = auth_info;
-        let client = kube::Client::try_from(config)
-            .map_err(|error| Unreachable::Kubeconfig { path: path.to_owned(), reason: chain(&error) })?;
+        let client =
+            client(config).await.map_err(|reason| Unreachable::Kubeconfig { path: path.to_owned(), reason })?;
         Ok(Bootstrap { client, token_id })
     }
 
@@ -177,8 +181,69 @@ pub fn is_bootstrap_token(id: &str, secret: &str) -> bool {
     is_half(id, 6) && is_half(secret, 16)
 }
 
+fn read(path: &Path) -> Result<Kubeconfig, String> {
+    let is_pipe = path.metadata().map_err(|error| error.to_string())?.file_type().is_fifo();
+    if is_pipe {
+        let text = untrusted::read_text(path, LONGEST).map_err(|error| error.to_string())?;
+        return Kubeconfig::from_yaml(&text).map_err(|error| chain(&error));
+    }
+    // kube reads it itself, since the paths in it are relative to its own.
+    untrusted::check(path, LONGEST).map_err(|error| error.to_string())?;
+    Kubeconfig::read_from(path).map_err(|error| chain(&error))
+}
+
+/// A client with a kubeconfig's credentials. If they come from a command (`exec`, or the `auth-provider` gcp), it is run.
+///
+/// # Errors
+/// When they can't be used, in words that show none of them.
+async fn client(config: kube::Config) -> Result<kube::Client, String> {
+    let auth = &config.auth_info;
+    if auth.token.as_ref().is_some_and(|token| HeaderValue::try_from(token.expose_secret()).is_err()) {
+        return Err(
+            "the token of its user can't be sent: a line break or something else is in it that a header can't hold"
+                .into(),
+        );
+    }
+    if auth.exec.is_none() && auth.auth_provider.is_none() {
+        return kube::Client::try_from(config).map_err(|error| chain(&error));
+    }
+    // kube waits for the command, which may never end: in a thread that nobody waits for.
+    let (sender, client) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::spawn(move || {
+        let _runtime = runtime.enter();
+        let _ = sender.send(kube::Client::try_from(config));
+    });
+    match tokio::time::timeout(COMMAND, client).await {
+        Ok(Ok(client)) => client.map_err(|error| chain(&error)),
+        Ok(Err(_)) => Err("the command that gives its user's credentials could not be run".into()),
+        Err(_) => Err(format!(
+            "the command that gives its user's credentials has not ended within {} s: run it by hand, and see what it waits for",
+            COMMAND.as_secs()
+        )),
+    }
+}
+
+/// What a command that gives credentials has printed may be credentials, and its environment hold them.
+fn of_command(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match error.downcast_ref::<AuthError>()? {
+        AuthError::AuthExecRun { out, .. } => Some(format!(
+            "the command that gives its user's credentials failed ({}): run it by hand to see why",
+            out.status
+        )),
+        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) => {
+            Some("what the command printed that gives its user's credentials can't be read".into())
+        }
+        _ => None,
+    }
+}
+
 /// The innermost reason is what helps; the outer ones say "client error".
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
+    if let Some(said) = causes.find_map(of_command) {
+        return said;
+    }
     let mut words = vec![error.to_string()];
     let mut next = error.source();
     while let Some(source) = next {
@@ -210,6 +275,24 @@ clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]
 users: [{name: u, user: {token: x}}]
 contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluster: c, user: u}}]
 ";
+
+    #[tokio::test]
+    async fn a_token_that_no_header_can_hold_is_refused_and_not_shown() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let said = refused(&TWO.replace("token: x", "token: \"abc\\nX: y\""), Some("a")).await;
+        assert!(said.contains("the token of its user can't be sent") && !said.contains("abc"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_a_command_prints_that_gives_credentials_is_not_shown() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let api = "apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never";
+        for script in ["echo se-cret-token; exit 3", "echo '{\"status\": [se-cret-token]}'"] {
+            let exec = format!("exec: {{{api}, command: sh, args: [-c, '{}']}}", script.replace('\'', "''"));
+            let said = refused(&TWO.replace("token: x", &exec), Some("a")).await;
+            assert!(said.contains("the command") && !said.contains("se-cret"), "{said}");
+        }
+    }
 
     #[test]
     fn only_bootstrap_tokens_have_an_id() {
