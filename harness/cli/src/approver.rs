@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::interrupt::on_interrupt;
-use super::{Exit, Failure, colours, print, runtime};
+use super::{Exit, Failure, colours, print, print_json, runtime};
 use tlsboot_core::version::Version;
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_field::approver::corpus::{Subjects, corpus};
@@ -150,13 +150,9 @@ async fn fire_and_remove(connection: &Connection, plan: Plan) -> Result<Option<F
 }
 
 fn report(command: &ApproverCommand, judgement: &Judgement) -> Result<Exit, Failure> {
-    let text = match command.format {
-        OutputFormat::Text => words::text(judgement, colours_wanted(&stdout())),
-        OutputFormat::Json => {
-            let json = serde_json::to_string_pretty(judgement).map_err(Failure::error)?;
-            format!("{json}\n")
-        }
+    match command.format {
+        OutputFormat::Text => print(&words::text(judgement, colours_wanted(&stdout())))?,
+        OutputFormat::Json => print_json(judgement)?,
     };
-    print(&text)?;
     Ok(if judgement.is_right() { Exit::Pass } else { Exit::Fail })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Failure, print};
+use super::{Exit, Failure, print, print_json};
 use tlsboot_core::diff::{Features, Recorded, Side, diff, text};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_engine::evidence::{EvidenceError, EvidenceFolder, find, target_folder};
@@ -77,10 +77,7 @@ pub(super) fn run(command: &DiffCommand) -> Result<Exit, Failure> {
     let diff = diff(&a, &b);
     match command.format {
         DiffFormat::Text => print(&text(&diff))?,
-        DiffFormat::Json => {
-            let json = serde_json::to_string_pretty(&diff).map_err(Failure::error)?;
-            print(&format!("{json}\n"))?
-        }
+        DiffFormat::Json => print_json(&diff)?,
     };
     Ok(if diff.is_regression() { Exit::Fail } else { Exit::Pass })
 }

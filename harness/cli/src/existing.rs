@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Failure, print, runtime};
+use super::{Exit, Failure, print, print_json, runtime};
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_field::connection::{Bootstrap, Connection, Unreachable};
 use tlsboot_field::doctor::diagnose::{Diagnosis, Grade, diagnose};
 use tlsboot_field::doctor::{look, words};
 use tlsboot_field::owned;
+use tlsboot_core::plain::one_line;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -25,7 +26,7 @@ pub(super) enum OutputFormat {
 /// Which cluster.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ExistingCluster {
-    /// The kubeconfig of the cluster.
+    /// The kubeconfig of the cluster. If its user's credentials come from a command (`exec`), the command is run.
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: PathBuf,
     /// Another context of it than the current one.
@@ -72,14 +73,10 @@ pub(super) fn doctor(cluster: &ExistingCluster, format: OutputFormat) -> Result<
         let snapshot = look::look(&connection).await.map_err(failure)?;
         Ok::<_, Failure>((diagnose(&snapshot), connection.context().to_owned()))
     })?;
-    let text = match format {
-        OutputFormat::Text => words::text(&diagnosis, &context, colours_wanted(&stdout())),
-        OutputFormat::Json => {
-            let json = serde_json::to_string_pretty(&diagnosis).map_err(Failure::error)?;
-            format!("{json}\n")
-        }
+    match format {
+        OutputFormat::Text => print(&words::text(&diagnosis, &context, colours_wanted(&stdout())))?,
+        OutputFormat::Json => print_json(&diagnosis)?,
     };
-    print(&text)?;
     Ok(exit(&diagnosis))
 }
 
@@ -111,7 +108,7 @@ pub(super) fn gc(command: &GcCommand) -> Result<Exit, Failure> {
         let swept = owned::sweep(&connection.client()).await;
         swept.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))
     })?;
-    let lines: String = removed.iter().map(|what| format!("removed {what}\n")).collect();
+    let lines: String = removed.iter().map(|what| format!("removed {}\n", one_line(what))).collect();
     print(if lines.is_empty() { "nothing was left behind\n" } else { &lines })
 }
 

@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use tlsboot_core::exit::Exit;
+use tlsboot_core::plain;
 
 use components::ComponentsCommand;
 pub use failure::Failure;
@@ -164,7 +165,7 @@ pub fn main() -> ExitCode {
         Command::Completions { shell } => completions(shell),
     };
     let exit = done.unwrap_or_else(|failure| {
-        eprintln!("{} {}", paint("error:", "31;1"), failure);
+        eprintln!("{} {}", paint("error:", "31;1"), plain::lines(&failure.to_string(), colours()));
         failure.exit
     });
     ExitCode::from(exit.code())
@@ -187,8 +188,19 @@ fn not_reserved(out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes what was asked for to standard output; a reader that has enough (`tlsboot list | head`) is no error.
+/// Writes a text for people to standard output. It may hold text from elsewhere.
 fn print(text: &str) -> Result<Exit, Failure> {
+    print_as_is(&plain::lines(text, tlsboot_engine::report::colours_wanted(&std::io::stdout())))
+}
+
+/// Writes a value for programs to standard output, as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<Exit, Failure> {
+    let json = serde_json::to_string_pretty(value).map_err(Failure::error)?;
+    print_as_is(&format!("{json}\n"))
+}
+
+/// Writes what was asked for to standard output; a reader that has enough (`tlsboot list | head`) is no error.
+fn print_as_is(text: &str) -> Result<Exit, Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::error(format!("standard output: {error}")))
@@ -202,14 +214,13 @@ fn schema(of: SchemaOf) -> Result<Exit, Failure> {
         SchemaOf::Scenario => tlsboot_core::scenario::schema::schema(),
         SchemaOf::Policy => tlsboot_field::approver::policy::schema(),
     };
-    let text = serde_json::to_string_pretty(&schema).map_err(Failure::error)?;
-    print(&format!("{text}\n"))
+    print_json(&schema)
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "tlsboot", &mut script);
-    print(&String::from_utf8_lossy(&script))
+    print_as_is(&String::from_utf8_lossy(&script))
 }
 
 fn gc() -> Result<Exit, Failure> {

@@ -8,6 +8,7 @@ use super::sign::SignOptions;
 use super::{Exit, Failure, paint, values};
 use tlsboot_engine::report::merge::{MergeError, merge_folders};
 use tlsboot_engine::report::{self, Format};
+use tlsboot_core::plain::one_line;
 
 /// Merge the output folders of several runs into one report.
 ///
@@ -57,7 +58,7 @@ pub(super) fn run(command: &MergeCommand) -> Result<Exit, Failure> {
     report::sign(&command.out, key.as_ref()).map_err(Failure::error)?;
     for part in &merged.missing {
         let word = paint("missing:", "31;1");
-        eprintln!("{word} {part}: its scenarios are not in the report");
+        eprintln!("{word} {}: its scenarios are not in the report", one_line(part));
     }
     Ok(if merged.missing.is_empty() { merged.run.exit() } else { Exit::Error })
 }

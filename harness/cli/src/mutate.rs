@@ -10,7 +10,7 @@ use std::thread;
 use serde::Serialize;
 
 use super::check::{histories, load};
-use super::{Exit, Failure, print};
+use super::{Exit, Failure, print, print_json};
 use tlsboot_core::check::mutate::{Effort, Proof, prove};
 use tlsboot_engine::evidence::EvidenceFolder;
 
@@ -47,7 +47,7 @@ pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     })?;
     let mut tried = tried.into_inner().unwrap_or_else(|broken| broken.into_inner());
     tried.sort_by(|a, b| (&a.target, &a.scenario).cmp(&(&b.target, &b.scenario)));
-    print(&if json { serde_json::to_string_pretty(&tried).map_err(Failure::error)? + "\n" } else { words(&tried) })?;
+    if json { print_json(&tried)? } else { print(&words(&tried))? };
     let survived = tried.iter().flat_map(|one| &one.expectations).any(Proof::survives);
     Ok(match tried.iter().any(|one| one.not_judged.is_some()) {
         true => Exit::Error,

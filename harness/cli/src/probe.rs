@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::interrupt::on_interrupt;
-use super::{Exit, Failure, print, runtime};
+use super::{Exit, Failure, print, print_json, runtime};
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_field::connection::{Connection, Unreachable};
 use tlsboot_field::owned;
@@ -77,15 +77,10 @@ async fn play_and_remove(connection: &Connection, plan: &Plan, writes: bool) -> 
 }
 
 fn report(command: &ProbeCommand, connection: &Connection, probed: &[Probed]) -> Result<Exit, Failure> {
-    let text = match command.format {
-        OutputFormat::Text => text(probed, colours_wanted(&stdout())),
-        OutputFormat::Json => {
-            let whole = json!({"server": connection.server(), "probes": probed});
-            let json = serde_json::to_string_pretty(&whole).map_err(Failure::error)?;
-            format!("{json}\n")
-        }
+    match command.format {
+        OutputFormat::Text => print(&text(probed, colours_wanted(&stdout())))?,
+        OutputFormat::Json => print_json(&json!({"server": connection.server(), "probes": probed}))?,
     };
-    print(&text)?;
     let failed = probed.iter().any(|probed| matches!(probed.outcome, Outcome::Fail(_)));
     Ok(if failed { Exit::Fail } else { Exit::Pass })
 }

@@ -50,7 +50,7 @@ mod with_docker {
     use crate::interrupt::on_interrupt;
     use crate::progress;
     use crate::runtime;
-    use crate::{Exit, Failure, print};
+    use crate::{Exit, Failure, print, print_json};
     use tlsboot_core::result::ComponentResult;
     use tlsboot_core::scenario::Scenario;
     use tlsboot_engine::cluster::k3s::{K3s, Server};
@@ -107,19 +107,14 @@ mod with_docker {
     ) -> Result<Exit, Failure> {
         let (is, id) = (&image.origin, &image.sha256);
         let warning = "this image is a stand-in for k3s: what holds here says nothing of k3s";
-        let text = match format {
+        match format {
             OutputFormat::Text => {
                 let note = if stand_in { format!("{warning}\n") } else { String::new() };
                 let said = text(judged, colours_wanted(&stdout()));
-                format!("k3s {}: {is}, {id}\n{note}\n{said}", image.version)
+                print(&format!("k3s {}: {is}, {id}\n{note}\n{said}", image.version))?
             }
-            OutputFormat::Json => {
-                let whole = json!({"image": image, "standIn": stand_in, "statements": judged});
-                let json = serde_json::to_string_pretty(&whole).map_err(Failure::error)?;
-                format!("{json}\n")
-            }
+            OutputFormat::Json => print_json(&json!({"image": image, "standIn": stand_in, "statements": judged}))?,
         };
-        print(&text)?;
         let fails = |judged: &Judged| matches!(judged.outcome, Outcome::Fail(_));
         Ok(if judged.iter().any(fails) { Exit::Fail } else { Exit::Pass })
     }

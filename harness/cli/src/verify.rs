@@ -9,6 +9,7 @@ use super::{Exit, Failure, print};
 use tlsboot_engine::report::ReportError;
 use tlsboot_engine::report::signature::PublicKey;
 use tlsboot_engine::report::verify::{Verification, verify};
+use tlsboot_core::plain::one_line;
 
 /// Check a report: hashes of all evidence, verdicts judged anew, and its signature; and say what it does not prove.
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ pub(super) fn run(command: &VerifyCommand) -> Result<Exit, Failure> {
 fn text(verification: &Verification) -> String {
     let mut text = String::new();
     for finding in &verification.findings {
-        let _ = writeln!(text, "WRONG  {finding}");
+        let _ = writeln!(text, "WRONG  {}", one_line(finding));
     }
     let verdict = match verification.findings.len() {
         0 => "It all fits.".to_owned(),
@@ -55,7 +56,10 @@ fn text(verification: &Verification) -> String {
         many => format!("{many} things do not fit: the report was changed or damaged."),
     };
     let list = |items: &[String]| {
-        let lines: Vec<String> = items.iter().map(|item| format!("  - {item}\n")).collect();
+        let lines: Vec<String> = items
+            .iter()
+            .map(|item| format!("  - {}\n", item.lines().map(one_line).collect::<Vec<_>>().join("\n")))
+            .collect();
         lines.concat()
     };
     let _ = write!(

@@ -41,6 +41,7 @@ pub mod exit;
 pub mod history;
 pub mod known;
 pub mod name;
+pub mod plain;
 pub mod result;
 pub mod scenario;
 pub mod tables;

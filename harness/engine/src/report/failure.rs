@@ -49,7 +49,7 @@ fn headline(result: &ScenarioResult, paint: Paint) -> String {
         paint.bold(&result.id),
         result.target,
         words::duration(result.duration_ms),
-        result.title
+        words::clean(&result.title)
     )
 }
 

@@ -161,7 +161,10 @@ pub fn write_all(out: &Path, run: &RunResult, formats: &[Format]) -> Result<Vec<
     let mut files = Vec::new();
     for format in formats {
         let text = match format {
-            Format::Terminal => terminal::summary(out, run, colours_wanted(&std::io::stdout())),
+            Format::Terminal => {
+                let colours = colours_wanted(&std::io::stdout());
+                tlsboot_core::plain::lines(&terminal::summary(out, run, colours), colours)
+            }
             Format::Github => github::annotations(out, run),
             Format::Json => json::text(run)?,
             Format::Junit => junit::text(out, run)?,

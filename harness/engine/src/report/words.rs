@@ -61,11 +61,7 @@ pub(super) fn clean(text: &str) -> String {
             clean.push('…');
             break;
         }
-        if letter.is_control() {
-            clean.extend(letter.escape_default());
-        } else {
-            clean.push(letter);
-        }
+        tlsboot_core::plain::push(&mut clean, letter);
     }
     clean
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::judge::{Judgement, Outcome};
 use tlsboot_engine::report::paint::paint;
+use tlsboot_core::plain::one_line;
 
 /// The whole, with colours or without.
 pub fn text(judgement: &Judgement, colours: bool) -> String {
@@ -12,7 +13,7 @@ pub fn text(judgement: &Judgement, colours: bool) -> String {
     for control in &judgement.controls {
         let _ = match &control.failure {
             None => writeln!(text, "{}  {}: approved and issued", paint("32", "control  "), control.name),
-            Some(why) => writeln!(text, "{}  {}: {why}", paint("1;31", "control  "), control.name),
+            Some(why) => writeln!(text, "{}  {}: {}", paint("1;31", "control  "), control.name, one_line(why)),
         };
     }
     for case in &judgement.cases {
@@ -29,7 +30,7 @@ pub fn text(judgement: &Judgement, colours: bool) -> String {
             paint(code, word),
             case.id,
             decision,
-            case.by.words(),
+            one_line(case.by.words()),
             case.what
         );
         if case.outcome == Outcome::Right {
@@ -37,7 +38,7 @@ pub fn text(judgement: &Judgement, colours: bool) -> String {
         }
         let _ = writeln!(text, "{:13}should be: {}", "", case.expected);
         if !case.fate.detail.is_empty() {
-            let _ = writeln!(text, "{:13}{}", "", case.fate.detail);
+            let _ = writeln!(text, "{:13}{}", "", one_line(&case.fate.detail));
         }
         if case.fate.is_ca {
             let _ = writeln!(text, "{:13}the certificate that was issued is a CA's", "");

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::diagnose::{Diagnosis, Grade, Life, NodeReport, short};
 use super::snapshot::Right;
 use tlsboot_engine::report::paint::paint;
+use tlsboot_core::plain::one_line;
 
 /// The whole, with colours or without.
 pub fn text(diagnosis: &Diagnosis, context: &str, colours: bool) -> String {
@@ -43,8 +44,10 @@ impl Words {
         self.line(format!("\n{title}"));
     }
 
-    /// Columns as wide as their widest cell.
+    /// Columns as wide as their widest cell. What is in the cells comes from the cluster.
     fn table(&mut self, rows: &[Vec<String>]) {
+        let plain = |row: &Vec<String>| row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>();
+        let rows: Vec<Vec<String>> = rows.iter().map(plain).collect();
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
             .map(|column| {
@@ -52,7 +55,7 @@ impl Words {
                 cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
             })
             .collect();
-        for row in rows {
+        for row in &rows {
             let mut line = String::from(" ");
             for (cell, width) in row.iter().zip(&widths) {
                 let _ = write!(line, " {cell:width$} ");
@@ -66,7 +69,8 @@ impl Words {
         self.line(format!(
             "{}  Kubernetes {version}, context {context}, at {}",
             diagnosis.server,
-            short(diagnosis.taken)
+            short(diagnosis.taken),
+            context = one_line(context),
         ));
     }
 
@@ -169,9 +173,9 @@ impl Words {
             };
             let word = self.paint(code, word);
             self.line(format!("  {word} {}", finding.id));
-            self.line(format!("          {}", finding.says));
+            self.line(format!("          {}", one_line(&finding.says)));
             for mend in &finding.mend {
-                self.line(format!("          → {mend}"));
+                self.line(format!("          → {}", one_line(mend)));
             }
         }
     }
@@ -182,7 +186,7 @@ impl Words {
         }
         self.title("CAN'T BE KNOWN FROM HERE");
         for unknown in &diagnosis.unknown {
-            self.line(format!("  {unknown}"));
+            self.line(format!("  {}", one_line(unknown)));
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{Outcome, Probed};
 use tlsboot_engine::report::paint::paint;
+use tlsboot_core::plain::one_line;
 
 /// The whole, with colours or without.
 pub fn text(probed: &[Probed], colours: bool) -> String {
@@ -19,7 +20,7 @@ pub fn text(probed: &[Probed], colours: bool) -> String {
         let word = paint(code, word, colours);
         let requirements = probe.requirements.join(", ");
         let _ = writeln!(text, "{word}  {}: {} [{requirements}]", probe.id, probe.title);
-        let _ = writeln!(text, "{:13}{said}", "");
+        let _ = writeln!(text, "{:13}{}", "", one_line(said));
     }
     let [pass, fail, unsupported] = counts;
     let _ = writeln!(text, "\n{pass} pass, {fail} fail, {unsupported} unsupported");

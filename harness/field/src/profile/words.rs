@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::Judged;
 use crate::probe::Outcome;
 use tlsboot_engine::report::paint::paint;
+use tlsboot_core::plain::one_line;
 
 /// The whole, with colours or without.
 pub fn text(judged: &[Judged], colours: bool) -> String {
@@ -19,7 +20,7 @@ pub fn text(judged: &[Judged], colours: bool) -> String {
         counts[index] += 1;
         let word = paint(code, word, colours);
         let _ = writeln!(text, "{word}  {}: {}", statement.id, statement.title);
-        let _ = writeln!(text, "{:12}{said} [{}]", "", statement.source);
+        let _ = writeln!(text, "{:12}{} [{}]", "", one_line(said), statement.source);
     }
     let [holds, fails, open] = counts;
     let _ = writeln!(text, "\n{holds} hold, {fails} fail, {open} not judged");
