@@ -10,6 +10,7 @@ use super::interrupt::on_interrupt;
 use super::{Exit, Failure, colours, print, print_json, runtime};
 use tlsboot_core::version::Version;
 use tlsboot_engine::report::colours_wanted;
+use tlsboot_engine::untrusted::{self, LONGEST};
 use tlsboot_field::approver::corpus::{Subjects, corpus};
 use tlsboot_field::approver::fire::{FireError, Fired, Plan, fire};
 use tlsboot_field::approver::judge::{Judgement, judge};
@@ -105,7 +106,8 @@ fn policy(command: &ApproverCommand) -> Result<Policy, Failure> {
         return Ok(Policy::default());
     };
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("--policy {name}: {error}")))?;
+    let text =
+        untrusted::read_text(path, LONGEST).map_err(|error| Failure::usage(format!("--policy {name}: {error}")))?;
     Policy::read(&name, &text).map_err(|errors| {
         let drawn: Vec<String> = errors.iter().map(|error| error.render(colours())).collect();
         Failure::usage(format!("the policy is wrong\n{}", drawn.join("\n\n")))

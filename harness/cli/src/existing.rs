@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Exit, Failure, print, print_json, runtime};
+use tlsboot_core::plain::one_line;
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_field::connection::{Bootstrap, Connection, Unreachable};
 use tlsboot_field::doctor::diagnose::{Diagnosis, Grade, diagnose};
 use tlsboot_field::doctor::{look, words};
 use tlsboot_field::owned;
-use tlsboot_core::plain::one_line;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

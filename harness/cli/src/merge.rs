@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::sign::SignOptions;
 use super::{Exit, Failure, paint, values};
+use tlsboot_core::plain::one_line;
 use tlsboot_engine::report::merge::{MergeError, merge_folders};
 use tlsboot_engine::report::{self, Format};
-use tlsboot_core::plain::one_line;
 
 /// Merge the output folders of several runs into one report.
 ///

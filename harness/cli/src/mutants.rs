@@ -141,7 +141,8 @@ fn edited(command: &MutantsCommand, planned: &Planned, mutants: &[Mutant]) -> Re
 fn read(out: &Path, target: &str) -> Result<Vec<Row>, Failure> {
     let path = out.join("mutants.json");
     let wrong = |why: String| Failure::usage(format!("--resume: {}: {why}", path.display()));
-    let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+    let text = tlsboot_engine::untrusted::read(&path, tlsboot_engine::untrusted::LONGEST)
+        .map_err(|error| wrong(error.to_string()))?;
     let matrix: Matrix = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     if matrix.target != target {
         return Err(wrong(format!("it is of {}, not of {target}", matrix.target)));

@@ -47,7 +47,11 @@ pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     })?;
     let mut tried = tried.into_inner().unwrap_or_else(|broken| broken.into_inner());
     tried.sort_by(|a, b| (&a.target, &a.scenario).cmp(&(&b.target, &b.scenario)));
-    if json { print_json(&tried)? } else { print(&words(&tried))? };
+    if json {
+        print_json(&tried)?
+    } else {
+        print(&words(&tried))?
+    };
     let survived = tried.iter().flat_map(|one| &one.expectations).any(Proof::survives);
     Ok(match tried.iter().any(|one| one.not_judged.is_some()) {
         true => Exit::Error,

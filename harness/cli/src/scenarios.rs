@@ -6,8 +6,10 @@ use clap::Args;
 
 use super::{Exit, Failure, colours, values};
 use tlsboot_core::known::KnownFailures;
+use tlsboot_core::plain;
 use tlsboot_core::scenario::{Diagnostic, Profile, Scenario, Selector, select};
 use tlsboot_engine::library;
+use tlsboot_engine::untrusted::{self, LONGEST};
 
 /// Which scenarios.
 #[derive(Clone, Debug, Args)]
@@ -65,7 +67,7 @@ impl KnownOptions {
         let all = library::load(&paths).scenarios;
         let ids: Vec<String> = all.into_iter().map(|scenario| scenario.id).collect();
         let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("--known {}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        let text = untrusted::read_text(path, LONGEST).map_err(|error| wrong(&error))?;
         KnownFailures::parse(&text, &ids).map_err(|error| wrong(&error))
     }
 }
@@ -102,7 +104,7 @@ pub(super) struct LintCommand {
 pub(super) fn lint(command: &LintCommand) -> Result<Exit, Failure> {
     let library = library::load(&command.paths);
     for error in &library.errors {
-        eprintln!("{}\n", error.render(colours()));
+        eprintln!("{}\n", plain::lines(&error.render(colours()), colours()));
     }
     match library.errors.len() {
         0 => {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, Failure, print};
+use tlsboot_core::plain::one_line;
 use tlsboot_engine::report::ReportError;
 use tlsboot_engine::report::signature::PublicKey;
 use tlsboot_engine::report::verify::{Verification, verify};
-use tlsboot_core::plain::one_line;
 
 /// Check a report: hashes of all evidence, verdicts judged anew, and its signature; and say what it does not prove.
 #[derive(Debug, Args)]

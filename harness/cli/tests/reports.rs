@@ -1,9 +1,11 @@
 //! Partition, merge, sign and verify as their users meet them, on recorded evidence. No cluster is started here.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rstest::rstest;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -305,4 +307,46 @@ fn the_templates_name_options_that_exist() {
         }
     }
     assert_eq!(seen, 6);
+}
+
+/// A report is somebody else's: what is no file in it is not read, whatever waits behind it.
+#[rstest]
+#[case::pipe("scenario.yaml", |path: &Path| make_pipe(path))]
+#[case::pipe_of_a_verdict("verdict.json", |path: &Path| make_pipe(path))]
+#[case::device("history.jsonl", |path: &Path| symlink("/dev/zero", path).unwrap())]
+#[case::secret("scenario.yaml", |path: &Path| symlink("/etc/passwd", path).unwrap())]
+#[case::everything("logs", |path: &Path| symlink("/", path).unwrap())]
+#[case::circle("logs", |path: &Path| symlink(".", path).unwrap())]
+fn evidence_that_is_no_file_is_not_read(#[case] name: &str, #[case] make: fn(&Path)) {
+    let folder = shards();
+    let evidence = folder.path().join("shard-1/local-1.37.1/lab.all-kinds");
+    let _ = fs::remove_file(evidence.join(name));
+    make(&evidence.join(name));
+    let checked = tlsboot(folder.path(), &["check", "shard-1"]);
+    assert!(!checked.err.contains("root:"), "{}", checked.err);
+    assert!(name == "logs" || checked.code != Some(0), "{}", checked.out);
+    let verified = tlsboot(folder.path(), &["verify", "shard-1"]);
+    assert_eq!(verified.code, Some(1), "{}{}", verified.out, verified.err);
+    let merged = tlsboot(folder.path(), &["merge", "shard-1", "--out", "all"]);
+    assert_eq!(merged.code, Some(2), "{}{}", merged.out, merged.err);
+    let compared = tlsboot(folder.path(), &["diff", "shard-1", "shard-2"]);
+    assert!(name != "history.jsonl" || compared.code == Some(2), "{}{}", compared.out, compared.err);
+}
+
+fn make_pipe(path: &Path) {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).unwrap();
+}
+
+#[test]
+fn a_report_does_not_move_the_cursor() {
+    let folder = shards();
+    let evidence = folder.path().join("shard-1/local-1.37.1/lab.all-kinds");
+    fs::write(evidence.join("\u{1b}[2J\u{1b}[H\nIt all fits.\n::error ::x"), "").unwrap();
+    for args in [&["verify", "shard-1"][..], &["merge", "shard-1", "--out", "all"]] {
+        let ran = tlsboot(folder.path(), args);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(said.contains("was added") && !said.contains('\u{1b}'), "{said}");
+        assert!(!said.lines().any(|line| line.starts_with("It all fits.") || line.starts_with("::")), "{said}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::untrusted::{self, LONGEST};
 use tlsboot_core::scenario::{Diagnostic, Library};
 
 /// Loads files, and every `.yaml` file below folders. A path without any is one of the library's errors.
@@ -9,7 +10,7 @@ pub fn load(paths: &[PathBuf]) -> Library {
     let found: Vec<_> = paths.iter().map(|path| (path, files_below(path))).collect();
     let files = found.iter().flat_map(|(_, files)| files);
     let texts = files.map(|file| {
-        let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
+        let text = untrusted::read_text(file, LONGEST).map_err(|error| error.to_string());
         (file.display().to_string(), text)
     });
     let mut library = Library::of(texts);
@@ -28,11 +29,13 @@ fn files_below(path: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(path) else {
         return Vec::new();
     };
-    let mut entries: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    entries.sort();
+    let with_kind = |entry: std::fs::DirEntry| Some((entry.path(), entry.file_type().ok()?));
+    let mut entries: Vec<_> = entries.filter_map(|entry| with_kind(entry.ok()?)).collect();
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
     entries
         .into_iter()
-        .flat_map(|entry| match entry.is_dir() {
+        // A link to a folder may lead anywhere, and in circles.
+        .flat_map(|(entry, kind)| match kind.is_dir() {
             true => files_below(&entry),
             false if entry.extension().is_some_and(|extension| extension == "yaml") => vec![entry],
             false => Vec::new(),
@@ -72,6 +75,17 @@ mod tests {
         fs::write(dir.path().join("a.yaml"), RIGHT).unwrap();
         let library = load(&[dir.path().to_owned(), dir.path().join("a.yaml")]);
         assert_eq!((library.scenarios.len(), library.errors.len()), (1, 0));
+    }
+
+    #[test]
+    fn links_to_folders_are_not_followed_and_devices_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.yaml"), RIGHT).unwrap();
+        std::os::unix::fs::symlink(".", dir.path().join("again")).unwrap();
+        assert!(load(&[dir.path().to_owned()]).errors.is_empty());
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("b.yaml")).unwrap();
+        let library = load(&[dir.path().to_owned()]);
+        assert!(library.errors[0].message.contains("not a plain file"), "{:#?}", library.errors);
     }
 
     #[test]

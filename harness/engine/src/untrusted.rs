@@ -14,18 +14,33 @@ use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
 pub const LONGEST_HISTORY: u64 = 1 << 30;
 /// The longest of all other files, in bytes.
 pub const LONGEST: u64 = 64 << 20;
+/// How long a pipe may be silent.
+const PATIENCE: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
 /// How deep folders lie in one another, at most.
 const DEEPEST: usize = 32;
 
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 const NO_LINK: OFlags = READ.union(OFlags::NOFOLLOW);
 
-/// Reads a file that the user named, and that may well be a link.
+/// Reads a file that the user named, and that may well be a link, or a pipe of the shell's (`<(…)`).
 ///
 /// # Errors
-/// When it can't be read, is no plain file, or is longer than `longest` bytes.
+/// When it can't be read, is neither a plain file nor a pipe, or is longer than `longest` bytes; or when nothing comes
+/// through the pipe.
 pub fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
-    read_all(plain(rustix::fs::openat(CWD, path, READ, Mode::empty())?)?, longest)
+    let file = rustix::fs::openat(CWD, path, READ, Mode::empty())?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        FileType::Fifo => read_pipe(file, longest),
+        _ => read_all(plain(file)?, longest),
+    }
+}
+
+/// Whether a file that somebody else reads can be read: see [`read`]. A pipe can't, as it would be empty afterwards.
+///
+/// # Errors
+/// When it can't.
+pub fn check(path: &Path, longest: u64) -> io::Result<()> {
+    read_all(plain(rustix::fs::openat(CWD, path, READ, Mode::empty())?)?, longest).map(drop)
 }
 
 /// The same for a text.
@@ -167,14 +182,38 @@ fn plain(file: OwnedFd) -> io::Result<File> {
 }
 
 fn read_all(file: File, longest: u64) -> io::Result<Vec<u8>> {
-    let too_long = || io::Error::other(format!("it is longer than {} MiB", longest >> 20));
     if file.metadata()?.len() > longest {
-        return Err(too_long());
+        return Err(too_long(longest));
     }
     let mut bytes = Vec::new();
     // It may grow, and what /proc holds has no length.
     file.take(longest + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > longest { Err(too_long()) } else { Ok(bytes) }
+    if bytes.len() as u64 > longest { Err(too_long(longest)) } else { Ok(bytes) }
+}
+
+fn read_pipe(pipe: OwnedFd, longest: u64) -> io::Result<Vec<u8>> {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        if poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&PATIENCE))? == 0 {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing comes through the pipe"));
+        }
+        match rustix::io::read(&pipe, &mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if bytes.len() as u64 > longest {
+            return Err(too_long(longest));
+        }
+    }
+}
+
+fn too_long(longest: u64) -> io::Error {
+    io::Error::other(format!("it is longer than {} MiB", longest >> 20))
 }
 
 fn text(bytes: Vec<u8>) -> io::Result<String> {
@@ -243,6 +282,17 @@ mod tests {
         make(&path.join("odd"));
         let error = Folder::open(&path).unwrap().files().unwrap_err().to_string();
         assert!(error.contains("odd"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_that_the_user_named_is_read_to_its_end() {
+        let lab = lab();
+        let path = lab.path().join("pipe");
+        rustix::fs::mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        let open = rustix::fs::openat(CWD, &path, READ, Mode::empty()).unwrap();
+        let writer = std::thread::spawn(move || fs::write(path, "kind: Config"));
+        assert_eq!(read_pipe(open, LONGEST).unwrap(), b"kind: Config");
+        writer.join().unwrap().unwrap();
     }
 
     #[test]

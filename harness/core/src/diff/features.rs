@@ -378,7 +378,7 @@ impl Reader {
             let asked = csr.expiration_seconds.map(i64::from);
             let granted = asked.into_iter().chain(self.signing).min();
             if let Some(granted) = granted {
-                let life = leaf.not_after.duration_since(leaf.not_before).as_secs() - granted;
+                let life = leaf.not_after.duration_since(leaf.not_before).as_secs().saturating_sub(granted);
                 // a CA's own end is a second earlier or later in every run
                 let minutes = (life as f64 / 60.0).round();
                 let whole = format!("the duration asked or set {minutes:+} min");

@@ -11,6 +11,7 @@ use super::stimulus::{FileAction, Identity};
 use super::{Diagnostic, Scenario, Step, names, requirements};
 use crate::check::Matcher;
 use crate::history::event::Recorder;
+use crate::plain::one_line;
 
 /// Reads one scenario from its text.
 ///
@@ -103,6 +104,9 @@ impl Lint<'_> {
         }
         if raw.title.trim().is_empty() {
             self.error(place.0, place.1, "the title is empty: say what the scenario shows");
+        }
+        if raw.title != one_line(&raw.title) {
+            self.error(place.0, place.1, "the title has more than one line, or what can't be seen in it");
         }
         if raw.requirements.is_empty() {
             self.error(place.0, place.1, "`requirements` is empty: name the catalogue's behaviours that it shows");

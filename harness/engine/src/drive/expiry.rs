@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Done, DriveError, Stage};
 use crate::cluster::ClusterError;
 use tlsboot_core::scenario::stimulus::Expiry;
-use tlsboot_core::x509::read;
 use tlsboot_core::time::Shift;
+use tlsboot_core::x509::read;
 
 /// A certificate is valid up to and including the second of its NotAfter (RFC 5280, 4.1.2.5).
 const INCLUDED: SignedDuration = SignedDuration::from_secs(1);

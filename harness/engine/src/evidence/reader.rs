@@ -161,7 +161,7 @@ pub fn find(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
-        if folder.join(HISTORY).symlink_metadata().is_ok_and(|history| history.is_file()) {
+        if folder.join(HISTORY).symlink_metadata().is_ok() {
             found.push(folder);
             continue;
         }

@@ -41,8 +41,8 @@ use crate::cluster::shared::file::write_private;
 use crate::node::NodeDir;
 use crate::pki::{Authority, PrivateKey, RequestBuilder, Validity, YEAR};
 use tlsboot_core::history::facts::CertificateFacts;
-use tlsboot_core::x509::{node_subject, read};
 use tlsboot_core::time::at_share;
+use tlsboot_core::x509::{node_subject, read};
 
 /// What happens beside each kubelet of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use crate::cluster::shared::file::write_private;
 use crate::node::KubeletConfig;
 use crate::pki::{Authority, Validity, YEAR};
 use tlsboot_core::scenario::{TokenDefect, TokenKind};
-use tlsboot_core::x509::read;
 use tlsboot_core::time::Shift;
+use tlsboot_core::x509::read;
 
 type Change = fn(&mut Launch<'_>) -> Result<(), ClusterError>;
 

@@ -18,8 +18,8 @@ use crate::cluster::processes::{Defect, Launch, Part};
 use crate::pki::{Authority, SignOptions, Validity, YEAR};
 use tlsboot_core::check::Role;
 use tlsboot_core::history::facts::{Name, RequestFacts};
-use tlsboot_core::x509::{AltName, X509Error, read};
 use tlsboot_core::time::Shift;
+use tlsboot_core::x509::{AltName, X509Error, read};
 
 /// What is wrong with a signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,7 +102,8 @@ impl PublicKey {
 
 /// The only block of a PEM file, or what is wrong with it.
 fn read_block(path: &Path, label: &str) -> Result<Result<Vec<u8>, String>, KeyError> {
-    let bytes = std::fs::read(path).map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
+    let bytes = crate::untrusted::read(path, crate::untrusted::LONGEST)
+        .map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
     Ok(match x509::blocks(&bytes).as_slice() {
         [block] if block.error.is_none() && block.label != label => Err(format!("it holds a {}", block.label)),
         [block] => block.der(),

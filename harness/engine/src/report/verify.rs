@@ -12,6 +12,7 @@ use crate::evidence::{EvidenceFolder, Rejudged};
 use crate::untrusted::{Folder, LONGEST};
 use tlsboot_core::check::Outcome;
 use tlsboot_core::known::judged;
+use tlsboot_core::plain::one_line;
 use tlsboot_core::result::{RunResult, ScenarioResult};
 
 /// What came of checking a report.
@@ -34,12 +35,15 @@ pub(super) fn changed_files(folder: &EvidenceFolder, result: &ScenarioResult) ->
     let changed = result.hashes.iter().filter_map(|(name, hash)| {
         let now = found.get(name);
         match now {
-            None => Some(format!("{name} is missing")),
-            Some(now) if now != hash => Some(format!("{name} was changed")),
+            None => Some(format!("{} is missing", one_line(name))),
+            Some(now) if now != hash => Some(format!("{} was changed", one_line(name))),
             Some(_) => None,
         }
     });
-    let added = found.keys().filter(|name| !result.hashes.contains_key(*name)).map(|name| format!("{name} was added"));
+    let added = found
+        .keys()
+        .filter(|name| !result.hashes.contains_key(*name))
+        .map(|name| format!("{} was added", one_line(name)));
     Ok(changed.chain(added).collect())
 }
 
@@ -182,7 +186,7 @@ fn not_proven(out: &Path, run: &RunResult, signed: bool) -> Vec<String> {
         "that the histories are records of real clusters: whoever made the report could have made them up".into(),
     );
     let components: Vec<String> =
-        run.components.iter().map(|one| format!("{} {} {}", one.name, one.version, one.sha256)).collect();
+        run.components.iter().map(|one| one_line(&format!("{} {} {}", one.name, one.version, one.sha256))).collect();
     said.push(format!(
         "that these executables are a release's: compare their SHA-256 with the publisher's\n    {}",
         components.join("\n    ")
@@ -209,7 +213,7 @@ fn not_proven(out: &Path, run: &RunResult, signed: bool) -> Vec<String> {
     }
     said.push("anything about scenarios, versions and settings that are not in it".into());
     if run.tlsboot != env!("CARGO_PKG_VERSION") {
-        said.push(format!("that the tlsboot which wrote it ({}) judged as this one does", run.tlsboot));
+        said.push(format!("that the tlsboot which wrote it ({}) judged as this one does", one_line(&run.tlsboot)));
     }
     said.push("what report.html, junit.xml and summary.md say: they are views; make them anew with `tlsboot merge REPORT --out DIR`".into());
     said
@@ -258,11 +262,11 @@ mod tests {
                     wrong[index] ^= 1 << (index % 8);
                     std::fs::write(&path, &wrong).unwrap();
                     let said = findings(report.path()).join("\n");
-                    assert!(said.contains(&format!("{name} was changed")), "{said}");
+                    assert!(said.contains(&format!("{} was changed", one_line(name))), "{said}");
                 }
                 std::fs::remove_file(&path).unwrap();
                 let said = findings(report.path()).join("\n");
-                assert!(said.contains(&format!("{name} is missing")), "{said}");
+                assert!(said.contains(&format!("{} is missing", one_line(name))), "{said}");
                 std::fs::write(&path, &right).unwrap();
             }
             std::fs::write(folder.join("more"), "x").unwrap();

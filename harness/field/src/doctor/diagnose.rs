@@ -12,9 +12,9 @@ use tlsboot_core::check::Role;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::{CsrEvent, NODE_USER_PREFIX};
 use tlsboot_core::history::facts::CertificateFacts;
+use tlsboot_core::time::at_share;
 use tlsboot_core::version::Version;
 use tlsboot_core::x509::verify::{Usage, chain};
-use tlsboot_core::time::at_share;
 
 /// What was found out about a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize)]

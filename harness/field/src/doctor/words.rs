@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::diagnose::{Diagnosis, Grade, Life, NodeReport, short};
 use super::snapshot::Right;
-use tlsboot_engine::report::paint::paint;
 use tlsboot_core::plain::one_line;
+use tlsboot_engine::report::paint::paint;
 
 /// The whole, with colours or without.
 pub fn text(diagnosis: &Diagnosis, context: &str, colours: bool) -> String {

@@ -21,6 +21,7 @@ use tlsboot_core::check::Role;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::{Answer, Change, CsrEvent, NODE_USER_PREFIX};
 use tlsboot_core::history::facts::{CertificateFacts, Name};
+use tlsboot_core::time::Shift;
 use tlsboot_core::version::Version;
 use tlsboot_core::x509::{X509Error, node_subject};
 use tlsboot_engine::cluster::client::Credentials;
@@ -29,7 +30,6 @@ use tlsboot_engine::cluster::{Credential, TokenValue};
 use tlsboot_engine::observe::csr::csr_event;
 use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
 use tlsboot_engine::secret::Secret;
-use tlsboot_core::time::Shift;
 
 /// What an approver and a signer may take; the built-in ones take milliseconds (catalogue S-10).
 const CERTIFICATE: Duration = Duration::from_secs(30);

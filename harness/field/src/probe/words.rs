@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{Outcome, Probed};
-use tlsboot_engine::report::paint::paint;
 use tlsboot_core::plain::one_line;
+use tlsboot_engine::report::paint::paint;
 
 /// The whole, with colours or without.
 pub fn text(probed: &[Probed], colours: bool) -> String {

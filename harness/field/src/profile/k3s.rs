@@ -9,8 +9,8 @@ use super::{Judged, Statement};
 use crate::probe::Outcome::{self, Fail, Pass, Unsupported};
 use tlsboot_core::history::event::NODE_USER_PREFIX;
 use tlsboot_core::history::facts::{CertificateFacts, KeyFacts};
-use tlsboot_core::x509::verify::{Usage, chain_of, same_key};
 use tlsboot_core::time::Shift;
+use tlsboot_core::x509::verify::{Usage, chain_of, same_key};
 
 /// What the supervisor answered.
 #[derive(Clone, Debug, Default, PartialEq)]

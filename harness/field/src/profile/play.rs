@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use super::k3s::{Answer, Restarted, Seen};
 use tlsboot_core::check::Role;
 use tlsboot_core::history::facts::CertificateFacts;
+use tlsboot_core::time::Shift;
 use tlsboot_core::x509::{pem, read};
 use tlsboot_engine::cluster::client::{Credentials, client};
 use tlsboot_engine::cluster::k3s::Server;
@@ -27,7 +28,6 @@ use tlsboot_engine::cluster::shared::tokens::random_hex;
 use tlsboot_engine::cluster::{Cluster, ClusterError, Credential, Endpoint};
 use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
 use tlsboot_engine::secret::Secret;
-use tlsboot_core::time::Shift;
 
 const NODE: &str = "tlsboot-agent";
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));

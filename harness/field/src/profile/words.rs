@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::Judged;
 use crate::probe::Outcome;
-use tlsboot_engine::report::paint::paint;
 use tlsboot_core::plain::one_line;
+use tlsboot_engine::report::paint::paint;
 
 /// The whole, with colours or without.
 pub fn text(judged: &[Judged], colours: bool) -> String {

@@ -27,8 +27,8 @@ use crate::task::Task;
 use tlsboot_core::history::event::KUBELET;
 use tlsboot_core::scenario::stimulus::{Changes, CutKind};
 use tlsboot_core::scenario::{NO_TOKEN, Node, Scenario};
-use tlsboot_core::version::Version;
 use tlsboot_core::time::Shift;
+use tlsboot_core::version::Version;
 
 /// How kubelets are run.
 pub(crate) struct Kubelets<'a> {

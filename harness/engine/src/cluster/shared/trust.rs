@@ -15,8 +15,8 @@ use crate::secret::Vault;
 use tlsboot_core::check::Role;
 use tlsboot_core::history::event::{NODE_USER_PREFIX, NODES_GROUP, Signing};
 use tlsboot_core::history::facts::Name;
-use tlsboot_core::x509::{AltName, read};
 use tlsboot_core::time::Shift;
+use tlsboot_core::x509::{AltName, read};
 
 /// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
