@@ -32,6 +32,22 @@ pub enum RunError {
     /// The history does not hold what was judged.
     #[error(transparent)]
     Lost(#[from] HistoryLost),
+    /// A part of the control plane was ended from outside.
+    #[error(
+        "{component} was ended by signal {signal}, and not by tlsboot: look whether memory ran out (`dmesg | grep -i oom`) or somebody ended it"
+    )]
+    Killed {
+        /// Which.
+        component: String,
+        /// The signal.
+        signal: i32,
+    },
+    /// etcd, which is not under test, has ended.
+    #[error("etcd ended by itself, with code {}: see its log in the evidence", .code.map_or_else(|| "unknown".to_owned(), |code| code.to_string()))]
+    Etcd {
+        /// Its exit code.
+        code: Option<i32>,
+    },
     /// Nothing is recorded any more.
     #[error("the history was closed")]
     Closed,

@@ -14,13 +14,15 @@ use crate::cluster::Cluster;
 use crate::drive::{self, Stage};
 use crate::observe::{Sink, log};
 use tlsboot_core::check::{Judge, Next, Verdict};
-use tlsboot_core::history::event::{Deadline, FileOp, Phase, Recorder, StepEvent};
+use tlsboot_core::history::event::{Deadline, FileOp, Phase, ProcessEvent, ProcessState, Recorder, StepEvent};
 use tlsboot_core::history::{Event, What};
 use tlsboot_core::scenario::stimulus::{FileAction, FileChange};
 use tlsboot_core::scenario::{Scenario, Step};
 
 /// The audit log is written before a request is answered, and read within milliseconds.
 const CATCH_UP: Duration = Duration::from_secs(10);
+/// Its name in the history.
+const ETCD: &str = "etcd";
 /// What a stimulus may take, for those who watch.
 pub(super) const STEP: Duration = Duration::from_secs(120);
 
@@ -34,6 +36,8 @@ pub(super) struct Play<'a> {
     events: mpsc::UnboundedReceiver<Event>,
     /// The step that the listener was told of last.
     told: Option<usize>,
+    /// What was killed from outside: then the cluster is not to blame for what follows.
+    killed: Option<RunError>,
 }
 
 /// Why the history does not show what was done.
@@ -55,7 +59,7 @@ impl<'a> Play<'a> {
         events: mpsc::UnboundedReceiver<Event>,
     ) -> Self {
         let scenario = attempt.scenario;
-        Self { attempt, scenario, cluster, sink, judge: Judge::new(scenario), events, told: None }
+        Self { attempt, scenario, cluster, sink, judge: Judge::new(scenario), events, told: None, killed: None }
     }
 
     /// Drives and judges until all is decided.
@@ -66,7 +70,10 @@ impl<'a> Play<'a> {
         }
         loop {
             while let Ok(event) = self.events.try_recv() {
-                self.judge.feed(event);
+                self.feed(event);
+            }
+            if let Some(killed) = self.killed.take() {
+                return Err(killed);
             }
             match self.judge.next() {
                 Next::Done => return Ok(self.judge.verdict()),
@@ -78,7 +85,7 @@ impl<'a> Play<'a> {
                     let left = Duration::from_micros(mono.saturating_sub(self.sink.mono()));
                     self.tell(step, left);
                     match timeout(left, self.events.recv()).await {
-                        Ok(Some(event)) => self.judge.feed(event),
+                        Ok(Some(event)) => self.feed(event),
                         Ok(None) => return Err(RunError::Closed),
                         Err(_) => {
                             self.settle(step).await;
@@ -88,6 +95,13 @@ impl<'a> Play<'a> {
                 }
             }
         }
+    }
+
+    fn feed(&mut self, event: Event) {
+        if let What::Process(process) = &event.what {
+            self.killed = self.killed.take().or_else(|| killed(process));
+        }
+        self.judge.feed(event);
     }
 
     fn tell(&mut self, step: usize, left: Duration) {
@@ -148,7 +162,7 @@ impl<'a> Play<'a> {
         if looks_at(Recorder::Log) {
             let read = Instant::now() + log::LATEST;
             while let Ok(Some(event)) = timeout_at(read, self.events.recv()).await {
-                self.judge.feed(event);
+                self.feed(event);
             }
         }
         if looks_at(Recorder::Audit) {
@@ -171,12 +185,26 @@ impl<'a> Play<'a> {
     async fn feed_until(&mut self, is_it: impl Fn(&What) -> bool) -> Result<(), BehindError> {
         while let Some(event) = self.events.recv().await {
             let seen = is_it(&event.what);
-            self.judge.feed(event);
+            self.feed(event);
             if seen {
                 return Ok(());
             }
         }
         Err(BehindError::Closed)
+    }
+}
+
+/// The end of a part of the control plane that says nothing about Kubernetes: by a signal that tlsboot did not send, as the
+/// kernel's OOM killer sends it; or of etcd, which is not under test. (How a kubelet ends is for the judge.)
+fn killed(process: &ProcessEvent) -> Option<RunError> {
+    let ProcessState::Exited { code, signal, asked: false } = process.state else {
+        return None;
+    };
+    let component = process.component.clone();
+    match (signal, process.node.is_none()) {
+        (Some(signal), true) => Some(RunError::Killed { component, signal }),
+        _ if component == ETCD => Some(RunError::Etcd { code }),
+        _ => None,
     }
 }
 
@@ -188,4 +216,32 @@ fn awaited(scenario: &Scenario, index: usize) -> Awaited<'_> {
         stimulus => ("", Some(stimulus.word())),
     };
     Awaited::Step { verb, word: word.unwrap_or_default(), line: step.referenced.line() }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::out_of_memory("kube-apiserver", None, None, Some(9), false, Some("kube-apiserver was ended by signal 9"))]
+    #[case::etcd("etcd", None, Some(1), None, false, Some("etcd ended by itself, with code 1"))]
+    #[case::stimulus("kube-apiserver", None, None, Some(9), true, None)]
+    #[case::its_own_end("kube-controller-manager", None, Some(1), None, false, None)]
+    #[case::kubelet("kubelet", Some("n1"), None, Some(9), false, None)]
+    fn what_is_killed_from_outside_is_an_error(
+        #[case] component: &str,
+        #[case] node: Option<&str>,
+        #[case] code: Option<i32>,
+        #[case] signal: Option<i32>,
+        #[case] asked: bool,
+        #[case] says: Option<&str>,
+    ) {
+        let state = ProcessState::Exited { code, signal, asked };
+        let event = ProcessEvent { component: component.into(), node: node.map(str::to_owned), pid: 7, state };
+        let said = killed(&event).map(|error| error.to_string());
+        assert_eq!(said.is_some(), says.is_some(), "{said:?}");
+        assert!(said.unwrap_or_default().starts_with(says.unwrap_or_default()));
+    }
 }
