@@ -23,7 +23,7 @@ pub(super) fn summary(out: &Path, run: &RunResult) -> String {
             words::outcome(result.verdict.outcome),
             html(&result.id),
             html(&result.target),
-            html(&failure::sentence(result, &evidence)),
+            html(&words::clean(&failure::sentence(result, &evidence))),
         ));
     }
     text
@@ -87,13 +87,26 @@ fn known_failures(run: &RunResult) -> String {
     format!("\nKnown failures:\n\n{}", lines.concat())
 }
 
-/// A text that can't leave its table cell or become markup.
+/// A text that can't leave its table cell or become markup: no link, image, heading, emphasis or mention.
 fn cell(text: &str) -> String {
-    html(&words::clean(text)).replace('|', "\\|").replace('`', "&#96;")
+    html(&words::clean(text)).replace('|', "\\|")
 }
 
+/// The same within an element of HTML.
 fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    let mut html = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '`' | '[' | ']' | '!' | '@' | '*' | '_' | '#' | '~' => {
+                html.push_str(&format!("&#{};", u32::from(letter)));
+            }
+            other => html.push(other),
+        }
+    }
+    html
 }
 
 /// A fence that is longer than every run of backticks in the text.
@@ -124,5 +137,7 @@ mod tests {
     #[test]
     fn a_cell_stays_a_cell() {
         assert_eq!(cell("a|b<script>\n`"), "a\\|b&lt;script&gt;\\n&#96;");
+        let image = cell("![x](https://evil.example) @name **bold** # heading");
+        assert!(!image.contains(['[', '!', '@', '*']) && image.contains("&#33;&#91;x&#93;"), "{image}");
     }
 }

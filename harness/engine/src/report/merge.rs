@@ -10,6 +10,9 @@ use super::verify::changed_files;
 use crate::evidence::{self, EvidenceFolder};
 use tlsboot_core::result::{RunResult, ScenarioResult, Shard};
 
+/// In more parts nobody shares out a run.
+const MOST_PARTS: u32 = 10_000;
+
 /// Why runs can't be merged.
 #[derive(Debug, Error)]
 pub enum MergeError {
@@ -140,6 +143,9 @@ fn missing(shards: &[Shard]) -> Result<Vec<String>, MergeError> {
     let mut missing = Vec::new();
     for (whole, parts) in by_whole {
         let of = parts[0].of;
+        if let Some(odd) = parts.iter().find(|part| part.of > MOST_PARTS || !(1..=part.of).contains(&part.part)) {
+            return Err(MergeError::Contradiction(format!("there can't be a part {}/{}", odd.part, odd.of)));
+        }
         if let Some(other) = parts.iter().find(|part| part.of != of) {
             return Err(MergeError::Contradiction(format!(
                 "one part is of {of}, another of {}: they overlap; merge parts of one partition only",
@@ -357,6 +363,11 @@ mod tests {
         let mut overlapping = parts();
         overlapping[0].shards[0].of = 9;
         assert!(refused(overlapping).contains("they overlap"));
+        for odd in [shard(1, u32::MAX), shard(0, 0), shard(3, 2), shard(0, 2)] {
+            let mut impossible = run.clone();
+            impossible.shards = vec![odd];
+            assert!(refused(vec![impossible]).contains("there can't be a part"));
+        }
         assert!(refused(Vec::new()).contains("nothing to merge"));
     }
 
