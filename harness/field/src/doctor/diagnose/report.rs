@@ -1,0 +1,155 @@
+//! What a diagnosis says.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tlsboot_core::version::Version;
+
+use crate::doctor::snapshot::{Right, TokenFacts};
+
+/// What was found out about a cluster.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Diagnosis {
+    /// When the cluster was looked at.
+    pub taken: Timestamp,
+    /// The API server's URL.
+    pub server: String,
+    /// Its version.
+    pub version: Option<Version>,
+    /// Who is bound to the roles of bootstrapping.
+    pub bindings: Vec<BindingReport>,
+    /// Who decided about the CSRs that there are.
+    pub approvers: Vec<ApproverReport>,
+    /// What was signed.
+    pub signers: Vec<SignerReport>,
+    /// Bootstrap tokens.
+    pub tokens: Vec<TokenFacts>,
+    /// Nodes and their certificates.
+    pub nodes: Vec<NodeReport>,
+    /// What is wrong, the worst first.
+    pub findings: Vec<Finding>,
+    /// What can't be known from here, and where to look instead.
+    pub unknown: Vec<String>,
+    /// Rights without which some of it could not be looked at.
+    pub missing: Vec<Right>,
+}
+
+/// Something that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// A name that stays the same.
+    pub id: &'static str,
+    /// How bad it is.
+    pub grade: Grade,
+    /// What it is about: nodes, tokens, CSRs, users.
+    pub about: Vec<String>,
+    /// What is wrong and what follows from it.
+    pub says: String,
+    /// Commands that mend it.
+    pub mend: Vec<String>,
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Grade {
+    /// Good to know.
+    Note,
+    /// Nothing breaks by itself; look at it.
+    Warning,
+    /// Somebody may do what nobody should.
+    Hole,
+    /// It is broken, or will be at the next bootstrap or rotation.
+    Broken,
+}
+
+/// A binding of bootstrapping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BindingReport {
+    /// The ClusterRole.
+    pub role: String,
+    /// Who is bound.
+    pub subject: String,
+    /// The ClusterRoleBinding.
+    pub binding: String,
+}
+
+/// Decisions of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApproverReport {
+    /// The signerName.
+    pub signer: String,
+    /// `Approved` or `Denied`.
+    pub decision: String,
+    /// The condition's reason.
+    pub reason: String,
+    /// Who decides with this reason.
+    pub who: String,
+    /// How many CSRs.
+    pub csrs: usize,
+}
+
+/// What one CA signed for one signerName.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignerReport {
+    /// The signerName.
+    pub signer: String,
+    /// The issuer's common name.
+    pub issuer: String,
+    /// How many certificates.
+    pub certificates: usize,
+    /// The shortest time from NotBefore to NotAfter, in seconds.
+    pub shortest: i64,
+    /// The longest.
+    pub longest: i64,
+    /// The longest time from the CSR to NotAfter, in seconds: about `--cluster-signing-duration`, which can't be read.
+    pub after_request: i64,
+}
+
+/// A node's certificates.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeReport {
+    /// Its name.
+    pub name: String,
+    /// The kubelet's version, as it says.
+    pub kubelet: String,
+    /// The status of the condition Ready.
+    pub ready: String,
+    /// Its newest client certificate, where a CSR still shows it.
+    pub client: Option<Life>,
+    /// What it presents on its port.
+    pub serving: Option<Life>,
+    /// Why nothing is known of that.
+    pub not_served: Option<String>,
+}
+
+/// How long a certificate lives.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Life {
+    /// NotBefore.
+    pub not_before: Timestamp,
+    /// NotAfter.
+    pub not_after: Timestamp,
+    /// When the kubelet asks for the next one: from here on; none for one that it never renews.
+    pub renews_from: Option<Timestamp>,
+    /// At the latest.
+    pub renews_to: Option<Timestamp>,
+    /// Subject alternative names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Whether the kubelet made it by itself (catalogue K-18).
+    pub self_signed: bool,
+}
+
+impl Diagnosis {
+    /// The worst of the findings.
+    pub fn worst(&self) -> Option<Grade> {
+        self.findings.iter().map(|finding| finding.grade).max()
+    }
+}
