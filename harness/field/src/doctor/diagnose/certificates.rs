@@ -36,7 +36,7 @@ impl Doctor<'_> {
                 continue;
             }
             let says = format!(
-                "{} should have renewed its client certificate by {}, and has not asked; it ends at {}",
+                "{} should have renewed its client certificate by {}, but has not created a CSR; it expires at {}",
                 node.name,
                 short(life.renews_to.unwrap_or(life.not_after)),
                 short(life.not_after)
@@ -49,7 +49,7 @@ impl Doctor<'_> {
         }
         if without > 0 && snapshot.csrs.get().is_some() {
             self.unknown.push(format!(
-                "when the client certificates of {without} nodes end: their CSRs are gone from the API (an hour after approval). On the node: openssl x509 -noout -enddate -in /var/lib/kubelet/pki/kubelet-client-current.pem"
+                "when the client certificates of {without} nodes expire: their CSRs have been deleted from the API (an hour after approval). On the node: openssl x509 -noout -enddate -in /var/lib/kubelet/pki/kubelet-client-current.pem"
             ));
         }
     }
@@ -71,7 +71,7 @@ impl Doctor<'_> {
                     "serving.none",
                     Grade::Broken,
                     [node.name.clone()],
-                    format!("{} has no serving certificate (TLS alert: {alert}), and no CSR of it waits: kubectl logs and exec fail there", node.name),
+                    format!("{} has no serving certificate (TLS alert: {alert}), and no CSR for one is pending: kubectl logs and exec fail there", node.name),
                     [format!("journalctl -u kubelet | grep -i 'serving\\|certificate'   # on {}", node.name)],
                 ),
                 Served::Alert(_) => {}
@@ -80,7 +80,7 @@ impl Doctor<'_> {
         }
         if let Some((name, why)) = unreachable.first() {
             self.unknown.push(format!(
-                "what {} of the nodes serve: their port can't be reached from here ({name}: {why})",
+                "what certificates {} of the nodes serve: their port can't be reached from here ({name}: {why})",
                 unreachable.len()
             ));
         }
@@ -101,7 +101,7 @@ impl Doctor<'_> {
         let late = at_share(life.not_before, life.not_after, 0.95);
         if now > life.not_after {
             let says = format!(
-                "the certificate that {} serves has ended at {}: kubectl logs and exec fail there",
+                "the certificate that {} serves expired at {}: kubectl logs and exec fail there",
                 node.name,
                 short(life.not_after)
             );
@@ -110,9 +110,9 @@ impl Doctor<'_> {
             let never = if life.self_signed {
                 ", and the kubelet does not renew it"
             } else {
-                ", and should long have been renewed"
+                ", and should have been renewed long ago"
             };
-            let says = format!("the certificate that {} serves ends at {}{never}", node.name, short(life.not_after));
+            let says = format!("the certificate that {} serves expires at {}{never}", node.name, short(life.not_after));
             self.find("serving.ends", Grade::Broken, [node.name.clone()], says, [mend]);
         }
         let lacking: Vec<String> =
@@ -128,7 +128,7 @@ impl Doctor<'_> {
                 Grade::Warning,
                 [node.name.clone()],
                 says,
-                ["kubectl get csr   # its kubelet has asked for a new one, or will".to_owned()],
+                ["kubectl get csr   # its kubelet has requested a new one, or will".to_owned()],
             );
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tlsboot_core::check::Role;
-use tlsboot_core::history::event::{CsrCondition, CsrEvent, NODE_USER_PREFIX};
+use tlsboot_core::history::event::{CsrCondition, CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
 use tlsboot_core::version::Version;
 
 use super::doctor::{Doctor, PATIENCE};
@@ -11,89 +11,88 @@ use super::{ApproverReport, Grade};
 use crate::doctor::snapshot::{Ability, NodeFacts, Served, Snapshot, Who};
 
 impl Doctor<'_> {
-    /// CSRs that nobody decides about.
+    /// CSRs that nothing has been decided about, and those that were denied.
     pub(super) fn waiting(&mut self) {
         let snapshot = self.snapshot;
-        let old = |csr: &&CsrEvent| snapshot.taken.duration_since(csr.created) >= PATIENCE;
-        let waiting: Vec<&CsrEvent> = snapshot
-            .csrs
-            .all()
-            .iter()
-            .filter(|csr| csr.conditions.is_empty() && csr.certificates.is_empty())
-            .filter(old)
-            .collect();
-        let (client, serving): (Vec<&CsrEvent>, Vec<&CsrEvent>) =
-            waiting.into_iter().partition(|csr| is(csr, Role::Client));
+        let is_waiting = |csr: &&CsrEvent| {
+            csr.conditions.is_empty()
+                && csr.certificates.is_empty()
+                && snapshot.taken.duration_since(csr.created) >= PATIENCE
+        };
+        let waiting = snapshot.csrs.all().iter().filter(is_waiting);
+        let (client, serving): (Vec<&CsrEvent>, Vec<&CsrEvent>) = waiting.partition(|csr| is(csr, Role::Client));
+        self.waiting_clients(client);
+        self.waiting_serving(&serving);
+        self.denied();
+    }
 
-        let mut ignored = Vec::new();
-        for csr in client {
-            if let Some(why) = unrecognised(csr, snapshot.version) {
-                self.find(
-                    "csr.unrecognised",
-                    Grade::Warning,
-                    [csr.name.clone()],
-                    format!(
-                        "{} of {} waits, and Kubernetes' approver will never approve it: {why}",
-                        csr.name, csr.username
-                    ),
-                    [format!("kubectl describe csr {}", csr.name)],
-                );
-            } else if self.is_authorised(csr) {
-                ignored.push(csr);
-            }
-        }
-        if !ignored.is_empty() {
-            let names: Vec<String> = ignored.iter().map(|csr| csr.name.clone()).collect();
+    fn waiting_clients(&mut self, client: Vec<&CsrEvent>) {
+        let (odd, right): (Vec<_>, Vec<_>) = client
+            .into_iter()
+            .map(|csr| (csr, unrecognised(csr, self.snapshot.version)))
+            .partition(|(_, why)| why.is_some());
+        for (csr, why) in odd {
             let says = format!(
-                "nobody approves: {} wait{} although the requester has the right; the controller csrapproving of kube-controller-manager does not run",
-                names.join(", "),
-                if names.len() == 1 { "s" } else { "" }
+                "{} of {} is Pending, and Kubernetes' approver will never approve it: {}",
+                csr.name,
+                csr.username,
+                why.unwrap_or_default()
             );
-            let mend = [
-                "kubectl -n kube-system get pods -l component=kube-controller-manager   # it needs csrapproving among its --controllers".to_owned(),
-                format!("kubectl certificate approve {}", names.join(" ")),
-            ];
-            self.find("approver.absent", Grade::Broken, names, says, mend);
+            let mend = format!("kubectl describe csr {}", csr.name);
+            self.find("csr.unrecognised", Grade::Warning, [csr.name.clone()], says, [mend]);
         }
+        let ignored = right.into_iter().filter(|(csr, _)| self.is_authorised(csr));
+        let ignored: Vec<String> = ignored.map(|(csr, _)| csr.name.clone()).collect();
+        if ignored.is_empty() {
+            return;
+        }
+        let (are, who) = match ignored.len() {
+            1 => ("is", "its requester is"),
+            _ => ("are", "their requesters are"),
+        };
+        let says = format!(
+            "{} {are} Pending although {who} authorized: the controller csrapproving of kube-controller-manager is not running",
+            ignored.join(", ")
+        );
+        let mend = [
+            "kubectl -n kube-system get pods -l component=kube-controller-manager   # it needs csrapproving among its --controllers".to_owned(),
+            format!("kubectl certificate approve {}", ignored.join(" ")),
+        ];
+        self.find("approver.absent", Grade::Broken, ignored, says, mend);
+    }
 
-        if !serving.is_empty() {
-            let names: Vec<String> = serving.iter().map(|csr| csr.name.clone()).collect();
-            let bare = |csr: &&CsrEvent| {
-                let node = snapshot.nodes.all().iter().find(|node| Some(node.name.as_str()) == csr.node());
-                node.is_some_and(|node| matches!(node.served, Served::Alert(_)))
+    fn waiting_serving(&mut self, serving: &[&CsrEvent]) {
+        if serving.is_empty() {
+            return;
+        }
+        let names: Vec<String> = serving.iter().map(|csr| csr.name.clone()).collect();
+        let nodes: BTreeSet<&str> = serving.iter().filter_map(|csr| csr.node()).collect();
+        let is_bare = |node: &NodeFacts| matches!(node.served, Served::Alert(_));
+        let bare = self.snapshot.nodes.all().iter().any(|node| nodes.contains(node.name.as_str()) && is_bare(node));
+        let grade = if bare { Grade::Broken } else { Grade::Warning };
+        let says = format!(
+            "serving CSRs of {} are Pending: Kubernetes itself approves none. Until they are approved, these nodes get no new serving certificate, and kubectl logs and exec fail once the old one has expired",
+            nodes.into_iter().collect::<Vec<_>>().join(", ")
+        );
+        let mend = format!("kubectl certificate approve {}", names.join(" "));
+        self.find("serving.pending", grade, names, says, [mend]);
+    }
+
+    fn denied(&mut self) {
+        for csr in self.snapshot.csrs.all() {
+            let Some(denied) = condition(csr, "Denied") else {
+                continue;
             };
-            let grade = if serving.iter().any(bare) { Grade::Broken } else { Grade::Warning };
-            let nodes: BTreeSet<&str> = serving.iter().filter_map(|csr| csr.node()).collect();
-            let nodes: Vec<&str> = nodes.into_iter().collect();
-            self.find(
-                "serving.pending",
-                grade,
-                names.clone(),
-                format!(
-                    "serving CSRs of {} wait: Kubernetes itself approves none. Until somebody does, these nodes serve nothing new, and kubectl logs and exec fail once the old certificate has ended",
-                    nodes.join(", ")
-                ),
-                [format!("kubectl certificate approve {}", names.join(" "))],
+            let says = format!(
+                "{} of {} was denied ({}: {}); its kubelet creates a new CSR every 30 seconds",
+                csr.name, csr.username, denied.reason, denied.message
             );
-        }
-
-        for csr in snapshot.csrs.all() {
-            if let Some(denied) = condition(csr, "Denied") {
-                self.find(
-                    "csr.denied",
-                    Grade::Warning,
-                    [csr.name.clone()],
-                    format!(
-                        "{} of {} was denied ({}: {}); its kubelet asks again, with a new CSR every half minute",
-                        csr.name, csr.username, denied.reason, denied.message
-                    ),
-                    [format!("kubectl describe csr {}", csr.name)],
-                );
-            }
+            let mend = format!("kubectl describe csr {}", csr.name);
+            self.find("csr.denied", Grade::Warning, [csr.name.clone()], says, [mend]);
         }
     }
 
-    /// Whether Kubernetes' approver would approve, as far as rights go.
+    /// Whether the requester is authorized for what Kubernetes' approver asks.
     fn is_authorised(&self, csr: &CsrEvent) -> bool {
         let reviews = self.snapshot.reviews.all();
         let review = reviews.iter().find(|review| review.who == Who::Requester(csr.username.clone()));
@@ -111,35 +110,23 @@ impl Doctor<'_> {
             let Some(approved) = condition(csr, "Approved") else {
                 continue;
             };
-            let by_hand = approved.reason == "KubectlApprove";
-            let grade = if by_hand { Grade::Warning } else { Grade::Hole };
-            let by = decider(&approved.reason);
             if is(csr, Role::Client) {
                 if let Some(why) = unrecognised(csr, snapshot.version) {
-                    let says =
-                        format!("{by} approved {} of {}, which Kubernetes would not: {why}", csr.name, csr.username);
-                    let mend = [
-                        format!("kubectl describe csr {}", csr.name),
-                        "tlsboot approver --allow-writes --kubeconfig …   # what else it approves".into(),
-                    ];
-                    self.find("approver.too-much", grade, [csr.name.clone()], says, mend);
+                    let what = format!("{} of {}, which Kubernetes would not: {why}", csr.name, csr.username);
+                    self.wrongly_approved("approver.too-much", csr, approved, &what);
                 }
                 continue;
             }
             match foreign_names(csr, snapshot.nodes.all()) {
-                Ok(None) => {}
-                Ok(Some(foreign)) => {
-                    let says = format!(
-                        "{by} approved the serving CSR {} of {}, which {foreign}: with it one node can pass for another server",
+                Names::Own => {}
+                Names::Foreign(foreign) => {
+                    let what = format!(
+                        "the serving CSR {} of {}, which {foreign}: one node can impersonate another server with it",
                         csr.name, csr.username
                     );
-                    let mend = [
-                        format!("kubectl describe csr {}", csr.name),
-                        "tlsboot approver --allow-writes --kubeconfig …   # what else it approves".into(),
-                    ];
-                    self.find("approver.foreign-names", grade, [csr.name.clone()], says, mend);
+                    self.wrongly_approved("approver.foreign-names", csr, approved, &what);
                 }
-                Err(node) => {
+                Names::OfNoNode(node) => {
                     unknown.insert(node);
                 }
             }
@@ -152,16 +139,24 @@ impl Doctor<'_> {
             ));
         }
     }
-}
 
-pub(super) const NODES: &str = "system:nodes";
+    fn wrongly_approved(&mut self, id: &'static str, csr: &CsrEvent, approved: &CsrCondition, what: &str) {
+        let grade = if approved.reason == "KubectlApprove" { Grade::Warning } else { Grade::Hole };
+        let mend = [
+            format!("kubectl describe csr {}", csr.name),
+            "tlsboot approver --allow-writes --kubeconfig …   # what else it approves".into(),
+        ];
+        let says = format!("{} approved {what}", decider(&approved.reason));
+        self.find(id, grade, [csr.name.clone()], says, mend);
+    }
+}
 
 pub(super) fn is(csr: &CsrEvent, role: Role) -> bool {
     csr.signer_name == role.signer_name()
 }
 
 pub(super) fn is_by_node(csr: &CsrEvent) -> bool {
-    csr.groups.iter().any(|group| group == NODES)
+    csr.groups.iter().any(|group| group == NODES_GROUP)
 }
 
 pub(super) fn condition<'a>(csr: &'a CsrEvent, kind: &str) -> Option<&'a CsrCondition> {
@@ -171,8 +166,11 @@ pub(super) fn condition<'a>(csr: &'a CsrEvent, kind: &str) -> Option<&'a CsrCond
 /// Why Kubernetes' approver does not take a client CSR for one of a kubelet (catalogue P-02, C-04).
 pub fn unrecognised(csr: &CsrEvent, version: Option<Version>) -> Option<String> {
     let request = &csr.request;
-    if request.subject.organizations != [NODES] {
-        return Some(format!("its organizations are {:?} and not [\"system:nodes\"]", request.subject.organizations));
+    if request.subject.organizations != [NODES_GROUP] {
+        return Some(format!(
+            "its organizations are {:?} instead of [\"system:nodes\"]",
+            request.subject.organizations
+        ));
     }
     let name = request.subject.common_name.as_deref().unwrap_or_default();
     if !name.starts_with(NODE_USER_PREFIX) {
@@ -189,20 +187,32 @@ pub fn unrecognised(csr: &CsrEvent, version: Option<Version>) -> Option<String> 
     (!right).then(|| format!("its usages are {:?}", csr.usages))
 }
 
-/// What a serving CSR names that is not its node's own; the node's name where there is no such Node.
-fn foreign_names(csr: &CsrEvent, nodes: &[NodeFacts]) -> Result<Option<String>, String> {
+/// The names in a serving CSR.
+enum Names {
+    /// They are its node's.
+    Own,
+    /// Some are not, as the rest of a sentence.
+    Foreign(String),
+    /// There is no Node of this name to compare with.
+    OfNoNode(String),
+}
+
+fn foreign_names(csr: &CsrEvent, nodes: &[NodeFacts]) -> Names {
     let name = csr.request.subject.common_name.as_deref().unwrap_or_default();
     if name != csr.username {
-        return Ok(Some(format!("names {name:?}, not its requester")));
+        return Names::Foreign(format!("names {name:?}, not its requester"));
     }
     let node = csr.node().unwrap_or_default();
     let Some(node) = nodes.iter().find(|known| known.name == node) else {
-        return Err(node.to_owned());
+        return Names::OfNoNode(node.to_owned());
     };
     let hosts = csr.request.dns.iter().filter(|dns| **dns != node.name && !node.host_names.contains(dns));
     let addresses = csr.request.ips.iter().filter(|ip| !node.addresses.contains(ip));
     let foreign: Vec<String> = hosts.cloned().chain(addresses.map(ToString::to_string)).take(5).collect();
-    Ok((!foreign.is_empty()).then(|| format!("names {}, which are not {}'s", foreign.join(", "), node.name)))
+    match foreign.as_slice() {
+        [] => Names::Own,
+        foreign => Names::Foreign(format!("names {}, which are not {}'s", foreign.join(", "), node.name)),
+    }
 }
 
 /// Who decides with a condition's reason.

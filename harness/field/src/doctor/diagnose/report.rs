@@ -18,7 +18,7 @@ pub struct Diagnosis {
     pub version: Option<Version>,
     /// Who is bound to the roles of bootstrapping.
     pub bindings: Vec<BindingReport>,
-    /// Who decided about the CSRs that there are.
+    /// Who approved or denied the CSRs that there are.
     pub approvers: Vec<ApproverReport>,
     /// What was signed.
     pub signers: Vec<SignerReport>,
@@ -46,7 +46,7 @@ pub struct Finding {
     pub about: Vec<String>,
     /// What is wrong and what follows from it.
     pub says: String,
-    /// Commands that mend it.
+    /// Commands that fix it.
     pub mend: Vec<String>,
 }
 
@@ -56,9 +56,9 @@ pub struct Finding {
 pub enum Grade {
     /// Good to know.
     Note,
-    /// Nothing breaks by itself; look at it.
+    /// Nothing breaks because of it, but it should be looked at.
     Warning,
-    /// Somebody may do what nobody should.
+    /// A security hole: more is allowed than is safe.
     Hole,
     /// It is broken, or will be at the next bootstrap or rotation.
     Broken,
@@ -143,7 +143,7 @@ pub struct Life {
     /// Subject alternative names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// Whether the kubelet made it by itself (catalogue K-18).
+    /// Whether the kubelet signed it itself (catalogue K-18).
     pub self_signed: bool,
 }
 

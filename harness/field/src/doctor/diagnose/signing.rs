@@ -17,7 +17,7 @@ use super::{Grade, SignerReport};
 use crate::doctor::snapshot::Snapshot;
 
 impl Doctor<'_> {
-    /// Does somebody sign what is approved, and with a CA that counts?
+    /// Is what is approved signed, and by a CA that the API server trusts?
     pub(super) fn signing(&mut self) {
         let snapshot = self.snapshot;
         let unsigned: Vec<&CsrEvent> = snapshot
@@ -36,7 +36,7 @@ impl Doctor<'_> {
             let signers: BTreeSet<&str> = stuck.iter().map(|csr| csr.signer_name.as_str()).collect();
             let signers: Vec<&str> = signers.into_iter().collect();
             let says = format!(
-                "nobody signs for {}: {} approved and not issued; the controller csrsigning does not run, has no key, or its CA has expired",
+                "nothing is signed for {}: {} approved but not issued; the controller csrsigning is not running, has no key, or its CA has expired",
                 signers.join(" and "),
                 names.join(", ")
             );
@@ -49,7 +49,7 @@ impl Doctor<'_> {
                     "signer.refused",
                     Grade::Warning,
                     [csr.name.clone()],
-                    format!("{} was approved, and the signer refused it: {}", csr.name, failed.message),
+                    format!("{} was approved, but the signer refused it: {}", csr.name, failed.message),
                     [format!("kubectl describe csr {}", csr.name)],
                 );
             }
@@ -94,7 +94,7 @@ impl Doctor<'_> {
             let trusted: Vec<String> = cas.iter().map(|ca| name_of(&ca.subject)).collect();
             let names: Vec<String> = strangers.into_keys().collect();
             let says = format!(
-                "client certificates are signed by a CA that the API server does not trust ({issuer}; it trusts {}): every node that renews gets 401 and is gone",
+                "client certificates are signed by a CA that the API server does not trust ({issuer}; it trusts {}): every node that renews is lost, as it gets 401",
                 trusted.join(", ")
             );
             let mend = ["kube-controller-manager --cluster-signing-cert-file=CA.crt --cluster-signing-key-file=CA.key   # on the control plane: a CA that is in kube-apiserver's --client-ca-file, or add this one there".to_owned()];
@@ -125,7 +125,7 @@ impl Doctor<'_> {
                 (
                     Grade::Broken,
                     format!(
-                        "the CA {name} has ended at {}: nothing is signed any more, and no certificate of it counts",
+                        "the CA {name} expired at {}: nothing is signed any more, and its certificates are no longer accepted",
                         short(ca.not_after)
                     ),
                 )
@@ -133,12 +133,12 @@ impl Doctor<'_> {
                 (
                     Grade::Warning,
                     format!(
-                        "the CA {name} ends at {}: certificates can't be signed for longer than that",
+                        "the CA {name} expires at {}: certificates can't be signed for longer than that",
                         short(ca.not_after)
                     ),
                 )
             };
-            let mend = ["kubeadm certs check-expiration   # CAs are not renewed by it: see the manual rotation of CA certificates in Kubernetes' documentation".to_owned()];
+            let mend = ["kubeadm certs check-expiration   # it does not renew CAs: see \"Manual Rotation of CA Certificates\" in the Kubernetes documentation".to_owned()];
             self.find("ca.ends", grade, [name], says, mend);
         }
     }

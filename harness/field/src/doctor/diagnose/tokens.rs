@@ -20,13 +20,13 @@ impl Doctor<'_> {
             "kubeadm token create --ttl 24h   # or a Secret of the type bootstrap.kubernetes.io/token in kube-system"
                 .to_owned();
         let none_left = if usable.is_empty() {
-            "; no other is usable, so that a node whose certificate has ended can't come back by a bootstrap token"
+            "; no other token is usable, so a node whose certificate has expired can't rejoin by a bootstrap token"
         } else {
             ""
         };
         if !expired.is_empty() {
             let says = format!(
-                "bootstrap tokens that have expired and are still there: {}. Kubelets that have one get 401; the controller tokencleaner, which removes them, does not run{none_left}",
+                "bootstrap tokens that have expired but still exist: {}. Kubelets that use one get 401; the controller tokencleaner, which removes them, is not running{none_left}",
                 expired.join(", ")
             );
             let delete = format!("kubectl -n kube-system delete secret {}", secrets(&expired));
@@ -35,7 +35,7 @@ impl Doctor<'_> {
         for token in tokens {
             if let Some(defect) = &token.defect {
                 let says = format!(
-                    "nobody can authenticate with the bootstrap token {}: {defect}. The API server answers 401 and does not say why{none_left}",
+                    "the bootstrap token {} can't be used to authenticate: {defect}. The API server answers 401 without a reason{none_left}",
                     token.id
                 );
                 let delete = format!("kubectl -n kube-system delete secret bootstrap-token-{}", token.id);
@@ -47,14 +47,14 @@ impl Doctor<'_> {
                 "tokens.none",
                 Grade::Warning,
                 [],
-                "there is no bootstrap token: no node can join by one, nor come back when its certificate has ended (tokens in the API server's --token-auth-file can't be seen)",
+                "there is no bootstrap token: no node can join by one, nor rejoin when its certificate has expired (tokens in the API server's --token-auth-file can't be seen)",
                 [create],
             );
         }
         let forever = ids(&|token| token.is_usable(now) && token.expires.is_none());
         if !forever.is_empty() {
             let says = format!(
-                "bootstrap tokens that never expire: {}. Whoever finds one in an old image can join",
+                "bootstrap tokens that never expire: {}. Anyone who finds one in an old image can join",
                 forever.join(", ")
             );
             self.find("tokens.forever", Grade::Note, forever, says, []);
