@@ -100,7 +100,7 @@ fn colours_are_decided_in_one_place(#[case] environment: &[(&str, &str)], #[case
         for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }
-        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         command.args(args).envs(environment.iter().copied()).stdin(Stdio::null()).output().unwrap()
     };
     let error = String::from_utf8(ran(&["explain", "no-such-word"]).stderr).unwrap();

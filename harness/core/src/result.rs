@@ -76,7 +76,7 @@ pub struct StaleEntry {
 
 impl std::fmt::Display for StaleEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "it passes, so take its entry away or narrow its versions ({}; {})", self.reason, self.link)
+        write!(f, "it passes now: remove its entry or narrow its versions ({}; {})", self.reason, self.link)
     }
 }
 

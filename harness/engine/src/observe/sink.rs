@@ -48,7 +48,10 @@ pub enum HistoryLost {
     #[error("the history can't be read again: {0}")]
     Read(#[source] io::Error),
     /// Something else changed the file.
-    #[error("the history was changed while it was written: {found} bytes are in the file, {recorded} were recorded")]
+    #[error(
+        "something else changed the history while it was written: the file's SHA-256 is not that of what was recorded \
+         ({recorded} bytes were recorded, the file has {found})"
+    )]
     Changed {
         /// Bytes in the file.
         found: u64,

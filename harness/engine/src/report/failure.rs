@@ -82,17 +82,17 @@ impl<'a> Failed<'a> {
         let verdict = self.verdict;
         let thing = self.thing();
         match verdict.outcome {
-            Some(Outcome::Hang) => format!("waited {} for {thing}, and none came{}", self.waited(), self.since()),
-            _ if verdict.never => format!("{thing} must not come, and one came"),
-            _ if self.decided_by_event() => format!("{thing} came, and it is not as expected"),
+            Some(Outcome::Hang) => format!("no matching {thing} within {}{}", self.waited(), self.since()),
+            _ if verdict.never => format!("there must be no {thing}, but one was observed"),
+            _ if self.decided_by_event() => format!("a {thing} was observed, but it is not as expected"),
             _ if !verdict.events.is_empty() => format!(
-                "only {} of {} came within {}{}",
-                words::count(verdict.events.len(), "such event"),
+                "only {} of {} matching {thing} within {}{}",
+                verdict.events.len(),
                 self.times(),
                 self.waited(),
                 self.since()
             ),
-            _ => format!("{thing} came, but none as expected within {}{}", self.waited(), self.since()),
+            _ => format!("a {thing} was observed, but none matched within {}{}", self.waited(), self.since()),
         }
     }
 
@@ -109,12 +109,12 @@ impl<'a> Failed<'a> {
             }
         }
         let Some(last) = last else {
-            return Some("nothing else happened in this time".into());
+            return Some("there was no other event in that time".into());
         };
         let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let when = words::seconds(self.evidence.seconds(last.at));
         Some(format!(
-            "events in this time: {}; the last one at {when} (seq {}): {}",
+            "events in that time: {}; the last one at {when} (seq {}): {}",
             counts.join(", "),
             last.seq,
             words::event(&last.what)
@@ -130,7 +130,7 @@ impl<'a> Failed<'a> {
         unwanted.map(|seq| Closest { seq: *seq, mismatches: Vec::new() }).collect()
     }
 
-    /// `an event `csr` of n1`.
+    /// `` `csr` of n1 ``.
     fn thing(&self) -> String {
         let kind = &self.verdict.kind;
         let nodes = match self.step() {
@@ -139,8 +139,8 @@ impl<'a> Failed<'a> {
             _ => None,
         };
         match nodes.as_deref() {
-            Some([first, ..]) => format!("a `{kind}` of {first}"),
-            _ => format!("a `{kind}`"),
+            Some([first, ..]) => format!("`{kind}` of {first}"),
+            _ => format!("`{kind}`"),
         }
     }
 
@@ -174,7 +174,7 @@ impl<'a> Failed<'a> {
         let (Some(line), Some((from, _))) = (line, self.window()) else {
             return String::new();
         };
-        format!(" (from {} on, after `{}`)", words::seconds(from as f64 / 1e6), words::clean(&line))
+        format!(" (from {}, after `{}`)", words::seconds(from as f64 / 1e6), words::clean(&line))
     }
 
     /// From the end of the stimulus to the deadline, or to the history's end, in microseconds of `mono`.
@@ -191,9 +191,9 @@ impl<'a> Failed<'a> {
 }
 
 fn block(result: &ScenarioResult, evidence: &Evidence, failed: &Failed<'_>, paint: Paint) -> String {
-    let label = if failed.verdict.outcome == Some(Outcome::Hang) { "never came" } else { "expected here" };
-    let mut text =
-        snippet(result, evidence, failed.verdict.step, failed.verdict.line, &failed.sentence(), label, paint.0);
+    let label = if failed.verdict.outcome == Some(Outcome::Hang) { "no match" } else { "expected here" };
+    let remark = Remark { step: failed.verdict.step, line: failed.verdict.line, message: failed.sentence(), label };
+    let mut text = snippet(result, evidence, &remark, paint.0);
     if failed.verdict.outcome == Some(Outcome::Hang)
         && let Some(sentence) = failed.meanwhile()
     {
@@ -206,7 +206,7 @@ fn block(result: &ScenarioResult, evidence: &Evidence, failed: &Failed<'_>, pain
     text
 }
 
-/// Processes that ended by themselves, other than those that an expectation speaks of: mostly the reason of all else.
+/// Processes that exited on their own, other than those that an expectation speaks of: usually the cause of all else.
 fn deaths(result: &ScenarioResult, evidence: &Evidence, paint: Paint) -> Option<String> {
     let told: BTreeSet<u64> = result
         .verdict
@@ -217,11 +217,11 @@ fn deaths(result: &ScenarioResult, evidence: &Evidence, paint: Paint) -> Option<
             verdict.events.iter().copied().chain(closest)
         })
         .collect();
-    let ended_by_itself = |what: &What| matches!(what, What::Process(process) if matches!(process.state, ProcessState::Exited { asked: false, .. }));
+    let exited_on_its_own = |what: &What| matches!(what, What::Process(process) if matches!(process.state, ProcessState::Exited { asked: false, .. }));
     let lines: Vec<String> = evidence
         .events
         .iter()
-        .filter(|event| ended_by_itself(&event.what) && !told.contains(&event.seq))
+        .filter(|event| exited_on_its_own(&event.what) && !told.contains(&event.seq))
         .map(|event| event_line(evidence, event.seq, paint))
         .collect();
     (!lines.is_empty() && words::is_red(result.verdict.outcome)).then(|| lines.join("\n"))
@@ -269,22 +269,24 @@ fn failed_step(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> O
         _ => None,
     })?;
     let line = evidence.scenario.as_ref()?.steps.get(index)?.referenced.line();
-    let message = format!("this step could not be done: {}", words::clean(error));
-    Some(snippet(result, evidence, index, line, &message, "failed here", colours))
+    let message = format!("this step failed: {}", words::clean(error));
+    Some(snippet(result, evidence, &Remark { step: index, line, message, label: "failed here" }, colours))
+}
+
+/// What there is to say about a step.
+struct Remark {
+    step: usize,
+    /// Its line in the scenario file.
+    line: u64,
+    message: String,
+    label: &'static str,
 }
 
 /// The lines of a step in its file, underlined.
-fn snippet(
-    result: &ScenarioResult,
-    evidence: &Evidence,
-    step: usize,
-    line: u64,
-    message: &str,
-    label: &str,
-    colours: bool,
-) -> String {
-    let Some(source) =
-        evidence.scenario.as_ref().and_then(|scenario| step_text(&scenario.text, line, next_line(evidence, step)))
+fn snippet(result: &ScenarioResult, evidence: &Evidence, remark: &Remark, colours: bool) -> String {
+    let Remark { step, line, message, label } = remark;
+    let scenario = evidence.scenario.as_ref();
+    let Some(source) = scenario.and_then(|scenario| step_text(&scenario.text, *line, next_line(evidence, *step)))
     else {
         return format!("error: {message}\n --> {}:{line}", result.file);
     };
@@ -293,9 +295,9 @@ fn snippet(
     let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
     let snippet = Snippet::source(source.as_str())
         .path(result.file.as_str())
-        .line_start(usize::try_from(line).unwrap_or(1))
+        .line_start(usize::try_from(*line).unwrap_or(1))
         .fold(false)
-        .annotation(AnnotationKind::Primary.span(start..first.trim_end().len()).label(label));
+        .annotation(AnnotationKind::Primary.span(start..first.trim_end().len()).label(*label));
     renderer.render(&[Level::ERROR.primary_title(message).element(snippet)])
 }
 
@@ -327,7 +329,7 @@ fn not_reached(result: &ScenarioResult) -> Option<String> {
         .collect();
     (!lines.is_empty() && words::is_red(result.verdict.outcome)).then(|| {
         let (what, line) = (words::count(lines.len(), "expectation"), if lines.len() == 1 { "line" } else { "lines" });
-        format!("{what} not decided ({line} {}): the scenario ended before", lines.join(", "))
+        format!("{what} not decided ({line} {}): the scenario ended first", lines.join(", "))
     })
 }
 
@@ -361,14 +363,14 @@ mod tests {
         (verdict.never, verdict.events) = (true, vec![11]);
         verdict.closest.clear();
         let text = text(&result, &evidence, false);
-        assert!(text.contains("a `request` of n1 must not come, and one came"), "{text}");
+        assert!(text.contains("there must be no `request` of n1, but one was observed"), "{text}");
         assert!(text.contains("request at 4.55 s (seq 11)"), "{text}");
     }
 
     #[test]
     fn a_process_that_ended_by_itself_is_told_once() {
         let (mut result, evidence) = fixture::failing();
-        let death = "kubelet of n1, pid 4711, exited with code 1, by itself";
+        let death = "kubelet of n1, pid 4711, exited with code 1 on its own";
         assert_eq!(text(&result, &evidence, false).matches(death).count(), 1);
         let ended = evidence
             .events
@@ -384,7 +386,7 @@ mod tests {
         let verdict = &mut result.verdict.expectations[0];
         verdict.events = vec![verdict.closest[0].seq];
         let text = text(&result, &evidence, false);
-        assert!(text.contains("came, and it is not as expected"), "{text}");
+        assert!(text.contains("was observed, but it is not as expected"), "{text}");
     }
 
     #[test]

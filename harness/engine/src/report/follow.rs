@@ -45,7 +45,7 @@ impl Follow {
             },
             What::Node(node) => {
                 let thing = format!("Node {}", node.node);
-                let ready = node.ready.as_deref().unwrap_or("not said");
+                let ready = node.ready.as_deref().unwrap_or("not reported");
                 Some((thing.clone(), format!("{thing}: Ready {ready}")))
             }
             What::Process(process) => match process.state {

@@ -364,7 +364,7 @@ mod tests {
             "can&#x27;t set anonymous authentication",
             "no free port below 65536",
             "nodeBootstrapper: absent",
-            "and none came",
+            "no matching",
             "who has no right to create CertificateSigningRequests",
         ] {
             assert!(html.contains(part), "`{part}` is missing");

@@ -211,7 +211,7 @@ fn fit_for_a_report(out: &Path) -> Result<(), MergeError> {
     }
     for entry in entries {
         let is_ours = entry.as_ref().is_ok_and(|entry| {
-            let is_report = super::FILES.iter().any(|name| entry.file_name() == *name);
+            let is_report = super::write::FILES.iter().any(|name| entry.file_name() == *name);
             is_report || is_of_a_target(&entry.path()).unwrap_or(false)
         });
         if !is_ours {

@@ -113,9 +113,9 @@ pub(super) fn event(what: &What) -> String {
                 let answer = answer.as_ref().map(|answer| format!(", answered {}", answer.code)).unwrap_or_default();
                 format!("`{}` took effect: {proof}{answer}", step.stimulus)
             }
-            Phase::Failed { error } => format!("`{}` could not be done: {error}", step.stimulus),
+            Phase::Failed { error } => format!("`{}` failed: {error}", step.stimulus),
         },
-        What::Deadline(deadline) => format!("the time for step {} is over", deadline.step),
+        What::Deadline(deadline) => format!("the time for step {} has run out", deadline.step),
         What::Recorder(recorder) => match &recorder.state {
             RecorderState::Started => format!("recorder {:?} started", recorder.recorder),
             RecorderState::Gap(why) => format!("recorder {:?} may have missed events: {why}", recorder.recorder),
@@ -155,7 +155,12 @@ pub(super) fn event(what: &What) -> String {
             text
         }
         What::Node(node) => {
-            format!("Node {} {}, Ready {}", node.node, change(node.change), node.ready.as_deref().unwrap_or("not said"))
+            format!(
+                "Node {} {}, Ready {}",
+                node.node,
+                change(node.change),
+                node.ready.as_deref().unwrap_or("not reported")
+            )
         }
         What::Log(log) => format!("{}: {}", log.component, log.line),
     };
@@ -186,7 +191,7 @@ pub(super) fn csr_state(csr: &CsrEvent) -> String {
 /// The certificate that is asked for: `client of n1`.
 pub(super) fn csr_subject(csr: &CsrEvent) -> String {
     let role = role(&csr.signer_name).unwrap_or(&csr.signer_name);
-    let subject = csr.request.subject.common_name.as_deref().unwrap_or("nobody");
+    let subject = csr.request.subject.common_name.as_deref().unwrap_or("(no CN)");
     format!("{role} of {}", csr.node().unwrap_or(subject))
 }
 
@@ -204,7 +209,7 @@ fn csr_text(csr: &CsrEvent) -> String {
 }
 
 fn request_text(request: &RequestEvent) -> String {
-    let who = request.user.as_deref().unwrap_or("nobody");
+    let who = request.user.as_deref().unwrap_or("unauthenticated");
     let mut what = match request.resource.as_str() {
         "" => request.path.clone(),
         resource => resource.to_owned(),
@@ -274,7 +279,7 @@ pub(super) fn process_state(state: &ProcessState) -> String {
         (None, Some(signal)) => format!("ended by signal {signal}"),
         (None, None) => "ended".to_owned(),
     };
-    format!("{how}{}", if *asked { ", as asked" } else { ", by itself" })
+    format!("{how}{}", if *asked { ", as asked" } else { " on its own" })
 }
 
 #[cfg(test)]

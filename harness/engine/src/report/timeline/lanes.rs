@@ -41,11 +41,12 @@ pub(super) fn steps(evidence: &Evidence, scale: Scale) -> Lane {
             Phase::Failed { .. } => "error",
         };
         let from = begun.remove(&step.index).unwrap_or(now);
-        bars.push(stimulus(evidence, step.index, &step.stimulus, from, now, class, tooltip(evidence, event)));
+        let bar = |title| Shape::bar(from, now, class, title);
+        bars.push(stimulus(evidence, step.index, &step.stimulus, &tooltip(evidence, event), bar));
     }
     for (index, from) in begun {
-        let title = format!("step {index} was begun at {} and did not end", words::seconds(from));
-        bars.push(stimulus(evidence, index, "step", from, scale.end, "error", title));
+        let title = format!("step {index} began at {} and did not end", words::seconds(from));
+        bars.push(stimulus(evidence, index, "step", &title, |title| Shape::bar(from, scale.end, "error", title)));
     }
     Lane { title: "Stimuli", rows: pack(bars, scale) }
 }
@@ -54,10 +55,8 @@ fn stimulus(
     evidence: &Evidence,
     index: usize,
     word: &str,
-    from: f64,
-    to: f64,
-    class: &'static str,
-    title: String,
+    title: &str,
+    bar: impl FnOnce(String) -> Shape,
 ) -> Vec<Shape> {
     let line = evidence.step_line(index).unwrap_or_else(|| word.to_owned());
     let text: String = words::clean(&line).replace(['{', '}'], "");
@@ -65,7 +64,7 @@ fn stimulus(
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,
     };
-    vec![Shape::bar(from, to, class, format!("{line}\n{title}")).text(text)]
+    vec![bar(format!("{line}\n{title}")).text(text)]
 }
 
 /// Expectations, from the stimulus before them to their decision.
