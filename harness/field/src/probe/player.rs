@@ -1,0 +1,265 @@
+//! Playing the node: one probe after the other, and what they have in common.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::api::PostParams;
+use tlsboot_core::check::Role;
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::history::event::{Answer, CsrEvent};
+use tlsboot_core::version::Version;
+use tlsboot_core::x509::X509Error;
+use tlsboot_engine::cluster::client::Credentials;
+use tlsboot_engine::cluster::{Credential, TokenValue};
+use tlsboot_engine::pki::RequestBuilder;
+use tokio::time::Instant;
+
+use super::Outcome::{self, Fail, Pass, Unsupported};
+use super::{Need, PROBES, Probe, Probed};
+use crate::bootstrap::{NoCertificate, create, csr};
+use crate::connection::{Bootstrap, Connection, Unreachable};
+use crate::doctor::look::bootstrap_groups;
+use crate::owned::{RunId, TokenError, create_token};
+
+/// What an approver and a signer may take; the built-in ones take milliseconds (catalogue S-10).
+pub(super) const CERTIFICATE: Duration = Duration::from_secs(30);
+/// What the API server may take until it knows a new token.
+pub(super) const KNOWN: Duration = Duration::from_secs(10);
+/// Ten seconds of cache (catalogue A-10), and some.
+pub(super) const FORGOTTEN: Duration = Duration::from_secs(15);
+pub(super) const POLL: Duration = Duration::from_millis(100);
+pub(super) const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
+/// Why no token is made.
+pub(super) const GIVEN: &str = "no token is created or deleted where a bootstrap kubeconfig is given";
+pub(super) const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1";
+/// Nobody approves or signs for it.
+pub(super) const STRANGER: &str = "tlsboot.example.com/nobody";
+
+/// What is going to be done.
+pub struct Plan {
+    /// The run's id.
+    pub run: RunId,
+    pub(super) version: Version,
+    /// Of the token that is created.
+    pub(super) groups: Vec<String>,
+    /// What the node begins with instead.
+    pub(super) given: Option<Bootstrap>,
+    pub(super) writes: bool,
+}
+
+impl Plan {
+    /// Looks at the cluster's version and bindings; nothing is created yet.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn new(connection: &Connection, writes: bool, given: Option<Bootstrap>) -> Result<Self, Unreachable> {
+        let version = connection.client().apiserver_version().await;
+        let version = version.map_err(|error| connection.unreachable(&error))?;
+        Ok(Self {
+            run: RunId::new(),
+            // One that hides its version is taken for a new one.
+            version: Version::of_build(&version.git_version).unwrap_or(Version::known()[0]),
+            groups: if writes && given.is_none() { bootstrap_groups(connection).await? } else { Vec::new() },
+            given,
+            writes,
+        })
+    }
+
+    /// What is going to be created, in words.
+    pub fn creates(&self) -> String {
+        let secrets = match self.given {
+            Some(_) => String::new(),
+            None => format!(
+                "\n  2 Secrets bootstrap-token-… in kube-system: one valid for {} minutes, one that has expired",
+                TOKEN_LIFE.as_mins()
+            ),
+        };
+        format!(
+            "all of it labelled {}, and removed at the end:{secrets}\n  5 CertificateSigningRequests tlsboot-… in the name of the node {}, which is not there",
+            self.run.selector(),
+            self.node(),
+        )
+    }
+
+    /// The node that is played.
+    pub(super) fn node(&self) -> String {
+        format!("tlsboot-{}", self.run)
+    }
+}
+
+/// Does all probes. The caller removes everything of the run afterwards, however this ends.
+///
+/// # Errors
+/// When the cluster does not answer (any more).
+pub async fn play(connection: &Connection, plan: &Plan) -> Result<Vec<Probed>, Unreachable> {
+    let mut player =
+        Player { connection, plan, rules: Rules::new(plan.version, plan.version), token: None, first: None };
+    let mut probed = Vec::new();
+    for probe in PROBES {
+        let outcome = match player.probe(probe).await {
+            Ok(outcome) => outcome,
+            Err(Trouble::Unreachable(error)) => return Err(error),
+            Err(Trouble::Reason(reason)) => Unsupported(reason),
+        };
+        probed.push(Probed { probe: *probe, outcome });
+    }
+    Ok(probed)
+}
+
+/// Why a probe could not be done.
+pub(super) enum Trouble {
+    Unreachable(Unreachable),
+    Reason(String),
+}
+
+impl From<Unreachable> for Trouble {
+    fn from(error: Unreachable) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+impl From<X509Error> for Trouble {
+    fn from(error: X509Error) -> Self {
+        Self::Reason(error.to_string())
+    }
+}
+
+impl From<TokenError> for Trouble {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Unreachable(error) => Self::Unreachable(error),
+            other => Self::Reason(other.to_string()),
+        }
+    }
+}
+
+/// Who plays the node.
+pub(super) struct Player<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) plan: &'a Plan,
+    pub(super) rules: Rules,
+    pub(super) token: Option<TokenValue>,
+    /// The first certificate, and the CSR that it was issued for.
+    pub(super) first: Option<(Credential, CsrEvent)>,
+}
+
+impl Player<'_> {
+    async fn probe(&mut self, probe: &Probe) -> Result<Outcome, Trouble> {
+        if probe.needs == Need::Writes && !self.plan.writes {
+            return Ok(Unsupported("it creates things: allow that by --allow-writes".into()));
+        }
+        (probe.play)(self).await
+    }
+
+    pub(super) fn reach(&self, error: kube::Error) -> Trouble {
+        Trouble::Unreachable(self.connection.unreachable(&error))
+    }
+
+    pub(super) fn client(&self, credentials: &Credentials) -> Result<kube::Client, Trouble> {
+        self.connection.with(credentials).map_err(|error| self.reach(error))
+    }
+
+    /// Lists CSRs as somebody.
+    pub(super) async fn get(&self, credentials: &Credentials) -> Result<Answer, Trouble> {
+        let client = self.client(credentials)?;
+        let request = http::Request::get(CSRS).body(Vec::new());
+        let request = request.map_err(|error| self.reach(kube::Error::HttpError(error)))?;
+        let plain = |code, message: String| Answer { code, reason: String::new(), message, object: None };
+        match client.request_text(request).await {
+            Ok(_) => Ok(plain(200, String::new())),
+            Err(kube::Error::Api(status)) => Ok(plain(status.code, status.message.clone())),
+            Err(error) => Err(self.reach(error)),
+        }
+    }
+
+    /// A kubelet's client CSR, with this request.
+    pub(super) fn request(&self, request: RequestBuilder) -> Result<CertificateSigningRequest, Trouble> {
+        let (pem, _) = request.build()?;
+        let role = Role::Client;
+        let usages = self.rules.usages(role);
+        Ok(csr(&self.plan.run, pem.into_bytes(), role.signer_name(), usages, None))
+    }
+
+    /// Creates as a dry run.
+    pub(super) async fn dry(
+        &self,
+        client: &kube::Client,
+        object: &CertificateSigningRequest,
+    ) -> Result<Answer, Trouble> {
+        let dry_run = PostParams { dry_run: true, ..Default::default() };
+        create(client, object, &dry_run).await.map_err(|error| self.reach(error))
+    }
+
+    pub(super) async fn create(
+        &self,
+        client: &kube::Client,
+        object: &CertificateSigningRequest,
+    ) -> Result<Answer, Trouble> {
+        let created = create(client, object, &PostParams::default()).await;
+        created.map_err(|error| self.reach(error))
+    }
+
+    /// A client with what was given, or with this run's bootstrap token, which is made at the first need.
+    pub(super) async fn bootstrapper(&mut self) -> Result<kube::Client, Trouble> {
+        if let Some(given) = &self.plan.given {
+            return Ok(given.client.clone());
+        }
+        if self.token.is_none() {
+            let (run, groups) = (&self.plan.run, &self.plan.groups);
+            self.token = Some(create_token(self.connection, run, groups, TOKEN_LIFE).await?);
+            let deadline = Instant::now() + KNOWN;
+            while self.get(&self.credentials()).await?.code == 401 && Instant::now() < deadline {
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        self.client(&self.credentials())
+    }
+
+    pub(super) fn credentials(&self) -> Credentials {
+        let token = self.token.as_ref();
+        token.map_or(Credentials::None, |token| Credentials::Token(token.value.clone()))
+    }
+
+    /// That there is no certificate is a result, but for where nobody answers.
+    pub(super) fn without(&self, error: NoCertificate) -> Result<Outcome, Trouble> {
+        match error {
+            NoCertificate::Api(error) => Err(self.reach(error)),
+            other => Ok(Fail(other.to_string())),
+        }
+    }
+
+    pub(super) fn first(&self) -> Result<&(Credential, CsrEvent), Trouble> {
+        let none = || Trouble::Reason("there is no first certificate".into());
+        self.first.as_ref().ok_or_else(none)
+    }
+}
+
+/// Whether an answer has one of these codes.
+pub(super) fn code(answer: &Answer, wanted: &[u16]) -> Outcome {
+    let said = match answer.message.as_str() {
+        "" => answer.code.to_string(),
+        message => format!("{}: {message}", answer.code),
+    };
+    if wanted.contains(&answer.code) {
+        Pass(said)
+    } else {
+        let wanted: Vec<String> = wanted.iter().map(u16::to_string).collect();
+        Fail(format!("should be {}, is {said}", wanted.join(" or ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: u16) -> Answer {
+        Answer { code, reason: String::new(), message: String::new(), object: None }
+    }
+
+    #[test]
+    fn codes_are_judged() {
+        assert_eq!(code(&answer(401), &[401, 403]), Pass("401".into()));
+        assert_eq!(code(&answer(200), &[401, 403]), Fail("should be 401 or 403, is 200".into()));
+    }
+}

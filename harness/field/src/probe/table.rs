@@ -1,0 +1,147 @@
+//! All probes: what each shows, what it needs, and how it is done.
+
+use std::pin::Pin;
+
+use serde::Serialize;
+
+use super::player::{Player, Trouble};
+
+/// What a probe needs of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Need {
+    /// To be reached.
+    Nothing,
+    /// The right to create CSRs, as a dry run: admission and validation judge it, and nothing is stored.
+    DryRun,
+    /// That, in a node's name.
+    Impersonation,
+    /// Things are created.
+    Writes,
+}
+
+/// Something to find out.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probe {
+    /// Its name.
+    pub id: &'static str,
+    /// What is true of a conforming cluster.
+    pub title: &'static str,
+    /// The catalogue's behaviours.
+    pub requirements: &'static [&'static str],
+    /// What it needs.
+    pub needs: Need,
+    /// How it is done.
+    #[serde(skip)]
+    pub(super) play: Play,
+}
+
+/// A method of the player.
+type Play = for<'p, 'a> fn(&'p mut Player<'a>) -> Pin<Box<dyn Future<Output = Result<Outcome, Trouble>> + Send + 'p>>;
+
+/// How a probe went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "outcome", content = "said")]
+pub enum Outcome {
+    /// So it is; with what was seen.
+    Pass(String),
+    /// It is otherwise; with what was seen.
+    Fail(String),
+    /// It can't be found out here; with the reason.
+    Unsupported(String),
+}
+
+/// A probe and how it went.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probed {
+    /// What was to be found out.
+    #[serde(flatten)]
+    pub probe: Probe,
+    /// How it went.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// One entry for each probe: the method of the player that does it, its id, the catalogue's behaviours, what it needs, and
+/// what is true of a conforming cluster.
+macro_rules! probes {
+    ($($play:ident: $id:literal, $requirements:expr, $needs:ident, $title:literal;)*) => {
+        /// All probes, in the order in which they are done.
+        pub const PROBES: &[Probe] = &[$(Probe {
+            id: $id,
+            title: $title,
+            requirements: &$requirements,
+            needs: Need::$needs,
+            play: |player| Box::pin(player.$play()),
+        }),*];
+    };
+}
+
+probes! {
+    no_credentials: "authentication.no-credentials", ["A-03"], Nothing,
+        "a request without credentials is anonymous (403) or refused (401)";
+    unknown_token: "authentication.unknown-token", ["A-02"], Nothing,
+        "a well-formed but unknown token gets 401";
+    malformed_token: "authentication.malformed-token", ["A-02"], Nothing,
+        "a malformed token gets 401";
+    foreign_certificate: "authentication.foreign-certificate", ["A-12"], Nothing,
+        "a node's certificate signed by an unknown CA gets 401";
+    built_in_roles: "rbac.built-in-roles", ["R-01", "R-02"], Nothing,
+        "the three ClusterRoles of bootstrapping allow what they should, and no more";
+    validation: "issuance.validation", ["C-12"], DryRun,
+        "a CSR without usages, with an unknown one, or that is not PEM is refused with 422";
+    shortest_duration: "issuance.shortest-duration", ["C-13"], DryRun,
+        "a duration of less than ten minutes is refused (422)";
+    system_masters: "approval.system-masters", ["A-06"], DryRun,
+        "a client certificate for system:masters can't be requested (403)";
+    node_authorizer: "rbac.node-authorizer", ["R-05"], Impersonation,
+        "a node may create a CSR in its own name";
+    node_restriction: "security.node-restriction", ["N-03"], Impersonation,
+        "a node may not create a CSR in another node's name (403, since 1.31)";
+    expired_token: "authentication.expired-token", ["A-08"], Writes,
+        "an expired bootstrap token gets 401";
+    token_identity: "authentication.token-identity", ["A-09", "C-06"], Writes,
+        "a bootstrap token gives the user system:bootstrap:ID and its groups";
+    first_certificate: "bootstrap.first-certificate", ["A-05", "P-01", "S-10"], Writes,
+        "a node gets its first client certificate";
+    client_certificate: "issuance.client-certificate", ["S-05", "S-07"], Writes,
+        "the certificate has the subject, usages and validity that Kubernetes promises";
+    certificate_works: "bootstrap.certificate-works", ["R-05"], Writes,
+        "the API server authenticates the node by it";
+    renewal: "rotation.renewal", ["T-02", "P-01"], Writes,
+        "the node renews with its old certificate, and gets a new one";
+    requested_duration: "issuance.requested-duration", ["C-13", "S-04"], Writes,
+        "a CSR with a shorter expirationSeconds gets it";
+    denied: "approval.denied", ["C-15", "K-10"], Writes,
+        "a node whose CSR is denied learns of it at once";
+    deleted_token: "authentication.deleted-token", ["A-10"], Writes,
+        "a deleted bootstrap token gets 401 within ten seconds";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use tlsboot_core::scenario::requirements;
+
+    #[test]
+    fn probes_are_named_once_and_show_behaviours_of_the_catalogue() {
+        let ids: BTreeSet<&str> = PROBES.iter().map(|probe| probe.id).collect();
+        assert_eq!(ids.len(), PROBES.len());
+        for probe in PROBES {
+            for id in probe.requirements {
+                assert!(requirements::find(id).is_some(), "{}: {id}", probe.id);
+            }
+        }
+    }
+
+    #[test]
+    fn what_writes_comes_last() {
+        let first = PROBES.iter().position(|probe| probe.needs == Need::Writes);
+        let rest = &PROBES[first.unwrap()..];
+        assert!(rest.iter().all(|probe| probe.needs == Need::Writes));
+    }
+}
