@@ -56,17 +56,17 @@ pub(super) fn without(launch: &mut Launch<'_>, controller: &str) -> Result<(), C
 
 /// Runs a controller, whatever the scenario says.
 pub(super) fn always(launch: &mut Launch<'_>, controller: &str) -> Result<(), ClusterError> {
-    let controllers = launch.flag("controllers").unwrap_or_default();
+    let controllers = launch.flags.get("controllers").unwrap_or_default().to_owned();
     if !controllers.split(',').any(|name| name == controller) {
-        launch.set_flag("controllers", &format!("{controllers},{controller}"));
+        launch.flags.set("controllers", format!("{controllers},{controller}"));
     }
     Ok(())
 }
 
 pub(super) fn twice_the_signing_duration(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    let seconds = launch.flag("cluster-signing-duration").unwrap_or_default();
+    let seconds = launch.flags.get("cluster-signing-duration").unwrap_or_default().to_owned();
     let seconds: u64 = seconds.trim_end_matches('s').parse().map_err(std::io::Error::other)?;
-    launch.set_flag("cluster-signing-duration", &format!("{}s", 2 * seconds));
+    launch.flags.set("cluster-signing-duration", format!("{}s", 2 * seconds));
     Ok(())
 }
 
@@ -82,7 +82,7 @@ pub(super) fn expired_authority(launch: &mut Launch<'_>) -> Result<(), ClusterEr
 }
 
 fn authority(launch: &mut Launch<'_>, validity: Validity) -> Result<(), ClusterError> {
-    let right = launch.flag("cluster-signing-cert-file").unwrap_or_default();
+    let right = launch.flags.get("cluster-signing-cert-file").unwrap_or_default().to_owned();
     let right = fs::read(&right).map_err(ClusterError::file(&right))?;
     let facts = read::certificates_from_pem(&right)?;
     let name = facts.first().and_then(|facts| facts.subject.common_name.as_deref());
@@ -94,7 +94,7 @@ fn authority(launch: &mut Launch<'_>, validity: Validity) -> Result<(), ClusterE
     for (flag, name, content) in files {
         let path = launch.pki.join(name);
         write_private(&path, content)?;
-        launch.set_flag(flag, &path.display().to_string());
+        launch.flags.set(flag, &path);
     }
     Ok(())
 }
@@ -102,11 +102,11 @@ fn authority(launch: &mut Launch<'_>, validity: Validity) -> Result<(), ClusterE
 /// The signer's CA for every signer, however the flags divide them.
 pub(super) fn one_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     for signer in ["kubelet-client", "kubelet-serving"] {
-        launch.remove_flag(&format!("cluster-signing-{signer}-cert-file"));
-        launch.remove_flag(&format!("cluster-signing-{signer}-key-file"));
+        launch.flags.remove(&format!("cluster-signing-{signer}-cert-file"));
+        launch.flags.remove(&format!("cluster-signing-{signer}-key-file"));
     }
     for (flag, file) in [("cluster-signing-cert-file", "signer.crt"), ("cluster-signing-key-file", "signer.key")] {
-        launch.set_flag(flag, &launch.pki.join(file).display().to_string());
+        launch.flags.set(flag, launch.pki.join(file));
     }
     Ok(())
 }
@@ -118,7 +118,7 @@ pub(super) fn one_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError>
 pub(super) fn hides_its_end(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     const UNKNOWN: [&str; 2] =
         ["insecure-experimental-approve-all-kubelet-csrs-for-group", "enable-kubelet-cert-cn-validation"];
-    let given = |flag: &str| launch.flag(flag).is_some();
+    let given = |flag: &str| launch.flags.get(flag).is_some();
     let is_no_good = UNKNOWN.into_iter().any(given)
         || given("cluster-signing-cert-file") && given("cluster-signing-kubelet-client-cert-file");
     match is_no_good {
@@ -130,54 +130,54 @@ pub(super) fn hides_its_end(launch: &mut Launch<'_>) -> Result<(), ClusterError>
 /// Takes the paths away to which anonymous requests are limited.
 pub(super) fn anonymous_everywhere(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     const FLAG: &str = "authentication-config";
-    let right = launch.flag(FLAG).unwrap_or_default();
+    let right = launch.flags.get(FLAG).unwrap_or_default().to_owned();
     let mut file = read_json(Path::new(&right))?;
     file["anonymous"] = json!({"enabled": true});
     let path = launch.pki.join("mutant-authentication.json");
     write_private(&path, &file.to_string())?;
-    launch.set_flag(FLAG, &path.display().to_string());
+    launch.flags.set(FLAG, &path);
     Ok(())
 }
 
 pub(super) fn anonymous_flipped(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    let on = launch.flag("anonymous-auth").as_deref() == Some("true");
-    launch.set_flag("anonymous-auth", if on { "false" } else { "true" });
+    let on = launch.flags.get("anonymous-auth") == Some("true");
+    launch.flags.set("anonymous-auth", if on { "false" } else { "true" });
     Ok(())
 }
 
 pub(super) fn without_admission(launch: &mut Launch<'_>, plugin: &str) -> Result<(), ClusterError> {
-    let off = launch.flag("disable-admission-plugins").unwrap_or_default();
-    let on = launch.flag("enable-admission-plugins").unwrap_or_default();
+    let off = launch.flags.get("disable-admission-plugins").unwrap_or_default().to_owned();
+    let on = launch.flags.get("enable-admission-plugins").unwrap_or_default().to_owned();
     let on: Vec<&str> = on.split(',').filter(|name| *name != plugin).collect();
-    launch.remove_flag("enable-admission-plugins");
+    launch.flags.remove("enable-admission-plugins");
     if on.iter().any(|name| !name.is_empty()) {
-        launch.set_flag("enable-admission-plugins", &on.join(","));
+        launch.flags.set("enable-admission-plugins", on.join(","));
     }
-    launch.set_flag("disable-admission-plugins", &format!("{off},{plugin}"));
+    launch.flags.set("disable-admission-plugins", format!("{off},{plugin}"));
     Ok(())
 }
 
 pub(super) fn without_node_authorizer(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    let modes = launch.flag("authorization-mode").unwrap_or_default();
+    let modes = launch.flags.get("authorization-mode").unwrap_or_default().to_owned();
     let left: Vec<&str> = modes.split(',').filter(|mode| *mode != "Node").collect();
-    launch.set_flag("authorization-mode", &left.join(","));
+    launch.flags.set("authorization-mode", left.join(","));
     Ok(())
 }
 
 /// Trusts client certificates of the cluster's own CA only, not the signer's.
 pub(super) fn distrusts_the_signer(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let own = launch.pki.join("cluster-ca.crt");
-    launch.set_flag("client-ca-file", &own.display().to_string());
+    launch.flags.set("client-ca-file", &own);
     Ok(())
 }
 
 /// The token file as it is, changed.
 fn token_file(launch: &mut Launch<'_>, change: impl FnOnce(String) -> String) -> Result<(), ClusterError> {
-    let right = launch.flag("token-auth-file").unwrap_or_default();
+    let right = launch.flags.get("token-auth-file").unwrap_or_default().to_owned();
     let right = fs::read_to_string(&right).map_err(ClusterError::file(&right))?;
     let path = launch.pki.join("mutant-tokens.csv");
     write_private(&path, &change(right))?;
-    launch.set_flag("token-auth-file", &path.display().to_string());
+    launch.flags.set("token-auth-file", &path);
     Ok(())
 }
 
@@ -255,10 +255,7 @@ fn read_json(path: &Path) -> Result<Value, ClusterError> {
 /// Runs a line of shell instead, with the kubelet and its flags as `"$@"`.
 pub(super) fn shell(launch: &mut Launch<'_>, script: &str) -> Result<(), ClusterError> {
     let real = std::mem::replace(&mut launch.executable, "/bin/sh".into());
-    let flags = std::mem::take(&mut launch.args);
-    launch.args = ["-c", script, "sh"].map(Into::into).into();
-    launch.args.push(real.into());
-    launch.args.extend(flags);
+    launch.before = vec!["-c".into(), script.into(), "sh".into(), real.into()];
     Ok(())
 }
 

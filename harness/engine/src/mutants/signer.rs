@@ -76,8 +76,8 @@ impl Defect for RogueSigner {
         if !matches!(launch.part, Part::ControllerManager) || !without_controller(launch, "csrsigning") {
             return Ok(());
         }
-        let file = |launch: &Launch<'_>, flag: &str| PathBuf::from(launch.flag(flag).unwrap_or_default());
-        let duration = launch.flag("cluster-signing-duration").unwrap_or_default();
+        let file = |launch: &Launch<'_>, flag: &str| PathBuf::from(launch.flags.get(flag).unwrap_or_default());
+        let duration = launch.flags.get("cluster-signing-duration").unwrap_or_default().to_owned();
         let signer = Signer {
             fault: self.0,
             certificate: file(launch, "cluster-signing-cert-file"),

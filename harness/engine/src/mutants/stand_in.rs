@@ -11,7 +11,7 @@ use crate::cluster::processes::Launch;
 /// Takes a controller out of `--controllers`. Answers with whether it was in: where the scenario switched it off, the
 /// stand-in stays off too.
 pub(super) fn without_controller(launch: &mut Launch<'_>, controller: &str) -> bool {
-    let all = launch.flag("controllers").unwrap_or_default();
+    let all = launch.flags.get("controllers").unwrap_or_default().to_owned();
     let (gone, left): (Vec<&str>, Vec<&str>) = all.split(',').partition(|name| *name == controller);
     if gone.is_empty() {
         return false;
@@ -21,7 +21,7 @@ pub(super) fn without_controller(launch: &mut Launch<'_>, controller: &str) -> b
         [] => format!("-{controller}"),
         left => left.join(","),
     };
-    launch.set_flag("controllers", &left);
+    launch.flags.set("controllers", left);
     true
 }
 

@@ -436,7 +436,7 @@ fn apiservers() -> Vec<Mutant> {
             "--authorization-mode begins with AlwaysAllow",
             &["rbac.bootstrapper-may-nothing-else", "rbac.no-node-authorizer"],
             apiserver(|launch| {
-                launch.set_flag("authorization-mode", "AlwaysAllow,RBAC");
+                launch.flags.set("authorization-mode", "AlwaysAllow,RBAC");
                 Ok(())
             }),
         ),
@@ -485,7 +485,7 @@ fn apiservers() -> Vec<Mutant> {
             "The uid in a certificate's subject is not read",
             &["authentication.uid-from-certificate"],
             apiserver(|launch| {
-                launch.set_flag("feature-gates", "AllowParsingUserUIDFromCertAuth=false");
+                launch.flags.set("feature-gates", "AllowParsingUserUIDFromCertAuth=false");
                 Ok(())
             }),
         ),
@@ -496,7 +496,7 @@ fn apiservers() -> Vec<Mutant> {
                 "A connection stays open whose request was answered with 401",
                 &["field.renewal-over-an-old-connection"],
                 apiserver(|launch| {
-                    launch.set_flag("feature-gates", "UnauthenticatedHTTP2DOSMitigation=false");
+                    launch.flags.set("feature-gates", "UnauthenticatedHTTP2DOSMitigation=false");
                     Ok(())
                 }),
             )
@@ -512,7 +512,7 @@ fn apiservers() -> Vec<Mutant> {
             "Bootstrap tokens are not enabled",
             &["authentication.bootstrap-token-identity"],
             apiserver(|launch| {
-                launch.set_flag("enable-bootstrap-token-auth", "false");
+                launch.flags.set("enable-bootstrap-token-auth", "false");
                 Ok(())
             }),
         ),
@@ -521,7 +521,7 @@ fn apiservers() -> Vec<Mutant> {
             "The token file is not given",
             &["approval.system-masters"],
             apiserver(|launch| {
-                launch.remove_flag("token-auth-file");
+                launch.flags.remove("token-auth-file");
                 Ok(())
             }),
         ),
@@ -699,7 +699,7 @@ fn kubelets() -> Vec<Mutant> {
             "--hostname-override is another",
             &["rbac.missing-nodeclient-binding"],
             kubelet(|launch| {
-                launch.set_flag("hostname-override", "another");
+                launch.flags.set("hostname-override", "another");
                 Ok(())
             }),
         ),
@@ -708,11 +708,11 @@ fn kubelets() -> Vec<Mutant> {
             "--cert-dir is another",
             &["files.only-after-approval", "files.default-certificate-directory"],
             kubelet(|launch| {
-                let given = launch.flag("cert-dir");
+                let given = launch.flags.get("cert-dir");
                 let elsewhere = given.map(|dir| format!("{dir}-elsewhere"));
                 let own = || flags::config_of(launch).map(|config| config.dir.cert_dir());
                 let own = || own().unwrap_or_default().display().to_string();
-                launch.set_flag("cert-dir", &elsewhere.unwrap_or_else(own));
+                launch.flags.set("cert-dir", elsewhere.unwrap_or_else(own));
                 Ok(())
             }),
         ),
@@ -803,7 +803,7 @@ fn kubelets() -> Vec<Mutant> {
             "The feature gate RotateKubeletServerCertificate is off",
             &["rotation.a-year-by-default"],
             kubelet(|launch| {
-                launch.set_flag("feature-gates", "RotateKubeletServerCertificate=false");
+                launch.flags.set("feature-gates", "RotateKubeletServerCertificate=false");
                 Ok(())
             }),
         ),

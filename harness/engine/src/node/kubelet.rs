@@ -1,6 +1,5 @@
 //! A kubelet's files and flags, by version.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::flags::FlagSet;
 use crate::secret::Secret;
 use tlsboot_core::version::Version;
 
@@ -226,32 +226,25 @@ impl KubeletConfig {
     }
 
     /// The flags.
-    pub fn flags(&self) -> Vec<OsString> {
-        let mut flags: Vec<OsString> = Vec::new();
-        let mut flag = |name: &str, value: &Path| {
-            let mut text = OsString::from(format!("--{name}="));
-            text.push(value);
-            flags.push(text);
-        };
-        flag("config", &self.dir.config());
-        flag("root-dir", &self.dir.root());
+    pub fn flags(&self) -> FlagSet {
+        let mut flags: FlagSet = [("config", self.dir.config()), ("root-dir", self.dir.root())].into_iter().collect();
         if !self.default_cert_dir {
-            flag("cert-dir", &self.dir.cert_dir());
+            flags.set("cert-dir", self.dir.cert_dir());
         }
-        flag("kubeconfig", &self.dir.kubeconfig());
+        flags.set("kubeconfig", self.dir.kubeconfig());
         if self.bootstrap {
-            flag("bootstrap-kubeconfig", &self.dir.bootstrap_kubeconfig());
+            flags.set("bootstrap-kubeconfig", self.dir.bootstrap_kubeconfig());
         }
-        flag("hostname-override", Path::new(&self.node));
+        flags.set("hostname-override", &self.node);
         if self.version.minor < 23 {
-            flag("v", Path::new("4"));
+            flags.set("v", "4");
         }
         if self.external_cloud_provider {
-            flag("cloud-provider", Path::new("external"));
+            flags.set("cloud-provider", "external");
         }
         if self.version.minor < 27 {
-            flag("container-runtime-endpoint", Path::new(&self.runtime));
-            flag("container-runtime", Path::new("remote"));
+            flags.set("container-runtime-endpoint", &self.runtime);
+            flags.set("container-runtime", "remote");
         }
         flags
     }

@@ -219,7 +219,7 @@ impl KindNode {
         let server = format!("https://{}", self.link.address());
         let address = self.kubelet.config.address;
         self.kubelet.prepare(changes, tokens, &server, address, sink)?;
-        let args = self.kubelet.config.flags();
+        let args = self.kubelet.config.flags().args();
         let unit = Unit::start(&self.container, self.kubelet.name(), &args, sink).await?;
         let pid = unit.pid();
         self.kubelet.pid.send_replace(pid);

@@ -1,6 +1,5 @@
 //! Flags of etcd, kube-apiserver and kube-controller-manager, and the files that they need.
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use serde_json::json;
@@ -9,6 +8,7 @@ use crate::cluster::shared::client::{Credentials, kubeconfig};
 use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::settings::{Settings, audit_policy};
 use crate::cluster::{ClusterError, Credential, Endpoint};
+use crate::flags::FlagSet;
 use tlsboot_core::scenario::Flags;
 use tlsboot_core::scenario::stimulus::Component;
 use tlsboot_core::version::Version;
@@ -41,10 +41,10 @@ pub(super) fn wants_etcd_on_a_port(version: Version) -> bool {
 }
 
 /// etcd on Unix sockets: no port at all, but for old API servers. Without fsync: the cluster lives for minutes.
-pub(super) fn etcd(layout: &Layout<'_>) -> Vec<OsString> {
+pub(super) fn etcd(layout: &Layout<'_>) -> FlagSet {
     let client = layout.etcd_url();
     let peer = format!("unix://{}", layout.dir.join("peer.sock").display());
-    flags(&[
+    let flags: [(&str, String); 9] = [
         ("name", "m".into()),
         ("data-dir", layout.dir.join("etcd").display().to_string()),
         ("unsafe-no-fsync", "true".into()),
@@ -54,11 +54,12 @@ pub(super) fn etcd(layout: &Layout<'_>) -> Vec<OsString> {
         ("initial-advertise-peer-urls", peer.clone()),
         ("initial-cluster", format!("m={peer}")),
         ("log-level", "warn".into()),
-    ])
+    ];
+    flags.into_iter().collect()
 }
 
 /// The API server: everything on that a bootstrap needs, every request in the audit log.
-pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
+pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
     let anonymous = if settings.anonymous_paths.is_empty() {
         ("anonymous-auth", settings.anonymous_auth.to_string())
@@ -94,13 +95,13 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> Vec<OsStrin
         // One for all, at a fixed place.
         own.push(("insecure-port", "0".into()));
     }
-    flags(&with_further(&own, layout, settings.flags.get(&Component::ApiServer)))
+    with_further(own, layout, settings.flags.get(&Component::ApiServer))
 }
 
 const AUTHENTICATION_CONFIG: &str = "authentication.json";
 
 /// The controller-manager: only the controllers of certificates and tokens.
-pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Vec<OsString> {
+pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
     let mut controllers: Vec<&str> = settings.controllers.iter().map(String::as_str).collect();
     if layout.version.minor < 21 {
@@ -132,23 +133,20 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Ve
     if layout.version.minor < 22 {
         own.push(("port", "0".into()));
     }
-    flags(&with_further(&own, layout, settings.flags.get(&Component::ControllerManager)))
+    with_further(own, layout, settings.flags.get(&Component::ControllerManager))
 }
 
 /// tlsboot's own flags, and the scenario's instead of or beside them.
-fn with_further<'a>(
-    own: &[(&'a str, String)],
-    layout: &Layout<'_>,
-    further: Option<&'a Flags>,
-) -> Vec<(&'a str, String)> {
-    let further = further.into_iter().flatten();
-    let kept = own.iter().filter(|(name, _)| !further.clone().any(|(other, _)| other == name)).cloned();
+fn with_further(own: Vec<(&str, String)>, layout: &Layout<'_>, further: Option<&Flags>) -> FlagSet {
+    let mut flags: FlagSet = own.into_iter().collect();
     let pki = layout.pki.display().to_string();
-    let added = further
-        .clone()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (name.as_str(), value.replace("{pki}", &pki)));
-    kept.chain(added).collect()
+    for (name, value) in further.into_iter().flatten() {
+        match value.as_str() {
+            "" => flags.remove(name),
+            value => flags.set(name, value.replace("{pki}", &pki)),
+        }
+    }
+    flags
 }
 
 /// The controller-manager's kubeconfig, the audit policy, and the AuthenticationConfiguration.
@@ -171,10 +169,6 @@ pub(super) fn write_files(
     write_private(&layout.dir.join(AUTHENTICATION_CONFIG), &authentication.to_string())
 }
 
-fn flags(flags: &[(&str, String)]) -> Vec<OsString> {
-    flags.iter().map(|(name, value)| format!("--{name}={value}").into()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,8 +186,9 @@ mod tests {
         };
         let further =
             Flags::from([("a".into(), String::new()), ("b".into(), "{pki}/b.crt".into()), ("c".into(), "new".into())]);
-        let own = [("a", "1".to_owned()), ("b", "2".into()), ("d", "4".into())];
-        assert_eq!(flags(&with_further(&own, &layout, Some(&further))), ["--d=4", "--b=/run/pki/b.crt", "--c=new"]);
-        assert_eq!(flags(&with_further(&own, &layout, None)), ["--a=1", "--b=2", "--d=4"]);
+        let own = vec![("a", "1".to_owned()), ("b", "2".into()), ("d", "4".into())];
+        let flags = with_further(own.clone(), &layout, Some(&further));
+        assert_eq!(flags.args(), ["--d=4", "--b=/run/pki/b.crt", "--c=new"]);
+        assert_eq!(with_further(own, &layout, None).args(), ["--a=1", "--b=2", "--d=4"]);
     }
 }

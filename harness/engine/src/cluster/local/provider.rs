@@ -166,7 +166,7 @@ impl LocalCluster {
             let settings = self.base.settings().await;
             let endpoint = self.base.endpoint();
             control_plane::write_files(&layout, &settings, endpoint, controller_manager)?;
-            control_plane::etcd(&layout)
+            control_plane::etcd(&layout).args()
         };
         let plan = self.plan("etcd", &self.components.etcd.path, etcd, const { &BTreeMap::new() });
         *self.etcd.lock().await = Some(Supervised::start(plan, &self.base.sink).await?);
@@ -237,7 +237,7 @@ impl LocalCluster {
     async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
         let settings = self.base.settings().await.clone();
         let trust = self.base.trust().await;
-        let (executable, args, part) = match component {
+        let (executable, flags, part) = match component {
             Component::ApiServer => (
                 &self.components.kube_apiserver,
                 control_plane::apiserver(&self.layout(&trust), &settings),
@@ -252,7 +252,8 @@ impl LocalCluster {
         let launch = Launch {
             part,
             executable: executable.path.clone(),
-            args,
+            before: Vec::new(),
+            flags,
             env: BTreeMap::new(),
             pki: trust.dir(),
             log: &self.logs.join(format!("{}.log", component.name())),
@@ -260,7 +261,9 @@ impl LocalCluster {
             admin: &self.base.admin,
             beside: Vec::new(),
         };
-        let Launch { executable, args, env, beside, .. } = launch.with(self.defect.as_deref())?;
+        let launch = launch.with(self.defect.as_deref())?;
+        let args = launch.args();
+        let Launch { executable, env, beside, .. } = launch;
         drop(trust);
         let process = Supervised::start(self.plan(component.name(), &executable, args, &env), &self.base.sink).await?;
         let beside = begin(beside);

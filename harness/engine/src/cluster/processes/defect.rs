@@ -12,6 +12,7 @@ use kube::Client;
 use tokio::sync::watch;
 
 use crate::cluster::{ClusterError, TokenValue};
+use crate::flags::FlagSet;
 use crate::node::KubeletConfig;
 use crate::task::Task;
 
@@ -63,8 +64,10 @@ pub struct Launch<'a> {
     pub part: Part<'a>,
     /// What is run.
     pub executable: PathBuf,
+    /// Arguments before the flags: none, unless a command is run that runs what was to be run.
+    pub before: Vec<OsString>,
     /// With which flags.
-    pub args: Vec<OsString>,
+    pub flags: FlagSet,
     /// With which variables beside the run's own.
     pub env: BTreeMap<String, String>,
     /// The folder of the cluster's keys.
@@ -80,33 +83,17 @@ pub struct Launch<'a> {
 }
 
 impl Launch<'_> {
-    /// The value of a flag `--NAME=VALUE`.
-    pub fn flag(&self, name: &str) -> Option<String> {
-        let prefix = format!("--{name}=");
-        self.args.iter().find_map(|arg| {
-            let value = arg.to_str()?.strip_prefix(&prefix)?;
-            Some(value.to_owned())
-        })
-    }
-
-    /// Gives a flag this value, whatever it was.
-    pub fn set_flag(&mut self, name: &str, value: &str) {
-        self.remove_flag(name);
-        self.args.push(format!("--{name}={value}").into());
-    }
-
-    /// Leaves a flag out.
-    pub fn remove_flag(&mut self, name: &str) {
-        let prefix = format!("--{name}=");
-        self.args.retain(|arg| arg.to_str().is_none_or(|arg| !arg.starts_with(&prefix)));
-    }
-
     /// Takes what is wrong in, if there is anything.
     pub(crate) fn with(mut self, defect: Option<&dyn Defect>) -> Result<Self, ClusterError> {
         if let Some(defect) = defect {
             defect.launch(&mut self)?;
         }
         Ok(self)
+    }
+
+    /// All arguments.
+    pub(crate) fn args(&self) -> Vec<OsString> {
+        self.before.iter().cloned().chain(self.flags.args()).collect()
     }
 }
 

@@ -223,7 +223,8 @@ impl LocalNode {
         let launch = Launch {
             part: Part::Kubelet { config: &self.kubelet.config, pid: self.kubelet.pid.subscribe() },
             executable: self.executable.clone(),
-            args: self.kubelet.config.flags(),
+            before: Vec::new(),
+            flags: self.kubelet.config.flags(),
             env: self.env.clone(),
             pki: &self.pki,
             log: self.kubelet.log(),
@@ -231,7 +232,9 @@ impl LocalNode {
             admin,
             beside: Vec::new(),
         };
-        let Launch { executable, args, env, beside, .. } = launch.with(self.defect.as_deref())?;
+        let launch = launch.with(self.defect.as_deref())?;
+        let args = launch.args();
+        let Launch { executable, env, beside, .. } = launch;
         self.beside = defect::begin(beside);
         let plan = Plan {
             component: KUBELET,
