@@ -242,7 +242,6 @@ impl Server {
             logs,
             dir,
         };
-        cluster.base.announce_signing().await?;
         cluster.start_recorders(scenario).await?;
         cluster.base.create_tokens().await?;
         Ok(cluster)

@@ -214,7 +214,6 @@ impl KindCluster {
             resources: Mutex::new(Some(resources)),
             _dir: dir,
         };
-        cluster.base.announce_signing().await?;
         cluster.start_recorders(&control_plane, sources, &logs).await?;
         if !scenario.cluster.kubeadm {
             cluster.unbind().await?;
@@ -368,14 +367,9 @@ impl Cluster for KindCluster {
     }
 
     async fn start_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError> {
-        self.base.apply(changes).await;
-        let settings = self.base.settings().await.clone();
+        let settings = self.base.change(component, changes).await?;
         let mut pod = self.component(component)?.lock().await;
-        let proof = pod.start(&settings, &self.base.admin, self.address, &self.base.sink).await?;
-        if component == Component::ControllerManager {
-            self.base.announce_signing().await?;
-        }
-        Ok(proof)
+        pod.start(&settings, &self.base.admin, self.address, &self.base.sink).await
     }
 
     async fn end_component(&self, component: Component, ending: Ending) -> Result<String, ClusterError> {

@@ -172,7 +172,6 @@ impl LocalCluster {
         *self.etcd.lock().await = Some(Supervised::start(plan, &self.base.sink).await?);
         self.launch(Component::ApiServer).await?;
         self.launch(Component::ControllerManager).await?;
-        self.base.announce_signing().await?;
         self.ready(Component::ApiServer).await?;
         match self.ready(Component::ControllerManager).await {
             // Under a heavy load the API server may take longer than a controller-manager waits for it.
@@ -300,12 +299,7 @@ impl LocalCluster {
         if self.running.lock().await.contains_key(&component) {
             return Err(ClusterError::Unknown(format!("stopped {}: it runs already", component.name())));
         }
-        self.base.apply(changes).await;
-        if let Some(flags) = &changes.flags {
-            let mut settings = self.base.settings().await;
-            settings.flags.insert(component, flags.clone());
-        }
-        Ok(())
+        self.base.change(component, changes).await.map(drop)
     }
 }
 
@@ -327,9 +321,6 @@ impl Cluster for LocalCluster {
         self.change(component, changes).await?;
         let pid = self.launch(component).await?;
         self.ready(component).await?;
-        if component == Component::ControllerManager {
-            self.base.announce_signing().await?;
-        }
         Ok(format!("{} runs as pid {pid} and is ready", component.name()))
     }
 

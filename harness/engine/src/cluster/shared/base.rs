@@ -51,12 +51,13 @@ pub struct Base {
 }
 
 impl Base {
-    /// Makes the administrator of a control plane at this URL; nothing is asked of it yet.
+    /// Makes the administrator of a control plane at this URL, and tells the history how its controller-manager signs;
+    /// nothing is asked of it yet.
     pub(crate) async fn new(url: String, trust: Trust, orders: Orders, sink: Sink) -> Result<Self, ClusterError> {
         let endpoint = Endpoint { url, ca: trust.cluster_ca().to_owned(), beta_csrs: orders.rules.beta_csrs() };
         let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
         let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
-        Ok(Self {
+        let base = Self {
             endpoint,
             admin,
             administrator,
@@ -65,7 +66,9 @@ impl Base {
             rules: orders.rules,
             settings: Mutex::new(orders.settings),
             trust: Mutex::new(trust),
-        })
+        };
+        base.announce_signing().await?;
+        Ok(base)
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -89,9 +92,18 @@ impl Base {
         self.settings.lock().await
     }
 
-    /// Takes over what a start of a component changes.
-    pub(crate) async fn apply(&self, changes: &Changes) {
-        self.settings.lock().await.apply(changes, self.rules);
+    /// What a component is started with from now on: the settings so far, and what this start changes of them. Of a
+    /// controller-manager the history is told how it will sign; nothing signs until it runs.
+    pub(crate) async fn change(&self, component: Component, changes: &Changes) -> Result<Settings, ClusterError> {
+        let settings = {
+            let mut settings = self.settings.lock().await;
+            settings.apply(component, changes, self.rules);
+            settings.clone()
+        };
+        if component == Component::ControllerManager {
+            self.announce_signing().await?;
+        }
+        Ok(settings)
     }
 
     /// Makes the Secrets of the scenario's bootstrap tokens.
@@ -100,8 +112,8 @@ impl Base {
     }
 
     /// Tells the history how certificates are signed from now on.
-    pub(crate) async fn announce_signing(&self) -> Result<(), ClusterError> {
-        let duration = self.settings.lock().await.signing_duration;
+    async fn announce_signing(&self) -> Result<(), ClusterError> {
+        let duration = self.settings.lock().await.certificates_last()?;
         let signing = self.trust.lock().await.signing(duration)?;
         self.sink.emit(What::Signing(signing));
         Ok(())
@@ -121,5 +133,46 @@ impl Base {
         let credential = self.trust.lock().await.replace_signer(valid)?;
         self.announce_signing().await?;
         until_taken(&self.endpoint, credential).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::secret::Vault;
+    use tlsboot_core::history::Event;
+    use tlsboot_core::scenario::SigningDuration;
+    use tlsboot_core::version::Version;
+
+    #[tokio::test]
+    async fn the_history_knows_how_each_controller_manager_signs() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sink, mut events) = Sink::create(&folder.path().join("history"), Vault::new()).unwrap();
+        let version = Version::new(1, 37, 2);
+        let orders =
+            Orders::of(&Scenario::of_cluster("s", Default::default(), Vec::new()), Rules::new(version, version), &sink);
+        let trust = Trust::create(folder.path().join("pki"), None, sink.vault().clone()).unwrap();
+        let mut told = || -> Vec<i64> {
+            let signing = |event: Event| match event.what {
+                What::Signing(signing) => Some(signing.duration_seconds),
+                _ => None,
+            };
+            std::iter::from_fn(|| events.try_recv().ok()).filter_map(signing).collect()
+        };
+
+        let base = Base::new("https://127.0.0.1:1".into(), trust, orders, sink).await.unwrap();
+        assert_eq!(told().len(), 1, "the first one");
+        let shorter = SigningDuration::Length(SignedDuration::from_mins(10));
+        let changes = Changes { signing_duration: Some(shorter), ..Default::default() };
+        base.change(Component::ApiServer, &changes).await.unwrap();
+        assert_eq!(told(), Vec::<i64>::new(), "an API server signs nothing");
+        base.change(Component::ControllerManager, &changes).await.unwrap();
+        assert_eq!(told(), [600]);
+        let flags = [("cluster-signing-duration".to_owned(), "20m".to_owned())].into_iter().collect();
+        let changes = Changes { flags: Some(flags), ..Default::default() };
+        base.change(Component::ControllerManager, &changes).await.unwrap();
+        assert_eq!(told(), [1200], "a flag comes before a setting");
     }
 }

@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::cluster::ClusterError;
+use crate::pki::YEAR;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::scenario::stimulus::{Changes, Component};
 use tlsboot_core::scenario::{Cluster, Flags, SigningDuration};
+
+/// The flag for how long certificates are valid, and its name up to 1.18.
+const SIGNING_DURATION: [&str; 2] = ["cluster-signing-duration", "experimental-cluster-signing-duration"];
 
 /// What can change while the cluster lives.
 #[derive(Clone, Debug)]
@@ -45,8 +50,25 @@ impl Settings {
         off.iter().fold(on.join(","), |all, name| format!("{all},-{name}"))
     }
 
-    /// Takes over what a start changes.
-    pub(crate) fn apply(&mut self, changes: &Changes, rules: Rules) {
+    /// How long certificates are valid by the flags that the controller-manager is started with: the scenario's own
+    /// flags come before its settings, and one that it takes away leaves Kubernetes' default.
+    pub(crate) fn certificates_last(&self) -> Result<SignedDuration, ClusterError> {
+        let flags = self.flags.get(&Component::ControllerManager);
+        let given = flags.and_then(|flags| SIGNING_DURATION.iter().find_map(|name| flags.get_key_value(*name)));
+        match given {
+            None => Ok(self.signing_duration),
+            Some((_, value)) if value.is_empty() => Ok(SignedDuration::try_from(YEAR).unwrap_or(SignedDuration::MAX)),
+            Some((name, value)) => {
+                Ok(value.parse().map_err(|error| std::io::Error::other(format!("--{name}={value}: {error}")))?)
+            }
+        }
+    }
+
+    /// Takes over what a start of a component changes.
+    pub(crate) fn apply(&mut self, component: Component, changes: &Changes, rules: Rules) {
+        if let Some(flags) = &changes.flags {
+            self.flags.insert(component, flags.clone());
+        }
         if let Some(duration) = changes.signing_duration {
             self.signing_duration = signing_duration(duration, rules);
         }
@@ -78,4 +100,25 @@ pub(crate) fn audit_policy(housekeepers: &[String]) -> Value {
             {"level": "Metadata"},
         ],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::none(&[], Some(135))]
+    #[case::another(&[("v", "6")], Some(135))]
+    #[case::replaced(&[("cluster-signing-duration", "1h30m")], Some(5400))]
+    #[case::by_its_old_name(&[("experimental-cluster-signing-duration", "10m0s")], Some(600))]
+    #[case::taken_away(&[("cluster-signing-duration", "")], Some(365 * 24 * 3600))]
+    #[case::wrong(&[("cluster-signing-duration", "soon")], None)]
+    fn certificates_last_as_the_flags_in_force_say(#[case] flags: &[(&str, &str)], #[case] seconds: Option<i64>) {
+        let mut settings = Settings::new(&Cluster::default(), SignedDuration::from_secs(135));
+        let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        settings.flags.insert(Component::ControllerManager, flags);
+        assert_eq!(settings.certificates_last().ok().map(|duration| duration.as_secs()), seconds);
+    }
 }
