@@ -19,21 +19,20 @@ use crate::cluster::shared::base::{Base, Orders};
 use crate::cluster::shared::client::{blind, until_ok};
 use crate::cluster::shared::dir::RunDir;
 use crate::cluster::shared::file::write_private;
+use crate::cluster::shared::recorders::{Recorders, Sources};
 use crate::cluster::shared::settings::audit_policy;
 use crate::cluster::shared::tokens;
 use crate::cluster::shared::trust::Trust;
 use crate::cluster::{Cluster, ClusterError, Ending, Provider, end_of};
 use crate::components::Executable;
-use crate::observe::{self, Sink};
+use crate::observe::Sink;
 use crate::pki::Authority;
 use crate::secret::Secret;
-use crate::task::Task;
-use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::Recorder;
 use tlsboot_core::result::ComponentResult;
 use tlsboot_core::scenario::Capability;
+use tlsboot_core::scenario::Scenario;
 use tlsboot_core::scenario::stimulus::{Changes, Component, CutKind};
-use tlsboot_core::scenario::{Scenario, requirements_of};
 use tlsboot_core::version::Version;
 
 /// Starts k3s in containers, and kubelets beside it.
@@ -130,7 +129,7 @@ pub struct Server {
     base: Base,
     nodes: LocalNodes,
     // Fields are dropped in this order: recorders first, then what they look at, then ports, then the folder.
-    recorders: Mutex<Vec<Task>>,
+    recorders: Mutex<Option<Recorders>>,
     container: Mutex<Option<Container>>,
     resources: Mutex<Option<Resources>>,
     ports: Ports,
@@ -242,31 +241,20 @@ impl Server {
             logs,
             dir,
         };
-        cluster.start_recorders(scenario).await?;
+        *cluster.recorders.lock().await = Some(Recorders::start(cluster.sources(), scenario, &cluster.base)?);
         cluster.base.create_tokens().await?;
         Ok(cluster)
     }
 
-    async fn start_recorders(&self, scenario: &Scenario) -> Result<(), ClusterError> {
-        let logs = &self.logs;
-        let (admin, sink) = (|| self.base.admin.clone(), || self.base.sink.clone());
-        let mut recorders = self.recorders.lock().await;
-        recorders.push(observe::csr::watch(admin(), sink()));
-        recorders.push(observe::node::watch(admin(), sink()));
-        let sources = self.nodes.sources().clone();
-        recorders.push(observe::audit::tail(logs.join(AUDIT_LOG), sources, sink()));
-        recorders.push(observe::log::tail(logs.join(LOG), NAME.into(), None, sink()));
-        recorders.push(observe::metrics::scrape(
-            Component::ControllerManager.name().to_owned(),
-            None,
-            self.ports.controller_manager(),
-            None,
-            sink(),
-        )?);
-        if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
-            recorders.push(self.base.scrape_api_server(self.ports.api_server())?);
+    /// Where it can be observed.
+    fn sources(&self) -> Sources {
+        Sources {
+            audit_log: self.logs.join(AUDIT_LOG),
+            nodes: self.nodes.sources().clone(),
+            logs: vec![(NAME, self.logs.join(LOG))],
+            api_server: self.ports.api_server(),
+            controller_manager: self.ports.controller_manager(),
         }
-        Ok(())
     }
 }
 
@@ -388,7 +376,7 @@ impl Cluster for Server {
 
     async fn stop(&self) {
         self.nodes.kill().await;
-        self.recorders.lock().await.clear();
+        self.recorders.lock().await.take();
         if let Some(container) = self.container.lock().await.take()
             && let Err(error) = container.remove().await
         {

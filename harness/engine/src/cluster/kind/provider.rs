@@ -22,17 +22,15 @@ use crate::cluster::docker::{self, Found, Image, Name, Resources, Use, sweep};
 use crate::cluster::shared::base::{Base, Orders};
 use crate::cluster::shared::dir::RunDir;
 use crate::cluster::shared::file::write_private;
+use crate::cluster::shared::recorders::{Recorders, Sources};
 use crate::cluster::shared::settings::audit_policy;
 use crate::cluster::shared::tokens;
 use crate::cluster::shared::trust::Trust;
 use crate::cluster::{Cluster, ClusterError, Ending, Provider, TokenValue, end_of};
 use crate::node::link::Link;
-use crate::observe::{self, Sink};
+use crate::observe::Sink;
 use crate::pki::YEAR;
 use crate::process::{Exit, Isolation, Process};
-use crate::task::Task;
-use tlsboot_core::check::rules::Rules;
-use tlsboot_core::history::event::Recorder;
 use tlsboot_core::result::ComponentResult;
 use tlsboot_core::scenario::Capability;
 use tlsboot_core::scenario::stimulus::{Changes, Component, CutKind, cluster_role, kubeadm_binding};
@@ -129,7 +127,7 @@ struct KindCluster {
     address: Ipv4Addr,
     base: Base,
     // Fields are dropped in this order: recorders first, then what they look at, then the folder.
-    recorders: Mutex<Vec<Task>>,
+    recorders: Mutex<Option<Recorders>>,
     audit_log: Mutex<Option<Follower>>,
     components: HashMap<Component, Mutex<StaticPod>>,
     nodes: BTreeMap<String, Mutex<KindNode>>,
@@ -214,7 +212,7 @@ impl KindCluster {
             resources: Mutex::new(Some(resources)),
             _dir: dir,
         };
-        cluster.start_recorders(&control_plane, sources, &logs).await?;
+        cluster.record(scenario, &control_plane, sources, &logs).await?;
         if !scenario.cluster.kubeadm {
             cluster.unbind().await?;
         }
@@ -222,33 +220,30 @@ impl KindCluster {
         Ok(cluster)
     }
 
-    async fn start_recorders(
+    /// Follows the audit log, and starts the recorders.
+    async fn record(
         &self,
+        scenario: &Scenario,
         control_plane: &str,
-        sources: BTreeMap<IpAddr, String>,
+        nodes: BTreeMap<IpAddr, String>,
         logs: &Path,
     ) -> Result<(), ClusterError> {
-        let sink = || self.base.sink.clone();
-        let mut recorders = self.recorders.lock().await;
-        let audit = logs.join("audit.log");
+        let audit_log = logs.join("audit.log");
         let tail = format!("exec tail --lines=+1 --follow=name --retry {} 2>/dev/null", config::AUDIT_LOG);
-        let follower = Follower::start(control_plane, &tail, &audit, Recorder::Audit, &self.base.sink);
+        let follower = Follower::start(control_plane, &tail, &audit_log, Recorder::Audit, &self.base.sink);
         *self.audit_log.lock().await = Some(follower.await?);
-        recorders.push(observe::audit::tail(audit, sources, sink()));
+        let mut of_components = Vec::new();
         for (component, pod) in &self.components {
-            let log = pod.lock().await.log().to_owned();
-            let component = component.name().to_owned();
-            recorders.push(observe::log::tail(log, component, None, sink()));
+            of_components.push((component.name(), pod.lock().await.log().to_owned()));
         }
-        recorders.push(observe::csr::watch(self.base.admin.clone(), sink()));
-        recorders.push(observe::node::watch(self.base.admin.clone(), sink()));
-        recorders.push(observe::metrics::scrape(
-            Component::ControllerManager.name().to_owned(),
-            None,
-            SocketAddr::from((self.address, CONTROLLER_MANAGER_PORT)),
-            None,
-            sink(),
-        )?);
+        let sources = Sources {
+            audit_log,
+            nodes,
+            logs: of_components,
+            api_server: (self.address, API_SERVER_PORT).into(),
+            controller_manager: (self.address, CONTROLLER_MANAGER_PORT).into(),
+        };
+        *self.recorders.lock().await = Some(Recorders::start(sources, scenario, &self.base)?);
         Ok(())
     }
 
@@ -402,7 +397,7 @@ impl Cluster for KindCluster {
         for pod in self.components.values() {
             pod.lock().await.close();
         }
-        self.recorders.lock().await.clear();
+        self.recorders.lock().await.take();
         self.audit_log.lock().await.take();
         let resources = self.resources.lock().await.take();
         let _ = tokio::task::spawn_blocking(move || drop(resources)).await;

@@ -18,17 +18,19 @@ use crate::cluster::shared::base::{Base, Orders};
 use crate::cluster::shared::client::{blind, until_ok};
 use crate::cluster::shared::dir::RunDir;
 use crate::cluster::shared::file::write_private;
+use crate::cluster::shared::recorders::{Recorders, Sources};
 use crate::cluster::shared::tokens;
 use crate::cluster::shared::trust::Trust;
 use crate::cluster::{Cluster, ClusterError, Credential, Ending, Provider, end_of};
 use crate::components::{ComponentSet, Executable};
-use crate::observe::{self, Sink};
+use crate::observe::Sink;
 use crate::pki::YEAR;
 use crate::process::Isolation;
 use crate::task::Task;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::Recorder;
 use tlsboot_core::scenario::Capability;
+use tlsboot_core::scenario::Scenario;
 use tlsboot_core::scenario::stimulus::{Changes, Component, CutKind};
 use tlsboot_core::scenario::{Scenario, requirements_of};
 use tlsboot_core::version::Version;
@@ -92,7 +94,7 @@ struct LocalCluster {
     running: Mutex<HashMap<Component, Supervised>>,
     beside: Mutex<HashMap<Component, Vec<Task>>>,
     // Fields are dropped in this order: recorders first, then processes, then ports, then the folder.
-    recorders: Mutex<Vec<Task>>,
+    recorders: Mutex<Option<Recorders>>,
     etcd: Mutex<Option<Supervised>>,
     apiserver_port: Port,
     controller_manager_port: Port,
@@ -145,12 +147,7 @@ impl LocalCluster {
         };
         cluster.base.sink.started(Recorder::Process);
         cluster.start_control_plane(&controller_manager).await?;
-        cluster.start_recorders().await?;
-        if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, cluster.apiserver_port.number));
-            let recorder = cluster.base.scrape_api_server(address)?;
-            cluster.recorders.lock().await.push(recorder);
-        }
+        *cluster.recorders.lock().await = Some(Recorders::start(cluster.sources(), scenario, &cluster.base)?);
         if let Some(defect) = &cluster.defect {
             defect.prepare(&cluster.base.admin).await?;
         }
@@ -188,26 +185,16 @@ impl LocalCluster {
         running.get(&component).is_some_and(Supervised::is_running)
     }
 
-    async fn start_recorders(&self) -> Result<(), ClusterError> {
-        let sink = || self.base.sink.clone();
-        let manager = SocketAddr::from((Ipv4Addr::LOCALHOST, self.controller_manager_port.number));
-        let log = |component: &str| {
-            observe::log::tail(self.logs.join(format!("{component}.log")), component.to_owned(), None, sink())
-        };
-        let mut recorders = self.recorders.lock().await;
-        recorders.push(observe::csr::watch(self.base.admin.clone(), sink()));
-        recorders.push(observe::node::watch(self.base.admin.clone(), sink()));
-        recorders.push(observe::audit::tail(self.logs.join("audit.log"), self.nodes.sources().clone(), sink()));
-        recorders.push(observe::metrics::scrape(
-            Component::ControllerManager.name().to_owned(),
-            None,
-            manager,
-            None,
-            sink(),
-        )?);
-        recorders.push(log(Component::ApiServer.name()));
-        recorders.push(log(Component::ControllerManager.name()));
-        Ok(())
+    /// Where it can be observed.
+    fn sources(&self) -> Sources {
+        let log = |component: Component| (component.name(), self.logs.join(format!("{}.log", component.name())));
+        Sources {
+            audit_log: self.logs.join("audit.log"),
+            nodes: self.nodes.sources().clone(),
+            logs: [Component::ApiServer, Component::ControllerManager].map(log).into(),
+            api_server: (Ipv4Addr::LOCALHOST, self.apiserver_port.number).into(),
+            controller_manager: (Ipv4Addr::LOCALHOST, self.controller_manager_port.number).into(),
+        }
     }
 
     fn layout<'a>(&'a self, trust: &'a Trust) -> Layout<'a> {
@@ -372,6 +359,6 @@ impl Cluster for LocalCluster {
         if let Some(etcd) = self.etcd.lock().await.take() {
             etcd.end(Ending::Kill).await;
         }
-        self.recorders.lock().await.clear();
+        self.recorders.lock().await.take();
     }
 }

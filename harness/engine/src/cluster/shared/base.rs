@@ -1,7 +1,6 @@
 //! What follows from the keys, tokens and settings of a cluster that we start, whatever runs it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -12,11 +11,7 @@ use super::tokens;
 use super::trust::Trust;
 use crate::cluster::{ClusterError, Credential, Endpoint, TokenValue};
 use crate::observe::Sink;
-use crate::observe::metrics::{self, ClientIdentity};
 use crate::secret::Secret;
-use crate::task::Task;
-use tlsboot_core::check::rules::Rules;
-use tlsboot_core::history::What;
 use tlsboot_core::scenario::Scenario;
 use tlsboot_core::scenario::stimulus::{Changes, Component};
 
@@ -117,15 +112,6 @@ impl Base {
         let signing = self.trust.lock().await.signing(duration)?;
         self.sink.emit(What::Signing(signing));
         Ok(())
-    }
-
-    /// Records the API server's metrics. They are many: only for a scenario that asks for one.
-    pub(crate) fn scrape_api_server(&self, address: SocketAddr) -> Result<Task, ClusterError> {
-        let Credential { certificate, key } = self.administrator.clone();
-        let identity = ClientIdentity { certificate_pem: certificate, key_pem: key };
-        let component = Component::ApiServer.name().to_owned();
-        let sink = self.sink.clone();
-        Ok(metrics::scrape(component, None, address, Some(&identity), sink)?)
     }
 
     /// Gives the signer another CA, and waits until the API server takes it.
