@@ -35,7 +35,7 @@ use tlsboot_core::scenario::{self, BOOTSTRAP_TOKEN, Binding, Bindings, STATIC_TO
 use tlsboot_core::version::Version;
 use tlsboot_core::x509::AltName;
 use tlsboot_engine::cluster::client::{Credentials, client, kubeconfig};
-use tlsboot_engine::cluster::{Cluster, Credential, Ending, ProviderKind};
+use tlsboot_engine::cluster::{Cluster, ControlPlane, Credential, Ending, ProviderKind};
 use tlsboot_engine::components::Progress;
 use tlsboot_engine::drive;
 use tlsboot_engine::observe::Sink;
@@ -84,7 +84,7 @@ fn block_on(test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed
 
 async fn doctor() -> Result<(), Failed> {
     let lab = Lab::start(None).await?;
-    lab.cluster.start_node("n1", &Changes::default()).await?;
+    lab.cluster.nodes().start("n1", &Changes::default()).await?;
     lab.finds(&[]).await?;
     lab.command_agrees(0, "healthy")?;
     lab.rights_are_named().await?;
@@ -152,7 +152,7 @@ impl Lab {
     /// The token cleaner is off in this cluster.
     async fn tokens(&self) -> Result<(), Failed> {
         let secrets = Api::<SecretObject>::namespaced(self.admin(), "kube-system");
-        let name = format!("bootstrap-token-{}", self.cluster.token(BOOTSTRAP_TOKEN)?.id);
+        let name = format!("bootstrap-token-{}", self.cluster.base().token(BOOTSTRAP_TOKEN)?.id);
         let good = secrets.get(&name).await?;
         let past = (Timestamp::now() - SignedDuration::from_mins(1)).to_string();
         let faults = [
@@ -203,17 +203,17 @@ impl Lab {
     async fn approving_and_signing(&self) -> Result<(), Failed> {
         let run = RunId::new();
         let manager = Component::ControllerManager;
-        self.cluster.end_component(manager, Ending::Stop).await?;
+        self.control_plane()?.end(manager, Ending::Stop).await?;
         self.ask(&run, Role::Client, RequestBuilder::node("n3")).await?;
         self.finds(&["approver.absent"]).await?;
         let with = |controllers: &[&str]| Changes {
             controllers: Some(controllers.iter().map(|&name| name.into()).collect()),
             ..Default::default()
         };
-        self.cluster.start_component(manager, &with(&["csrapproving"])).await?;
+        self.control_plane()?.start(manager, &with(&["csrapproving"])).await?;
         self.finds(&["signer.absent"]).await?;
-        self.cluster.end_component(manager, Ending::Stop).await?;
-        self.cluster.start_component(manager, &with(CONTROLLERS)).await?;
+        self.control_plane()?.end(manager, Ending::Stop).await?;
+        self.control_plane()?.start(manager, &with(CONTROLLERS)).await?;
         self.finds(&[]).await?;
         // What is no kubelet's request stays, and somebody decides against one.
         let odd = RequestBuilder::node("n3").alt_names([AltName::Dns("n3".into())]);
@@ -257,7 +257,7 @@ impl Lab {
 
     /// The folder of the cluster's keys, told by its CA.
     fn pki(&self) -> Result<PathBuf, Failed> {
-        let ca = self.cluster.endpoint().ca;
+        let ca = self.cluster.base().endpoint().ca.clone();
         let runs = fs::read_dir(std::env::temp_dir())?;
         let mut folders = runs.flatten().map(|run| run.path().join("pki"));
         let is_ours = |folder: &PathBuf| fs::read_to_string(folder.join("cluster-ca.crt")).ok() == Some(ca.clone());
@@ -283,9 +283,9 @@ impl Lab {
     }
 
     async fn rights_are_named(&self) -> Result<(), Failed> {
-        let token = self.cluster.token(STATIC_TOKEN)?.value;
+        let token = self.cluster.base().token(STATIC_TOKEN)?.value.clone();
         let path = self.folder.path().join("bootstrapper.kubeconfig");
-        let file = kubeconfig(&self.cluster.endpoint(), &Credentials::Token(token));
+        let file = kubeconfig(self.cluster.base().endpoint(), &Credentials::Token(token));
         fs::write(&path, file.expose())?;
         let output = tlsboot(&path, &["doctor"])?;
         expect(&output, 3, "list secrets in kube-system")?;
@@ -344,7 +344,7 @@ async fn approver() -> Result<(), Failed> {
 
     // Nobody approves: what stays pending shows nothing.
     let manager = Component::ControllerManager;
-    lab.cluster.end_component(manager, Ending::Stop).await?;
+    lab.control_plane()?.end(manager, Ending::Stop).await?;
     let nobody = lab.fires(&[])?;
     if nobody.code != 1 || nobody.outcomes("undecided").is_empty() || !nobody.outcomes("hole").is_empty() {
         return Err(format!("{nobody:?}").into());
@@ -573,6 +573,10 @@ fn real_path(name: &str, version: Version) -> Result<PathBuf, Failed> {
 }
 
 impl Lab {
+    fn control_plane(&self) -> Result<&dyn ControlPlane, Failed> {
+        self.cluster.control_plane().ok_or_else(|| "the control plane's parts can't be stopped".into())
+    }
+
     async fn start(components: Option<&Path>) -> Result<Self, Failed> {
         let options = options(components)?;
         let planned = options.plan().map_err(|error| error.to_string())?;
@@ -592,15 +596,15 @@ impl Lab {
         let node = scenario::Node { bootstrap: STATIC_TOKEN.into(), ..scenario::Node::named("n1") };
         let scenario = Scenario::of_cluster("faults", settings, vec![node]);
         let cluster = target.provider.start(&scenario, sink, logs).await?;
-        drive::prepare(&bindings(), &cluster.admin()).await?;
+        drive::prepare(&bindings(), &cluster.base().admin()).await?;
         forget_other_tokens(cluster.as_ref()).await?;
         let kubeconfig = folder.path().join("kubeconfig");
-        fs::write(&kubeconfig, cluster.admin_kubeconfig().expose())?;
+        fs::write(&kubeconfig, cluster.base().admin_kubeconfig().expose())?;
         Ok(Self { cluster, rules: target.id.rules(), kubeconfig, folder })
     }
 
     fn admin(&self) -> kube::Client {
-        self.cluster.admin()
+        self.cluster.base().admin()
     }
 
     /// Waits until the doctor finds these, all of them and no other; notes do not count.
@@ -637,22 +641,22 @@ impl Lab {
     /// The path of a kubeconfig with this token.
     fn bootstrap_kubeconfig(&self, token: &str) -> Result<String, Failed> {
         let path = self.folder.path().join(format!("bootstrap-{token}"));
-        let token = Credentials::Token(self.cluster.token(token)?.value);
-        let text = kubeconfig(&self.cluster.endpoint(), &token);
+        let token = Credentials::Token(self.cluster.base().token(token)?.value.clone());
+        let text = kubeconfig(self.cluster.base().endpoint(), &token);
         fs::write(&path, text.expose())?;
         Ok(path.display().to_string())
     }
 
     async fn bootstrapper(&self) -> Result<kube::Client, Failed> {
-        let token = self.cluster.token(STATIC_TOKEN)?.value;
-        Ok(client(&self.cluster.endpoint(), &Credentials::Token(token)).await?)
+        let token = self.cluster.base().token(STATIC_TOKEN)?.value.clone();
+        Ok(client(self.cluster.base().endpoint(), &Credentials::Token(token)).await?)
     }
 
     async fn node_client(&self, node: &str, run: &RunId) -> Result<kube::Client, Failed> {
         let bootstrapper = self.bootstrapper().await?;
         let got = client_certificate(&bootstrapper, node, self.rules, run, WITHIN).await?;
         let credential: Credential = got.0;
-        Ok(client(&self.cluster.endpoint(), &Credentials::Certificate(credential)).await?)
+        Ok(client(self.cluster.base().endpoint(), &Credentials::Certificate(credential)).await?)
     }
 
     async fn ask(&self, run: &RunId, role: Role, request: RequestBuilder) -> Result<String, Failed> {
@@ -693,8 +697,8 @@ impl Lab {
 
 /// kubeadm has made one for the join of its nodes.
 async fn forget_other_tokens(cluster: &dyn Cluster) -> Result<(), Failed> {
-    let secrets = Api::<SecretObject>::namespaced(cluster.admin(), "kube-system");
-    let ours = format!("bootstrap-token-{}", cluster.token(BOOTSTRAP_TOKEN)?.id);
+    let secrets = Api::<SecretObject>::namespaced(cluster.base().admin(), "kube-system");
+    let ours = format!("bootstrap-token-{}", cluster.base().token(BOOTSTRAP_TOKEN)?.id);
     let tokens = ListParams::default().fields("type=bootstrap.kubernetes.io/token");
     for token in secrets.list(&tokens).await?.items {
         if token.name_any() != ours {

@@ -159,10 +159,10 @@ async fn use_until_end(
 }
 
 async fn prepare(scenario: &Scenario, cluster: &dyn Cluster, kubeconfig: &Path) -> Result<(), Failure> {
-    drive::prepare(&scenario.cluster.bindings, &cluster.admin()).await.map_err(Failure::error)?;
-    write_private(kubeconfig, cluster.admin_kubeconfig().expose()).map_err(Failure::error)?;
+    drive::prepare(&scenario.cluster.bindings, &cluster.base().admin()).await.map_err(Failure::error)?;
+    write_private(kubeconfig, cluster.base().admin_kubeconfig().expose()).map_err(Failure::error)?;
     for node in &scenario.nodes {
-        cluster.start_node(&node.name, &Changes::default()).await.map_err(Failure::error)?;
+        cluster.nodes().start(&node.name, &Changes::default()).await.map_err(Failure::error)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::{Done, DriveError, Stage, until};
 use tlsboot_core::scenario::stimulus::SetAddresses;
 
 pub(super) async fn set(change: &SetAddresses, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let nodes = Api::<Node>::all(stage.cluster.admin());
+    let nodes = Api::<Node>::all(stage.cluster.base().admin());
     let wanted = json!(change.addresses);
     let patch = json!({"status": {"addresses": wanted}});
     // The kubelet registers its Node in its own time.

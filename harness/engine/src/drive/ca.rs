@@ -6,5 +6,5 @@ use tlsboot_core::scenario::stimulus::ReplaceCa;
 pub(super) async fn replace(replace: &ReplaceCa, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let valid =
         replace.valid.try_into().map_err(|_| DriveError::Nothing("a CA can't be valid for a negative time".into()))?;
-    Ok(Done::proven(stage.cluster.replace_ca(valid).await?))
+    Ok(Done::proven(stage.cluster.base().replace_ca(valid).await?))
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::certificates::v1::{
 use kube::api::{Api, DeleteParams, ListParams, PostParams, ResourceExt};
 
 use super::request::{answered, as_identity, refusal};
-use super::{Done, DriveError, EFFECT, POLL, Stage};
+use super::{Done, DriveError, Stage, until};
 use tlsboot_core::history::event::{Answer, NODE_USER_PREFIX};
 use tlsboot_core::scenario::stimulus::CsrPick;
 use tlsboot_core::x509::read;
@@ -19,7 +19,7 @@ pub(super) enum Decision {
 }
 
 pub(super) async fn decide(pick: &CsrPick, decision: Decision, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let api = Api::<CertificateSigningRequest>::all(stage.cluster.admin());
+    let api = Api::<CertificateSigningRequest>::all(stage.cluster.base().admin());
     let mut csr = find(pick, &api, stage, is_pending).await?;
     let (kind, reason, message) = match decision {
         Decision::Approve => ("Approved", "KubectlApprove", "This CSR was approved by kubectl certificate approve."),
@@ -55,7 +55,7 @@ pub(super) async fn decide(pick: &CsrPick, decision: Decision, stage: &Stage<'_>
 }
 
 pub(super) async fn delete(pick: &CsrPick, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let api = Api::<CertificateSigningRequest>::all(stage.cluster.admin());
+    let api = Api::<CertificateSigningRequest>::all(stage.cluster.base().admin());
     let csr = find(pick, &api, stage, |_| true).await?;
     let name = csr.name_any();
     api.delete(&name, &DeleteParams::default()).await?;
@@ -76,23 +76,23 @@ pub(super) async fn find(
     stage: &Stage<'_>,
     fits: impl Fn(&CertificateSigningRequest) -> bool,
 ) -> Result<CertificateSigningRequest, DriveError> {
-    let deadline = tokio::time::Instant::now() + EFFECT;
-    loop {
+    until(async || {
         let all = api.list(&ListParams::default()).await?.items;
         let meant = all.into_iter().filter(|csr| is_meant(pick, csr, stage) && fits(csr));
-        if let Some(csr) =
-            meant.max_by_key(|csr| csr.resource_version().and_then(|version| version.parse::<u64>().ok()))
-        {
-            return Ok(csr);
-        }
-        if tokio::time::Instant::now() > deadline {
-            return Err(DriveError::NoEffect {
-                within: EFFECT,
-                last: format!("no CSR that fits {pick:?} in the state that this needs"),
-            });
-        }
-        tokio::time::sleep(POLL).await;
-    }
+        let version = |csr: &CertificateSigningRequest| csr.resource_version().and_then(|version| version.parse().ok());
+        let newest = meant.max_by_key(|csr| -> Option<u64> { version(csr) });
+        Ok(newest.ok_or_else(|| format!("no CSR {} in the state that this needs", words(pick))))
+    })
+    .await
+}
+
+/// As a part of a sentence: `of node n1, for signer kubernetes.io/kubelet-serving`.
+fn words(pick: &CsrPick) -> String {
+    let node = pick.node.iter().map(|node| format!("of node {node}"));
+    let role = pick.role.iter().map(|role| format!("for signer {}", role.signer_name()));
+    let submitted = pick.submitted.iter().map(|step| format!("submitted by step `{step}`"));
+    let words: Vec<String> = node.chain(role).chain(submitted).collect();
+    if words.is_empty() { "at all".into() } else { words.join(", ") }
 }
 
 fn is_meant(pick: &CsrPick, csr: &CertificateSigningRequest, stage: &Stage<'_>) -> bool {

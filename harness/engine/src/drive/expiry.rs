@@ -19,7 +19,7 @@ const NAP: Duration = Duration::from_secs(1);
 
 pub(super) async fn wait(expiry: &Expiry, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let name = format!("{}-current.pem", expiry.role.file_prefix());
-    let path = stage.cluster.node_dir(&expiry.node).await?.through(&name);
+    let path = stage.cluster.nodes().dir(&expiry.node).await?.through(&name);
     let pem = std::fs::read(&path).map_err(ClusterError::file(&path))?;
     let certificate = read::certificates_from_pem(&pem)?.into_iter().next();
     let not_after = certificate

@@ -16,7 +16,7 @@ pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Don
     if !is_file_name(&change.name) {
         return Err(DriveError::Nothing(format!("{:?} is no name of a file", change.name)));
     }
-    let dir = stage.cluster.node_dir(&change.node).await?;
+    let dir = stage.cluster.nodes().dir(&change.node).await?;
     // The name itself, and what is behind it where that is a link.
     let (path, content) = (dir.named(&change.name), dir.through(&change.name));
     let file = || ClusterError::file(&path);
@@ -61,7 +61,7 @@ pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Don
             sized(&content)?
         }
         FileAction::NewPair => {
-            let pair = stage.cluster.serving_pair(&change.node).await?;
+            let pair = stage.cluster.base().serving_pair(&change.node).await?;
             // The kubelet takes up a pair only when both fit, and looks again when either changes.
             write_private(&path.with_extension("key"), pair.key.expose())?;
             write_private(&path, &pair.certificate)?;
@@ -78,5 +78,12 @@ fn sized(path: &Path) -> Result<String, DriveError> {
 }
 
 fn kind(path: &Path) -> Result<String, DriveError> {
-    Ok(format!("it is {:?} now", fs::symlink_metadata(path)?.file_type()))
+    let kind = fs::symlink_metadata(path)?.file_type();
+    let kind = match () {
+        () if kind.is_symlink() => "a symbolic link",
+        () if kind.is_file() => "a regular file",
+        () if kind.is_dir() => "a directory",
+        () => "a special file",
+    };
+    Ok(format!("it is {kind} now"))
 }

@@ -4,9 +4,9 @@ use super::{Done, DriveError, Stage};
 use tlsboot_core::scenario::stimulus::Cut;
 
 pub(super) async fn cut(cut: &Cut, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    Ok(Done::proven(stage.cluster.cut(&cut.node, cut.how).await?))
+    Ok(Done::proven(stage.cluster.nodes().cut(&cut.node, cut.how).await?))
 }
 
 pub(super) async fn mend(node: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    Ok(Done::proven(stage.cluster.mend(node).await?))
+    Ok(Done::proven(stage.cluster.nodes().mend(node).await?))
 }

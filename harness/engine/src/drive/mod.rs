@@ -13,12 +13,14 @@ mod rbac;
 mod request;
 mod token;
 
+use std::fmt;
 use std::time::Duration;
 
 use kube::Client;
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, ClusterError};
+use crate::poll;
 use tlsboot_core::check::State;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::Answer;
@@ -34,8 +36,9 @@ pub struct Done {
 }
 
 impl Done {
-    fn proven(proof: impl Into<String>) -> Self {
-        Self { proof: proof.into(), answer: None }
+    /// What took effect, and how that was seen; its words go into the history.
+    fn proven(proof: impl fmt::Display) -> Self {
+        Self { proof: proof.to_string(), answer: None }
     }
 }
 
@@ -88,9 +91,9 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::Kill(process) => process::end(process, crate::cluster::Ending::Kill, stage).await,
         Step::Restart(process) => process::restart(process, stage).await,
         Step::Join(join) => process::join(&join.node, stage).await,
-        Step::Bind(bind) => rbac::bind(&bind.role, &bind.to, &stage.cluster.admin()).await,
-        Step::Unbind(unbind) => rbac::unbind(&unbind.role, &stage.cluster.admin()).await,
-        Step::ClusterRole(role) => rbac::create_role(role, &stage.cluster.admin()).await,
+        Step::Bind(bind) => rbac::bind(&bind.role, &bind.to, &stage.cluster.base().admin()).await,
+        Step::Unbind(unbind) => rbac::unbind(&unbind.role, &stage.cluster.base().admin()).await,
+        Step::ClusterRole(role) => rbac::create_role(role, &stage.cluster.base().admin()).await,
         Step::Approve(pick) => csr::decide(pick, csr::Decision::Approve, stage).await,
         Step::Deny(pick) => csr::decide(pick, csr::Decision::Deny, stage).await,
         Step::DeleteCsr(pick) => csr::delete(pick, stage).await,
@@ -122,22 +125,12 @@ pub async fn prepare(bindings: &tlsboot_core::scenario::Bindings, client: &Clien
 
 /// Effects come in milliseconds; the bound is for machines under heavy load.
 const EFFECT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(25);
 
-/// Looks until the effect is there. `look` answers with the proof, or with what it saw instead.
-async fn until<F>(mut look: impl FnMut() -> F) -> Result<String, DriveError>
+/// Looks until the effect is there. `look` answers with it, or with what it saw instead.
+async fn until<T, F>(look: impl FnMut() -> F) -> Result<T, DriveError>
 where
-    F: Future<Output = Result<Result<String, String>, DriveError>>,
+    F: Future<Output = Result<Result<T, String>, DriveError>>,
 {
-    let deadline = Instant::now() + EFFECT;
-    loop {
-        let last = match look().await? {
-            Ok(proof) => return Ok(proof),
-            Err(last) => last,
-        };
-        if Instant::now() > deadline {
-            return Err(DriveError::NoEffect { within: EFFECT, last });
-        }
-        tokio::time::sleep(POLL).await;
-    }
+    let seen = poll::until(Instant::now() + EFFECT, poll::OFTEN, look).await?;
+    seen.map_err(|last| DriveError::NoEffect { within: EFFECT, last })
 }

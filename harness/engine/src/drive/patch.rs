@@ -13,7 +13,7 @@ use tlsboot_core::scenario::stimulus::{CsrPick, CsrSubresource, PatchCsr};
 
 pub(super) async fn patch(change: &PatchCsr, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let pick = CsrPick { node: change.node.clone(), role: change.role, submitted: change.submitted.clone(), by: None };
-    let csrs = Api::<CertificateSigningRequest>::all(stage.cluster.admin());
+    let csrs = Api::<CertificateSigningRequest>::all(stage.cluster.base().admin());
     let csr = find(&pick, &csrs, stage, |_| true).await?;
     let name = csr.name_any();
     let api = Api::<CertificateSigningRequest>::all(as_identity(&change.by, stage).await?);

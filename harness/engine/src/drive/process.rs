@@ -1,14 +1,14 @@
 //! Start, stop, kill and restart kubelets and components.
 
 use super::{Done, DriveError, Stage};
-use crate::cluster::Ending;
+use crate::cluster::{ClusterError, ControlPlane, Ending};
 use tlsboot_core::scenario::stimulus::Process;
 
 pub(super) async fn start(process: &Process, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let proof = match (&process.node, process.component) {
-        (Some(node), _) => stage.cluster.start_node(node, &process.with).await?,
-        (None, Some(component)) if process.exits => stage.cluster.fail_component(component, &process.with).await?,
-        (None, Some(component)) => stage.cluster.start_component(component, &process.with).await?,
+        (Some(node), _) => stage.cluster.nodes().start(node, &process.with).await?,
+        (None, Some(component)) if process.exits => control_plane(stage)?.fail(component, &process.with).await?,
+        (None, Some(component)) => control_plane(stage)?.start(component, &process.with).await?,
         (None, None) => return Err(neither()),
     };
     Ok(Done::proven(proof))
@@ -16,8 +16,8 @@ pub(super) async fn start(process: &Process, stage: &Stage<'_>) -> Result<Done, 
 
 pub(super) async fn end(process: &Process, ending: Ending, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let proof = match (&process.node, process.component) {
-        (Some(node), _) => stage.cluster.end_node(node, ending).await?,
-        (None, Some(component)) => stage.cluster.end_component(component, ending).await?,
+        (Some(node), _) => stage.cluster.nodes().end(node, ending).await?,
+        (None, Some(component)) => control_plane(stage)?.end(component, ending).await?,
         (None, None) => return Err(neither()),
     };
     Ok(Done::proven(proof))
@@ -30,7 +30,12 @@ pub(super) async fn restart(process: &Process, stage: &Stage<'_>) -> Result<Done
 }
 
 pub(super) async fn join(node: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    Ok(Done::proven(stage.cluster.join_node(node).await?))
+    Ok(Done::proven(stage.cluster.nodes().join(node).await?))
+}
+
+fn control_plane<'a>(stage: &'a Stage<'_>) -> Result<&'a dyn ControlPlane, DriveError> {
+    let control_plane = stage.cluster.control_plane();
+    control_plane.ok_or_else(|| ClusterError::Unsupported("restart the control plane").into())
 }
 
 fn neither() -> DriveError {

@@ -38,8 +38,11 @@ pub(super) async fn bind(word: &str, to: &Binding, client: &Client) -> Result<Do
     Api::<ClusterRoleBinding>::all(client.clone()).create(&PostParams::default(), &binding).await?;
     let review = || async {
         let allowed = is_allowed(&permission, to, client).await?;
-        let words = format!("{kind} {name} may {permission}");
-        Ok(if allowed { Ok(words) } else { Err(format!("{words}: not yet")) })
+        let whom = whom(to);
+        Ok(match allowed {
+            true => Ok(format!("{whom} may {permission}")),
+            false => Err(format!("{whom} may not yet {permission}")),
+        })
     };
     Ok(Done::proven(until(review).await?))
 }
@@ -64,8 +67,11 @@ pub(super) async fn unbind(word: &str, client: &Client) -> Result<Done, DriveErr
     bindings.delete(&name, &DeleteParams::default()).await?;
     let review = || async {
         let allowed = is_allowed(&permission, &to, client).await?;
-        let words = format!("{to:?} may {permission}");
-        Ok(if allowed { Err(format!("{words}: still")) } else { Ok(format!("{words}: no more")) })
+        let whom = whom(&to);
+        Ok(match allowed {
+            true => Err(format!("{whom} may still {permission}")),
+            false => Ok(format!("{whom} may no longer {permission}")),
+        })
     };
     Ok(Done::proven(until(review).await?))
 }
@@ -85,6 +91,14 @@ pub(super) async fn create_role(role: &ClusterRole, client: &Client) -> Result<D
     Ok(Done::proven(format!("ClusterRole {} has uid {}", role.name, made.metadata.uid.unwrap_or_default())))
 }
 
+fn whom(to: &Binding) -> String {
+    match to {
+        Binding::User(name) => format!("user {name}"),
+        Binding::Group(name) => format!("group {name}"),
+        Binding::Absent => "nobody".into(),
+    }
+}
+
 fn binding_name(role: &str) -> String {
     format!("tlsboot:{role}")
 }
@@ -100,8 +114,8 @@ struct Permission {
 
 impl std::fmt::Display for Permission {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = self.name.as_deref().unwrap_or_default();
-        write!(f, "{} {} {name}", self.verb, self.resource)
+        write!(f, "{} {}", self.verb, self.resource)?;
+        self.name.as_ref().map_or(Ok(()), |name| write!(f, " {name}"))
     }
 }
 
@@ -149,4 +163,21 @@ async fn is_allowed(permission: &Permission, to: &Binding, client: &Client) -> R
     };
     let answer = Api::<SubjectAccessReview>::all(client.clone()).create(&PostParams::default(), &review).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(None, "create certificatesigningrequests")]
+    #[case(Some("kubernetes.io/kubelet-serving"), "create certificatesigningrequests kubernetes.io/kubelet-serving")]
+    fn proofs_name_what_is_allowed(#[case] name: Option<&str>, #[case] words: &str) {
+        let (verb, resource) = ("create".to_owned(), "certificatesigningrequests".to_owned());
+        let permission = Permission { group: CERTIFICATES.into(), verb, resource, name: name.map(str::to_owned) };
+        assert_eq!(permission.to_string(), words);
+        assert_eq!(whom(&Binding::Group("system:nodes".into())), "group system:nodes");
+    }
 }

@@ -1,15 +1,18 @@
 //! Requests of the scenario's own: create a CSR as somebody, get a path as somebody. Any answer is an answer; what it
 //! should be, the next expectation says.
 
+use std::time::Duration;
+
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use kube::api::{Api, ObjectMeta, PostParams, ResourceExt};
 use tokio::time::Instant;
 
-use super::{Done, DriveError, POLL, Stage};
-use crate::cluster::Credential;
+use super::{Done, DriveError, Stage};
 use crate::cluster::client::{Credentials, client, impersonating};
+use crate::cluster::{Credential, Flaw};
 use crate::pki::RequestBuilder;
+use crate::poll;
 use crate::secret::Secret;
 use tlsboot_core::check::Role;
 use tlsboot_core::history::event::{Answer, NODE_USER_PREFIX, NODES_GROUP};
@@ -53,18 +56,16 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
 
 pub(super) async fn get(get: &Get, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let client = as_identity(&get.by, stage).await?;
-    let begin = Instant::now();
-    loop {
+    let (wanted, patience) = match &get.until {
+        Some(until) => (Some(until.code), until.within.unsigned_abs()),
+        None => (None, Duration::ZERO),
+    };
+    let answer = poll::until(Instant::now() + patience, poll::OFTEN, async || {
         let answer = get_once(&client, &get.path).await?;
-        let again = get.until.as_ref().is_some_and(|until| {
-            let last = begin + until.within.unsigned_abs();
-            answer.code != until.code && Instant::now() + POLL < last
-        });
-        if !again {
-            return Ok(answered(answer));
-        }
-        tokio::time::sleep(POLL).await;
-    }
+        let is_last = wanted.is_none_or(|code| code == answer.code);
+        Ok::<_, DriveError>(if is_last { Ok(answer) } else { Err(answer) })
+    });
+    Ok(answered(answer.await?.unwrap_or_else(|other| other)))
 }
 
 async fn get_once(client: &kube::Client, path: &str) -> Result<Answer, DriveError> {
@@ -94,34 +95,36 @@ pub(super) fn refusal(error: kube::Error) -> Result<Answer, DriveError> {
 
 pub(super) async fn as_identity(identity: &Identity, stage: &Stage<'_>) -> Result<kube::Client, DriveError> {
     let credentials = match identity {
-        Identity::Admin => return Ok(stage.cluster.admin()),
+        Identity::Admin => return Ok(stage.cluster.base().admin()),
         Identity::Anonymous => Credentials::None,
-        Identity::Token(name) => Credentials::Token(stage.cluster.token(name)?.value),
+        Identity::Token(name) => Credentials::Token(stage.cluster.base().token(name)?.value.clone()),
         Identity::Node(node) => Credentials::Certificate(of_node(node, stage).await?),
         Identity::ExpiredCertificate(user) => {
-            Credentials::Certificate(stage.cluster.client_certificate(user, true, true).await?)
+            Credentials::Certificate(stage.cluster.base().flawed_certificate(user, Flaw::Expired).await?)
         }
         Identity::ForeignCertificate(user) => {
-            Credentials::Certificate(stage.cluster.client_certificate(user, false, false).await?)
+            Credentials::Certificate(stage.cluster.base().flawed_certificate(user, Flaw::ForeignCa).await?)
         }
         Identity::ExpiredCertificateAndToken(both) => Credentials::CertificateAndToken(
-            stage.cluster.client_certificate(&both.user, true, true).await?,
-            stage.cluster.token(&both.token)?.value,
+            stage.cluster.base().flawed_certificate(&both.user, Flaw::Expired).await?,
+            stage.cluster.base().token(&both.token)?.value.clone(),
         ),
         Identity::CertificateWithUid(both) => {
-            let cluster = stage.cluster;
-            Credentials::Certificate(cluster.client_certificate_with_uid(&both.user, &both.uid).await?)
+            let base = stage.cluster.base();
+            Credentials::Certificate(base.certificate_with_uid(&both.user, &both.uid).await?)
         }
         Identity::Impersonated(user) => {
-            return Ok(impersonating(&stage.cluster.endpoint(), &stage.cluster.admin_kubeconfig(), user).await?);
+            return Ok(
+                impersonating(stage.cluster.base().endpoint(), &stage.cluster.base().admin_kubeconfig(), user).await?
+            );
         }
     };
-    Ok(client(&stage.cluster.endpoint(), &credentials).await?)
+    Ok(client(stage.cluster.base().endpoint(), &credentials).await?)
 }
 
 /// Certificate and key that the node's kubelet has on disk now.
 async fn of_node(node: &str, stage: &Stage<'_>) -> Result<Credential, DriveError> {
-    let path = stage.cluster.node_dir(node).await?.through(&format!("{}-current.pem", Role::Client.file_prefix()));
+    let path = stage.cluster.nodes().dir(node).await?.through(&format!("{}-current.pem", Role::Client.file_prefix()));
     let pem = std::fs::read_to_string(&path).map_err(crate::cluster::ClusterError::file(&path))?;
     let key_begins = pem.find("-----BEGIN EC PRIVATE KEY").or_else(|| pem.find("-----BEGIN PRIVATE KEY"));
     let (certificate, key) = pem.split_at(key_begins.unwrap_or(pem.len()));

@@ -9,8 +9,8 @@ use crate::cluster::shared::tokens::secret as token_secret;
 use tlsboot_core::time::Shift;
 
 pub(super) async fn create(name: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let token = stage.cluster.token(name)?;
-    let secret = token_secret(&token, jiff::Timestamp::now())
+    let token = stage.cluster.base().token(name)?;
+    let secret = token_secret(token, jiff::Timestamp::now())
         .ok_or_else(|| DriveError::Nothing(format!("the token `{name}` is one that nobody knows: it has no Secret")))?;
     let secret: SecretObject = serde_json::from_value(secret).map_err(std::io::Error::other)?;
     let made = api(stage).create(&PostParams::default(), &secret).await?;
@@ -18,7 +18,7 @@ pub(super) async fn create(name: &str, stage: &Stage<'_>) -> Result<Done, DriveE
 }
 
 pub(super) async fn delete(name: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let secret = object(&stage.cluster.token(name)?.id);
+    let secret = object(&stage.cluster.base().token(name)?.id);
     api(stage).delete(&secret, &DeleteParams::default()).await?;
     match api(stage).get_opt(&secret).await? {
         None => Ok(Done::proven(format!("Secret {secret} does not exist any more"))),
@@ -27,7 +27,7 @@ pub(super) async fn delete(name: &str, stage: &Stage<'_>) -> Result<Done, DriveE
 }
 
 pub(super) async fn expire(name: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let secret = object(&stage.cluster.token(name)?.id);
+    let secret = object(&stage.cluster.base().token(name)?.id);
     let past = jiff::Timestamp::now().earlier(jiff::SignedDuration::from_secs(1));
     let patch = json!({"stringData": {"expiration": past.to_string()}});
     api(stage).patch(&secret, &PatchParams::default(), &Patch::Merge(&patch)).await?;
@@ -35,7 +35,7 @@ pub(super) async fn expire(name: &str, stage: &Stage<'_>) -> Result<Done, DriveE
 }
 
 fn api(stage: &Stage<'_>) -> Api<SecretObject> {
-    Api::namespaced(stage.cluster.admin(), "kube-system")
+    Api::namespaced(stage.cluster.base().admin(), "kube-system")
 }
 
 fn object(id: &str) -> String {

@@ -66,7 +66,9 @@ impl<'a> Play<'a> {
     pub(super) async fn until_decided(mut self) -> Result<Verdict, RunError> {
         // kubeadm has made its own.
         if !self.scenario.cluster.kubeadm {
-            drive::prepare(&self.scenario.cluster.bindings, &self.cluster.admin()).await.map_err(RunError::Bindings)?;
+            drive::prepare(&self.scenario.cluster.bindings, &self.cluster.base().admin())
+                .await
+                .map_err(RunError::Bindings)?;
         }
         loop {
             while let Ok(event) = self.events.try_recv() {
@@ -176,7 +178,7 @@ impl<'a> Play<'a> {
     /// A request of tlsboot's own shows when everything before it has been recorded.
     async fn audit_catches_up(&mut self) -> Result<(), BehindError> {
         let marker = format!("tlsboot-marker-{}", self.sink.mono());
-        let api = Api::<CertificateSigningRequest>::all(self.cluster.admin());
+        let api = Api::<CertificateSigningRequest>::all(self.cluster.base().admin());
         api.get_opt(&marker).await?;
         self.feed_until(|what| matches!(what, What::Request(request) if request.name == marker)).await
     }

@@ -53,9 +53,9 @@ pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
     let tls = server.folder().join("tls");
     let (server_ca, client_ca) = (text(&tls.join("server-ca.crt"))?, text(&tls.join("client-ca.crt"))?);
     let (token_hash, token) = token(&text(&server.folder().join("node-token"))?)?;
-    let supervisor = Supervisor::of(&server.endpoint())?;
+    let supervisor = Supervisor::of(server.base().endpoint())?;
     // As its kubelet would make it: without, the supervisor does not take the node's certificate.
-    let nodes = Api::<Node>::all(server.admin());
+    let nodes = Api::<Node>::all(server.base().admin());
     let meta = ObjectMeta { name: Some(NODE.into()), ..Default::default() };
     let node = Node { metadata: meta, ..Default::default() };
     nodes.create(&PostParams::default(), &node).await?;
@@ -185,7 +185,7 @@ fn token(text: &str) -> Result<(String, Secret<String>), ClusterError> {
 }
 
 async fn csrs(server: &Server) -> Result<Vec<String>, ClusterError> {
-    let api = Api::<CertificateSigningRequest>::all(server.admin());
+    let api = Api::<CertificateSigningRequest>::all(server.base().admin());
     let all = api.list(&ListParams::default()).await?;
     Ok(all.items.iter().map(ResourceExt::name_any).collect())
 }
@@ -204,14 +204,14 @@ async fn control(server: &Server) -> Result<bool, ClusterError> {
         },
         ..Default::default()
     };
-    let api = Api::all(server.admin());
+    let api = Api::all(server.base().admin());
     api.create(&PostParams::default(), &csr).await?;
     Ok(csrs(server).await?.iter().any(|name| name == NAME))
 }
 
 /// By whom the API server takes the bearer of these credentials; none when it refuses them.
 async fn known_as(server: &Server, pair: Credential) -> Result<Option<(String, Vec<String>)>, ClusterError> {
-    let client = client(&server.endpoint(), &Credentials::Certificate(pair)).await?;
+    let client = client(server.base().endpoint(), &Credentials::Certificate(pair)).await?;
     let api = Api::<SelfSubjectReview>::all(client);
     let review = SelfSubjectReview::default();
     let user = match api.create(&PostParams::default(), &review).await {
@@ -224,7 +224,7 @@ async fn known_as(server: &Server, pair: Credential) -> Result<Option<(String, V
 
 /// Whether a client that trusts this CA gets an answer of the API server, whichever.
 async fn connects(server: &Server, ca: &str) -> Result<bool, ClusterError> {
-    let endpoint = Endpoint { ca: ca.to_owned(), ..server.endpoint() };
+    let endpoint = Endpoint { ca: ca.to_owned(), ..server.base().endpoint().clone() };
     let client = client(&endpoint, &Credentials::None).await?;
     let request = http::Request::get("/version").body(Vec::new());
     let answer = client.request_text(request.map_err(std::io::Error::other)?).await;

@@ -4,6 +4,7 @@ use std::fs;
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,25 +15,27 @@ use super::args::{self, AUDIT_LOG, AUDIT_POLICY, CONFIG, DATA, LOGS, TOKENS};
 use super::container::{self, Container};
 use super::{NAME, capabilities};
 use crate::cluster::docker::{Found, Image, Name, Resources, Use, docker_blocking, sweep};
-use crate::cluster::processes::{Kubelets, LocalNodes, Port};
+use crate::cluster::processes::{Kubelets, Port, Sandbox};
 use crate::cluster::shared::base::{Base, Orders};
 use crate::cluster::shared::client::{blind, until_ok};
 use crate::cluster::shared::dir::RunDir;
 use crate::cluster::shared::file::write_private;
+use crate::cluster::shared::nodes::NodesIn;
 use crate::cluster::shared::recorders::{Recorders, Sources};
 use crate::cluster::shared::settings::audit_policy;
 use crate::cluster::shared::tokens;
 use crate::cluster::shared::trust::Trust;
-use crate::cluster::{Cluster, ClusterError, Ending, Provider, end_of};
+use crate::cluster::{Cluster, ClusterError, ControlPlane, Nodes, Provider};
 use crate::components::Executable;
 use crate::observe::Sink;
 use crate::pki::Authority;
+use crate::poll;
 use crate::secret::Secret;
+use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::Recorder;
 use tlsboot_core::result::ComponentResult;
-use tlsboot_core::scenario::Capability;
-use tlsboot_core::scenario::Scenario;
-use tlsboot_core::scenario::stimulus::{Changes, Component, CutKind};
+use tlsboot_core::scenario::stimulus::Component;
+use tlsboot_core::scenario::{Capability, Scenario};
 use tlsboot_core::version::Version;
 
 /// Starts k3s in containers, and kubelets beside it.
@@ -126,13 +129,13 @@ impl Provider for K3s {
 
 /// A running k3s server, and nodes beside it. Dropping it ends all of it.
 pub struct Server {
-    base: Base,
-    nodes: LocalNodes,
     // Fields are dropped in this order: recorders first, then what they look at, then ports, then the folder.
     recorders: Mutex<Option<Recorders>>,
+    nodes: NodesIn<Sandbox>,
     container: Mutex<Option<Container>>,
     resources: Mutex<Option<Resources>>,
     ports: Ports,
+    base: Arc<Base>,
     logs: PathBuf,
     dir: RunDir,
 }
@@ -155,7 +158,6 @@ impl Ports {
 
 /// As a control plane of plain processes; k3s makes some twenty certificates first.
 const READY: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(20);
 /// How often Docker is asked whether k3s still runs, while it is waited for.
 const LOOK: Duration = Duration::from_millis(500);
 /// k3s' own users, whose requests are no scenario's.
@@ -178,7 +180,7 @@ impl Server {
     pub async fn restart(&self) -> Result<(), ClusterError> {
         let container = self.container.lock().await;
         let Some(container) = &*container else {
-            return Err(ClusterError::Unknown("running k3s".into()));
+            return Err(ClusterError::NotRunning(NAME.into()));
         };
         container.restart().await?;
         tokio::select! {
@@ -223,38 +225,40 @@ impl Server {
         };
         let pki = dir.path().join("pki");
         let trust = Trust::adopt(pki, servers, clients, sink.vault().clone())?;
-        let base = Base::new(format!("https://{api_server}"), trust, orders, sink).await?;
-        let kubelets = Kubelets { executable: &k3s.kubelet.path, version: k3s.kubelet_version, defect: None };
-        let nodes = LocalNodes::create(&kubelets, scenario, dir.path(), &logs, api_server, &base).await?;
+        let base = Arc::new(Base::new(format!("https://{api_server}"), trust, orders, sink).await?);
+        let kubelets = Kubelets {
+            executable: &k3s.kubelet.path,
+            version: k3s.kubelet_version,
+            defect: None,
+            run: dir.path(),
+            logs: &logs,
+            api_server,
+        };
+        let nodes = kubelets.nodes(&scenario.nodes, &base).await?;
         tokio::select! {
             ready = ready(&base, &ports) => ready?,
             error = ended(&container, &logs) => return Err(error),
         }
         vault_secrets(&server, &base.sink);
-        let cluster = Self {
-            base,
+        let sources = Sources {
+            audit_log: logs.join(AUDIT_LOG),
+            nodes: nodes.sources().clone(),
+            logs: vec![(NAME, logs.join(LOG))],
+            api_server,
+            controller_manager: ports.controller_manager(),
+        };
+        let recorders = Recorders::start(sources, scenario, &base)?;
+        base.create_tokens().await?;
+        Ok(Self {
+            recorders: Mutex::new(Some(recorders)),
             nodes,
-            recorders: Mutex::default(),
             container: Mutex::new(Some(container)),
             resources: Mutex::new(Some(resources)),
             ports,
+            base,
             logs,
             dir,
-        };
-        *cluster.recorders.lock().await = Some(Recorders::start(cluster.sources(), scenario, &cluster.base)?);
-        cluster.base.create_tokens().await?;
-        Ok(cluster)
-    }
-
-    /// Where it can be observed.
-    fn sources(&self) -> Sources {
-        Sources {
-            audit_log: self.logs.join(AUDIT_LOG),
-            nodes: self.nodes.sources().clone(),
-            logs: vec![(NAME, self.logs.join(LOG))],
-            api_server: self.ports.api_server(),
-            controller_manager: self.ports.controller_manager(),
-        }
+        })
     }
 }
 
@@ -284,21 +288,11 @@ fn write_files(config: &Path, orders: &Orders) -> Result<(), ClusterError> {
 /// The CAs that k3s makes at its first start: one signs for servers, the other for clients
 /// (`docs.k3s.io/cli/certificate`, its topology).
 async fn authorities(tls: &Path) -> Result<(Authority, Authority), ClusterError> {
-    let deadline = Instant::now() + READY;
-    loop {
-        let last = match (authority(tls, "server-ca"), authority(tls, "client-ca")) {
-            (Ok(servers), Ok(clients)) => return Ok((servers, clients)),
-            (Err(error), _) | (_, Err(error)) => error,
-        };
-        if Instant::now() > deadline {
-            return Err(ClusterError::Late {
-                what: "the CAs of k3s".into(),
-                seconds: READY.as_secs(),
-                last: last.to_string(),
-            });
-        }
-        sleep(POLL).await;
-    }
+    let made = poll::until(Instant::now() + READY, poll::OFTEN, async || {
+        let both = authority(tls, "server-ca").and_then(|servers| Ok((servers, authority(tls, "client-ca")?)));
+        Ok::<_, ClusterError>(both)
+    });
+    made.await?.map_err(ClusterError::late("the CAs of k3s", READY))
 }
 
 /// A file that is not there yet, or half written, is the same: it comes.
@@ -317,7 +311,7 @@ async fn ended(container: &Container, logs: &Path) -> ClusterError {
         match container.is_running().await {
             Ok(true) => sleep(LOOK).await,
             Ok(false) => {
-                return ClusterError::Start { name: NAME.into(), reason: end_of(&logs.join(LOG)) };
+                return ClusterError::ended(NAME, &logs.join(LOG));
             }
             Err(error) => return error,
         }
@@ -342,40 +336,17 @@ impl Cluster for Server {
         &self.base
     }
 
-    async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
-        self.nodes.start(node, changes, &self.base).await
+    fn nodes(&self) -> &dyn Nodes {
+        &self.nodes
     }
 
-    async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
-        self.nodes.end(node, ending).await
-    }
-
-    async fn start_component(&self, component: Component, _changes: &Changes) -> Result<String, ClusterError> {
-        Err(one_process(component))
-    }
-
-    async fn end_component(&self, component: Component, _ending: Ending) -> Result<String, ClusterError> {
-        Err(one_process(component))
-    }
-
-    async fn node_dir(&self, node: &str) -> Result<crate::node::NodeDir, ClusterError> {
-        self.nodes.dir(node).await
-    }
-
-    async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError> {
-        self.nodes.cut(node, how).await
-    }
-
-    async fn mend(&self, node: &str) -> Result<String, ClusterError> {
-        self.nodes.mend(node).await
-    }
-
-    async fn replace_ca(&self, _valid: Duration) -> Result<String, ClusterError> {
-        Err(ClusterError::Unknown("other CA for the signers".into()))
+    /// All of it is one process.
+    fn control_plane(&self) -> Option<&dyn ControlPlane> {
+        None
     }
 
     async fn stop(&self) {
-        self.nodes.kill().await;
+        self.nodes.close().await;
         self.recorders.lock().await.take();
         if let Some(container) = self.container.lock().await.take()
             && let Err(error) = container.remove().await
@@ -385,10 +356,6 @@ impl Cluster for Server {
         let resources = self.resources.lock().await.take();
         let _ = tokio::task::spawn_blocking(move || drop(resources)).await;
     }
-}
-
-fn one_process(component: Component) -> ClusterError {
-    ClusterError::Unknown(format!("{} by itself", component.name()))
 }
 
 #[cfg(test)]

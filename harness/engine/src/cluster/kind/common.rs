@@ -1,19 +1,16 @@
-//! What the nodes of a cluster have in common.
+//! What the parts of a cluster have in common.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::cluster::Credential;
-use crate::observe::Sink;
+use crate::cluster::shared::base::Base;
 use tlsboot_core::version::Version;
 
-/// What all nodes of a cluster have in common.
+/// What the parts of a cluster have in common.
 pub(super) struct Common<'a> {
     pub(super) version: Version,
     pub(super) logs: &'a Path,
-    pub(super) ca: &'a str,
-    pub(super) administrator: &'a Credential,
-    pub(super) admin: &'a kube::Client,
-    /// The name of its container.
+    /// The name of the control plane's container.
     pub(super) control_plane: &'a str,
-    pub(super) sink: &'a Sink,
+    pub(super) base: &'a Arc<Base>,
 }

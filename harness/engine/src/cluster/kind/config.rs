@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::provider::API_SERVER_PORT;
 use crate::cluster::shared::settings::Settings;
 use crate::secret::Secret;
 use tlsboot_core::scenario::stimulus::Component;
@@ -35,6 +34,9 @@ pub(super) struct Plan<'a> {
     pub(super) kubeadm_token: Option<&'a Secret<String>>,
 }
 
+/// The ports that kubeadm gives to the components.
+pub(super) const API_SERVER_PORT: u16 = 6443;
+pub(super) const CONTROLLER_MANAGER_PORT: u16 = 10257;
 /// The audit log's path in the control plane's node and in the API server's pod.
 pub(super) const AUDIT_LOG: &str = "/var/log/tlsboot/audit.log";
 /// The container runtime of every node image.

@@ -1,8 +1,9 @@
 //! Whether clusters in containers can run on this machine, thing by thing, for `tlsboot doctor`. Nothing is installed,
 //! pulled or left behind. All of it blocks, but for [`try_link`].
 
+use super::command::{command, no_command};
 use super::network::Network;
-use super::provider::{command, no_command, node_image, remedy};
+use super::provider::{node_image, remedy};
 use crate::cluster::ClusterError;
 use crate::cluster::docker::{Image, Name, Resources, docker, docker_blocking};
 use crate::cluster::shared::dir::RunDir;

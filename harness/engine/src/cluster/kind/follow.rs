@@ -34,7 +34,7 @@ impl Follower {
         let (followed, sink, command) = (Arc::clone(&process), sink.clone(), command.to_owned());
         let watcher = Task::spawn(async move {
             let exit = followed.exited().await;
-            sink.gap(recorder, format!("`{command}` ended in its container ({exit:?})"));
+            sink.gap(recorder, format!("`{command}` {exit} in its container"));
         });
         Ok(Self { _watcher: watcher, _process: process })
     }

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::Api;
@@ -20,6 +19,7 @@ use crate::cluster::shared::kubelet::Kubelet;
 use crate::cluster::{ClusterError, TokenValue};
 use crate::node::KubeletConfig;
 use crate::observe::{self, Sink};
+use crate::poll;
 use crate::process::{Isolation, Process};
 use crate::task::Task;
 use tlsboot_core::history::event::{KUBELET, ProcessEvent, ProcessState, Recorder};
@@ -30,7 +30,6 @@ use tlsboot_core::x509::read::certificates_from_pem;
 /// The kubelet's unit on kubeadm's nodes.
 pub(super) const KUBEADM_UNIT: &str = "kubelet";
 const KUBEADM: &str = "kubeadm";
-const POLL: Duration = Duration::from_millis(100);
 
 /// What a node is joined with.
 pub(super) struct Join {
@@ -44,13 +43,13 @@ pub(super) struct Join {
 
 impl Join {
     pub(super) fn of(node: &Node, common: &Common<'_>) -> Result<Self, ClusterError> {
-        let ca = certificates_from_pem(common.ca.as_bytes())?;
+        let ca = certificates_from_pem(common.base.endpoint().ca.as_bytes())?;
         let key = ca.first().map(|ca| ca.key.spki_sha256.as_str());
         Ok(Self {
             version: common.version,
             control_plane: common.control_plane.to_owned(),
             ca_hash: format!("sha256:{}", key.unwrap_or_default()),
-            admin: common.admin.clone(),
+            admin: common.base.admin(),
             log: common.logs.join(format!("{KUBEADM}-{}.log", node.name)),
         })
     }
@@ -153,7 +152,7 @@ async fn watch_kubelets(container: String, node: String, pids: watch::Sender<u32
                     return sink.gap(Recorder::Process, why);
                 }
             }
-            sleep(POLL).await;
+            sleep(poll::SELDOM).await;
         };
         let event = ProcessEvent::of(KUBELET, Some(&node), pid);
         sink.emit(event(ProcessState::Started));

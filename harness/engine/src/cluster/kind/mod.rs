@@ -4,8 +4,10 @@
 //! bindings and certificates that no scenario knows of. The nodes are containers as kind makes them, whose kubelets
 //! begin with nothing but the scenario's token. One cluster for each scenario; nothing is shared but the image.
 
+mod command;
 mod common;
 mod config;
+mod control_plane;
 pub mod doctor;
 mod follow;
 mod joined;

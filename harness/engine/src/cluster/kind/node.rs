@@ -2,13 +2,13 @@
 //! with the scenario's token; its files lie in the run's folder, under the same path here and there, so that links mean
 //! the same on both sides.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::common::Common;
 use super::config::{RUNTIME, cni};
@@ -16,25 +16,25 @@ use super::follow::Follower;
 use super::joined::{Join, Joined, KUBEADM_UNIT};
 use super::network::Network;
 use super::unit::{UNIT, Unit};
-use crate::cluster::docker::Name;
-use crate::cluster::docker::{docker, exec};
+use crate::cluster::docker::{Name, docker, exec};
+use crate::cluster::shared::base::Base;
 use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::kubelet::Kubelet;
-use crate::cluster::{ClusterError, Ending, TokenValue};
+use crate::cluster::shared::nodes::{Node, Place};
+use crate::cluster::{ClusterError, Ending};
 use crate::node::link::Link;
 use crate::node::{DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir};
-use crate::observe::Sink;
+use crate::poll;
+use crate::process::Exit;
 use tlsboot_core::history::event::Recorder;
-use tlsboot_core::scenario::stimulus::{Changes, CutKind};
-use tlsboot_core::scenario::{NO_TOKEN, Node};
+use tlsboot_core::scenario::{self, NO_TOKEN};
 
 const PORT: u16 = 10250;
 /// A node boots in two seconds on a quiet machine.
 const BOOT: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(100);
 
 /// What a container is made for.
-pub(super) struct Place<'a> {
+pub(super) struct Site<'a> {
     pub(super) cluster: &'a Name,
     pub(super) network: &'a Network,
     pub(super) image: &'a str,
@@ -54,14 +54,14 @@ pub(super) struct Container {
 impl Container {
     /// Makes and boots one, as kind does it. `link` is the address of this machine by which its kubelet will reach the API
     /// server.
-    pub(super) async fn boot(place: &Place<'_>, node: &str, link: Ipv4Addr) -> Result<Self, ClusterError> {
-        let cluster = place.cluster;
+    pub(super) async fn boot(site: &Site<'_>, node: &str, link: Ipv4Addr) -> Result<Self, ClusterError> {
+        let cluster = site.cluster;
         let (name, label) = (cluster.node(node), cluster.label());
         // One level down, where no name of a node is that of something else.
-        let folder = place.run.join("nodes").join(node);
+        let folder = site.run.join("nodes").join(node);
         fs::create_dir_all(&folder).map_err(ClusterError::file(&folder))?;
         let folders = format!("{0}:{0}", folder.display());
-        let (dir, more) = if place.kubeadm {
+        let (dir, more) = if site.kubeadm {
             let dir = NodeDir::of_kubeadm(folder);
             let more = of_kubeadm(&dir, &cluster.control_plane(), link)?;
             (dir, more)
@@ -96,13 +96,13 @@ impl Container {
             &folders,
         ];
         let more = more.iter().map(String::as_str);
-        let args: Vec<&str> = options.into_iter().chain(own).chain(more).chain([place.image]).collect();
+        let args: Vec<&str> = options.into_iter().chain(own).chain(more).chain([site.image]).collect();
         docker(&args).await?;
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = docker(&["inspect", "--format", format, &name]).await?;
         let address = address.parse().map_err(std::io::Error::other)?;
         booted(&name).await?;
-        place.network.try_link(&name, link).await?;
+        site.network.try_link(&name, link).await?;
         let cni = cni().to_string();
         let write = "mkdir -p /etc/cni/net.d && printf %s \"$0\" >/etc/cni/net.d/10-tlsboot.conflist";
         exec(&name, &["sh", "-c", write, &cni]).await?;
@@ -123,51 +123,40 @@ fn of_kubeadm(dir: &NodeDir, control_plane: &str, api_server: Ipv4Addr) -> Resul
 
 /// Waits for the container runtime.
 async fn booted(container: &str) -> Result<(), ClusterError> {
-    let deadline = Instant::now() + BOOT;
-    loop {
-        let is_active = exec(container, &["systemctl", "is-active", "containerd"]).await;
-        let last = match is_active {
-            Ok(_) => return Ok(()),
-            Err(error) => error.to_string(),
-        };
-        let running = docker(&["inspect", "--format", "{{.State.Running}}", container]).await?;
-        if running != "true" || Instant::now() > deadline {
-            let log = docker(&["logs", "--tail", "8", container]).await.unwrap_or_default();
-            let advice = if log.contains("Too many open files") {
-                "; too few inotify instances: `sysctl fs.inotify.max_user_instances=1024`"
-            } else {
-                ""
-            };
-            return Err(ClusterError::Start {
-                name: format!("the node {container}"),
-                reason: format!("{last}; the end of its log says: {}{advice}", log.replace(['\r', '\n'], " ")),
-            });
+    let active = poll::until(Instant::now() + BOOT, poll::SELDOM, async || {
+        match exec(container, &["systemctl", "is-active", "containerd"]).await {
+            Ok(_) => Ok(Ok(())),
+            Err(last) => match docker(&["inspect", "--format", "{{.State.Running}}", container]).await?.as_str() {
+                "true" => Ok(Err(last)),
+                _ => Err(last),
+            },
         }
-        sleep(POLL).await;
-    }
+    });
+    let Err(last) = active.await.flatten() else { return Ok(()) };
+    let log = docker(&["logs", "--tail", "8", container]).await.unwrap_or_default();
+    let advice = if log.contains("Too many open files") {
+        "; too few inotify instances: `sysctl fs.inotify.max_user_instances=1024`"
+    } else {
+        ""
+    };
+    Err(ClusterError::Start {
+        name: format!("the node {container}"),
+        reason: format!("{last}; the end of its log says: {}{advice}", log.replace(['\r', '\n'], " ")),
+    })
 }
 
-/// A node with its kubelet.
-pub(super) struct KindNode {
-    kubelet: Kubelet,
-    container: String,
-    link: Link,
-    unit: Option<Unit>,
-    join: Option<Join>,
-    joined: Option<Joined>,
-    journal: Option<Follower>,
-}
-
-impl KindNode {
-    pub(super) async fn new(
-        container: Container,
-        node: &Node,
+impl Container {
+    /// Makes a node of it.
+    pub(super) async fn into_node(
+        self,
+        node: &scenario::Node,
         link: Link,
         common: &Common<'_>,
-    ) -> Result<Self, ClusterError> {
-        let Container { name, address, dir } = container;
+    ) -> Result<Node<NodeContainer>, ClusterError> {
+        let Self { name, address, dir } = self;
+        let base = common.base;
         let ca = dir.path().join("ca.crt");
-        write_private(&ca, common.ca)?;
+        write_private(&ca, &base.endpoint().ca)?;
         let config = KubeletConfig {
             version: common.version,
             node: node.name.clone(),
@@ -191,88 +180,55 @@ impl KindNode {
         };
         let unit = if join.is_some() { KUBEADM_UNIT } else { UNIT };
         let journal = format!("exec journalctl --unit {unit} --output cat --no-tail --follow 2>/dev/null");
-        let follower = Follower::start(&name, &journal, &log, Recorder::Log, common.sink).await?;
-        Ok(Self {
-            kubelet: Kubelet::new(config, node, log, ca, common.administrator),
-            container: name,
-            link,
-            unit: None,
-            join,
-            joined: None,
-            journal: Some(follower),
-        })
+        let journal = Follower::start(&name, &journal, &log, Recorder::Log, &base.sink).await?;
+        let kubelet = Kubelet::new(config, node, log, ca, &base.administrator);
+        let place = NodeContainer { container: name, unit: None, join, joined: None, journal: Some(journal) };
+        Ok(Node { kubelet, link, place })
+    }
+}
+
+/// A node's container, and what runs in it.
+pub(super) struct NodeContainer {
+    container: String,
+    unit: Option<Unit>,
+    join: Option<Join>,
+    joined: Option<Joined>,
+    journal: Option<Follower>,
+}
+
+#[async_trait]
+impl Place for NodeContainer {
+    async fn start(&mut self, kubelet: &Kubelet, base: &Base) -> Result<u32, ClusterError> {
+        let args = kubelet.config.flags().args();
+        let unit = Unit::start(&self.container, kubelet.name(), &args, &base.sink).await?;
+        Ok(self.unit.insert(unit).pid())
     }
 
-    pub(super) fn dir(&self) -> &NodeDir {
-        self.kubelet.dir()
+    fn is_running(&self) -> bool {
+        self.unit.as_ref().is_some_and(Unit::is_running)
     }
 
-    pub(super) async fn start(
-        &mut self,
-        changes: &Changes,
-        tokens: &BTreeMap<String, TokenValue>,
-        sink: &Sink,
-    ) -> Result<String, ClusterError> {
-        if self.unit.as_ref().is_some_and(Unit::is_running) {
-            return Err(ClusterError::Unknown(format!("stopped kubelet on {}: it runs already", self.kubelet.name())));
-        }
-        let server = format!("https://{}", self.link.address());
-        let address = self.kubelet.config.address;
-        self.kubelet.prepare(changes, tokens, &server, address, sink)?;
-        let args = self.kubelet.config.flags().args();
-        let unit = Unit::start(&self.container, self.kubelet.name(), &args, sink).await?;
-        let pid = unit.pid();
-        self.kubelet.pid.send_replace(pid);
-        self.unit = Some(unit);
-        Ok(format!("the kubelet runs as pid {pid}"))
-    }
-
-    /// Runs `kubeadm join`. What becomes of it, the history tells.
-    pub(super) async fn join(
-        &mut self,
-        tokens: &BTreeMap<String, TokenValue>,
-        sink: &Sink,
-    ) -> Result<String, ClusterError> {
-        let token = tokens
-            .get(self.kubelet.token())
-            .ok_or_else(|| ClusterError::Unknown(format!("token `{}`", self.kubelet.token())))?;
-        let join = self.join.take().ok_or_else(|| {
-            ClusterError::Unknown(format!("node {} that kubeadm could join, once", self.kubelet.name()))
-        })?;
-        join.configure(&mut self.kubelet.config, token).await?;
-        let address = self.kubelet.config.address;
-        self.kubelet.announce(address, sink)?;
-        let joined = join.start(&self.container, &self.kubelet, sink).await?;
-        let pid = joined.pid();
-        self.joined = Some(joined);
-        Ok(format!("kubeadm join runs as pid {pid}"))
-    }
-
-    pub(super) async fn end(&mut self, ending: Ending) -> Result<String, ClusterError> {
-        let unit = self
-            .unit
-            .take()
-            .ok_or_else(|| ClusterError::Unknown(format!("running kubelet on {}", self.kubelet.name())))?;
+    async fn end(&mut self, ending: Ending) -> Result<Option<(u32, Option<Exit>)>, ClusterError> {
+        let Some(unit) = self.unit.take() else { return Ok(None) };
         let pid = unit.pid();
         unit.end(ending).await?;
-        self.kubelet.pid.send_replace(0);
-        Ok(format!("the kubelet, pid {pid}, is gone"))
+        Ok(Some((pid, None)))
     }
 
-    /// Ends its kubelet, if it runs, and reads its log no more.
-    pub(super) async fn close(&mut self) {
+    async fn join(&mut self, kubelet: &mut Kubelet, base: &Base) -> Result<u32, ClusterError> {
+        let token = base.token(kubelet.token())?;
+        let once = || ClusterError::Unknown(format!("node {} that kubeadm could join, once", kubelet.name()));
+        let join = self.join.take().ok_or_else(once)?;
+        join.configure(&mut kubelet.config, token).await?;
+        kubelet.announce(&base.sink)?;
+        let joined = join.start(&self.container, kubelet, &base.sink).await?;
+        Ok(self.joined.insert(joined).pid())
+    }
+
+    /// Reads its log no more, either.
+    async fn close(&mut self) {
         let _ = self.end(Ending::Kill).await;
         self.joined = None;
         self.journal = None;
-    }
-
-    pub(super) async fn cut(&self, how: CutKind) -> Result<String, ClusterError> {
-        self.link.cut(how).await?;
-        Ok(format!("{} connections are open through the link", self.link.open_connections()))
-    }
-
-    pub(super) async fn mend(&self) -> Result<String, ClusterError> {
-        self.link.mend().await?;
-        Ok("the link lets connections through".into())
     }
 }

@@ -1,10 +1,10 @@
-//! The provider: what is started, in which order, and what is done to the control plane.
+//! The provider: what is started, and in which order.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,28 +12,31 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::{Api, DeleteParams};
 use tokio::sync::Mutex;
 
+use super::command::{command, create_cluster, no_command};
 use super::common::Common;
-use super::config::{self, Plan};
+use super::config::{self, API_SERVER_PORT, CONTROLLER_MANAGER_PORT, Plan};
+use super::control_plane::KindControlPlane;
 use super::follow::Follower;
 use super::network::Network;
-use super::node::{Container, KindNode, Place};
-use super::static_pod::{CONTROLLER_MANAGER_PORT, StaticPod};
-use crate::cluster::docker::{self, Found, Image, Name, Resources, Use, sweep};
+use super::node::{Container, NodeContainer, Site};
+use crate::cluster::docker::{Found, Image, Name, Resources, Use, sweep};
 use crate::cluster::shared::base::{Base, Orders};
 use crate::cluster::shared::dir::RunDir;
 use crate::cluster::shared::file::write_private;
+use crate::cluster::shared::nodes::NodesIn;
 use crate::cluster::shared::recorders::{Recorders, Sources};
 use crate::cluster::shared::settings::audit_policy;
 use crate::cluster::shared::tokens;
 use crate::cluster::shared::trust::Trust;
-use crate::cluster::{Cluster, ClusterError, Ending, Provider, TokenValue, end_of};
+use crate::cluster::{Cluster, ClusterError, ControlPlane, Nodes, Provider, TokenValue};
 use crate::node::link::Link;
 use crate::observe::Sink;
 use crate::pki::YEAR;
-use crate::process::{Exit, Isolation, Process};
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::history::event::Recorder;
 use tlsboot_core::result::ComponentResult;
 use tlsboot_core::scenario::Capability;
-use tlsboot_core::scenario::stimulus::{Changes, Component, CutKind, cluster_role, kubeadm_binding};
+use tlsboot_core::scenario::stimulus::{cluster_role, kubeadm_binding};
 use tlsboot_core::scenario::{KUBEADM_TOKEN, Scenario, Step, requirements_of};
 use tlsboot_core::version::Version;
 
@@ -123,19 +126,20 @@ impl Provider for Kind {
 }
 
 struct KindCluster {
-    /// The control plane's.
-    address: Ipv4Addr,
-    base: Base,
     // Fields are dropped in this order: recorders first, then what they look at, then the folder.
-    recorders: Mutex<Option<Recorders>>,
-    audit_log: Mutex<Option<Follower>>,
-    components: HashMap<Component, Mutex<StaticPod>>,
-    nodes: BTreeMap<String, Mutex<KindNode>>,
+    recording: Mutex<Option<Recording>>,
+    control_plane: KindControlPlane,
+    nodes: NodesIn<NodeContainer>,
     resources: Mutex<Option<Resources>>,
+    base: Arc<Base>,
     _dir: RunDir,
 }
 
-pub(super) const API_SERVER_PORT: u16 = 6443;
+struct Recording {
+    _recorders: Recorders,
+    _audit_log: Follower,
+}
+
 /// The roles that kubeadm binds; a scenario says itself who is bound.
 const BOUND_BY_KUBEADM: [&str; 3] = ["nodeBootstrapper", "nodeClient", "selfNodeClient"];
 
@@ -166,103 +170,74 @@ impl KindCluster {
         };
         sink.started(Recorder::Process);
         let kubeadm = scenario.cluster.kubeadm;
-        let place = Place { cluster: &name, network: &network, image: &kind.image.id, run: dir.path(), kubeadm };
-        let boot = scenario.nodes.iter().zip(&links).map(|(node, link)| Container::boot(&place, &node.name, *link));
-        let ((), containers) =
-            tokio::try_join!(create(kind, &plan, dir.path(), &logs), futures::future::try_join_all(boot),)?;
+        let site = Site { cluster: &name, network: &network, image: &kind.image.id, run: dir.path(), kubeadm };
+        let boot = scenario.nodes.iter().zip(&links).map(|(node, link)| Container::boot(&site, &node.name, *link));
+        let ((), containers) = tokio::try_join!(
+            create_cluster(&kind.command, &plan, dir.path(), &logs),
+            futures::future::try_join_all(boot),
+        )?;
 
         let control_plane = name.control_plane();
         let address = network.address_of(&control_plane).await?;
         let url = format!("https://{address}:{API_SERVER_PORT}");
-        let base = Base::new(url, trust, orders, sink.clone()).await?;
-        let common = Common {
-            version: kind.version,
-            logs: &logs,
-            ca: &base.endpoint().ca,
-            administrator: &base.administrator,
-            admin: &base.admin,
-            control_plane: &control_plane,
-            sink: &sink,
-        };
-        let upstream = SocketAddr::from((address, API_SERVER_PORT));
-        let mut nodes = BTreeMap::new();
-        let mut sources = BTreeMap::new();
+        let base = Arc::new(Base::new(url, trust, orders, sink).await?);
+        let common = Common { version: kind.version, logs: &logs, control_plane: &control_plane, base: &base };
+        let mut nodes = NodesIn::new(Arc::clone(&base));
         for ((node, container), source) in scenario.nodes.iter().zip(containers).zip(&links) {
             let source = IpAddr::V4(*source);
-            sources.insert(source, node.name.clone());
             // kubeadm's nodes know the API server by its name, whose port is the control plane's own.
-            let port = if kubeadm { API_SERVER_PORT } else { 0 };
-            let listen = SocketAddr::new(source, port);
-            let link = Link::open_at(node.name.clone(), listen, upstream, source, sink.clone())?;
-            let node_of_kind = KindNode::new(container, node, link, &common).await?;
-            nodes.insert(node.name.clone(), Mutex::new(node_of_kind));
+            let listen = SocketAddr::new(source, if kubeadm { API_SERVER_PORT } else { 0 });
+            let upstream = SocketAddr::from((address, API_SERVER_PORT));
+            let link = Link::open_at(node.name.clone(), listen, upstream, source, base.sink.clone())?;
+            nodes.add(source, container.into_node(node, link, &common).await?);
         }
-        let mut components = HashMap::new();
-        for component in [Component::ApiServer, Component::ControllerManager] {
-            let pod = StaticPod::attach(&control_plane, component, &logs, &sink).await?;
-            components.insert(component, Mutex::new(pod));
+        let control_plane = KindControlPlane::attach(&common, address).await?;
+        let recording = Recording::start(scenario, &control_plane, nodes.sources().clone(), &common).await?;
+        if !kubeadm {
+            unbind(base.admin()).await?;
         }
-        let cluster = Self {
-            address,
-            base,
-            recorders: Mutex::default(),
-            audit_log: Mutex::default(),
-            components,
+        base.create_tokens().await?;
+        Ok(Self {
+            recording: Mutex::new(Some(recording)),
+            control_plane,
             nodes,
             resources: Mutex::new(Some(resources)),
+            base,
             _dir: dir,
-        };
-        cluster.record(scenario, &control_plane, sources, &logs).await?;
-        if !scenario.cluster.kubeadm {
-            cluster.unbind().await?;
-        }
-        cluster.base.create_tokens().await?;
-        Ok(cluster)
+        })
     }
+}
 
-    /// Follows the audit log, and starts the recorders.
-    async fn record(
-        &self,
+impl Recording {
+    /// Follows the audit log out of the control plane's container, and starts the recorders.
+    async fn start(
         scenario: &Scenario,
-        control_plane: &str,
+        control_plane: &KindControlPlane,
         nodes: BTreeMap<IpAddr, String>,
-        logs: &Path,
-    ) -> Result<(), ClusterError> {
-        let audit_log = logs.join("audit.log");
+        common: &Common<'_>,
+    ) -> Result<Self, ClusterError> {
+        let (base, audit_log) = (common.base, common.logs.join("audit.log"));
         let tail = format!("exec tail --lines=+1 --follow=name --retry {} 2>/dev/null", config::AUDIT_LOG);
-        let follower = Follower::start(control_plane, &tail, &audit_log, Recorder::Audit, &self.base.sink);
-        *self.audit_log.lock().await = Some(follower.await?);
-        let mut of_components = Vec::new();
-        for (component, pod) in &self.components {
-            of_components.push((component.name(), pod.lock().await.log().to_owned()));
-        }
+        let follower = Follower::start(common.control_plane, &tail, &audit_log, Recorder::Audit, &base.sink).await?;
         let sources = Sources {
             audit_log,
             nodes,
-            logs: of_components,
-            api_server: (self.address, API_SERVER_PORT).into(),
-            controller_manager: (self.address, CONTROLLER_MANAGER_PORT).into(),
+            logs: control_plane.logs().await,
+            api_server: (control_plane.address(), API_SERVER_PORT).into(),
+            controller_manager: (control_plane.address(), CONTROLLER_MANAGER_PORT).into(),
         };
-        *self.recorders.lock().await = Some(Recorders::start(sources, scenario, &self.base)?);
-        Ok(())
+        Ok(Self { _recorders: Recorders::start(sources, scenario, base)?, _audit_log: follower })
     }
+}
 
-    async fn unbind(&self) -> Result<(), ClusterError> {
-        let bindings = Api::<ClusterRoleBinding>::all(self.base.admin.clone());
-        for role in BOUND_BY_KUBEADM {
-            let name = kubeadm_binding(cluster_role(role)).unwrap_or_default();
-            bindings.delete(name, &DeleteParams::default()).await?;
-        }
-        Ok(())
+/// Takes away what kubeadm has bound.
+async fn unbind(admin: kube::Client) -> Result<(), ClusterError> {
+    let bindings = Api::<ClusterRoleBinding>::all(admin);
+    for role in BOUND_BY_KUBEADM {
+        let name = kubeadm_binding(cluster_role(role)).unwrap_or_default();
+        bindings.delete(name, &DeleteParams::default()).await?;
     }
-
-    fn component(&self, component: Component) -> Result<&Mutex<StaticPod>, ClusterError> {
-        self.components.get(&component).ok_or_else(|| ClusterError::Unknown(component.name().to_owned()))
-    }
-
-    fn node(&self, name: &str) -> Result<&Mutex<KindNode>, ClusterError> {
-        self.nodes.get(name).ok_or_else(|| ClusterError::Unknown(format!("node `{name}`")))
-    }
+    Ok(())
 }
 
 /// How long a CA of the signer's own is valid, where the scenario needs one: by default kubeadm's CA signs, as it does
@@ -300,105 +275,24 @@ fn write_files(
     }
 }
 
-/// Runs `kind create cluster`. Its words are in the logs.
-async fn create(kind: &Kind, plan: &Plan<'_>, run: &Path, logs: &Path) -> Result<(), ClusterError> {
-    let config = run.join("kind.json");
-    write_private(&config, &plan.kind_config())?;
-    let log = logs.join("kind.log");
-    let network = format!("KIND_EXPERIMENTAL_DOCKER_NETWORK={}", plan.cluster);
-    let mut args: Vec<OsString> =
-        vec![network.into(), "KIND_EXPERIMENTAL_PROVIDER=docker".into(), kind.command.clone().into()];
-    // Retained, a failed cluster can tell why it failed; we remove it all the same.
-    args.extend(["create", "cluster", "--retain", "--wait=0s", "--config"].map(OsString::from));
-    args.extend([config.into(), "--kubeconfig".into(), run.join("kind.kubeconfig").into()]);
-    let process = Process::start(Path::new("env"), &args, &log, Isolation::Plain, &Default::default())
-        .await
-        .map_err(|error| failed(&error.to_string()))?;
-    match process.exited().await {
-        Exit { code: Some(0), .. } => Ok(()),
-        exit => {
-            let journal = format!("{}-control-plane", plan.cluster);
-            let journal =
-                docker::exec(&journal, &["journalctl", "--no-pager", "--output", "cat", "--unit", "kubelet"]).await;
-            let _ = fs::write(logs.join("control-plane-kubelet.log"), journal.unwrap_or_default());
-            Err(failed(&format!("{exit:?}; {}", end_of(&log))))
-        }
-    }
-}
-
-fn failed(reason: &str) -> ClusterError {
-    ClusterError::Command { command: "kind create cluster".into(), reason: reason.to_owned() }
-}
-
-pub(super) fn no_command() -> ClusterError {
-    failed("there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`")
-}
-
-/// The `kind` command: on PATH, or where Go puts it.
-pub(super) fn command() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let go = std::env::var_os("HOME").map(|home| PathBuf::from(home).join("go/bin"));
-    let mut folders = std::env::split_paths(&path).chain(go);
-    folders.find_map(|folder| Some(folder.join("kind")).filter(|file| file.is_file()))
-}
-
 #[async_trait]
 impl Cluster for KindCluster {
     fn base(&self) -> &Base {
         &self.base
     }
 
-    async fn start_node(&self, node: &str, changes: &Changes) -> Result<String, ClusterError> {
-        let mut node = self.node(node)?.lock().await;
-        node.start(changes, &self.base.tokens, &self.base.sink).await
+    fn nodes(&self) -> &dyn Nodes {
+        &self.nodes
     }
 
-    async fn join_node(&self, node: &str) -> Result<String, ClusterError> {
-        self.node(node)?.lock().await.join(&self.base.tokens, &self.base.sink).await
-    }
-
-    async fn end_node(&self, node: &str, ending: Ending) -> Result<String, ClusterError> {
-        self.node(node)?.lock().await.end(ending).await
-    }
-
-    async fn start_component(&self, component: Component, changes: &Changes) -> Result<String, ClusterError> {
-        let settings = self.base.change(component, changes).await?;
-        let mut pod = self.component(component)?.lock().await;
-        pod.start(&settings, &self.base.admin, self.address, &self.base.sink).await
-    }
-
-    async fn end_component(&self, component: Component, ending: Ending) -> Result<String, ClusterError> {
-        match ending {
-            Ending::Stop => self.component(component)?.lock().await.stop().await,
-            // Its kubelet would start it again at once.
-            Ending::Kill => Err(ClusterError::Unknown(format!(
-                "way to kill {}, a static pod, so that it stays away",
-                component.name()
-            ))),
-        }
-    }
-
-    async fn node_dir(&self, node: &str) -> Result<crate::node::NodeDir, ClusterError> {
-        Ok(self.node(node)?.lock().await.dir().clone())
-    }
-
-    async fn cut(&self, node: &str, how: CutKind) -> Result<String, ClusterError> {
-        self.node(node)?.lock().await.cut(how).await
-    }
-
-    async fn mend(&self, node: &str) -> Result<String, ClusterError> {
-        self.node(node)?.lock().await.mend().await
+    fn control_plane(&self) -> Option<&dyn ControlPlane> {
+        Some(&self.control_plane)
     }
 
     async fn stop(&self) {
-        for node in self.nodes.values() {
-            node.lock().await.close().await;
-        }
-        for pod in self.components.values() {
-            pod.lock().await.close();
-        }
-        self.recorders.lock().await.take();
-        self.audit_log.lock().await.take();
+        self.nodes.close().await;
+        self.control_plane.close().await;
+        self.recording.lock().await.take();
         let resources = self.resources.lock().await.take();
         let _ = tokio::task::spawn_blocking(move || drop(resources)).await;
     }

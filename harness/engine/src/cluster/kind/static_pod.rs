@@ -8,16 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::config::changing_flags;
+use super::common::Common;
+use super::config::{CONTROLLER_MANAGER_PORT, changing_flags};
 use super::follow::Follower;
 use super::unit::{ended, find, open};
+use crate::cluster::ClusterError;
 use crate::cluster::docker::exec;
-use crate::cluster::shared::client;
+use crate::cluster::shared::client::{self, until_ok};
 use crate::cluster::shared::settings::Settings;
-use crate::cluster::{ClusterError, end_of};
 use crate::observe::Sink;
+use crate::poll;
 use tlsboot_core::history::event::{ProcessEvent, ProcessState, Recorder};
 use tlsboot_core::scenario::stimulus::Component;
 
@@ -26,8 +28,6 @@ const MANIFESTS: &str = "/etc/kubernetes/manifests";
 const AWAY: &str = "/etc/kubernetes";
 /// A pod has half a minute to end, and its kubelet looks into the folder every 20 s at least.
 const PATIENCE: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(100);
-pub(super) const CONTROLLER_MANAGER_PORT: u16 = 10257;
 
 /// A component that runs, or could.
 pub(super) struct StaticPod {
@@ -52,19 +52,14 @@ impl Drop for Running {
 
 impl StaticPod {
     /// One that runs already: kubeadm waits for them.
-    pub(super) async fn attach(
-        control_plane: &str,
-        component: Component,
-        logs: &Path,
-        sink: &Sink,
-    ) -> Result<Self, ClusterError> {
+    pub(super) async fn attach(component: Component, common: &Common<'_>) -> Result<Self, ClusterError> {
         let mut pod = Self {
-            control_plane: control_plane.to_owned(),
+            control_plane: common.control_plane.to_owned(),
             component,
-            log: logs.join(format!("{}.log", component.name())),
+            log: common.logs.join(format!("{}.log", component.name())),
             running: None,
         };
-        pod.watch(sink).await?;
+        pod.watch(&common.base.sink).await?;
         Ok(pod)
     }
 
@@ -74,21 +69,13 @@ impl StaticPod {
 
     /// Waits for its process, and records its start and its end.
     async fn watch(&mut self, sink: &Sink) -> Result<u32, ClusterError> {
-        let (name, deadline) = (self.component.name(), Instant::now() + PATIENCE);
-        let (pid, fd) = loop {
+        let name = self.component.name();
+        let found = poll::until(Instant::now() + PATIENCE, poll::SELDOM, async || {
             let pid = find(&self.control_plane, name).await?;
-            if let Some(found) = pid.and_then(|pid| Some((pid, open(pid).ok()?))) {
-                break found;
-            }
-            if Instant::now() > deadline {
-                return Err(ClusterError::Late {
-                    what: format!("a process of {name}"),
-                    seconds: PATIENCE.as_secs(),
-                    last: format!("none in {}", self.control_plane),
-                });
-            }
-            sleep(POLL).await;
-        };
+            Ok::<_, ClusterError>(pid.and_then(|pid| Some((pid, open(pid).ok()?))).ok_or(()))
+        });
+        let late = ClusterError::late(format!("a process of {name}"), PATIENCE);
+        let (pid, fd) = found.await?.map_err(|()| late(format!("none in {}", self.control_plane)))?;
         let event = ProcessEvent::of(name, None, pid);
         sink.emit(event(ProcessState::Started));
         let asked = Arc::new(AtomicBool::new(false));
@@ -111,18 +98,15 @@ impl StaticPod {
         Ok(pid)
     }
 
-    /// Gives it a manifest, and waits until it is ready.
+    /// Gives it a manifest, and waits until it is ready. Answers with its process id.
     pub(super) async fn start(
         &mut self,
         settings: &Settings,
         admin: &kube::Client,
         address: Ipv4Addr,
         sink: &Sink,
-    ) -> Result<String, ClusterError> {
+    ) -> Result<u32, ClusterError> {
         let name = self.component.name();
-        if self.running.is_some() {
-            return Err(ClusterError::Unknown(format!("stopped {name}: it runs already")));
-        }
         let away = format!("{AWAY}/{name}.yaml");
         let manifest = exec(&self.control_plane, &["cat", &away]).await?;
         let manifest = with_flags(&manifest, name, &changing_flags(self.component, settings));
@@ -132,35 +116,23 @@ impl StaticPod {
         let (probe, path) = match self.component {
             Component::ApiServer => (admin.clone(), "/readyz"),
             Component::ControllerManager => {
-                let url = format!("https://{address}:{CONTROLLER_MANAGER_PORT}");
-                (client::blind(&url)?, "/healthz")
+                (client::blind(&format!("https://{address}:{CONTROLLER_MANAGER_PORT}"))?, "/healthz")
             }
         };
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
-            let last = match probe.request_text(request).await {
-                Ok(_) => break,
-                Err(error) => error.to_string(),
-            };
-            if !self.is_running() {
-                return Err(ClusterError::Start { name: name.into(), reason: end_of(&self.log) });
+        let ended = async {
+            if let Some(running) = &mut self.running {
+                let _ = (&mut running.watcher).await;
             }
-            if Instant::now() > deadline {
-                return Err(ClusterError::Late {
-                    what: format!("{path} of {name}"),
-                    seconds: PATIENCE.as_secs(),
-                    last,
-                });
-            }
-            sleep(POLL).await;
-        }
-        Ok(format!("{name} runs as pid {pid} and is ready"))
+            self.running = None;
+            ClusterError::ended(name, &self.log)
+        };
+        until_ok(&probe, path, name, PATIENCE, ended).await?;
+        Ok(pid)
     }
 
-    fn is_running(&self) -> bool {
-        let running = self.running.as_ref();
-        running.is_some_and(|running| !running.watcher.is_finished())
+    /// Whether it was started, and not stopped since.
+    pub(super) fn is_started(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Reads its log no more.
@@ -168,20 +140,16 @@ impl StaticPod {
         self.running = None;
     }
 
-    /// Takes its manifest away, and waits until its process is gone.
-    pub(super) async fn stop(&mut self) -> Result<String, ClusterError> {
+    /// Takes its manifest away, and waits until its process has exited. Answers with its process id.
+    pub(super) async fn stop(&mut self) -> Result<u32, ClusterError> {
         let name = self.component.name();
-        let mut running = self.running.take().ok_or_else(|| ClusterError::Unknown(format!("running {name}")))?;
+        let mut running = self.running.take().ok_or_else(|| ClusterError::NotRunning(name.into()))?;
         running.asked.store(true, Ordering::SeqCst);
         let manifest = format!("{MANIFESTS}/{name}.yaml");
         exec(&self.control_plane, &["mv", &manifest, AWAY]).await?;
-        timeout(PATIENCE, &mut running.watcher).await.map(|_| format!("{name}, pid {}, is gone", running.pid)).map_err(
-            |_| ClusterError::Late {
-                what: format!("the end of {name}"),
-                seconds: PATIENCE.as_secs(),
-                last: format!("pid {} is still there", running.pid),
-            },
-        )
+        let exited = timeout(PATIENCE, &mut running.watcher).await;
+        let late = ClusterError::late(format!("the exit of {name}"), PATIENCE);
+        exited.map(|_| running.pid).map_err(|_| late(format!("pid {} is still running", running.pid)))
     }
 }
 

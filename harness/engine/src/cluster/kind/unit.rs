@@ -10,11 +10,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::cluster::docker::{docker, exec};
 use crate::cluster::{ClusterError, Ending};
 use crate::observe::Sink;
+use crate::poll;
 use tlsboot_core::history::event::{KUBELET, ProcessEvent, ProcessState};
 
 /// A unit of our own, so that nothing of the image's kubelet.service has a say.
@@ -23,7 +24,6 @@ pub(super) const UNIT: &str = "tlsboot-kubelet";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// systemd learns of an end when the kernel does.
 const REAPED: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_millis(50);
 
 /// A kubelet that was started.
 pub(super) struct Unit {
@@ -160,20 +160,21 @@ pub(super) async fn ended(fd: OwnedFd) {
 
 /// How systemd saw it end: exit code, signal. A container that is gone took it along.
 pub(super) async fn result(container: &str, unit: &str) -> (Option<i32>, Option<i32>) {
-    let deadline = Instant::now() + REAPED;
-    while Instant::now() < deadline {
+    let ended = poll::until(Instant::now() + REAPED, poll::SELDOM, async || {
         // `waitid`'s CLD_EXITED, CLD_KILLED and CLD_DUMPED; 0 while it runs.
-        let how = property(container, unit, "ExecMainCode").await;
+        let how = property(container, unit, "ExecMainCode").await?;
         let status = property(container, unit, "ExecMainStatus").await;
         let status = status.ok().and_then(|status| i32::try_from(status).ok());
-        match how {
-            Ok(0) => sleep(POLL).await,
-            Ok(1) => return (status, None),
-            Ok(_) => return (None, status),
-            Err(_) => break,
-        }
+        Ok::<_, ClusterError>(match how {
+            0 => Err(()),
+            1 => Ok((status, None)),
+            _ => Ok((None, status)),
+        })
+    });
+    match ended.await {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(())) | Err(_) => (None, Some(Signal::KILL.as_raw())),
     }
-    (None, Some(Signal::KILL.as_raw()))
 }
 
 async fn property(container: &str, unit: &str, name: &str) -> Result<u32, ClusterError> {

@@ -1,194 +1,272 @@
-//! Flags of etcd, kube-apiserver and kube-controller-manager, and the files that they need.
+//! The control plane's processes.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::json;
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
-use crate::cluster::shared::client::{Credentials, kubeconfig};
-use crate::cluster::shared::file::write_private;
-use crate::cluster::shared::settings::{Settings, audit_policy};
-use crate::cluster::{ClusterError, Credential, Endpoint};
-use crate::flags::FlagSet;
-use tlsboot_core::scenario::Flags;
-use tlsboot_core::scenario::stimulus::Component;
+use super::flags::{self, Layout};
+use super::provider::Local;
+use crate::cluster::error::end_of;
+use crate::cluster::processes::{Defect, Launch, Part, Plan, Port, Supervised, begin};
+use crate::cluster::shared::base::Base;
+use crate::cluster::shared::client::{blind, until_ok};
+use crate::cluster::shared::trust::Trust;
+use crate::cluster::{ClusterError, ControlPlane, Ending, Proof};
+use crate::components::ComponentSet;
+use crate::process::Isolation;
+use crate::task::Task;
+use tlsboot_core::scenario::stimulus::{Changes, Component};
 use tlsboot_core::version::Version;
 
-/// Where the control plane's files are, and its ports.
-pub(super) struct Layout<'a> {
-    pub(super) dir: &'a Path,
-    pub(super) pki: &'a Path,
-    pub(super) logs: &'a Path,
-    pub(super) apiserver_port: u16,
-    pub(super) controller_manager_port: u16,
-    /// Where etcd has one.
-    pub(super) etcd_port: Option<u16>,
-    pub(super) version: Version,
+/// A control plane takes 3 to 5 s on two cores; under a heavy load several times that.
+const READY: Duration = Duration::from_secs(120);
+
+/// Where the components listen, all on the loopback.
+pub(super) struct Ports {
+    api_server: Port,
+    controller_manager: Port,
+    /// Where etcd needs one.
+    etcd: Option<Port>,
 }
 
-impl Layout<'_> {
-    fn etcd_url(&self) -> String {
-        match self.etcd_port {
-            Some(port) => format!("http://127.0.0.1:{port}"),
-            None => format!("unix://{}", self.dir.join("etcd.sock").display()),
-        }
+impl Ports {
+    pub(super) fn lease(version: Version) -> io::Result<Self> {
+        Ok(Self {
+            api_server: Port::lease()?,
+            controller_manager: Port::lease()?,
+            etcd: flags::wants_etcd_on_a_port(version).then(Port::lease).transpose()?,
+        })
+    }
+
+    pub(super) fn api_server(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.api_server.number).into()
+    }
+
+    pub(super) fn controller_manager(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.controller_manager.number).into()
     }
 }
 
-/// Up to 1.21 an API server looks whether etcd is there before it starts, and takes a Unix socket's path for no host
-/// (`k8s.io/kubernetes/cmd/kube-apiserver/app/server.go`, preflight).
-pub(super) fn wants_etcd_on_a_port(version: Version) -> bool {
-    version.minor < 22
+pub(super) struct LocalControlPlane {
+    // Processes are dropped before their ports.
+    running: Mutex<Running>,
+    ports: Ports,
+    components: ComponentSet,
+    defect: Option<Arc<dyn Defect>>,
+    /// The run's folder.
+    dir: PathBuf,
+    logs: PathBuf,
+    base: Arc<Base>,
 }
 
-/// etcd on Unix sockets: no port at all, but for old API servers. Without fsync: the cluster lives for minutes.
-pub(super) fn etcd(layout: &Layout<'_>) -> FlagSet {
-    let client = layout.etcd_url();
-    let peer = format!("unix://{}", layout.dir.join("peer.sock").display());
-    let flags: [(&str, String); 9] = [
-        ("name", "m".into()),
-        ("data-dir", layout.dir.join("etcd").display().to_string()),
-        ("unsafe-no-fsync", "true".into()),
-        ("listen-client-urls", client.clone()),
-        ("advertise-client-urls", client),
-        ("listen-peer-urls", peer.clone()),
-        ("initial-advertise-peer-urls", peer.clone()),
-        ("initial-cluster", format!("m={peer}")),
-        ("log-level", "warn".into()),
-    ];
-    flags.into_iter().collect()
+/// Dropped in this order: etcd last.
+#[derive(Default)]
+struct Running {
+    components: BTreeMap<Component, Launched>,
+    etcd: Option<Supervised>,
 }
 
-/// The API server: everything on that a bootstrap needs, every request in the audit log.
-pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
-    let pki = |name: &str| layout.pki.join(name).display().to_string();
-    let anonymous = if settings.anonymous_paths.is_empty() {
-        ("anonymous-auth", settings.anonymous_auth.to_string())
-    } else {
-        let file = layout.dir.join(AUTHENTICATION_CONFIG);
-        ("authentication-config", file.display().to_string())
-    };
-    let mut own = vec![
-        ("etcd-servers", layout.etcd_url()),
-        ("bind-address", "127.0.0.1".into()),
-        ("secure-port", layout.apiserver_port.to_string()),
-        // Nobody asks the API server for its endpoints here, and a machine may have no other address.
-        ("advertise-address", "127.0.0.1".into()),
-        ("endpoint-reconciler-type", "none".into()),
-        ("tls-cert-file", pki("apiserver.crt")),
-        ("tls-private-key-file", pki("apiserver.key")),
-        ("client-ca-file", pki("client-ca.crt")),
-        ("token-auth-file", pki("tokens.csv")),
-        ("enable-bootstrap-token-auth", "true".into()),
-        ("service-account-issuer", "https://kubernetes.default.svc".into()),
-        ("service-account-key-file", pki("sa.key")),
-        ("service-account-signing-key-file", pki("sa.key")),
-        ("service-cluster-ip-range", "10.96.0.0/16".into()),
-        ("authorization-mode", settings.authorization_mode.join(",")),
-        ("enable-admission-plugins", "NodeRestriction".into()),
-        ("disable-admission-plugins", "ServiceAccount".into()),
-        anonymous,
-        ("audit-policy-file", layout.dir.join("audit-policy.json").display().to_string()),
-        ("audit-log-path", layout.logs.join("audit.log").display().to_string()),
-        ("v", "2".into()),
-    ];
-    if layout.version.minor < 20 {
-        // One for all, at a fixed place.
-        own.push(("insecure-port", "0".into()));
-    }
-    with_further(own, layout, settings.flags.get(&Component::ApiServer))
+struct Launched {
+    process: Supervised,
+    _beside: Vec<Task>,
 }
 
-const AUTHENTICATION_CONFIG: &str = "authentication.json";
-
-/// The controller-manager: only the controllers of certificates and tokens.
-pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
-    let pki = |name: &str| layout.pki.join(name).display().to_string();
-    let mut controllers: Vec<&str> = settings.controllers.iter().map(String::as_str).collect();
-    if layout.version.minor < 21 {
-        // Where the API server is not up yet, controllers wait for the Secrets of their own accounts instead of asking
-        // for tokens, and the process ends when those do not come (`shouldTurnOnDynamicClient` in controllermanager.go).
-        controllers.push("serviceaccount-token");
-    }
-    let mut own = vec![
-        ("kubeconfig", layout.dir.join("controller-manager.kubeconfig").display().to_string()),
-        // The rights are on the controllers' own accounts.
-        ("use-service-account-credentials", "true".into()),
-        ("service-account-private-key-file", pki("sa.key")),
-        ("bind-address", "127.0.0.1".into()),
-        ("secure-port", layout.controller_manager_port.to_string()),
-        ("leader-elect", "false".into()),
-        ("controllers", controllers.join(",")),
-        ("cluster-signing-cert-file", pki("signer.crt")),
-        ("cluster-signing-key-file", pki("signer.key")),
-        (
-            match layout.version.minor {
-                ..19 => "experimental-cluster-signing-duration",
-                _ => "cluster-signing-duration",
-            },
-            format!("{}s", settings.signing_duration.as_secs()),
-        ),
-        ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
-        ("v", "4".into()),
-    ];
-    if layout.version.minor < 22 {
-        own.push(("port", "0".into()));
-    }
-    with_further(own, layout, settings.flags.get(&Component::ControllerManager))
-}
-
-/// tlsboot's own flags, and the scenario's instead of or beside them.
-fn with_further(own: Vec<(&str, String)>, layout: &Layout<'_>, further: Option<&Flags>) -> FlagSet {
-    let mut flags: FlagSet = own.into_iter().collect();
-    let pki = layout.pki.display().to_string();
-    for (name, value) in further.into_iter().flatten() {
-        match value.as_str() {
-            "" => flags.remove(name),
-            value => flags.set(name, value.replace("{pki}", &pki)),
-        }
-    }
-    flags
-}
-
-/// The controller-manager's kubeconfig, the audit policy, and the AuthenticationConfiguration.
-pub(super) fn write_files(
-    layout: &Layout<'_>,
-    settings: &Settings,
-    endpoint: &Endpoint,
-    controller_manager: &Credential,
-) -> Result<(), ClusterError> {
-    let credentials = Credentials::Certificate(controller_manager.clone());
-    write_private(&layout.dir.join("controller-manager.kubeconfig"), kubeconfig(endpoint, &credentials).expose())?;
-    write_private(&layout.dir.join("audit-policy.json"), &audit_policy(&[]).to_string())?;
-    let paths = settings.anonymous_paths.iter();
-    let conditions: Vec<_> = paths.map(|path| json!({"path": path})).collect();
-    let authentication = json!({
-        "apiVersion": "apiserver.config.k8s.io/v1beta1",
-        "kind": "AuthenticationConfiguration",
-        "anonymous": {"enabled": true, "conditions": conditions},
-    });
-    write_private(&layout.dir.join(AUTHENTICATION_CONFIG), &authentication.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn further_flags_replace_and_take_away() {
-        let layout = Layout {
-            dir: Path::new("/run"),
-            pki: Path::new("/run/pki"),
-            logs: Path::new("/logs"),
-            apiserver_port: 1,
-            controller_manager_port: 2,
-            etcd_port: None,
-            version: Version::new(1, 37, 2),
+impl LocalControlPlane {
+    /// Starts all parts side by side: each waits for what it needs on its own. Comes back when all are ready.
+    pub(super) async fn start(
+        local: &Local,
+        ports: Ports,
+        dir: &Path,
+        logs: PathBuf,
+        base: &Arc<Base>,
+    ) -> Result<Self, ClusterError> {
+        let this = Self {
+            running: Mutex::default(),
+            ports,
+            components: local.components.clone(),
+            defect: local.defect.clone(),
+            dir: dir.to_owned(),
+            logs,
+            base: Arc::clone(base),
         };
-        let further =
-            Flags::from([("a".into(), String::new()), ("b".into(), "{pki}/b.crt".into()), ("c".into(), "new".into())]);
-        let own = vec![("a", "1".to_owned()), ("b", "2".into()), ("d", "4".into())];
-        let flags = with_further(own.clone(), &layout, Some(&further));
-        assert_eq!(flags.args(), ["--d=4", "--b=/run/pki/b.crt", "--c=new"]);
-        assert_eq!(with_further(own, &layout, None).args(), ["--a=1", "--b=2", "--d=4"]);
+        this.start_etcd().await?;
+        this.launch(Component::ApiServer).await?;
+        this.launch(Component::ControllerManager).await?;
+        this.ready(Component::ApiServer).await?;
+        match this.ready(Component::ControllerManager).await {
+            // Under a heavy load the API server may take longer than a controller-manager waits for it.
+            Err(ClusterError::Start { .. }) => {
+                this.launch(Component::ControllerManager).await?;
+                this.ready(Component::ControllerManager).await?;
+            }
+            ready => ready?,
+        }
+        Ok(this)
+    }
+
+    async fn start_etcd(&self) -> Result<(), ClusterError> {
+        let args = {
+            let trust = self.base.trust().await;
+            let layout = self.layout(&trust);
+            let settings = self.base.settings().await;
+            let controller_manager = trust.client("system:kube-controller-manager", &[])?;
+            flags::write_files(&layout, &settings, self.base.endpoint(), &controller_manager)?;
+            flags::etcd(&layout).args()
+        };
+        let plan = Plan {
+            component: ETCD,
+            node: None,
+            executable: &self.components.etcd.path,
+            args,
+            log: self.logs.join("etcd.log"),
+            isolation: Isolation::Plain,
+            env: const { &BTreeMap::new() },
+        };
+        self.running.lock().await.etcd = Some(Supervised::start(plan, &self.base.sink).await?);
+        Ok(())
+    }
+
+    fn layout<'a>(&'a self, trust: &'a Trust) -> Layout<'a> {
+        Layout {
+            dir: &self.dir,
+            pki: trust.dir(),
+            logs: &self.logs,
+            apiserver_port: self.ports.api_server.number,
+            controller_manager_port: self.ports.controller_manager.number,
+            etcd_port: self.ports.etcd.as_ref().map(|port| port.number),
+            version: self.components.kubernetes,
+        }
+    }
+
+    fn log(&self, component: Component) -> PathBuf {
+        self.logs.join(format!("{}.log", component.name()))
+    }
+
+    /// Starts a component by the settings as they are; answers with its process id.
+    async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
+        let settings = self.base.settings().await.clone();
+        let trust = self.base.trust().await;
+        let layout = self.layout(&trust);
+        let (executable, flags, part) = match component {
+            Component::ApiServer => {
+                (&self.components.kube_apiserver, flags::apiserver(&layout, &settings), Part::ApiServer)
+            }
+            Component::ControllerManager => (
+                &self.components.kube_controller_manager,
+                flags::controller_manager(&layout, &settings),
+                Part::ControllerManager,
+            ),
+        };
+        let log = self.log(component);
+        let launch = Launch {
+            part,
+            executable: executable.path.clone(),
+            before: Vec::new(),
+            flags,
+            env: BTreeMap::new(),
+            pki: trust.dir(),
+            log: &log,
+            tokens: &self.base.tokens,
+            admin: &self.base.admin,
+            beside: Vec::new(),
+        };
+        let launch = launch.with(self.defect.as_deref())?;
+        let args = launch.args();
+        let Launch { executable, env, beside, .. } = launch;
+        drop(trust);
+        let plan = Plan {
+            component: component.name(),
+            node: None,
+            executable: &executable,
+            args,
+            log,
+            isolation: Isolation::Plain,
+            env: &env,
+        };
+        let process = Supervised::start(plan, &self.base.sink).await?;
+        let pid = process.pid();
+        let launched = Launched { process, _beside: begin(beside) };
+        self.running.lock().await.components.insert(component, launched);
+        Ok(pid)
+    }
+
+    /// Waits until a component that was launched is ready.
+    async fn ready(&self, component: Component) -> Result<(), ClusterError> {
+        let probe = match component {
+            Component::ApiServer => self.base.admin(),
+            // Its certificate is its own; nothing is said to it but the path.
+            Component::ControllerManager => blind(&format!("https://{}", self.ports.controller_manager()))?,
+        };
+        let path = match component {
+            // Which came with 1.16.
+            Component::ApiServer if self.components.kubernetes.minor >= 16 => "/readyz",
+            _ => "/healthz",
+        };
+        let launched = self.running.lock().await.components.get(&component).map(|launched| launched.process.exited());
+        let exited = launched.ok_or_else(|| ClusterError::NotRunning(component.name().into()))?;
+        let ended = async {
+            exited.await;
+            ClusterError::ended(component.name(), &self.log(component))
+        };
+        until_ok(&probe, path, component.name(), READY, ended).await
+    }
+
+    /// Takes over what is different from now on.
+    async fn change(&self, component: Component, changes: &Changes) -> Result<(), ClusterError> {
+        if self.running.lock().await.components.contains_key(&component) {
+            return Err(ClusterError::Running(component.name().into()));
+        }
+        self.base.change(component, changes).await.map(drop)
+    }
+
+    async fn take(&self, component: Component) -> Result<Supervised, ClusterError> {
+        let launched = self.running.lock().await.components.remove(&component);
+        let launched = launched.ok_or_else(|| ClusterError::NotRunning(component.name().into()))?;
+        Ok(launched.process)
+    }
+
+    /// Ends all parts. An API server takes seconds to shut down, and nothing listens to it any more.
+    pub(super) async fn close(&self) {
+        for component in [Component::ControllerManager, Component::ApiServer] {
+            let _ = self.end(component, Ending::Kill).await;
+        }
+        if let Some(etcd) = self.running.lock().await.etcd.take() {
+            etcd.end(Ending::Kill).await;
+        }
+    }
+}
+
+const ETCD: &str = "etcd";
+
+#[async_trait]
+impl ControlPlane for LocalControlPlane {
+    async fn start(&self, component: Component, changes: &Changes) -> Result<Proof, ClusterError> {
+        self.change(component, changes).await?;
+        let pid = self.launch(component).await?;
+        self.ready(component).await?;
+        Ok(Proof::Ready { component, pid })
+    }
+
+    async fn fail(&self, component: Component, changes: &Changes) -> Result<Proof, ClusterError> {
+        self.change(component, changes).await?;
+        let pid = self.launch(component).await?;
+        let gone = timeout(READY, self.take(component).await?.gone()).await;
+        let exit = gone.map_err(|_| {
+            ClusterError::late(format!("the exit of {}", component.name()), READY)("it is still running")
+        })?;
+        Ok(Proof::Failed { component, pid, exit, log: end_of(&self.log(component)) })
+    }
+
+    async fn end(&self, component: Component, ending: Ending) -> Result<Proof, ClusterError> {
+        let process = self.take(component).await?;
+        let (pid, exit) = (process.pid(), process.end(ending).await);
+        Ok(Proof::Ended { what: component.name(), pid, exit: Some(exit) })
     }
 }

@@ -2,6 +2,7 @@
 //! No root, no Docker, no container runtime.
 
 mod control_plane;
+mod flags;
 mod provider;
 
 pub use provider::Local;

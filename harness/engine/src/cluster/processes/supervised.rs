@@ -63,6 +63,18 @@ impl Supervised {
         self.process.is_running()
     }
 
+    /// Its end, for whoever waits.
+    pub(crate) fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
+        self.process.exited()
+    }
+
+    /// Waits until it exits on its own and its end is in the history.
+    pub(crate) async fn gone(self) -> Exit {
+        let exit = self.process.exited().await;
+        let _ = self.watcher.await;
+        exit
+    }
+
     /// Ends it and waits until its end is in the history.
     pub(crate) async fn end(self, ending: Ending) -> Exit {
         self.asked.store(true, Ordering::SeqCst);

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::client::{Credentials, client, kubeconfig, until_taken};
+use super::client::{Credentials, client, kubeconfig, until_trusted};
 use super::settings::{Settings, signing_duration};
 use super::tokens;
-use super::trust::Trust;
-use crate::cluster::{ClusterError, Credential, Endpoint, TokenValue};
+use super::trust::{Flaw, Trust};
+use crate::cluster::{ClusterError, Credential, Endpoint, Proof, TokenValue};
 use crate::observe::Sink;
 use crate::secret::Secret;
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::history::What;
+use tlsboot_core::history::event::NODES_GROUP;
 use tlsboot_core::scenario::Scenario;
 use tlsboot_core::scenario::stimulus::{Changes, Component};
 
@@ -66,17 +69,52 @@ impl Base {
         Ok(base)
     }
 
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// A client of the administrator.
+    pub fn admin(&self) -> kube::Client {
+        self.admin.clone()
     }
 
-    pub(crate) fn admin_kubeconfig(&self) -> Secret<String> {
+    /// The administrator's kubeconfig, with all credentials in it.
+    pub fn admin_kubeconfig(&self) -> Secret<String> {
         let administrator = Credentials::Certificate(self.administrator.clone());
         kubeconfig(&self.endpoint, &administrator)
     }
 
-    pub(crate) fn token(&self, name: &str) -> Result<TokenValue, ClusterError> {
-        self.tokens.get(name).cloned().ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
+    /// Where the API server is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// A token of the scenario.
+    ///
+    /// # Errors
+    /// When the scenario has none of this name.
+    pub fn token(&self, name: &str) -> Result<&TokenValue, ClusterError> {
+        self.tokens.get(name).ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
+    }
+
+    /// A node's client certificate that the API server is to refuse.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub async fn flawed_certificate(&self, user: &str, flaw: Flaw) -> Result<Credential, ClusterError> {
+        self.trust().await.flawed_client(user, &[NODES_GROUP], flaw)
+    }
+
+    /// A valid client certificate with a uid in its subject.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub async fn certificate_with_uid(&self, user: &str, uid: &str) -> Result<Credential, ClusterError> {
+        self.trust().await.client_with_uid(user, uid)
+    }
+
+    /// The pair for a node's `tlsCertFile`, of the cluster's CA.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub async fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
+        self.trust().await.serving_pair(node)
     }
 
     pub(crate) async fn trust(&self) -> MutexGuard<'_, Trust> {
@@ -114,11 +152,16 @@ impl Base {
         Ok(())
     }
 
-    /// Gives the signer another CA, and waits until the API server takes it.
-    pub(crate) async fn replace_signer(&self, valid: Duration) -> Result<String, ClusterError> {
+    /// Gives the signer another CA, which the API server trusts beside those before, and waits until it does. For clusters
+    /// with [`Capability::ReplaceCa`](tlsboot_core::scenario::Capability::ReplaceCa).
+    ///
+    /// # Errors
+    /// When the CA can't be made, or the API server does not take it up in time.
+    pub async fn replace_ca(&self, valid: Duration) -> Result<Proof, ClusterError> {
         let credential = self.trust.lock().await.replace_signer(valid)?;
         self.announce_signing().await?;
-        until_taken(&self.endpoint, credential).await
+        until_trusted(&self.endpoint, credential).await?;
+        Ok(Proof::Trusted)
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::beta;
 use crate::cluster::{ClusterError, Credential, Endpoint};
+use crate::poll;
 use crate::secret::Secret;
 
 /// What a client shows to the API server.
@@ -124,51 +125,25 @@ pub(crate) async fn until_ok(
     patience: Duration,
     ended: impl Future<Output = ClusterError> + Send,
 ) -> Result<(), ClusterError> {
-    let deadline = Instant::now() + patience;
-    let answers = async {
-        loop {
-            let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
-            let last = match probe.request_text(request).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error.to_string(),
-            };
-            if Instant::now() > deadline {
-                return Err(ClusterError::Late {
-                    what: format!("{path} of {component}"),
-                    seconds: patience.as_secs(),
-                    last,
-                });
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    };
+    let answered = poll::until(Instant::now() + patience, poll::OFTEN, || answers(probe, path));
     tokio::select! {
-        answered = answers => answered,
+        answered = answered => answered?.map_err(ClusterError::late(format!("{path} of {component}"), patience)),
         error = ended => Err(error),
     }
 }
 
 /// A changed file is taken up within a minute at most.
-const TAKEN: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(50);
+const TAKEN_UP: Duration = Duration::from_secs(120);
 
-/// Waits until the API server takes a client certificate: it takes up a changed bundle of CAs by itself. Answers with
-/// the proof.
-pub(crate) async fn until_taken(endpoint: &Endpoint, credential: Credential) -> Result<String, ClusterError> {
+/// Waits until the API server accepts a client certificate: it takes up a changed bundle of CAs on its own.
+pub(crate) async fn until_trusted(endpoint: &Endpoint, credential: Credential) -> Result<(), ClusterError> {
     let probe = client(endpoint, &Credentials::Certificate(credential)).await?;
-    let deadline = Instant::now() + TAKEN;
-    loop {
-        let request = http::Request::get("/version").body(Vec::new()).map_err(std::io::Error::other)?;
-        match probe.request_text(request).await {
-            Ok(_) => return Ok("the API server takes a client certificate of the new CA".into()),
-            Err(error) if Instant::now() > deadline => {
-                return Err(ClusterError::Late {
-                    what: "the API server's trust in the new CA".into(),
-                    seconds: TAKEN.as_secs(),
-                    last: error.to_string(),
-                });
-            }
-            Err(_) => tokio::time::sleep(POLL).await,
-        }
-    }
+    let accepted = poll::until(Instant::now() + TAKEN_UP, poll::OFTEN, || answers(&probe, "/version")).await?;
+    accepted.map_err(ClusterError::late("the API server's trust in the new CA", TAKEN_UP))
+}
+
+/// Whether a server answers well, or why not.
+async fn answers(probe: &kube::Client, path: &str) -> Result<Result<(), kube::Error>, ClusterError> {
+    let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
+    Ok(probe.request_text(request).await.map(drop))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::sync::watch;
@@ -69,25 +68,24 @@ impl Kubelet {
     }
 
     /// Everything that comes before a start: settings, files, and what the history has to say of them. `server` is the
-    /// URL of the API server, `address` the kubelet's own.
+    /// URL of the API server.
     pub(crate) fn prepare(
         &mut self,
         changes: &Changes,
         tokens: &BTreeMap<String, TokenValue>,
         server: &str,
-        address: SocketAddr,
         sink: &Sink,
     ) -> Result<(), ClusterError> {
         self.apply(changes);
         self.write_files(tokens, server)?;
-        self.announce(address, sink)
+        self.announce(sink)
     }
 
     /// What the history has to say of it before a start, and its recorders: all of the preparations for a kubelet that
     /// somebody else sets up.
-    pub(crate) fn announce(&mut self, address: SocketAddr, sink: &Sink) -> Result<(), ClusterError> {
+    pub(crate) fn announce(&mut self, sink: &Sink) -> Result<(), ClusterError> {
         sink.emit(What::Kubelet(self.facts()));
-        self.start_recorders(address, sink)
+        self.start_recorders(sink)
     }
 
     fn apply(&mut self, changes: &Changes) {
@@ -132,18 +130,18 @@ impl Kubelet {
     }
 
     /// Once, before the first start; they go on over restarts.
-    fn start_recorders(&mut self, address: SocketAddr, sink: &Sink) -> Result<(), ClusterError> {
+    fn start_recorders(&mut self, sink: &Sink) -> Result<(), ClusterError> {
         if !self.recorders.is_empty() {
             return Ok(());
         }
-        let (node, dir) = (&self.config.node, &self.config.dir);
+        let KubeletConfig { node, dir, address, .. } = &self.config;
         let Credential { certificate, key } = self.administrator.clone();
         let identity = ClientIdentity { certificate_pem: certificate, key_pem: key };
         self.recorders = vec![
             observe::files::watch(node.clone(), dir.clone(), sink.clone())?,
             observe::log::tail(self.log.clone(), KUBELET.into(), Some(node.clone()), sink.clone()),
-            observe::presented::probe(node.clone(), address, sink.clone(), self.pid.subscribe())?,
-            observe::metrics::scrape(KUBELET.into(), Some(node.clone()), address, Some(&identity), sink.clone())?,
+            observe::presented::probe(node.clone(), *address, sink.clone(), self.pid.subscribe())?,
+            observe::metrics::scrape(KUBELET.into(), Some(node.clone()), *address, Some(&identity), sink.clone())?,
         ];
         Ok(())
     }

@@ -7,6 +7,7 @@ pub mod client;
 pub mod dir;
 pub mod file;
 pub(crate) mod kubelet;
+pub(crate) mod nodes;
 pub(crate) mod recorders;
 pub(crate) mod settings;
 pub mod tokens;

@@ -21,6 +21,15 @@ use tlsboot_core::x509::{AltName, read};
 /// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
 
+/// What is wrong with a client certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It expired an hour ago.
+    Expired,
+    /// Its CA is not the cluster's.
+    ForeignCa,
+}
+
 /// The cluster's keys, and where they lie.
 pub(crate) struct Trust {
     dir: PathBuf,
@@ -97,24 +106,20 @@ impl Trust {
         self.issue(self.clients(), user, groups, Validity::for_next(YEAR))
     }
 
-    /// A client certificate for anybody: trusted or not, valid or expired.
-    pub(crate) fn odd_client(
-        &self,
-        user: &str,
-        groups: &[&str],
-        trusted: bool,
-        expired: bool,
-    ) -> Result<Credential, ClusterError> {
-        let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(YEAR))?;
-        let mut validity = Validity::for_next(YEAR);
-        if expired {
-            let now = jiff::Timestamp::now();
-            validity = Validity {
-                not_before: now.earlier(jiff::SignedDuration::from_hours(2)),
-                not_after: now.earlier(jiff::SignedDuration::from_hours(1)),
-            };
+    /// A client certificate that an API server is to refuse.
+    pub(crate) fn flawed_client(&self, user: &str, groups: &[&str], flaw: Flaw) -> Result<Credential, ClusterError> {
+        match flaw {
+            Flaw::ForeignCa => {
+                let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(YEAR))?;
+                self.issue(&foreign, user, groups, Validity::for_next(YEAR))
+            }
+            Flaw::Expired => {
+                let now = jiff::Timestamp::now();
+                let not_before = now.earlier(SignedDuration::from_hours(2));
+                let not_after = now.earlier(SignedDuration::from_hours(1));
+                self.issue(self.clients(), user, groups, Validity { not_before, not_after })
+            }
         }
-        self.issue(if trusted { self.clients() } else { &foreign }, user, groups, validity)
     }
 
     /// A client certificate with a uid in its subject.
@@ -241,8 +246,8 @@ mod tests {
         assert_eq!(trust.cluster_ca(), servers.certificate_pem());
         let admin = trust.client("admin", &[]).unwrap();
         let node = trust.node_client("n1", Validity::for_next(YEAR)).unwrap();
-        let odd = trust.odd_client("n1", &[], true, false).unwrap();
-        for client in [admin, node, odd] {
+        let expired = trust.flawed_client("n1", &[], Flaw::Expired).unwrap();
+        for client in [admin, node, expired] {
             assert_eq!(issuer(&client.certificate), "clients");
         }
         let serving = trust.serving_pair("n1").unwrap();

@@ -1,0 +1,194 @@
+//! Flags of etcd, kube-apiserver and kube-controller-manager, and the files that they need.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cluster::shared::client::{Credentials, kubeconfig};
+use crate::cluster::shared::file::write_private;
+use crate::cluster::shared::settings::{Settings, audit_policy};
+use crate::cluster::{ClusterError, Credential, Endpoint};
+use crate::flags::FlagSet;
+use tlsboot_core::scenario::Flags;
+use tlsboot_core::scenario::stimulus::Component;
+use tlsboot_core::version::Version;
+
+/// Where the control plane's files are, and its ports.
+pub(super) struct Layout<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) pki: &'a Path,
+    pub(super) logs: &'a Path,
+    pub(super) apiserver_port: u16,
+    pub(super) controller_manager_port: u16,
+    /// Where etcd has one.
+    pub(super) etcd_port: Option<u16>,
+    pub(super) version: Version,
+}
+
+impl Layout<'_> {
+    fn etcd_url(&self) -> String {
+        match self.etcd_port {
+            Some(port) => format!("http://127.0.0.1:{port}"),
+            None => format!("unix://{}", self.dir.join("etcd.sock").display()),
+        }
+    }
+}
+
+/// Up to 1.21 an API server looks whether etcd is there before it starts, and takes a Unix socket's path for no host
+/// (`k8s.io/kubernetes/cmd/kube-apiserver/app/server.go`, preflight).
+pub(super) fn wants_etcd_on_a_port(version: Version) -> bool {
+    version.minor < 22
+}
+
+/// etcd on Unix sockets: no port at all, but for old API servers. Without fsync: the cluster lives for minutes.
+pub(super) fn etcd(layout: &Layout<'_>) -> FlagSet {
+    let client = layout.etcd_url();
+    let peer = format!("unix://{}", layout.dir.join("peer.sock").display());
+    let flags: [(&str, String); 9] = [
+        ("name", "m".into()),
+        ("data-dir", layout.dir.join("etcd").display().to_string()),
+        ("unsafe-no-fsync", "true".into()),
+        ("listen-client-urls", client.clone()),
+        ("advertise-client-urls", client),
+        ("listen-peer-urls", peer.clone()),
+        ("initial-advertise-peer-urls", peer.clone()),
+        ("initial-cluster", format!("m={peer}")),
+        ("log-level", "warn".into()),
+    ];
+    flags.into_iter().collect()
+}
+
+/// The API server: everything on that a bootstrap needs, every request in the audit log.
+pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
+    let pki = |name: &str| layout.pki.join(name).display().to_string();
+    let anonymous = if settings.anonymous_paths.is_empty() {
+        ("anonymous-auth", settings.anonymous_auth.to_string())
+    } else {
+        let file = layout.dir.join(AUTHENTICATION_CONFIG);
+        ("authentication-config", file.display().to_string())
+    };
+    let mut own = vec![
+        ("etcd-servers", layout.etcd_url()),
+        ("bind-address", "127.0.0.1".into()),
+        ("secure-port", layout.apiserver_port.to_string()),
+        // Nobody asks the API server for its endpoints here, and a machine may have no other address.
+        ("advertise-address", "127.0.0.1".into()),
+        ("endpoint-reconciler-type", "none".into()),
+        ("tls-cert-file", pki("apiserver.crt")),
+        ("tls-private-key-file", pki("apiserver.key")),
+        ("client-ca-file", pki("client-ca.crt")),
+        ("token-auth-file", pki("tokens.csv")),
+        ("enable-bootstrap-token-auth", "true".into()),
+        ("service-account-issuer", "https://kubernetes.default.svc".into()),
+        ("service-account-key-file", pki("sa.key")),
+        ("service-account-signing-key-file", pki("sa.key")),
+        ("service-cluster-ip-range", "10.96.0.0/16".into()),
+        ("authorization-mode", settings.authorization_mode.join(",")),
+        ("enable-admission-plugins", "NodeRestriction".into()),
+        ("disable-admission-plugins", "ServiceAccount".into()),
+        anonymous,
+        ("audit-policy-file", layout.dir.join("audit-policy.json").display().to_string()),
+        ("audit-log-path", layout.logs.join("audit.log").display().to_string()),
+        ("v", "2".into()),
+    ];
+    if layout.version.minor < 20 {
+        // One for all, at a fixed place.
+        own.push(("insecure-port", "0".into()));
+    }
+    with_further(own, layout, settings.flags.get(&Component::ApiServer))
+}
+
+const AUTHENTICATION_CONFIG: &str = "authentication.json";
+
+/// The controller-manager: only the controllers of certificates and tokens.
+pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
+    let pki = |name: &str| layout.pki.join(name).display().to_string();
+    let mut controllers: Vec<&str> = settings.controllers.iter().map(String::as_str).collect();
+    if layout.version.minor < 21 {
+        // Where the API server is not up yet, controllers wait for the Secrets of their own accounts instead of asking
+        // for tokens, and the process ends when those do not come (`shouldTurnOnDynamicClient` in controllermanager.go).
+        controllers.push("serviceaccount-token");
+    }
+    let mut own = vec![
+        ("kubeconfig", layout.dir.join("controller-manager.kubeconfig").display().to_string()),
+        // The rights are on the controllers' own accounts.
+        ("use-service-account-credentials", "true".into()),
+        ("service-account-private-key-file", pki("sa.key")),
+        ("bind-address", "127.0.0.1".into()),
+        ("secure-port", layout.controller_manager_port.to_string()),
+        ("leader-elect", "false".into()),
+        ("controllers", controllers.join(",")),
+        ("cluster-signing-cert-file", pki("signer.crt")),
+        ("cluster-signing-key-file", pki("signer.key")),
+        (
+            match layout.version.minor {
+                ..19 => "experimental-cluster-signing-duration",
+                _ => "cluster-signing-duration",
+            },
+            format!("{}s", settings.signing_duration.as_secs()),
+        ),
+        ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
+        ("v", "4".into()),
+    ];
+    if layout.version.minor < 22 {
+        own.push(("port", "0".into()));
+    }
+    with_further(own, layout, settings.flags.get(&Component::ControllerManager))
+}
+
+/// tlsboot's own flags, and the scenario's instead of or beside them.
+fn with_further(own: Vec<(&str, String)>, layout: &Layout<'_>, further: Option<&Flags>) -> FlagSet {
+    let mut flags: FlagSet = own.into_iter().collect();
+    let pki = layout.pki.display().to_string();
+    for (name, value) in further.into_iter().flatten() {
+        match value.as_str() {
+            "" => flags.remove(name),
+            value => flags.set(name, value.replace("{pki}", &pki)),
+        }
+    }
+    flags
+}
+
+/// The controller-manager's kubeconfig, the audit policy, and the AuthenticationConfiguration.
+pub(super) fn write_files(
+    layout: &Layout<'_>,
+    settings: &Settings,
+    endpoint: &Endpoint,
+    controller_manager: &Credential,
+) -> Result<(), ClusterError> {
+    let credentials = Credentials::Certificate(controller_manager.clone());
+    write_private(&layout.dir.join("controller-manager.kubeconfig"), kubeconfig(endpoint, &credentials).expose())?;
+    write_private(&layout.dir.join("audit-policy.json"), &audit_policy(&[]).to_string())?;
+    let paths = settings.anonymous_paths.iter();
+    let conditions: Vec<_> = paths.map(|path| json!({"path": path})).collect();
+    let authentication = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1beta1",
+        "kind": "AuthenticationConfiguration",
+        "anonymous": {"enabled": true, "conditions": conditions},
+    });
+    write_private(&layout.dir.join(AUTHENTICATION_CONFIG), &authentication.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn further_flags_replace_and_take_away() {
+        let layout = Layout {
+            dir: Path::new("/run"),
+            pki: Path::new("/run/pki"),
+            logs: Path::new("/logs"),
+            apiserver_port: 1,
+            controller_manager_port: 2,
+            etcd_port: None,
+            version: Version::new(1, 37, 2),
+        };
+        let further =
+            Flags::from([("a".into(), String::new()), ("b".into(), "{pki}/b.crt".into()), ("c".into(), "new".into())]);
+        let own = vec![("a", "1".to_owned()), ("b", "2".into()), ("d", "4".into())];
+        let flags = with_further(own.clone(), &layout, Some(&further));
+        assert_eq!(flags.args(), ["--d=4", "--b=/run/pki/b.crt", "--c=new"]);
+        assert_eq!(with_further(own, &layout, None).args(), ["--a=1", "--b=2", "--d=4"]);
+    }
+}
