@@ -4,6 +4,9 @@ use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+/// How many characters of a line are drawn, at most.
+const LONGEST: usize = 400;
+
 /// What is wrong in a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -41,10 +44,14 @@ impl Diagnostic {
         }
         // Columns count characters, snippets count bytes.
         let column = usize::try_from(self.column).unwrap_or(1);
-        let place = self.snippet.char_indices().nth(column.saturating_sub(1));
-        let start = place.map_or(self.snippet.len(), |(byte, _)| byte);
-        let end = self.snippet.trim_end().len().max(start);
-        let snippet = Snippet::source(&self.snippet)
+        let before = column.saturating_sub(1);
+        // Of an endless line, what is around the place.
+        let skipped = if self.snippet.len() > LONGEST { before.saturating_sub(LONGEST / 2) } else { 0 };
+        let shown: String = self.snippet.chars().skip(skipped).take(LONGEST).collect();
+        let place = shown.char_indices().nth(before - skipped);
+        let start = place.map_or(shown.len(), |(byte, _)| byte);
+        let end = shown.trim_end().len().max(start);
+        let snippet = Snippet::source(&shown)
             .path(&self.file)
             .line_start(usize::try_from(self.line).unwrap_or(1))
             .annotation(AnnotationKind::Primary.span(start..end));
@@ -55,5 +62,19 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_endless_line_the_place_is_drawn() {
+        let text = format!("{}HERE{}", "ä".repeat(1_000_000), "b".repeat(1_000_000));
+        let drawn = Diagnostic::at("a.yaml", &text, 1, 1_000_001, "wrong").render(false);
+        assert!(drawn.contains("HERE") && drawn.len() < 4000, "{}", drawn.len());
+        let short = Diagnostic::at("a.yaml", "key: value", 1, 6, "wrong").render(false);
+        assert!(short.contains("key: value") && short.contains("     ^^^^^"), "{short}");
     }
 }
