@@ -24,6 +24,8 @@ use super::{KUBE, KUBERNETES_ROLES, Package, Product};
 use crate::private::PrivateDir;
 use tlsboot_core::version::Version;
 
+/// The largest executable, in bytes, before it fills the disk.
+const LARGEST: u64 = 1 << 30;
 pub(super) const SUMS_FILE: &str = "SHA256SUMS";
 const LOCKS: &str = "locks";
 const STAGING: &str = "staging";
@@ -279,10 +281,18 @@ impl Stage {
             File::options().write(true).create(true).truncate(true).mode(0o755).open(&path).map_err(write_error)?;
         let mut hashing = Hashing::new(incoming, None);
         let mut buffer = vec![0; 1 << 17];
+        let mut length = 0;
         loop {
             match hashing.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => file.write_all(&buffer[..count]).map_err(write_error)?,
+                Ok(count) => {
+                    length += count as u64;
+                    if length > LARGEST {
+                        let what = format!("it has more than {} MiB, as no executable of these has", LARGEST >> 20);
+                        return Err(ReceiveError::Read(io::Error::new(io::ErrorKind::FileTooLarge, what)));
+                    }
+                    file.write_all(&buffer[..count]).map_err(write_error)?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(ReceiveError::Read(error)),
             }

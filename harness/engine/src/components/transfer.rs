@@ -22,6 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Lists of checksums are small; a bigger answer is something else.
 const MAX_TEXT: u64 = 1 << 20;
+/// No file is larger, in bytes; of what has no end, so much is read.
+const LARGEST: u64 = 2 << 30;
 
 /// Where files are read from: a folder, or the base of http(s) URLs.
 #[derive(Clone, PartialEq, Eq)]
@@ -89,7 +91,7 @@ impl Location {
             Self::Folder(folder) => match File::open(folder.join(file)) {
                 Ok(file) => {
                     let length = file.metadata().ok().map(|metadata| metadata.len());
-                    Ok(Some(Incoming { reader: Box::new(file), length }))
+                    Ok(Some(Incoming { reader: Box::new(file.take(LARGEST)), length }))
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(format!("{}: {error}", self.name(file))),
@@ -120,7 +122,7 @@ fn get(url: &str) -> Result<Option<Incoming>, String> {
         status if status.is_success() => {
             let body = response.into_body();
             let length = body.content_length();
-            Ok(Some(Incoming { reader: Box::new(body.into_reader()), length }))
+            Ok(Some(Incoming { reader: Box::new(body.into_reader().take(LARGEST)), length }))
         }
         status => Err(format!("{shown}: {status}")),
     }
