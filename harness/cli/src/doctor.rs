@@ -14,6 +14,7 @@ use super::{Exit, Failure, print};
 use tlsboot_core::version::Version;
 use tlsboot_engine::cluster::processes::inotify::Instances;
 use tlsboot_engine::cluster::processes::try_port;
+use tlsboot_engine::cluster::shared::dir::LONGEST_TEMPORARY;
 use tlsboot_engine::cluster::shared::dir::abandoned;
 use tlsboot_engine::cluster::{ClusterError, ProviderKind, kind};
 use tlsboot_engine::components::{Location, Options, Package, Product, Progress, Resolver, Role};
@@ -193,9 +194,6 @@ fn ports() -> Finding {
     }
 }
 
-/// Room for `/tlsboot-run-XXXXXX/NODE/cri.sock` and the like in the address of a Unix socket, which holds 107 bytes.
-const LONGEST_TEMP: usize = 60;
-
 fn temporary_folder() -> Finding {
     let about = "temporary folder";
     let folder = std::env::temp_dir();
@@ -204,7 +202,7 @@ fn temporary_folder() -> Finding {
         return Finding::new(Grade::Problem, about, format!("{shown}: {error}"))
             .remedy("set TMPDIR to a folder that you may write to");
     }
-    if shown.len() > LONGEST_TEMP {
+    if shown.len() > LONGEST_TEMPORARY {
         return Finding::new(Grade::Problem, about, format!("{shown}: too long for the paths of Unix sockets"))
             .remedy("set TMPDIR to a folder with a shorter path, as /tmp");
     }

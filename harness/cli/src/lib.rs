@@ -171,6 +171,16 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
+/// Whether clusters can have their folders here, and removes those of killed runs.
+fn prepare_clusters() -> Result<(), Failure> {
+    use tlsboot_engine::cluster::shared::dir;
+    dir::check_temporary().map_err(Failure::usage)?;
+    if let Err(error) = dir::sweep() {
+        tracing::warn!(%error, "what killed runs left could not be removed");
+    }
+    Ok(())
+}
+
 /// Makes the folder of `--out`.
 fn create_out(out: &Path) -> Result<(), Failure> {
     not_reserved(out)?;

@@ -84,9 +84,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<Exit, Failure> {
     };
     let (local, components) = command.target.local(planned, progress::on_stderr())?;
     super::create_out(&command.out)?;
-    if let Err(error) = tlsboot_engine::cluster::shared::dir::sweep() {
-        tracing::warn!(%error, "what killed runs left could not be removed");
-    }
+    super::prepare_clusters()?;
     let runtime = super::runtime()?;
     let (started, clock) = (Timestamp::now(), Instant::now());
     let lab = Lab {

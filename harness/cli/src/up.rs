@@ -18,7 +18,7 @@ use tlsboot_core::history::event::Event;
 use tlsboot_core::scenario::stimulus::Changes;
 use tlsboot_core::scenario::{self, Node, Scenario, SigningDuration};
 use tlsboot_engine::cluster::Cluster;
-use tlsboot_engine::cluster::shared::dir::{RunDir, sweep};
+use tlsboot_engine::cluster::shared::dir::RunDir;
 use tlsboot_engine::cluster::shared::file::write_private;
 use tlsboot_engine::drive;
 use tlsboot_engine::evidence::{HISTORY, LOGS};
@@ -72,9 +72,7 @@ pub(super) fn run(command: &UpCommand) -> Result<Exit, Failure> {
     if let Some(out) = &command.out {
         super::create_out(out)?;
     }
-    if let Err(error) = sweep() {
-        tracing::warn!(%error, "what killed runs left could not be removed");
-    }
+    super::prepare_clusters()?;
     let runtime = super::runtime()?;
     runtime.block_on(up(command, &target))
 }

@@ -27,7 +27,9 @@ impl RunDir {
     /// # Errors
     /// When the folder of temporary files can't be written to.
     pub fn create() -> io::Result<Self> {
-        Self::create_in(&std::env::temp_dir())
+        let temporary = std::env::temp_dir();
+        check(&temporary)?;
+        Self::create_in(&temporary)
     }
 
     fn create_in(temporary: &Path) -> io::Result<Self> {
@@ -56,6 +58,37 @@ impl Drop for RunDir {
         if let Err(error) = self.folder.remove() {
             tracing::warn!(path = %self.path().display(), %error, "the cluster's folder stays; `tlsboot gc` removes it");
         }
+    }
+}
+
+/// The longest path of the folder of temporary files, in bytes: the address of a Unix socket holds 107, and the kubelet has
+/// sockets of its own below a node's folder.
+pub const LONGEST_TEMPORARY: usize = 54;
+
+/// Whether clusters can have their folders in the folder of temporary files.
+///
+/// # Errors
+/// When they can't, with what to do.
+pub fn check_temporary() -> io::Result<()> {
+    check(&std::env::temp_dir())
+}
+
+fn check(temporary: &Path) -> io::Result<()> {
+    let wrong = |why: &str| {
+        let what = format!(
+            "TMPDIR={}: {why}; set it to an existing folder with a short absolute path, such as /tmp",
+            temporary.display()
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+    };
+    match temporary.metadata() {
+        _ if !temporary.is_absolute() => wrong("it is not an absolute path"),
+        _ if temporary.as_os_str().len() > LONGEST_TEMPORARY => {
+            wrong("it is too long for the paths of Unix sockets below it")
+        }
+        Err(error) => wrong(&error.to_string()),
+        Ok(found) if !found.is_dir() => wrong("it is not a folder"),
+        Ok(_) => Ok(()),
     }
 }
 
@@ -255,6 +288,23 @@ mod tests {
         if std::os::unix::fs::chown(&path, Some(65534), None).is_ok() {
             assert_eq!(sweep_in(temporary.path()).unwrap(), Sweep::default());
             assert!(path.join(LOCK).exists());
+        }
+    }
+
+    #[test]
+    fn a_temporary_folder_that_is_no_use_is_named_with_what_to_do() {
+        check(Path::new("/")).unwrap();
+        let long = format!("/{}", "a".repeat(100));
+        for (path, why) in [
+            ("", "not an absolute path"),
+            ("tmp", "not an absolute path"),
+            ("/no/such/folder", "No such file"),
+            ("/proc/self/status", "not a folder"),
+            (&long, "too long"),
+        ] {
+            let error = check(Path::new(path)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("TMPDIR={path}: ")) && error.contains(why), "{error}");
+            assert!(error.contains("such as /tmp"), "{error}");
         }
     }
 
