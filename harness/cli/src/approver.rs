@@ -147,7 +147,7 @@ async fn fire_and_remove(connection: &Connection, plan: Plan) -> Result<Option<F
         Some(Err(FireError::Unreachable(error))) => return Err(failure(error)),
         Some(Err(error)) => return Err(Failure::error(error)),
     };
-    removed.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))?;
+    removed.map_err(Failure::error)?;
     Ok(fired)
 }
 

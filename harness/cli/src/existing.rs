@@ -106,7 +106,7 @@ pub(super) fn gc(command: &GcCommand) -> Result<Exit, Failure> {
         let version = connection.client().apiserver_version().await;
         version.map_err(|error| failure(connection.unreachable(&error)))?;
         let swept = owned::sweep(&connection.client()).await;
-        swept.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))
+        swept.map_err(Failure::error)
     })?;
     let lines: String = removed.iter().map(|what| format!("removed {}\n", one_line(what))).collect();
     print(if lines.is_empty() { "nothing was left behind\n" } else { &lines })

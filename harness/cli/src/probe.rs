@@ -71,7 +71,7 @@ async fn play_and_remove(connection: &Connection, plan: &Plan, writes: bool) -> 
     };
     if writes {
         let removed = owned::remove(&connection.client(), &plan.run).await;
-        removed.map_err(|left| Failure::error(format!("not everything could be removed:\n  {left}")))?;
+        removed.map_err(Failure::error)?;
     }
     probed.transpose().map_err(failure)
 }

@@ -100,11 +100,24 @@ pub async fn create_token(
     }
 }
 
-/// Removes everything of a run. Goes on after an error, and says what is left.
+/// Something of a run is still in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not everything could be removed:\n  {}\n  To see what is left: kubectl get clusterrolebindings,csr -l {selector}; kubectl -n kube-system get secrets -l {selector}",
+    left.join("\n  ")
+)]
+pub struct NotRemoved {
+    /// What is left, each with the reason.
+    pub left: Vec<String>,
+    /// The label selector that finds it.
+    pub selector: String,
+}
+
+/// Removes everything of a run. Continues after an error, and says what is left.
 ///
 /// # Errors
 /// What could not be removed, and why.
-pub async fn remove(client: &kube::Client, run: &RunId) -> Result<Vec<String>, String> {
+pub async fn remove(client: &kube::Client, run: &RunId) -> Result<Vec<String>, NotRemoved> {
     remove_where(client, &run.selector(), |_| true).await
 }
 
@@ -112,7 +125,7 @@ pub async fn remove(client: &kube::Client, run: &RunId) -> Result<Vec<String>, S
 ///
 /// # Errors
 /// What could not be removed, and why.
-pub async fn sweep(client: &kube::Client) -> Result<Vec<String>, String> {
+pub async fn sweep(client: &kube::Client) -> Result<Vec<String>, NotRemoved> {
     let now = Timestamp::now();
     remove_where(client, LABEL, |meta| {
         let owner = meta.annotations.as_ref().and_then(|notes| notes.get(OWNER));
@@ -127,7 +140,7 @@ async fn remove_where(
     client: &kube::Client,
     selector: &str,
     meant: impl Fn(&ObjectMeta) -> bool,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, NotRemoved> {
     let mut removed = Vec::new();
     let mut left = Vec::new();
     // Rights first, then credentials, then what was asked for with them.
@@ -137,14 +150,7 @@ async fn remove_where(
     remove_kind(&secrets, selector, &meant, &mut removed, &mut left).await;
     let csrs = Api::<CertificateSigningRequest>::all(client.clone());
     remove_kind(&csrs, selector, &meant, &mut removed, &mut left).await;
-    if left.is_empty() {
-        Ok(removed)
-    } else {
-        Err(format!(
-            "{}\n  To look for what is left: kubectl get clusterrolebindings,csr -l {selector}; kubectl -n kube-system get secrets -l {selector}",
-            left.join("\n  ")
-        ))
-    }
+    if left.is_empty() { Ok(removed) } else { Err(NotRemoved { left, selector: selector.to_owned() }) }
 }
 
 async fn remove_kind<K>(

@@ -134,7 +134,12 @@ impl Certificate {
             certificate.not_before.max(ca.not_before),
             usage,
         );
-        compare.holds("chain", chain.is_ok(), "leads to the signer's CA", chain.err().unwrap_or_default());
+        compare.holds(
+            "chain",
+            chain.is_ok(),
+            "leads to the signer's CA",
+            chain.err().map(|error| error.to_string()).unwrap_or_default(),
+        );
         self.validity(compare, moment, csr, certificate, ca.not_after);
     }
 

@@ -6,6 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use thiserror::Error;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::read;
@@ -20,6 +21,38 @@ pub enum Usage {
     Server,
 }
 
+/// Why a certificate is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// webpki knows no such time.
+    #[error("cannot verify at {0}: it is before 1970")]
+    Before1970(Timestamp),
+    /// The leaf can't be read.
+    #[error("leaf certificate: {0}")]
+    Leaf(String),
+    /// No path is acceptable.
+    #[error("{reason}{}", of_roots(.refused))]
+    NoPath {
+        /// What is wrong with the paths that there are.
+        reason: String,
+        /// Roots that don't count, each with the reason.
+        refused: Vec<String>,
+    },
+    /// What the history holds of a certificate is damaged.
+    #[error("recorded certificate {sha256}: bad base64: {reason}")]
+    Recorded {
+        /// The certificate's SHA-256, in hex, as recorded.
+        sha256: String,
+        /// What the decoder says.
+        reason: String,
+    },
+}
+
+fn of_roots(refused: &[String]) -> String {
+    if refused.is_empty() { String::new() } else { format!(" ({})", refused.join("; ")) }
+}
+
 /// Does a path lead from the leaf to one of the roots, valid for `usage` at the moment `at`? All certificates are DER.
 ///
 /// webpki judges the path. Go, hence Kubernetes, also wants the *root* to be within its validity, which webpki never looks at;
@@ -27,12 +60,18 @@ pub enum Usage {
 ///
 /// # Errors
 /// Why no path is acceptable.
-pub fn chain(leaf: &[u8], intermediates: &[&[u8]], roots: &[&[u8]], at: Timestamp, usage: Usage) -> Result<(), String> {
+pub fn chain(
+    leaf: &[u8],
+    intermediates: &[&[u8]],
+    roots: &[&[u8]],
+    at: Timestamp,
+    usage: Usage,
+) -> Result<(), ChainError> {
     let time = u64::try_from(at.as_second())
         .map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
-        .map_err(|_| format!("cannot verify at {at}: it is before 1970"))?;
+        .map_err(|_| ChainError::Before1970(at))?;
     let leaf = CertificateDer::from(leaf);
-    let leaf = EndEntityCert::try_from(&leaf).map_err(|e| format!("leaf certificate: {e}"))?;
+    let leaf = EndEntityCert::try_from(&leaf).map_err(|error| ChainError::Leaf(error.to_string()))?;
     let intermediates: Vec<_> = intermediates.iter().map(|der| CertificateDer::from(*der)).collect();
     let roots: Vec<_> = roots.iter().map(|der| CertificateDer::from(*der)).collect();
     let anchors = roots
@@ -48,12 +87,8 @@ pub fn chain(leaf: &[u8], intermediates: &[&[u8]], roots: &[&[u8]], at: Timestam
         Usage::Server => KeyUsage::server_auth(),
     };
     let algorithms = default_provider().signature_verification_algorithms.all;
-    leaf.verify_for_usage(algorithms, &anchors, &intermediates, time, usage, None, None).map(drop).map_err(|e| {
-        match refused.is_empty() {
-            true => e.to_string(),
-            false => format!("{e} ({})", refused.join("; ")),
-        }
-    })
+    let verified = leaf.verify_for_usage(algorithms, &anchors, &intermediates, time, usage, None, None);
+    verified.map(drop).map_err(|error| ChainError::NoPath { reason: error.to_string(), refused })
 }
 
 fn anchor<'a>(root: &'a CertificateDer<'_>, at: Timestamp) -> Result<TrustAnchor<'a>, String> {
@@ -74,10 +109,12 @@ pub fn chain_of(
     roots: &[CertificateFacts],
     at: Timestamp,
     usage: Usage,
-) -> Result<(), String> {
+) -> Result<(), ChainError> {
     let der = |facts: &CertificateFacts| {
-        let bad = |e| format!("recorded certificate {}: bad base64: {e}", facts.sha256);
-        STANDARD.decode(&facts.der).map_err(bad)
+        STANDARD.decode(&facts.der).map_err(|error: base64::DecodeError| ChainError::Recorded {
+            sha256: facts.sha256.clone(),
+            reason: error.to_string(),
+        })
     };
     let all = |list: &[CertificateFacts]| list.iter().map(der).collect::<Result<Vec<_>, _>>();
     let (leaf, intermediates, roots) = (der(leaf)?, all(intermediates)?, all(roots)?);

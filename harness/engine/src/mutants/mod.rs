@@ -50,14 +50,19 @@ pub enum Made {
     Inside(&'static [Edit]),
 }
 
+/// A glob that no mutant's id matches.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` selects no mutant; `tlsboot mutants --list` shows all")]
+pub struct NoSuchMutant(String);
+
 /// The mutants that any of the globs chooses; all without globs.
 ///
 /// # Errors
 /// A glob that chooses none.
-pub fn select(all: Vec<Mutant>, globs: &[String]) -> Result<Vec<Mutant>, String> {
+pub fn select(all: Vec<Mutant>, globs: &[String]) -> Result<Vec<Mutant>, NoSuchMutant> {
     let fits = |glob: &str, mutant: &Mutant| glob_match::glob_match(glob, mutant.id);
     if let Some(nothing) = globs.iter().find(|glob| !all.iter().any(|mutant| fits(glob, mutant))) {
-        return Err(format!("`{nothing}` selects no mutant; `tlsboot mutants --list` shows all"));
+        return Err(NoSuchMutant(nothing.clone()));
     }
     let chosen = |mutant: &Mutant| globs.is_empty() || globs.iter().any(|glob| fits(glob, mutant));
     Ok(all.into_iter().filter(chosen).collect())
@@ -78,6 +83,6 @@ mod tests {
         assert!(ids(&["rbac.*"]).iter().all(|id| id.starts_with("rbac.")));
         assert_eq!(ids(&[]).len(), table().len());
         let error = select(table(), &["no-such".into()]).unwrap_err();
-        assert!(error.contains("`no-such` selects no mutant"), "{error}");
+        assert!(error.to_string().contains("`no-such` selects no mutant"), "{error}");
     }
 }
