@@ -94,7 +94,7 @@ impl TargetOptions {
             ProviderKind::Kind if self.kubelet.is_some() => SKEW,
             ProviderKind::Kind if self.node_image.is_some() && several => SKEW,
             ProviderKind::Kind if untagged(&self.node_image) => {
-                "the tag of --node-image is no version: say by --kubernetes which one is in it, as 1.37.2"
+                "the tag of --node-image is not a version: name the one in it by --kubernetes, as 1.37.2"
             }
             ProviderKind::Kind if self.components.components.is_some() => {
                 "--components is for --provider local: kind's executables are those of the node image"
@@ -103,7 +103,7 @@ impl TargetOptions {
                 "an image of k3s is one version: run k3s once for each image"
             }
             ProviderKind::K3s if untagged(&self.image) => {
-                "the tag of --image is no version: say by --kubernetes which one is in it, as 1.37.2"
+                "the tag of --image is not a version: name the one in it by --kubernetes, as 1.37.2"
             }
             _ => return Ok(()),
         };

@@ -7,8 +7,8 @@ use super::event::{Event, FORMAT, What};
 /// Why a history can't be read.
 #[derive(Debug, Error)]
 pub enum HistoryError {
-    /// A line is no event.
-    #[error("line {line} of the history is no event: {source}")]
+    /// A line is not an event.
+    #[error("line {line} is not a valid event: {source}")]
     Line {
         /// Line number, from 1.
         line: usize,
@@ -36,7 +36,7 @@ pub enum HistoryError {
 /// Reads a whole history. A last line without its newline (the writer was killed) is left out.
 ///
 /// # Errors
-/// The first line that is no event, is out of order, or a head that is missing or too new.
+/// The first line that is not an event or is out of order, or a head that is missing or too new.
 pub fn parse(text: &str) -> Result<Vec<Event>, HistoryError> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut events = Vec::new();

@@ -26,7 +26,7 @@ pub enum ReportError {
         source: std::io::Error,
     },
     /// A `result.json` is not one.
-    #[error("{path} is no result of a run: {source}; it was changed or cut off, run again")]
+    #[error("{path} is not the result of a run: {source}; it was changed or cut off, run again")]
     Malformed {
         /// Which one.
         path: PathBuf,

@@ -39,13 +39,13 @@ fn parse(path: &Path, text: &str) -> Result<RunResult, ReportError> {
 
 /// Ids and targets become folders, and are shown: neither is anything else than a name.
 fn named_rightly(run: RunResult) -> Result<RunResult, serde_json::Error> {
-    let wrong = |what: &str, name: &str| Err(serde::de::Error::custom(format!("{name:?} is no {what}")));
+    let wrong = |what: &str, name: &str| Err(serde::de::Error::custom(format!("{name:?} is not the {what}")));
     for result in &run.scenarios {
         if !is_id(&result.id) {
             return wrong("id of a scenario", &result.id);
         }
         if !evidence::is_target(&result.target) {
-            return wrong("target", &result.target);
+            return wrong("name of a target", &result.target);
         }
     }
     Ok(run)
@@ -78,10 +78,12 @@ mod tests {
             parse(Path::new("r"), &text).unwrap_err().to_string()
         };
         let said = refused(|run| run.scenarios[0].id = "\u{1b}[2JIt all fits.".into());
-        assert!(said.contains("is no id of a scenario") && !said.contains('\u{1b}'), "{said:?}");
-        assert!(refused(|run| run.scenarios[0].id = "hooks".into()).contains("is no id"));
-        assert!(refused(|run| run.scenarios[0].target = ".git".into()).contains("is no target"));
-        assert!(refused(|run| run.scenarios[0].target = "a::1\n::error ".into()).contains("is no target"));
+        assert!(said.contains("is not the id of a scenario") && !said.contains('\u{1b}'), "{said:?}");
+        assert!(refused(|run| run.scenarios[0].id = "hooks".into()).contains("is not the id"));
+        assert!(refused(|run| run.scenarios[0].target = ".git".into()).contains("is not the name of a target"));
+        assert!(
+            refused(|run| run.scenarios[0].target = "a::1\n::error ".into()).contains("is not the name of a target")
+        );
     }
 
     #[test]

@@ -264,7 +264,7 @@ fn copy(folder: &Path, result: &ScenarioResult, out: &Path) -> Result<(), MergeE
         std::fs::create_dir_all(&to)?;
         for name in result.hashes.keys() {
             if !evidence::has(Path::new(name)) {
-                return Err(std::io::Error::other(format!("{name:?} is no file of evidence")));
+                return Err(std::io::Error::other(format!("{name:?} is not a file of evidence")));
             }
             // Opened before anything is written: a name that leads out is an error.
             let mut file = from.folder().file(Path::new(name))?;
@@ -459,7 +459,7 @@ mod tests {
         let error = refused(&linked).to_string();
         assert!(error.contains("logs is neither a file nor a folder"), "{error}");
         let error = refused(&more).to_string();
-        assert!(error.contains("is no file of evidence"), "{error}");
+        assert!(error.contains("is not a file of evidence"), "{error}");
     }
 
     #[test]
