@@ -1,5 +1,5 @@
-//! Behaviours that no scenario shows, each with the reason. A behaviour that is covered, or is not in the catalogue, must
-//! not stand here: whoever writes its scenario takes its line away.
+//! Behaviors that no scenario shows, each with the reason. A behavior that is covered, or is not in the catalogue, must
+//! not be listed here: remove its line when you write its scenario.
 
 /// A behaviour without a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,11 @@ macro_rules! uncovered {
 
 /// All of them, in the catalogue's order.
 pub const UNCOVERED: &[Uncovered] = uncovered! {
-    "N-06" "a fault that comes by chance: on 1.32.2 serving.only-with-server-tls-bootstrap was red by it once, and no scenario brings it about each time"
-    "D-03" "needs kubeadm init, of which only a finished node is seen"
+    "N-06" "happens by chance: on 1.32.2 serving.only-with-server-tls-bootstrap failed because of it once, and no scenario can provoke it every time"
+    "D-03" "needs kubeadm init, of which only the finished node is seen"
     "D-04" "needs kubeadm with several control-plane nodes"
-    "D-05" "kind's clusters get a token and nodes of tlsboot's own here"
-    "D-06" "needs k3s, whose agents make no CSRs"
-    "D-07" "needs k3s, whose control plane no provider starts"
-    "D-08" "needs k3s, whose control plane no provider starts"
+    "D-05" "the clusters of the provider kind get a token and nodes of tlsboot's own"
+    "D-06" "needs a real k3s, whose agents create no CSRs; `tlsboot profile` checks it"
+    "D-07" "needs a real k3s; the provider k3s has only been tested on a stand-in"
+    "D-08" "needs a real k3s; the provider k3s has only been tested on a stand-in"
 };

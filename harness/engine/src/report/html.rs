@@ -365,7 +365,7 @@ mod tests {
             "no free port below 65536",
             "nodeBootstrapper: absent",
             "no matching",
-            "who has no right to create CertificateSigningRequests",
+            "may not create CertificateSigningRequests",
         ] {
             assert!(html.contains(part), "`{part}` is missing");
         }
