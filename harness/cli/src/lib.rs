@@ -1,6 +1,7 @@
 //! The `tlsboot` command. Its exit codes are [`Exit`]'s.
 
 mod approver;
+mod book;
 mod check;
 pub mod components;
 mod diff;
@@ -75,6 +76,9 @@ enum Command {
     List(list::ListCommand),
     /// Explain a scenario, a behaviour of the catalogue, or a word of the scenario language.
     Explain(explain::ExplainCommand),
+    /// Write the reference pages of the book.
+    #[command(hide = true)]
+    Book(book::BookCommand),
     /// Check scenario files without running anything.
     Lint(scenarios::LintCommand),
     /// Judge recorded histories again: same verdicts, no cluster needed.
@@ -161,6 +165,7 @@ pub fn main() -> ExitCode {
             Some(_) => existing::gc(&command),
         },
         Command::Explain(command) => explain::run(&command),
+        Command::Book(command) => book::run(command),
         Command::Schema { of } => schema(of),
         Command::Completions { shell } => completions(shell),
     };

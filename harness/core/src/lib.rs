@@ -30,7 +30,7 @@
 //!
 //! The public items of [`history`], [`scenario`], [`check`] and [`result`] are a contract, together with the formats that they
 //! read and write: `history.jsonl` ([`history::event::FORMAT`]), `result.json` ([`result::FORMAT`]) and scenario files. What may
-//! grow is `#[non_exhaustive]`. [`x509`], [`diff`], [`tables`] and [`name`] are for tlsboot's other crates and may change in any
+//! grow is `#[non_exhaustive]`. [`x509`], [`diff`], [`tables`], [`pages`] and [`name`] are for tlsboot's other crates and may change in any
 //! release, as may everything public in `tlsboot-engine`, `tlsboot-field` and `tlsboot`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -41,6 +41,7 @@ pub mod exit;
 pub mod history;
 pub mod known;
 pub mod name;
+pub mod pages;
 pub mod plain;
 pub mod result;
 pub mod scenario;

@@ -92,7 +92,8 @@ fn resolve<'a>(schema: &'a Value, property: &'a Value) -> &'a Value {
     choices.filter(|choice| choice["type"] != "null").map(|choice| resolve(schema, choice)).next().unwrap_or(property)
 }
 
-fn values(schema: &Value, property: &Value) -> String {
+/// What can be written for a property, in words.
+pub(crate) fn values(schema: &Value, property: &Value) -> String {
     let inner = resolve(schema, property);
     if let Some(list) = inner["enum"].as_array() {
         return list.iter().map(text).collect::<Vec<_>>().join(" | ");
@@ -133,7 +134,7 @@ fn values(schema: &Value, property: &Value) -> String {
 }
 
 /// A text of the schema on one line.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     let words = value.as_str().unwrap_or_default().split_whitespace();
     words.collect::<Vec<_>>().join(" ")
 }

@@ -1,0 +1,55 @@
+//! `tlsboot book`: for `ci/book`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Exit, Failure, ScenarioOptions, print};
+use tlsboot_core::pages::{self, Page};
+use tlsboot_core::scenario::Profile;
+use tlsboot_engine::mutants;
+
+/// Write the reference pages of the book as Markdown: one for each scenario, each behavior, and each part of the language.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  tlsboot book target/book/reference   the pages, and SUMMARY.md: the part of the table of contents that lists them")]
+pub(super) struct BookCommand {
+    /// Where the pages go. Its last part is the folder that SUMMARY.md names.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The folder of scenarios.
+    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
+    scenarios: PathBuf,
+}
+
+pub(super) fn run(command: BookCommand) -> Result<Exit, Failure> {
+    let BookCommand { folder, scenarios } = command;
+    let scenarios = ScenarioOptions { selectors: Vec::new(), scenarios, profile: Profile::Slow }.load()?;
+    let mutants: Vec<pages::Mutant> = mutants::table()
+        .into_iter()
+        .filter(|mutant| !mutant.sound)
+        .map(|mutant| pages::Mutant {
+            id: mutant.id.to_owned(),
+            wrong: mutant.wrong.to_owned(),
+            scenarios: mutant.scenarios.iter().map(|&id| id.to_owned()).collect(),
+        })
+        .collect();
+    let pages = pages::pages(&scenarios, &mutants);
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    write(&folder.join("SUMMARY.md"), &pages::summary(&pages, &name))?;
+    let mut count = 0;
+    let mut left: Vec<&Page> = pages.iter().collect();
+    while let Some(page) = left.pop() {
+        write(&folder.join(&page.path), &page.text)?;
+        left.extend(&page.children);
+        count += 1;
+    }
+    print(&format!("{count} pages are in {}\n", folder.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    made.and_then(|()| std::fs::write(path, text))
+        .map_err(|error| Failure::error(format!("{}: {error}", path.display())))
+}
