@@ -1,4 +1,11 @@
-//! tlsboot-engine.
+//! The engine of tlsboot: it starts clusters, does to them what a scenario says, records what happens, and reports.
+//!
+//! Three planes over a history: [`drive`] acts on a real cluster, [`observe`] records what happens, and
+//! [`tlsboot_core::check`] judges the record. [`run`] joins them for one scenario on one target; [`cluster`] has the providers;
+//! [`mutants`] breaks clusters on purpose, to show that the scenarios notice. It knows no command line: what a run tells goes
+//! to a listener.
+//!
+//! Nothing here is a stable interface; see `tlsboot-core` for what is.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
