@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::source::SourceKind;
+use super::kind::SourceKind;
 use tlsboot_core::version::VersionRequest;
 
 /// Why there is no executable to run.

@@ -8,6 +8,7 @@ mod edits;
 mod error;
 mod export;
 mod fingerprint;
+mod kind;
 pub mod progress;
 mod resolver;
 mod source;
@@ -25,9 +26,9 @@ use serde::{Deserialize, Serialize};
 pub use edits::{BUG_VARIABLE, Edit};
 pub use error::{Attempt, ComponentError};
 pub use export::export;
+pub use kind::SourceKind;
 pub use progress::Progress;
 pub use resolver::{Options, Resolver};
-pub use source::SourceKind;
 pub use store::{Installed, Listing, Store};
 pub use transfer::Location;
 

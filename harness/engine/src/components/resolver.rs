@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::edits::{Edit, digest};
 use super::error::{Attempt, ComponentError};
+use super::kind::SourceKind;
 use super::progress::Progress;
-use super::source::{Build, Directory, FetchError, Mirror, Release, Source, SourceKind};
+use super::source::{Build, Directory, FetchError, Mirror, Release, Source};
 use super::store::{Installed, Store, versions_in};
 use super::transfer::{Location, without_user};
 use super::{ComponentSet, DEFAULT_ETCD, Executable, KUBERNETES_ROLES, Package, Product, Role};

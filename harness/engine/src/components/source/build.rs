@@ -4,26 +4,24 @@
 //! checked by a sum of ours; for others `go mod tidy` makes them, and Go's checksum database vouches for the modules.
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde::Deserialize;
 
+use super::go::{Go, last_lines, not_started};
 use super::{FetchError, Source, SourceKind, openapi};
 use crate::components::edits::{self, Edit};
-use crate::components::error::{ComponentError, io_error};
+use crate::components::error::io_error;
 use crate::components::progress::{Progress, Unit};
 use crate::components::store::Stage;
-use crate::components::{KUBE, Package, Product, Role, arch};
+use crate::components::{KUBE, Package, Product, Role};
 use crate::shim;
 use tlsboot_core::version::Version;
 
 const KUBERNETES_MODULE: &str = "k8s.io/kubernetes";
 const ETCD_MODULE: &str = "go.etcd.io/etcd/server/v3";
-/// The lines of a failed command that an error shows.
-const SHOWN_LINES: usize = 12;
-
 macro_rules! pinned {
     ($product:ident, $version:expr, $folder:literal) => {
         Pinned {
@@ -99,22 +97,7 @@ impl Source for Build {
     }
 }
 
-/// Go in a build folder.
-pub(super) struct Go<'a> {
-    pub(super) go: &'a Path,
-    pub(super) folder: &'a Path,
-    /// Where it takes modules from: the module cache, whose files can't be changed, or copies.
-    pub(super) modules: &'static str,
-}
-
 impl Go<'_> {
-    /// `go1.26.8`.
-    fn version(&self) -> Result<String, FetchError> {
-        fs::create_dir_all(self.folder).map_err(io_error("cannot make", self.folder))?;
-        let output = self.run(&["env", "GOVERSION"])?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
     /// The program, go.mod and go.sum of the version.
     fn write_module(&self, package: Package, progress: &Progress) -> Result<(), FetchError> {
         for (name, text) in program(package) {
@@ -196,56 +179,6 @@ impl Go<'_> {
         task.finish();
         Ok(())
     }
-
-    pub(super) fn run(&self, arguments: &[&str]) -> Result<Output, FetchError> {
-        let mut command = self.set(Command::new(self.go));
-        let output = command.args(arguments).output().map_err(not_started)?;
-        succeeded(&format!("go {}", arguments.join(" ")), output)
-    }
-
-    pub(super) fn set(&self, mut command: Command) -> Command {
-        command
-            .current_dir(self.folder)
-            // a workspace around the cache folder is none of ours
-            .env("GOWORK", "off")
-            // swept with the stage
-            .env("GOTMPDIR", self.folder)
-            .env("GOOS", "linux")
-            .env("GOARCH", arch())
-            .stdin(Stdio::null());
-        command
-    }
-
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), ComponentError> {
-        let path = self.folder.join(name);
-        fs::write(&path, text).map_err(io_error("cannot write", &path))
-    }
-}
-
-/// What a command said, or, where it failed, its last lines as the reason.
-pub(super) fn succeeded(command: &str, output: Output) -> Result<Output, FetchError> {
-    if output.status.success() {
-        return Ok(output);
-    }
-    let lines = |bytes: &[u8]| -> Vec<String> { String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect() };
-    let mut said = lines(&output.stderr);
-    if said.is_empty() {
-        // `go mod download -json` puts its error there
-        said = lines(&output.stdout);
-    }
-    Err(FetchError::Unavailable(format!("{command}: {}:{}", output.status, last_lines(&said))))
-}
-
-pub(super) fn not_started(error: std::io::Error) -> FetchError {
-    FetchError::Unavailable(match error.kind() {
-        ErrorKind::NotFound => "a Go build needs Go 1.26 or newer on PATH (https://go.dev/dl)".into(),
-        _ => format!("go cannot be run: {error}"),
-    })
-}
-
-fn last_lines(lines: &[String]) -> String {
-    let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
-    shown.iter().map(|line| format!("\n    {line}")).collect()
 }
 
 /// The files of the program that is built.

@@ -2,71 +2,25 @@
 
 mod build;
 mod directory;
+mod go;
 mod mirror;
 mod openapi;
 mod release;
 
-use std::fmt;
 use std::io::{BufReader, Read};
-use std::str::FromStr;
-
-use serde::Serialize;
 
 use super::error::ComponentError;
+use super::kind::SourceKind;
 use super::progress::{Progress, Task, Unit};
 use super::store::{ReceiveError, Stage};
 use super::sums::Sums;
 use super::transfer::{Hashing, Incoming, Location};
 use super::{Package, Role};
-use tlsboot_core::name::{UnknownName, by_name};
 
 pub(super) use build::Build;
 pub(super) use directory::Directory;
 pub(super) use mirror::Mirror;
 pub(super) use release::Release;
-
-/// A kind of place, in the order in which they are tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceKind {
-    /// What the store has, wherever it came from; nothing is fetched.
-    Store,
-    /// A folder or web server with the store's layout: TLSBOOT_MIRROR.
-    Mirror,
-    /// The official release of Kubernetes and etcd.
-    Release,
-    /// A Go build from the modules of Kubernetes and etcd.
-    Build,
-}
-
-impl SourceKind {
-    /// All of them, in the order in which they are tried.
-    pub const ALL: &[Self] = &[Self::Store, Self::Mirror, Self::Release, Self::Build];
-
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Mirror => "mirror",
-            Self::Release => "release",
-            Self::Build => "build",
-        }
-    }
-}
-
-impl fmt::Display for SourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for SourceKind {
-    type Err = UnknownName;
-
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
-        by_name("source", Self::ALL, Self::name, text)
-    }
-}
 
 /// What fills a stage.
 pub(super) trait Source: Send + Sync {

@@ -6,7 +6,7 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use super::FetchError;
-use super::build::{Go, not_started, succeeded};
+use super::go::{Go, not_started, succeeded};
 use crate::components::error::{ComponentError, io_error};
 use crate::components::progress::{Progress, Unit};
 use crate::components::{Package, Product};
