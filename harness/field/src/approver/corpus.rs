@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::policy::Expected;
+use super::decision::{Decision, Expected};
 use Decision::{Approve, Pending, Refused};
 use tlsboot_core::check::Role;
 use tlsboot_core::check::rules::Rules;
@@ -12,32 +12,6 @@ use tlsboot_core::history::facts::Name;
 use tlsboot_core::version::Version;
 use tlsboot_core::x509::{AltName, node_subject};
 use tlsboot_engine::pki::RequestBuilder;
-
-/// What can become of a CSR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Decision {
-    /// The API server did not take it.
-    Refused,
-    /// It was taken, and nobody decided.
-    Pending,
-    /// It was denied.
-    Deny,
-    /// It was approved.
-    Approve,
-}
-
-impl Decision {
-    /// In the policy's words.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("refused", Self::Refused), ("pending", Self::Pending), ("deny", Self::Deny), ("approve", Self::Approve)];
-
-    /// Its word.
-    pub fn word(self) -> &'static str {
-        let known = Self::ALL.iter().find(|(_, decision)| *decision == self);
-        known.map_or("", |(word, _)| word)
-    }
-}
 
 /// Who sends a CSR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]

@@ -9,7 +9,8 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::api::{Api, ListParams, PostParams};
 use tokio::time::Instant;
 
-use super::corpus::{By, Case, Decision, Payload, Subjects, corpus};
+use super::corpus::{By, Case, Payload, Subjects, corpus};
+use super::decision::Decision;
 use super::judge::{Control, Fate};
 use super::policy::Policy;
 use crate::bootstrap::{NoCertificate, client_certificate, create, csr};
@@ -24,6 +25,7 @@ use tlsboot_engine::cluster::shared::tokens::random_token;
 use tlsboot_engine::cluster::{ClusterError, Credential};
 use tlsboot_engine::observe::csr::csr_event;
 use tlsboot_engine::pki::{Authority, Validity};
+use tlsboot_engine::poll;
 use tlsboot_engine::secret::Secret;
 
 /// What an approver may take for a good CSR; the built-in one takes milliseconds.
@@ -34,7 +36,6 @@ const KNOWN: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(2);
 /// CSRs at a time.
 const AT_A_TIME: usize = 8;
-const POLL: Duration = Duration::from_millis(100);
 /// Longer than any run; a killed run's token does not outlive it by much.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(30);
 
@@ -212,19 +213,15 @@ impl Firing<'_> {
         node: &str,
         controls: &mut Vec<Control>,
     ) -> Result<Option<Credential>, FireError> {
-        let deadline = Instant::now() + KNOWN;
-        let got = loop {
-            let got = client_certificate(client, node, self.rules, &self.plan.run, CONTROL).await;
-            match &got {
-                Err(NoCertificate::Refused(answer)) if answer.code == 401 && Instant::now() < deadline => {
-                    tokio::time::sleep(POLL).await;
-                }
-                Err(NoCertificate::Api(error)) => {
-                    return Err(self.connection.unreachable(error).into());
-                }
-                _ => break got,
+        let got = poll::until(Instant::now() + KNOWN, poll::SELDOM, async || {
+            match client_certificate(client, node, self.rules, &self.plan.run, CONTROL).await {
+                Err(NoCertificate::Api(error)) => Err(FireError::from(self.connection.unreachable(&error))),
+                // A token that was made just now is not known everywhere yet.
+                Err(NoCertificate::Refused(answer)) if answer.code == 401 => Ok(Err(NoCertificate::Refused(answer))),
+                got => Ok(Ok(got)),
             }
-        };
+        });
+        let got = got.await?.unwrap_or_else(Err);
         let failure = got.as_ref().err().map(ToString::to_string);
         controls.push(Control { name, failure });
         Ok(got.ok().map(|(credential, _)| credential))
@@ -313,7 +310,7 @@ impl Firing<'_> {
             if now >= settled && (!waits || now >= deadline) {
                 return Ok(fates);
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(poll::SELDOM).await;
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::corpus::{By, Case, Decision};
-use super::policy::Expected;
+use super::corpus::{By, Case};
+use super::decision::{Decision, Expected};
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

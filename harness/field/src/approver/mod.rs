@@ -2,6 +2,7 @@
 //! Three planes as everywhere: [`fire`] drives and observes, [`corpus`], [`policy`] and [`judge`] are pure, [`words`] says it.
 
 pub mod corpus;
+pub mod decision;
 pub mod fire;
 pub mod judge;
 pub mod policy;
