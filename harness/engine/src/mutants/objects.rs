@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use crate::cluster::ClusterError;
 use crate::cluster::processes::Defect;
 use crate::pki::RequestBuilder;
+use crate::poll;
 
 const IN_FORCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(50);
 
 /// A cluster in which these objects were made, or changed, before anything else.
 pub(super) struct Objects {
@@ -67,25 +67,14 @@ async fn in_force(admin: &Client, spec: &Value) -> Result<(), ClusterError> {
     if let (Some(all), Some(special)) = (csr["spec"].as_object_mut(), spec.as_object()) {
         all.extend(special.clone());
     }
-    let deadline = Instant::now() + IN_FORCE;
-    loop {
+    let in_force = poll::until(Instant::now() + IN_FORCE, poll::OFTEN, async || {
         let request = Request::post("/apis/certificates.k8s.io/v1/certificatesigningrequests?dryRun=All")
             .header("content-type", "application/json")
             .body(csr.to_string().into_bytes())
             .map_err(std::io::Error::other)?;
-        let last = match admin.request_text(request).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error.to_string(),
-        };
-        if Instant::now() > deadline {
-            return Err(ClusterError::Late {
-                what: "the effect of a policy".into(),
-                seconds: IN_FORCE.as_secs(),
-                last,
-            });
-        }
-        tokio::time::sleep(POLL).await;
-    }
+        Ok::<_, ClusterError>(admin.request_text(request).await.map(drop))
+    });
+    in_force.await?.map_err(ClusterError::late("the effect of a policy", IN_FORCE))
 }
 
 /// A ClusterRole bound to a group or user beside what the scenario binds.

@@ -8,18 +8,17 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderValue};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams, ResourceExt};
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
+use tokio::time::Instant;
 
 use super::k3s::{Answer, Restarted, Seen};
 use tlsboot_core::check::Role;
 use tlsboot_core::history::facts::CertificateFacts;
-use tlsboot_core::time::Shift;
 use tlsboot_core::x509::{pem, read};
 use tlsboot_engine::cluster::client::{Credentials, client};
 use tlsboot_engine::cluster::k3s::Server;
@@ -27,6 +26,7 @@ use tlsboot_engine::cluster::shared::file::write_private;
 use tlsboot_engine::cluster::shared::tokens::random_hex;
 use tlsboot_engine::cluster::{Cluster, ClusterError, Credential, Endpoint};
 use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
+use tlsboot_engine::poll;
 use tlsboot_engine::secret::Secret;
 
 const NODE: &str = "tlsboot-agent";
@@ -34,8 +34,7 @@ const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 /// k3s renews with less than 90 days left, since May 2025 with less than 120.
 const A_MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The supervisor is ready a moment after the API server.
-const READY: SignedDuration = SignedDuration::from_secs(60);
-const POLL: Duration = Duration::from_millis(100);
+const READY: Duration = Duration::from_secs(60);
 
 /// Who asks.
 enum Asker<'a> {
@@ -137,8 +136,7 @@ impl Supervisor {
             Asker::Nobody | Asker::Token(_) => Credentials::None,
         };
         let client = client(&self.0, &credentials).await?;
-        let deadline = Timestamp::now().later(READY);
-        let (code, text) = loop {
+        let answered = poll::until(Instant::now() + READY, poll::OFTEN, async || {
             let mut request = http::Request::post(format!("/v1-k3s/{file}"))
                 .header("k3s-Node-Name", node)
                 .header("k3s-Node-Password", hidden(password.expose().clone())?)
@@ -149,14 +147,13 @@ impl Supervisor {
             }
             let request = request.body(der.clone()).map_err(std::io::Error::other)?;
             match client.request_text(request).await {
-                Ok(text) => break (200, text),
-                Err(kube::Error::Api(status)) if status.code == 503 && Timestamp::now() < deadline => {
-                    sleep(POLL).await;
-                }
-                Err(kube::Error::Api(status)) => break (status.code, String::new()),
-                Err(error) => return Err(error.into()),
+                Ok(text) => Ok(Ok((200, text))),
+                Err(kube::Error::Api(status)) if status.code == 503 => Ok(Err((status.code, String::new()))),
+                Err(kube::Error::Api(status)) => Ok(Ok((status.code, String::new()))),
+                Err(error) => Err(ClusterError::from(error)),
             }
-        };
+        });
+        let (code, text) = answered.await?.unwrap_or_else(|unready| unready);
         let certificates = match text.is_empty() {
             true => Vec::new(),
             false => read::certificates_from_pem(text.as_bytes())?,
