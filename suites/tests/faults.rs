@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use tlsboot::target::TargetOptions;
 use tlsboot_core::check::Role;
 use tlsboot_core::check::rules::Rules;
-use tlsboot_core::scenario::stimulus::{Changes, Component};
+use tlsboot_core::scenario::stimulus::{BootstrapRole, Changes, Component};
 use tlsboot_core::scenario::{self, BOOTSTRAP_TOKEN, Binding, Bindings, STATIC_TOKEN, Scenario};
 use tlsboot_core::version::Version;
 use tlsboot_core::x509::AltName;
@@ -102,17 +102,17 @@ async fn doctor() -> Result<(), Failed> {
 }
 
 /// A binding that lacks, and what the doctor calls that.
-const BINDINGS: [(&str, &str); 3] = [
-    ("system:node-bootstrapper", "bootstrap.not-bound"),
-    ("system:certificates.k8s.io:certificatesigningrequests:nodeclient", "bootstrap.not-approved"),
-    ("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", "renewal.not-approved"),
+const BINDINGS: [(BootstrapRole, &str); 3] = [
+    (BootstrapRole::NodeBootstrapper, "bootstrap.not-bound"),
+    (BootstrapRole::NodeClient, "bootstrap.not-approved"),
+    (BootstrapRole::SelfNodeClient, "renewal.not-approved"),
 ];
 
 impl Lab {
     async fn bindings(&self) -> Result<(), Failed> {
         let bindings = Api::<ClusterRoleBinding>::all(self.admin());
         for (role, finding) in BINDINGS {
-            let name = format!("tlsboot:{role}");
+            let name = format!("tlsboot:{}", role.cluster_role());
             let mut binding = bindings.get(&name).await?;
             bindings.delete(&name, &DeleteParams::default()).await?;
             self.finds(&[finding]).await?;
@@ -128,10 +128,10 @@ impl Lab {
     async fn wide_bindings(&self) -> Result<(), Failed> {
         let bindings = Api::<ClusterRoleBinding>::all(self.admin());
         let faults = [
-            (BINDINGS[0].0, "system:unauthenticated", "anonymous.too-wide"),
+            (BINDINGS[0].0.cluster_role(), "system:unauthenticated", "anonymous.too-wide"),
             ("cluster-admin", "system:unauthenticated", "anonymous.too-wide"),
-            (BINDINGS[1].0, "system:authenticated", "authenticated.too-wide"),
-            (BINDINGS[1].0, "system:nodes", "nodes.too-wide"),
+            (BINDINGS[1].0.cluster_role(), "system:authenticated", "authenticated.too-wide"),
+            (BINDINGS[1].0.cluster_role(), "system:nodes", "nodes.too-wide"),
             ("cluster-admin", "system:bootstrappers", "bootstrap.too-wide"),
         ];
         for (role, group, finding) in faults {
@@ -590,7 +590,7 @@ impl Lab {
         let settings = scenario::Cluster {
             controllers: CONTROLLERS.iter().map(|&name| name.into()).collect(),
             // So that it can be exchanged.
-            signer_ca_valid: Some(SignedDuration::from_hours(24 * 365)),
+            signer_ca_valid_for: Some(SignedDuration::from_hours(24 * 365)),
             ..Default::default()
         };
         let node = scenario::Node { bootstrap: STATIC_TOKEN.into(), ..scenario::Node::named("n1") };

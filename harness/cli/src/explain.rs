@@ -9,7 +9,7 @@ use clap::Args;
 use super::{Exit, Failure, ScenarioOptions, print};
 use tlsboot_core::scenario::coverage::{reason, showing};
 use tlsboot_core::scenario::requirements::{self, Requirement};
-use tlsboot_core::scenario::schema::{Word, words};
+use tlsboot_core::scenario::schema::{Part, Place, Word, places, words};
 use tlsboot_core::scenario::{Profile, Scenario, describe};
 use tlsboot_engine::report::colours_wanted;
 
@@ -20,9 +20,10 @@ Examples:
   tlsboot explain rbac.missing-bootstrapper-binding   what the scenario shows, why, and each of its steps
   tlsboot explain T-01                                a behaviour, its source, and the scenarios that show it
   tlsboot explain csr                                 what can be written in an `expect: {csr: …}`
-  tlsboot explain restart                             what a stimulus does, and its fields")]
+  tlsboot explain restart                             what a stimulus does, and its fields
+  tlsboot explain control                             any other word of the language")]
 pub(super) struct ExplainCommand {
-    /// A scenario's id or file, a behaviour's id, a stimulus, or a kind of expectation.
+    /// A scenario's id or file, a behavior's id, or a word of the language.
     #[arg(value_name = "ID")]
     id: String,
     /// The folder of scenarios.
@@ -40,10 +41,13 @@ pub(super) fn run(command: &ExplainCommand) -> Result<Exit, Failure> {
         return print(&behaviour(requirement, &load(Vec::new())?));
     }
     let words: Vec<Word> = words().into_iter().filter(|word| word.name == *id).collect();
-    if !words.is_empty() {
-        let scenarios = load(Vec::new())?;
-        let told: Vec<String> = words.iter().map(|found| word(found, &scenarios)).collect();
-        return print(&told.join("\n"));
+    let places = places(id);
+    if !words.is_empty() || !places.is_empty() {
+        // Only for examples: the words are the same without them.
+        let scenarios = load(Vec::new()).unwrap_or_default();
+        let told = words.iter().map(|found| word(found, &scenarios));
+        let inside = (!places.is_empty()).then(|| inside(id, &places));
+        return print(&told.chain(inside).collect::<Vec<_>>().join("\n"));
     }
     if !id.contains(['.', '/']) {
         return Err(Failure::usage(unknown(id)));
@@ -54,15 +58,16 @@ pub(super) fn run(command: &ExplainCommand) -> Result<Exit, Failure> {
 }
 
 fn unknown(id: &str) -> String {
-    let names = |is_kind: bool| {
-        let words = words().into_iter().filter(|word| word.is_kind == is_kind);
+    let names = |parts: &[Part]| {
+        let words = words().into_iter().filter(|word| parts.contains(&word.part));
         words.map(|word| word.name).collect::<Vec<_>>().join(", ")
     };
     format!(
-        "there is nothing to explain about `{id}`\n  scenarios:    `tlsboot list` shows their ids\n  behaviours:   \
-         `tlsboot list --requirements` shows their ids\n  stimuli:      {}\n  expectations: {}",
-        names(false),
-        names(true)
+        "there is nothing to explain about `{id}`\n  scenarios:    `tlsboot list` shows their ids\n  behaviors:    \
+         `tlsboot list --requirements` shows their ids\n  stimuli:      {}\n  expectations: {}\n  and:          {}",
+        names(&[Part::Stimulus]),
+        names(&[Part::Kind]),
+        names(&[Part::Head, Part::Judged, Part::Option])
     )
 }
 
@@ -75,6 +80,8 @@ fn scenario(scenario: &Scenario) -> String {
     for id in &scenario.requirements {
         if let Some(Requirement { statement, source, .. }) = requirements::find(id) {
             let _ = writeln!(text, "  {id}  {statement}\n        {source}");
+        } else {
+            let _ = writeln!(text, "  {id}  a behavior of its own");
         }
     }
     let _ = writeln!(text, "\n{}", bold("Where it holds"));
@@ -99,9 +106,11 @@ fn scenario(scenario: &Scenario) -> String {
 
 /// Level, profile, versions, and what of the cluster is not the default.
 fn facts(scenario: &Scenario) -> Vec<(&'static str, String)> {
-    let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-    let mut facts =
-        vec![("file", scenario.file.clone()), ("level", lower(&scenario.level)), ("profile", lower(&scenario.profile))];
+    let mut facts = vec![
+        ("file", scenario.file.clone()),
+        ("level", scenario.level.word().to_owned()),
+        ("profile", scenario.profile.to_string()),
+    ];
     let versions = |range: &Option<tlsboot_core::version::Versions>| {
         range.as_ref().map_or("all".to_owned(), |range| range.to_string())
     };
@@ -129,13 +138,24 @@ fn behaviour(requirement: &Requirement, scenarios: &[Scenario]) -> String {
     format!(
         "{}\n{statement}\n\n  level     {}\n  versions  {versions}\n  source    {source}\n  shown by  {scenarios}\n",
         bold(id),
-        format!("{level:?}").to_lowercase()
+        level.word()
     )
 }
 
 fn word(word: &Word, scenarios: &[Scenario]) -> String {
-    let place = if word.is_kind { "in `expect` or `never`" } else { "a step" };
-    let mut text = format!("{} ({place})\n{}\n\n", bold(&word.name), word.doc);
+    let place = match word.part {
+        Part::Head => "at a scenario's head",
+        Part::Stimulus | Part::Judged => "a step",
+        Part::Option => "in `expect` or `never`, beside the kind",
+        Part::Kind => "in `expect` or `never`",
+    };
+    let mut text = format!("{} ({place})\n{}\n", bold(&word.name), word.doc);
+    if !word.values.is_empty() {
+        let _ = writeln!(text, "\n  = {}", word.values);
+    }
+    if !word.fields.is_empty() {
+        text.push('\n');
+    }
     let width = word.fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
     for field in &word.fields {
         let required = if field.required { " (required)" } else { "" };
@@ -143,12 +163,25 @@ fn word(word: &Word, scenarios: &[Scenario]) -> String {
     }
     let using: Vec<&str> = scenarios
         .iter()
-        .filter(|scenario| scenario.uses(&word.name, word.is_kind))
+        .filter(|scenario| scenario.uses(&word.name, word.part == Part::Kind))
         .map(|scenario| scenario.id.as_str())
         .take(3)
         .collect();
+    if word.part == Part::Judged {
+        let _ = writeln!(text, "\n  and one kind of thing: {}", tlsboot_core::check::KINDS.join(", "));
+    }
     if !using.is_empty() {
         let _ = writeln!(text, "\n  for example in {}", using.join(", "));
+    }
+    text
+}
+
+/// Where a name stands inside of other words.
+fn inside(name: &str, places: &[Place]) -> String {
+    let mut text = format!("{} (inside of other words)\n", bold(name));
+    for Place { path, doc, values } in places {
+        let values = if values.is_empty() { String::new() } else { format!("\n    = {values}") };
+        let _ = writeln!(text, "\n  {path}\n    {doc}{values}");
     }
     text
 }

@@ -2,9 +2,9 @@
 
 mod approver;
 mod book;
-mod check;
 pub mod components;
 mod diff;
+mod distribution;
 mod doctor;
 mod existing;
 mod explain;
@@ -15,9 +15,10 @@ mod live;
 mod merge;
 mod mutants;
 mod mutate;
+mod new;
 mod probe;
-mod profile;
 pub mod progress;
+mod rejudge;
 mod run;
 mod scenarios;
 mod sign;
@@ -57,7 +58,8 @@ Examples:
   tlsboot run @files T-01 --jobs 4                by tag, by behaviour of the catalogue
   tlsboot explain rotation.short-signing-duration what a scenario does, step by step
   tlsboot up -- kubectl get csr --watch           a cluster to look at, with short certificates
-  tlsboot check tlsboot-out                       judge the recorded histories again
+  tlsboot rejudge tlsboot-out                     judge the recorded histories again
+  tlsboot new site.my-first                       write a scenario to start from
   tlsboot lint my-scenarios/                      check scenario files without running anything
   tlsboot doctor --kubeconfig F                   what would break at that cluster's next rotation?
   tlsboot approver --kubeconfig F --allow-writes  which hostile CSRs does that cluster's approver approve?
@@ -76,13 +78,16 @@ enum Command {
     List(list::ListCommand),
     /// Explain a scenario, a behaviour of the catalogue, or a word of the scenario language.
     Explain(explain::ExplainCommand),
+    /// Write a scenario to start from.
+    New(new::NewCommand),
     /// Write the reference pages of the book.
     #[command(hide = true)]
     Book(book::BookCommand),
     /// Check scenario files without running anything.
     Lint(scenarios::LintCommand),
     /// Judge recorded histories again: same verdicts, no cluster needed.
-    Check(check::CheckCommand),
+    #[command(alias = "check")]
+    Rejudge(rejudge::RejudgeCommand),
     /// Compare two runs: what changed in behaviour between versions, distributions or machines.
     Diff(diff::DiffCommand),
     /// Merge the output folders of several runs into one report.
@@ -96,7 +101,8 @@ enum Command {
     /// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
     Probe(probe::ProbeCommand),
     /// Check what a distribution does instead of bootstrapping its own nodes by CSRs.
-    Profile(profile::ProfileCommand),
+    #[command(alias = "profile")]
+    Distribution(distribution::DistributionCommand),
     /// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.
     Approver(approver::ApproverCommand),
     /// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
@@ -148,8 +154,9 @@ pub fn main() -> ExitCode {
         Command::Mutants(command) => mutants::run(command),
         Command::Up(command) => up::run(&command),
         Command::List(command) => list::run(&command),
+        Command::New(command) => new::run(&command),
         Command::Lint(command) => scenarios::lint(&command),
-        Command::Check(command) => check::run(&command),
+        Command::Rejudge(command) => rejudge::run(&command),
         Command::Diff(command) => diff::run(&command),
         Command::Merge(command) => merge::run(&command),
         Command::Verify(command) => verify::run(&command),
@@ -158,7 +165,7 @@ pub fn main() -> ExitCode {
         }
         Command::Doctor(command) => doctor::run(&command),
         Command::Probe(command) => probe::run(&command),
-        Command::Profile(command) => profile::run(&command),
+        Command::Distribution(command) => distribution::run(&command),
         Command::Approver(command) => approver::run(&command),
         Command::Gc(command) => match &command.kubeconfig {
             None => gc(),

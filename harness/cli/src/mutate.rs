@@ -1,4 +1,4 @@
-//! `tlsboot check --mutate`: whether each expectation can fail.
+//! `tlsboot rejudge --mutate`: whether each expectation can fail.
 
 use std::fmt::Write;
 use std::num::NonZero;
@@ -9,7 +9,7 @@ use std::thread;
 
 use serde::Serialize;
 
-use super::check::{histories, load};
+use super::rejudge::{histories, load};
 use super::{Exit, Failure, print, print_json};
 use tlsboot_core::check::mutate::{Effort, Proof, prove};
 use tlsboot_engine::evidence::EvidenceFolder;

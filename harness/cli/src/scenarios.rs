@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Exit, Failure, colours, values};
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::plain;
-use tlsboot_core::scenario::{Diagnostic, Profile, Scenario, Selector, select};
+use tlsboot_core::scenario::{Diagnostic, Profile, Scenario, Selector, select, style};
 use tlsboot_engine::library;
 use tlsboot_engine::untrusted::{self, LONGEST};
 
@@ -103,10 +103,12 @@ pub(super) struct LintCommand {
 
 pub(super) fn lint(command: &LintCommand) -> Result<Exit, Failure> {
     let library = library::load(&command.paths);
-    for error in &library.errors {
+    let style = library.scenarios.iter().flat_map(style);
+    let errors: Vec<Diagnostic> = library.errors.iter().cloned().chain(style).collect();
+    for error in &errors {
         eprintln!("{}\n", plain::lines(&error.render(colours()), colours()));
     }
-    match library.errors.len() {
+    match errors.len() {
         0 => {
             let scenarios = match library.scenarios.len() {
                 1 => "1 scenario".to_owned(),

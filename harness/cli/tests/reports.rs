@@ -52,7 +52,7 @@ fn shard(folder: &Path, part: u32, of: u32, outcome: &str) {
     let history = lines.join("\n") + "\n";
     fs::write(place.join("history.jsonl"), history).unwrap();
     fs::copy(fixture("scenario.yaml"), place.join("scenario.yaml")).unwrap();
-    let checked = tlsboot(folder, &["check", place.to_str().unwrap()]);
+    let checked = tlsboot(folder, &["rejudge", place.to_str().unwrap()]);
     assert_eq!(checked.code, Some(0), "{}{}", checked.out, checked.err);
     let verdict = rejudged(&place, outcome);
     fs::write(place.join("verdict.json"), verdict.to_string()).unwrap();

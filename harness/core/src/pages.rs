@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::scenario::coverage::{Coverage, coverage};
 use crate::scenario::requirements::{self, CHAPTERS, Requirement};
-use crate::scenario::schema::{Field, Word, schema, text, values, words};
+use crate::scenario::schema::{Field, Part, Word, schema, text, values, words};
 use crate::scenario::{Level, Profile, Scenario, StepWords, describe, differing_settings};
 use crate::tables::{cell, row, versions_page};
 
@@ -298,7 +298,7 @@ fn stimuli(scenarios: &[Scenario]) -> String {
         "# Stimuli\n\n\
          What can be done to a cluster. Each is a step, `- start: {node: n1}`, and ends with proof that it took effect.\n",
     );
-    words().iter().filter(|word| !word.is_kind).for_each(|word| text.push_str(&entry(word, scenarios)));
+    words().iter().filter(|word| word.part == Part::Stimulus).for_each(|word| text.push_str(&entry(word, scenarios)));
     text
 }
 
@@ -307,13 +307,13 @@ fn expectations(scenarios: &[Scenario]) -> String {
         "# Expectations\n\n\
          What must follow (`expect`) or must never follow (`never`). A step names one of them, `- expect: {csr: {node: n1}}`.\n",
     );
-    words().iter().filter(|word| word.is_kind).for_each(|word| text.push_str(&entry(word, scenarios)));
+    words().iter().filter(|word| word.part == Part::Kind).for_each(|word| text.push_str(&entry(word, scenarios)));
     text
 }
 
 fn entry(word: &Word, scenarios: &[Scenario]) -> String {
     let mut text = format!("\n## `{}`\n\n{}\n\n{}", word.name, prose(&word.doc), table(&word.fields));
-    let using = scenarios.iter().filter(|scenario| scenario.uses(&word.name, word.is_kind)).take(3);
+    let using = scenarios.iter().filter(|scenario| scenario.uses(&word.name, word.part == Part::Kind)).take(3);
     let using: Vec<String> = using.map(|scenario| format!("[{0}](scenarios/{0}.md)", scenario.id)).collect();
     if !using.is_empty() {
         let _ = write!(text, "\nUsed in {}.\n", using.join(", "));

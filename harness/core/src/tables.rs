@@ -32,10 +32,10 @@ pub fn coverage_page(scenarios: &[Scenario]) -> String {
 
 fn coverage_row(one: &Coverage<'_>) -> String {
     let requirement = one.requirement;
-    let level = format!("{:?}", requirement.level).to_lowercase();
+    let level = requirement.level.word();
     row(&[
         requirement.id,
-        &level,
+        level,
         or_all(requirement.versions),
         requirement.statement,
         requirement.source,
@@ -107,18 +107,12 @@ fn bound(scenario: &Scenario) -> Vec<(String, String)> {
     let whole = ("all of it".to_owned(), ranges(&scenario.kubernetes, &scenario.kubelet));
     let words = describe(scenario);
     let steps = scenario.steps.iter().zip(words).map(|(step, words)| {
-        let (kind, versions) = match &step.value {
-            Step::Expect(expect) => (
-                expect.matchers().first().map(|(kind, _)| format!("expect {kind}")),
-                ranges(&expect.kubernetes, &expect.kubelet),
-            ),
-            Step::Never(never) => (
-                never.matchers().first().map(|(kind, _)| format!("never {kind}")),
-                ranges(&never.kubernetes, &never.kubelet),
-            ),
-            _ => (None, String::new()),
+        let versions = match &step.value {
+            Step::Expect(expect) => ranges(&expect.kubernetes, &expect.kubelet),
+            Step::Never(never) => ranges(&never.kubernetes, &never.kubelet),
+            _ => String::new(),
         };
-        (format!("{}: {}", kind.unwrap_or_default(), words.fields), versions)
+        (format!("{}: {}", step.value.heading(), words.fields), versions)
     });
     let all = std::iter::once(whole).chain(steps);
     all.filter(|(_, versions)| !versions.is_empty()).collect()

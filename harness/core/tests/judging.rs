@@ -85,7 +85,7 @@ fn the_recorded_history_passes_and_has_every_kind() {
 #[case("process", "process")]
 #[case("connection", "connections")]
 #[case("metrics", "metric")]
-#[case("node", "node")]
+#[case("node", "nodeObject")]
 #[case("log", "log")]
 fn without_its_events_nothing_passes(#[case] event: &str, #[case] expectation: &str) {
     let verdict = judge_changed(|events| events.retain(|known| known["what"].get(event).is_none()));
@@ -153,7 +153,7 @@ fn a_recorder_that_lost_events_or_never_started_is_an_error(#[case] recorder: &s
 #[case("step", "/phase/done/answer/message", json!("no"), "answer", "message")]
 // what a kubelet could do wrongly with its files, its port, its connections and itself
 #[case("file", "/facts/mode", json!("0644"), "file", "mode")]
-#[case("file", "/facts/kind", json!("file"), "file", "is")]
+#[case("file", "/facts/kind", json!("file"), "file", "kind")]
 #[case("file", "/facts/target", json!("kubelet-client-2026.pem"), "file", "pointsTo")]
 #[case("file", "/facts/pem/0/certificate/sha256", json!("00"), "file", "certificate")]
 #[case("file", "/facts/pem/1/privateKey/spkiSha256", json!("00"), "file", "key")]
@@ -161,7 +161,7 @@ fn a_recorder_that_lost_events_or_never_started_is_an_error(#[case] recorder: &s
 #[case("connection", "/state/closed/by", json!("server"), "connections", "closed by")]
 #[case("metrics", "/values/kubelet_certificate_manager_client_ttl_seconds", json!("1e9"), "metric", "kubelet_certificate_manager_client_ttl_seconds")]
 #[case("metrics", "/values/kubelet_certificate_manager_client_ttl_seconds", json!("+Inf"), "metric", "kubelet_certificate_manager_client_ttl_seconds")]
-#[case("node", "/ready", json!("False"), "node", "ready")]
+#[case("node", "/ready", json!("False"), "nodeObject", "state")]
 fn one_changed_field_turns_its_expectation_red(
     #[case] event: &str,
     #[case] pointer: &str,
@@ -238,10 +238,10 @@ fn deadline(step: usize, beside: &Value) -> Value {
 
 /// A link that is swapped in another way, and a kubelet that was started twice.
 #[rstest]
-#[case::renamed_from_elsewhere("swap", "rename", |event: &mut Value| {
+#[case::renamed_from_elsewhere("linkSwap", "rename", |event: &mut Value| {
     if event["what"]["file"]["op"] == "movedFrom" { event["what"]["file"]["cookie"] = json!(7) }
 })]
-#[case::atomic("swap", "removal", |event: &mut Value| {
+#[case::atomic("linkSwap", "removal", |event: &mut Value| {
     if event["what"]["file"]["op"] == "deleted" { event["what"]["file"]["op"] = json!("attributes") }
 })]
 #[case::started_twice("process", "starts", |event: &mut Value| {
@@ -427,12 +427,12 @@ id: approval.between
 title: A CSR that must never be approved
 requirements: [P-02]
 steps:
-  - submit: {as: bad, by: {token: staticToken}, role: client, node: n1}
+  - submit: {name: bad, as: {token: staticToken}, role: client, node: n1}
   - expect: {answer: {code: 201}}
-  - submit: {as: good, by: {token: staticToken}, role: client, node: n1}
+  - submit: {name: good, as: {token: staticToken}, role: client, node: n1}
   - expect:
       csr: {submitted: good, state: issued}
-      as: good
+      name: good
   - never:
       csr: {submitted: bad, state: approved}
       control: good
@@ -502,7 +502,7 @@ fn a_component_that_exited_by_itself_is_told_from_others() {
     let exited = |component, code| {
         [process(component, json!("started")), process(component, json!({"exited": {"code": code, "asked": false}}))]
     };
-    let expectation = "process: {component: kube-controller-manager, is: exited, code: 1}, within: 1s";
+    let expectation = "process: {component: kube-controller-manager, state: exited, code: 1}, within: 1s";
     let judge = |happened: &[Value]| judge_made(expectation, happened);
     let manager = "kube-controller-manager";
     assert_eq!(judge(&exited(manager, 1)), Some(Outcome::Pass));
@@ -531,7 +531,7 @@ fn what_is_presented_is_compared_with_a_file_and_with_ca_names() {
 
     let mut asking = presented.clone();
     asking["presented"]["clientCas"] = json!(["old", "new"]);
-    let judge = |what: &[Value]| judge_made(&shows("clientCa: new"), what);
+    let judge = |what: &[Value]| judge_made(&shows("clientCA: new"), what);
     assert_eq!(judge(&[asking]), Some(Outcome::Pass));
     assert_eq!(judge(&[presented]), Some(Outcome::Fail));
 }

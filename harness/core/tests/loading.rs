@@ -13,7 +13,7 @@ tokens:
 nodes: [{name: n1}]
 steps:
   - start: {node: n1}
-  - expect: {csr: {node: n1, role: client}, as: asked}
+  - expect: {csr: {node: n1, role: client}, name: asked}
   - never: {csr: {node: n1, role: serving}, control: asked, for: 1s}
 ";
 
@@ -32,7 +32,16 @@ fn the_example_is_right() {
 #[case::wrong_type("requirements: [A-04]", "requirements: A-04", 3, "expected sequence")]
 #[case::tab("title: A title", "\ttitle: A title", 1, "tab")]
 #[case::duplicate_key("title: A title", "title: A title\ntitle: B", 3, "duplicate")]
-#[case::bad_duration("for: 1s", "for: soon", 10, "duration")]
+#[case::bad_duration("for: 1s", "for: soon", 10, "write it like `90s`")]
+#[case::no_duration("for: 1s", "for: 0s", 10, "longer than nothing")]
+#[case::negative_duration("name: asked", "name: asked, within: -5s", 9, "longer than nothing")]
+#[case::submitted_by_no_step(
+    "csr: {node: n1, role: client}",
+    "csr: {submitted: other}",
+    9,
+    "no step `submit` is called `other`"
+)]
+#[case::count_of_nothing("csr: {node: n1, role: client}", "csrCount: {node: n1, role: client}", 9, "how many?")]
 #[case::bad_versions("title: A title", "title: A\nkubernetes: new", 3, "range of versions")]
 #[case::bad_id("rbac.example", "Example", 1, "is no id")]
 #[case::empty_title("title: A title", "title: ''", 1, "title is empty")]
@@ -46,25 +55,25 @@ fn the_example_is_right() {
 #[case::node_on_two_lines("[{name: n1}]", "[{name: n1}, {name: \"a\\nb\"}]", 1, "can't be the name of a node")]
 #[case::file_by_a_path(
     "start: {node: n1}",
-    "file: {node: n1, name: /abs/file, action: delete}",
+    "damage: {node: n1, file: /abs/file, action: delete}",
     8,
     "is no name of a file"
 )]
 #[case::file_above_the_folder(
     "start: {node: n1}",
-    "file: {node: n1, name: ../../f, action: garbage}",
+    "damage: {node: n1, file: ../../f, action: corrupt}",
     8,
     "is no name of a file"
 )]
 #[case::file_that_is_the_folder(
     "start: {node: n1}",
-    "file: {node: n1, name: '..', action: delete}",
+    "damage: {node: n1, file: '..', action: delete}",
     8,
     "is no name of a file"
 )]
 #[case::file_without_a_name(
     "start: {node: n1}",
-    "file: {node: n1, name: '', action: delete}",
+    "damage: {node: n1, file: '', action: delete}",
     8,
     "is no name of a file"
 )]
@@ -78,13 +87,13 @@ fn the_example_is_right() {
 #[case::unknown_control("control: asked", "control: none", 10, "positive control `none` does not exist")]
 #[case::control_of_another_kind(
     "never: {csr: {node: n1, role: serving}",
-    "never: {node: {name: n1}",
+    "never: {nodeObject: {node: n1}",
     10,
     "another kind"
 )]
 #[case::endless_never(", for: 1s", "", 10, "")]
 #[case::nothing_expected("csr: {node: n1, role: client}, ", "", 9, "what is expected?")]
-#[case::two_things_expected("role: client}, ", "role: client}, node: {name: n1}, ", 9, "one thing")]
+#[case::two_things_expected("role: client}, ", "role: client}, nodeObject: {node: n1}, ", 9, "one thing")]
 #[case::never_without_limit(
     "start: {node: n1}",
     "start: {node: n1}\n  - never: {csr: {node: n1}, control: asked}\n  - stop: {node: n1}",
@@ -97,22 +106,22 @@ fn the_example_is_right() {
     10,
     "say how long"
 )]
-#[case::unknown_after("as: asked", "as: asked, after: that", 9, "called `that`")]
-#[case::zero_times("as: asked", "as: asked, times: 0", 9, "times: 0")]
+#[case::unknown_after("name: asked", "name: asked, after: that", 9, "called `that`")]
+#[case::zero_times("name: asked", "name: asked, times: 0", 9, "times: 0")]
 #[case::any_csr("node: n1, role: client", "state: pending", 9, "any CSR would do")]
 #[case::failure_with_a_code(
     "csr: {node: n1, role: client}",
-    "process: {node: n1, is: failed, code: 1}",
+    "process: {node: n1, state: failed, code: 1}",
     9,
     "`failed` says which"
 )]
 #[case::failure_of_another_component(
     "csr: {node: n1, role: client}",
-    "process: {component: kube-apiserver, is: failed}",
+    "process: {component: kube-apiserver, state: failed}",
     9,
     "said of kubelets"
 )]
-#[case::counted_from_one("role: client}, as", "role: client, number: 0}, as", 9, "counted from 1")]
+#[case::counted_from_one("role: client}, name", "role: client, number: 0}, name", 9, "counted from 1")]
 #[case::static_tokens_are_not_deleted("start: {node: n1}", "deleteToken: {token: staticToken}", 8, "read once")]
 #[case::stopped_before_the_start("start: {node: n1}", "stop: {node: n1}", 8, "n1 does not run")]
 #[case::restarted_before_the_start("start: {node: n1}", "restart: {node: n1}", 8, "`start` it")]
@@ -122,8 +131,13 @@ fn the_example_is_right() {
     9,
     "kube-apiserver does not run"
 )]
-#[case::bound_already("start: {node: n1}", "bind: {role: nodeClient, to: {user: eve}}", 8, "bound already")]
-#[case::not_bound("start: {node: n1}", "unbind: {role: nodeClient}\n  - unbind: {role: nodeClient}", 9, "is not bound")]
+#[case::bound_already("start: {node: n1}", "bind: {clusterRole: nodeClient, to: {user: eve}}", 8, "bound already")]
+#[case::not_bound(
+    "start: {node: n1}",
+    "unbind: {clusterRole: nodeClient}\n  - unbind: {clusterRole: nodeClient}",
+    9,
+    "is not bound"
+)]
 #[case::deleted_twice(
     "start: {node: n1}",
     "deleteToken: {token: odd}\n  - deleteToken: {token: odd}",
@@ -138,27 +152,27 @@ fn the_example_is_right() {
 )]
 #[case::made_twice(
     "start: {node: n1}",
-    "clusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}\n  - clusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}",
+    "createClusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}\n  - createClusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}",
     9,
     "a ClusterRole a already"
 )]
 #[case::cut_twice(
     "start: {node: n1}",
-    "cut: {node: n1}\n  - cut: {node: n1, how: silence}\n  - cut: {node: n1, how: silence}",
+    "cut: {node: n1}\n  - cut: {node: n1, kind: silence}\n  - cut: {node: n1, kind: silence}",
     10,
     "cut so already"
 )]
-#[case::not_cut("start: {node: n1}", "mend: {node: n1}", 8, "is not cut")]
-#[case::no_link("start: {node: n1}", "file: {node: n1, name: kubelet.crt, action: plain}", 8, "is no link")]
+#[case::not_cut("start: {node: n1}", "reconnect: {node: n1}", 8, "is not cut")]
+#[case::no_link("start: {node: n1}", "damage: {node: n1, file: kubelet.crt, action: replaceLink}", 8, "is not a link")]
 #[case::bad_cel(
-    "csr: {node: n1, role: client}, as: asked",
-    "cel: {event: csr, that: 'event.'}, as: asked",
+    "csr: {node: n1, role: client}, name: asked",
+    "cel: {event: csr, expression: 'event.'}, name: asked",
     9,
     "can't be read"
 )]
 #[case::unknown_variable_in_cel(
-    "csr: {node: n1, role: client}, as: asked",
-    "cel: {event: csr, that: 'evnt.name == 1'}, as: asked",
+    "csr: {node: n1, role: client}, name: asked",
+    "cel: {event: csr, expression: 'evnt.name == 1'}, name: asked",
     9,
     "no variable `evnt`"
 )]
@@ -194,6 +208,42 @@ fn steps_must_make_sense_together(#[case] steps: &str, #[case] says: &str) {
     let head = RIGHT.split("steps:").next().unwrap();
     let errors = load_text("wrong.yaml", &format!("{head}{steps}")).unwrap_err();
     assert!(errors.iter().any(|error| error.message.contains(says)), "{errors:#?}");
+}
+
+/// It is an expectation like any other, behind the step that it stands in.
+#[test]
+fn an_answer_inside_of_a_step_is_expected_of_it() {
+    let text = "id: a.b\ntitle: t\nrequirements: [A-04]\nsteps:\n  - get: {as: anonymous, path: /version, answer: {code: 200}}\n";
+    let scenario = load_text("a.yaml", text).unwrap();
+    let words: Vec<&str> = scenario.steps.iter().map(|step| step.value.word()).collect();
+    assert_eq!(words, ["get", "expect"]);
+    assert_eq!(scenario.steps[1].value.matcher().unwrap().0, "answer");
+    assert_eq!(scenario.steps[1].referenced.line(), 5);
+}
+
+#[test]
+fn an_expectation_waits_as_long_as_the_scenarios_head_says() {
+    let text = RIGHT
+        .replace("steps:", "within: 3m\nsteps:")
+        .replace("name: asked}", "name: asked}\n  - expect: {csr: {node: n1}, within: 5s}");
+    let within = |text: &str| -> Vec<_> {
+        let scenario = load_text("a.yaml", text).unwrap();
+        let expects = scenario.steps.iter().filter_map(|step| match &step.value {
+            tlsboot_core::scenario::Step::Expect(expect) => Some(expect.within.map(|within| within.as_secs())),
+            _ => None,
+        });
+        expects.collect()
+    };
+    assert_eq!(within(&text), [Some(180), Some(5)]);
+    assert_eq!(within(RIGHT), [None]);
+}
+
+#[test]
+fn a_distribution_may_name_behaviors_of_its_own() {
+    assert!(load_text("a.yaml", &RIGHT.replace("A-04", "X-site.labels-1")).is_ok());
+    for wrong in ["X-", "X", "'X-a b'", "Y-1"] {
+        assert!(load_text("a.yaml", &RIGHT.replace("A-04", wrong)).is_err(), "{wrong}");
+    }
 }
 
 fn some() -> Vec<Scenario> {
@@ -255,7 +305,7 @@ cluster: {kubeadm: true}
 nodes: [{name: n1, bootstrap: kubeadmToken}]
 steps:
   - join: {node: n1}
-  - expect: {process: {node: n1, component: kubeadm, is: exited, code: 0}}
+  - expect: {process: {node: n1, component: kubeadm, state: exited, code: 0}}
 ";
 
 #[test]
@@ -270,7 +320,7 @@ fn kubeadms_token_is_there_where_kubeadm_is() {
 #[case::own_configuration("kubeadmToken}", "kubeadmToken, rotateCertificates: false}", 1, "kubeadm configures")]
 #[case::static_token("kubeadmToken}", "staticToken}", 1, "bootstrap tokens only")]
 #[case::no_token(", bootstrap: kubeadmToken", ", bootstrap: none", 1, "bootstrap tokens only")]
-#[case::started("join: {node: n1}", "start: {node: n1}", 7, "there is `join`")]
+#[case::started("join: {node: n1}", "start: {node: n1}", 7, "use `join`")]
 #[case::joined_elsewhere("cluster: {kubeadm: true}", "cluster: {}", 7, "clusters that kubeadm sets up")]
 #[case::unknown_node("join: {node: n1}", "join: {node: n2}", 7, "no node `n2`")]
 #[case::joined_twice("  - expect", "  - join: {node: n1}\n  - expect", 8, "has joined n1 already")]

@@ -111,11 +111,11 @@ fn assert_red(verdict: &ExpectationVerdict, field: &str) {
 #[case("csr: {node: n1, role: client, number: 2, groups: [system:nodes, system:authenticated]}", "csr", "/groups", json!(["system:nodes", "system:masters"]), "groups")]
 #[case("csr: {node: n1, role: client, usages: {exactly: [client auth, digital signature]}}", "csr", "/usages", json!(["client auth"]), "usages")]
 #[case("csr: {node: n1, role: client, number: 1, expirationSeconds: none}", "csr", "/expirationSeconds", json!(600), "expirationSeconds")]
-#[case("csr: {node: n1, role: serving, number: 1, requestedWith: 1}", "csr", "/extra/authentication.kubernetes.io~1credential-id", json!(["X509SHA256=00"]), "requestedWith")]
-#[case("csr: {node: n1, role: client, number: 1, requestedWith: 0}", "csr", "/extra", json!({"authentication.kubernetes.io/credential-id": ["X509SHA256=00"]}), "requestedWith")]
+#[case("csr: {node: n1, role: serving, number: 1, requestedWith: {certificate: 1}}", "csr", "/extra/authentication.kubernetes.io~1credential-id", json!(["X509SHA256=00"]), "requestedWith")]
+#[case("csr: {node: n1, role: client, number: 1, requestedWith: none}", "csr", "/extra", json!({"authentication.kubernetes.io/credential-id": ["X509SHA256=00"]}), "requestedWith")]
 #[case("csr: {node: n1, role: client, number: 2, key: new}", "csr", "/request/key/spkiSha256", json!("00"), "key")]
 #[case("csr: {node: n1, role: serving, number: 1, dns: [n1]}", "csr", "/request/dns", json!(["n2"]), "dns")]
-#[case("csr: {node: n1, role: client, number: 1, hasIps: false}", "csr", "/request/ips", json!(["192.0.2.2"]), "ips")]
+#[case("csr: {node: n1, role: client, number: 1, hasIPs: false}", "csr", "/request/ips", json!(["192.0.2.2"]), "ips")]
 #[case("certificate: {node: n1, role: client}", "csr", "/certificates/0/subject/other", json!(["L=Here"]), "subject")]
 #[case("certificate: {node: n1, role: client}", "csr", "/certificates/0/dns", json!(["n1"]), "dns")]
 #[case("certificate: {node: n1, role: client}", "csr", "/certificates/0/ips", json!(["192.0.2.2"]), "ips")]
@@ -127,23 +127,23 @@ fn assert_red(verdict: &ExpectationVerdict, field: &str) {
 #[case("certificate: {node: n1, role: serving}", "csr", "/certificates/0/dns", json!(["n2"]), "dns")]
 #[case("certificate: {node: n1, role: serving}", "csr", "/certificates/0/ips", json!([]), "ips")]
 #[case("certificate: {node: n1, role: serving}", "csr", "/certificates/0/extKeyUsage", json!(["client auth"]), "extendedKeyUsage")]
-#[case("rotation: {node: n1, role: client, of: 1}", "csr", "/groups", json!(["system:authenticated"]), "groups")]
-#[case("rotation: {node: n1, role: client, of: 1, anyTime: true}", "csr", "/request/key/spkiSha256", json!("00"), "key")]
-#[case("rotation: {node: n1, role: serving, of: 1}", "csr", "/extra/authentication.kubernetes.io~1credential-id", json!(["X509SHA256=00"]), "credential")]
+#[case("rotation: {node: n1, role: client, renews: 1}", "csr", "/groups", json!(["system:authenticated"]), "groups")]
+#[case("rotation: {node: n1, role: client, renews: 1, anyTime: true}", "csr", "/request/key/spkiSha256", json!("00"), "key")]
+#[case("rotation: {node: n1, role: serving, renews: 1}", "csr", "/extra/authentication.kubernetes.io~1credential-id", json!(["X509SHA256=00"]), "credential")]
 #[case("file: {node: n1, name: kubelet-client-current.pem}", "file", "/name", json!("other.pem"), "count")]
 #[case("file: {node: n1, name: \"kubelet-client-2*.pem\", blocks: [CERTIFICATE, EC PRIVATE KEY]}", "file", "/facts/pem/1/label", json!("PRIVATE KEY"), "blocks")]
 #[case("file: {node: n1, name: kubeconfig, refersToLink: true}", "file", "/facts/kubeconfig/clientCertificate", json!("kubelet-client-current.pem"), "refersToLink")]
 #[case("file: {node: n1, name: kubeconfig, refersToLink: true}", "file", "/facts/kubeconfig/clientKey", json!("/elsewhere.pem"), "refersToLink")]
 #[case("file: {node: n1, name: kubeconfig, refersToLink: true}", "file", "/facts/kubeconfig/embedded", json!(true), "refersToLink")]
-#[case("presented: {node: n1, shows: alert}", "presented", "/refused", json!("no handshake: connection refused"), "handshake")]
-#[case("process: {node: n1, is: running}", "process", "/state", json!({"exited": {"code": 1, "asked": false}}), "is")]
-#[case("process: {node: n1, is: running}", "process", "/state", json!({"exited": {"signal": 9, "asked": true}}), "is")]
+#[case("presented: {node: n1, shows: tlsAlert}", "presented", "/refused", json!("no handshake: connection refused"), "handshake")]
+#[case("process: {node: n1, state: running}", "process", "/state", json!({"exited": {"code": 1, "asked": false}}), "state")]
+#[case("process: {node: n1, state: running}", "process", "/state", json!({"exited": {"signal": 9, "asked": true}}), "state")]
 #[case("metric: {node: n1, name: kubelet_certificate_manager_client_expiration_renew_errors, max: 0}", "metrics", "/values/kubelet_certificate_manager_client_expiration_renew_errors", json!("1"), "kubelet_certificate_manager_client_expiration_renew_errors")]
-#[case("node: {name: n1}", "node", "/node", json!("n2"), "")]
+#[case("nodeObject: {node: n1}", "node", "/node", json!("n2"), "")]
 #[case("log: {node: n1, contains: Rotating certificates}", "log", "/line", json!("nothing"), "")]
 #[case("log: {node: n1, contains: Rotating certificates}", "log", "/component", json!("kube-apiserver"), "")]
-#[case("cel: {event: csr, that: \"event.signerName == 'kubernetes.io/kubelet-serving'\"}", "csr", "/signerName", json!("example.com/x"), "that")]
-#[case("cel: {event: csr, that: \"at > '2026-11-24T04:22'\"}", "csr", "/name", json!("as it was"), "no red")]
+#[case("cel: {event: csr, expression: \"event.signerName == 'kubernetes.io/kubelet-serving'\"}", "csr", "/signerName", json!("example.com/x"), "expression")]
+#[case("cel: {event: csr, expression: \"at > '2026-11-24T04:22'\"}", "csr", "/name", json!("as it was"), "no red")]
 fn each_field_of_an_expectation_counts(
     #[case] expectation: &str,
     #[case] event: &str,
@@ -167,11 +167,11 @@ fn each_field_of_an_expectation_counts(
 #[case("csr: {node: n1, role: client, number: 1, named: digest}", "name")]
 #[case("csr: {node: n1, role: client, number: 2, key: same}", "key")]
 #[case("csr: {node: n1, role: client, number: 1, key: new}", "key")]
-#[case("csr: {node: n1, role: client, number: 1, expirationSeconds: \"600\"}", "expirationSeconds")]
+#[case("csr: {node: n1, role: client, number: 1, expirationSeconds: 600}", "expirationSeconds")]
 #[case("csr: {node: n1, role: client, state: denied}", "state")]
 #[case("csr: {node: n1, role: client, state: failed}", "state")]
 #[case("csr: {node: n1, role: client, state: deleted}", "state")]
-#[case("certificate: {node: n1, role: client, endsWithCa: true}", "notAfter")]
+#[case("certificate: {node: n1, role: client, expiresWithCA: true}", "notAfter")]
 #[case("certificate: {node: n1, role: client, validFor: 1h}", "notAfter")]
 #[case("certificate: {node: n1, role: client, number: 9}", "")]
 #[case("file: {node: n1, name: kubelet-client-current.pem, selfSigned: true}", "certificate")]
@@ -179,13 +179,13 @@ fn each_field_of_an_expectation_counts(
 #[case("file: {node: n1, name: kubeconfig, refersToLink: false}", "")]
 #[case("presented: {node: n1, shows: selfSigned}", "certificate")]
 #[case("presented: {node: n1, shows: {certificate: 2}}", "certificate")]
-#[case("process: {node: n1, is: exited}", "is")]
-#[case("process: {node: n1, is: exited, code: 1}", "is")]
-#[case("connections: {node: n1, renewedBy: 3}", "")]
+#[case("process: {node: n1, state: exited}", "state")]
+#[case("process: {node: n1, state: exited, code: 1}", "state")]
+#[case("connections: {node: n1, certificate: 3}", "")]
 #[case("metric: {node: n1, name: no_such_metric}", "no_such_metric")]
 #[case("metric: {component: kube-controller-manager, name: kubelet_certificate_manager_client_ttl_seconds}", "")]
 #[case("log: {component: kube-controller-manager, contains: no such line}", "")]
-#[case("cel: {event: csr, that: \"event.no_such_field == 1\"}", "that")]
+#[case("cel: {event: csr, expression: \"event.no_such_field == 1\"}", "expression")]
 fn what_is_not_in_the_history_is_red(#[case] expectation: &str, #[case] field: &str) {
     let verdict = judged(expectation, |_| {});
     if expectation.contains("refersToLink: false") {
@@ -201,7 +201,7 @@ fn what_is_not_in_the_history_is_red(#[case] expectation: &str, #[case] field: &
 #[case::stay_open("/state/closed", "old connections")]
 #[case::no_new_ones("/state", "")]
 fn connections_that_are_not_renewed_are_red(#[case] gone: &str, #[case] field: &str) {
-    let verdict = judged("connections: {node: n1, renewedBy: 2}", |events| {
+    let verdict = judged("connections: {node: n1, certificate: 2}", |events| {
         let renewed =
             events.iter().position(|event| event.pointer("/what/csr/name") == Some(&json!("csr-pvddq"))).unwrap();
         let mut place = 0;
@@ -238,9 +238,9 @@ requirements: [K-18]
 nodes: [{{name: n1}}]
 steps:
   - start: {{node: n1}}
-  - expect: {{file: {{node: n1, name: kubelet.crt}}, as: made}}
-  - expect: {{process: {{node: n1, is: running}}, as: runs}}
-  - file: {{node: n1, name: kubelet.crt, action: delete}}
+  - expect: {{file: {{node: n1, name: kubelet.crt}}, name: made}}
+  - expect: {{process: {{node: n1, state: running}}, name: runs}}
+  - damage: {{node: n1, file: kubelet.crt, action: delete}}
   - {never}
 "
     );
@@ -302,7 +302,7 @@ fn beginning() -> Vec<(u64, Value)> {
 }
 
 const NEVER_FILE: &str = "never: {file: {node: n1, name: kubelet.crt}, control: made, for: 5s}";
-const NEVER_EXIT: &str = "never: {process: {node: n1, is: running, starts: 2}, control: runs, for: 5s}";
+const NEVER_EXIT: &str = "never: {process: {node: n1, state: running, starts: 2}, control: runs, for: 5s}";
 
 #[rstest]
 // Another recorder's event comes before that of the deletion: it says nothing about the file.
@@ -329,7 +329,7 @@ fn what_stands_is_judged_where_it_can_change(
 /// A `never` whose control, or whose beginning, is left out for the version at hand proves nothing there.
 #[test]
 fn a_never_without_its_control_is_an_error() {
-    let text = scenario_with_never(NEVER_FILE).text.replace("as: made", "as: made, kubernetes: \">=1.36\"");
+    let text = scenario_with_never(NEVER_FILE).text.replace("name: made", "name: made, kubernetes: \">=1.36\"");
     let scenario = load_text("never.yaml", &text).unwrap();
     let mut events = beginning();
     events.extend([(3, file("kubelet.crt", "deleted")), (4, step(3, done())), (11, json!({"deadline": {"step": 4}}))]);
@@ -394,7 +394,7 @@ steps:
 #[case(json!({"exited": {"code": 1, "asked": false}}), None)]
 #[case(json!({"exited": {"code": 2, "asked": false}}), Some("code"))]
 #[case(json!({"exited": {"signal": 9, "asked": false}}), Some("code"))]
-#[case(json!({"exited": {"code": 1, "asked": true}}), Some("is"))]
+#[case(json!({"exited": {"code": 1, "asked": true}}), Some("state"))]
 fn how_a_process_ended_counts(#[case] state: Value, #[case] field: Option<&str>) {
     let scenario = "\
 id: recovery.exit
@@ -403,7 +403,7 @@ requirements: [K-01]
 nodes: [{name: n1}]
 steps:
   - start: {node: n1}
-  - expect: {process: {node: n1, is: exited, code: 1}}
+  - expect: {process: {node: n1, state: exited, code: 1}}
 ";
     let mut events = beginning();
     events.truncate(5);
@@ -427,7 +427,7 @@ requirements: [K-01]
 nodes: [{name: n1}]
 steps:
   - start: {node: n1}
-  - expect: {process: {node: n1, is: failed}}
+  - expect: {process: {node: n1, state: failed}}
 ";
     for code in [0, 1, 255] {
         let mut events = beginning();
@@ -456,7 +456,7 @@ fn every_expectation_of_every_kind_can_be_turned_red() {
 /// What can't fail is found: here the log says nothing that could be dropped, and no file is ever named like that.
 #[test]
 fn an_expectation_that_cannot_fail_survives() {
-    let never = "never: {file: {node: n1, name: kubelet.crt, mode: \"0600\", is: link}, control: made, for: 5s}";
+    let never = "never: {file: {node: n1, name: kubelet.crt, mode: \"0600\", kind: link}, control: made, for: 5s}";
     let mut events = beginning();
     events.extend([(3, file("kubelet.crt", "deleted")), (4, step(3, done())), (11, json!({"deadline": {"step": 4}}))]);
     let proofs = prove(&scenario_with_never(never), &story("1.37.2", &events), Effort::All).unwrap();

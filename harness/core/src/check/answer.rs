@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::Compare;
-use super::{Match, Matcher, Moment};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents};
 use crate::history::What;
 use crate::history::event::{Phase, Recorder};
 
@@ -27,6 +27,12 @@ impl Matcher for AnswerIs {
         &[]
     }
 
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+}
+
+impl OfEvents for AnswerIs {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Step(step) = &moment.event.what else { return Match::Other };
         let Phase::Done { answer: Some(answer), .. } = &step.phase else { return Match::Other };

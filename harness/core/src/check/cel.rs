@@ -1,12 +1,14 @@
 //! Any event, by a CEL expression: the escape hatch, for what the structured kinds can't say.
 
+use std::sync::{Arc, OnceLock};
+
 use kube_cel::KubeCelExt;
-use kube_cel::cel::{Context, Value};
+use kube_cel::cel::{Context, Program, Value};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Match, Matcher, Mismatch, Moment, expression};
-use crate::history::event::Recorder;
+use super::{LooksAt, Match, Matcher, Mismatch, Moment, OfEvents, expression};
+use crate::history::event::{RECORDED, Recorder};
 
 /// An event for which an expression is true.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -14,28 +16,24 @@ use crate::history::event::Recorder;
 pub struct Cel {
     /// The kind of event, as in the history: `request`, `csr`, `file`, …
     pub event: String,
-    /// The expression. `event` is what happened, as it stands in the history; `at` is when, in RFC 3339.
-    pub that: String,
+    /// The CEL expression. `event` is what happened, as it stands in the history; `at` is when, in RFC 3339.
+    pub expression: String,
+    /// The expression as it is evaluated, compiled at its first use.
+    #[serde(skip)]
+    #[schemars(skip)]
+    program: OnceLock<Arc<Result<Program, String>>>,
 }
-
-const EVENTS: [(&str, Recorder); 9] = [
-    ("csr", Recorder::Csr),
-    ("request", Recorder::Audit),
-    ("file", Recorder::Files),
-    ("presented", Recorder::Presented),
-    ("process", Recorder::Process),
-    ("connection", Recorder::Link),
-    ("metrics", Recorder::Metrics),
-    ("node", Recorder::Node),
-    ("log", Recorder::Log),
-];
 
 const VARIABLES: [&str; 2] = ["event", "at"];
 
 impl Cel {
+    fn program(&self) -> &Result<Program, String> {
+        self.program.get_or_init(|| Arc::new(expression::compile(&self.expression)))
+    }
+
     fn evaluate(&self, event: &serde_json::Value, at: &str) -> Result<bool, String> {
-        let program = expression::compile(&self.that)?;
-        expression::is_affordable(&program, event)?;
+        let program = self.program().as_ref().map_err(Clone::clone)?;
+        expression::is_affordable(program, event)?;
         let mut context = Context::default().with_all();
         context.add_variable("event", event).map_err(|error| error.to_string())?;
         context.add_variable_from_value("at", at.to_owned());
@@ -49,10 +47,31 @@ impl Cel {
 
 impl Matcher for Cel {
     fn recorders(&self) -> &'static [Recorder] {
-        let known = EVENTS.iter().find(|(name, _)| *name == self.event);
+        let known = RECORDED.iter().find(|(name, _)| *name == self.event);
         known.map_or(&[], |(_, recorder)| std::slice::from_ref(recorder))
     }
 
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn lint(&self) -> Option<String> {
+        if !RECORDED.iter().any(|(name, _)| *name == self.event) {
+            let known = RECORDED.map(|(name, _)| name).join(", ");
+            return Some(format!("there are no events `{}`; there are {known}", self.event));
+        }
+        match self.program() {
+            Err(error) => Some(format!("the expression can't be read: {error}")),
+            Ok(program) => {
+                let unknown =
+                    program.references().variables().into_iter().find(|name| !VARIABLES.contains(name))?.to_owned();
+                Some(format!("there is no variable `{unknown}`; there are `event` and `at`"))
+            }
+        }
+    }
+}
+
+impl OfEvents for Cel {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let Ok(serde_json::Value::Object(what)) = serde_json::to_value(&moment.event.what) else { return Match::Other };
         let Some(event) = what.get(&self.event) else { return Match::Other };
@@ -62,21 +81,6 @@ impl Matcher for Cel {
             // A missing key is no answer: the event is just another one, but the words are worth seeing.
             Err(error) => error,
         };
-        Match::Near(vec![Mismatch { field: "that".into(), expected: self.that.clone(), found }])
-    }
-
-    fn lint(&self) -> Option<String> {
-        if !EVENTS.iter().any(|(name, _)| *name == self.event) {
-            let known = EVENTS.map(|(name, _)| name).join(", ");
-            return Some(format!("there are no events `{}`; there are {known}", self.event));
-        }
-        match expression::compile(&self.that) {
-            Err(error) => Some(format!("the expression can't be read: {error}")),
-            Ok(program) => {
-                let unknown =
-                    program.references().variables().into_iter().find(|name| !VARIABLES.contains(name))?.to_owned();
-                Some(format!("there is no variable `{unknown}`; there are `event` and `at`"))
-            }
-        }
+        Match::Near(vec![Mismatch { field: "expression".into(), expected: self.expression.clone(), found }])
     }
 }

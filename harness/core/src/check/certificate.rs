@@ -7,10 +7,11 @@ use serde::Deserialize;
 use super::compare::{Compare, NONE, list};
 use super::rules::Authority;
 use super::state::CsrState;
-use super::{Match, Matcher, Moment, Role, State};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role, State};
 use crate::history::What;
 use crate::history::event::{NODE_USER_PREFIX, Recorder};
 use crate::history::facts::CertificateFacts;
+use crate::scenario::duration;
 use crate::time::Shift;
 use crate::x509::{read, verify};
 
@@ -28,12 +29,12 @@ pub struct Certificate {
     pub number: usize,
     /// How long it is valid from the moment of signing, where neither the signer's duration nor
     /// `expirationSeconds` says so.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[serde(default, deserialize_with = "duration::positive_if_given")]
+    #[schemars(schema_with = "duration::schema")]
     pub valid_for: Option<SignedDuration>,
-    /// It ends with the CA that signed it (catalogue S-06).
-    #[serde(default)]
-    pub ends_with_ca: bool,
+    /// It expires with the CA that signed it (catalogue S-06).
+    #[serde(default, rename = "expiresWithCA")]
+    pub expires_with_ca: bool,
 }
 
 fn first() -> usize {
@@ -50,8 +51,23 @@ impl Matcher for Certificate {
         &[Recorder::Csr]
     }
 
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn lint(&self) -> Option<String> {
+        (self.number == 0).then(|| "certificates are counted from 1".into())
+    }
+}
+
+impl OfEvents for Certificate {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Csr(event) = &moment.event.what else { return Match::Other };
+        let Some(rules) = moment.state.rules() else { return Match::Other };
         let issued = moment.state.issued(&self.node, self.role);
         let Some((csr, certificate)) = issued.get(self.number.wrapping_sub(1)) else { return Match::Other };
         if csr.now.uid != event.uid {
@@ -61,8 +77,8 @@ impl Matcher for Certificate {
         compare.holds("certificates", csr.now.certificates.len() == 1, 1, csr.now.certificates.len());
         self.names(&mut compare, csr, certificate);
         usages(&mut compare, csr, certificate, self.role);
-        constraints(&mut compare, moment.state.rules().authority(), certificate);
-        serial(&mut compare, moment.state, certificate);
+        constraints(&mut compare, rules.authority(), certificate);
+        serial(&mut compare, moment.state, rules.authority(), certificate);
         compare.holds(
             "key",
             certificate.key == csr.now.request.key,
@@ -71,14 +87,6 @@ impl Matcher for Certificate {
         );
         self.chain_and_validity(&mut compare, moment, csr, certificate);
         compare.or_wrong()
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn lint(&self) -> Option<String> {
-        (self.number == 0).then(|| "certificates are counted from 1".into())
     }
 }
 
@@ -151,8 +159,7 @@ impl Certificate {
         certificate: &CertificateFacts,
         ca_ends: Timestamp,
     ) {
-        let rules = moment.state.rules();
-        let Some(flag) = moment.state.signing else {
+        let (Some(rules), Some(flag)) = (moment.state.rules(), moment.state.signing) else {
             compare.holds("notAfter", false, "by the signing duration", "the signing duration is not known");
             return;
         };
@@ -175,9 +182,9 @@ impl Certificate {
         let asked = csr.now.expiration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));
         let duration = self.valid_for.unwrap_or(asked.map_or(flag, |asked| asked.min(flag)));
         let by_rule = rules.not_after(certificate.not_before, duration);
-        let expected = if self.ends_with_ca { ca_ends } else { by_rule };
+        let expected = if self.expires_with_ca { ca_ends } else { by_rule };
         compare.holds("notAfter", certificate.not_after == expected, expected, certificate.not_after);
-        if self.ends_with_ca {
+        if self.expires_with_ca {
             compare.holds("notAfter", ca_ends < by_rule, format!("the CA to end before {by_rule}"), ca_ends);
         }
     }
@@ -208,9 +215,9 @@ fn constraints(compare: &mut Compare, authority: Authority, certificate: &Certif
     };
 }
 
-fn serial(compare: &mut Compare, state: &State, certificate: &CertificateFacts) {
+fn serial(compare: &mut Compare, state: &State, authority: Authority, certificate: &CertificateFacts) {
     let digits = certificate.serial.trim_start_matches('0').len();
-    let bits = match state.rules().authority() {
+    let bits = match authority {
         Authority::Cfssl => 160,
         Authority::Own => 128,
     };

@@ -7,8 +7,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::Compare;
-use super::{Match, Matcher, Moment, Role};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::event::{ClosedBy, ConnectionState, Recorder, What};
+use crate::scenario::Capability;
+use crate::scenario::stimulus::Need;
 use crate::time::Shift;
 
 /// After a new client certificate the kubelet closes the connections that it opened before, and opens new ones.
@@ -21,8 +23,8 @@ use crate::time::Shift;
 pub struct Connections {
     /// The node.
     pub node: String,
-    /// The client certificate after which all connections are new, by number of issue from 1.
-    pub renewed_by: usize,
+    /// The client certificate with which all of them were opened, by its number among those issued, from 2.
+    pub certificate: usize,
 }
 
 /// A connection for a CSR is opened just before it.
@@ -39,12 +41,33 @@ impl Matcher for Connections {
         &[Recorder::Link, Recorder::Csr]
     }
 
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![(Capability::Link, "show connections")]
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn lint(&self) -> Option<String> {
+        (self.certificate < 2).then(|| {
+            "the first certificate replaces none, so there are no old connections: name the second or a later one"
+                .into()
+        })
+    }
+}
+
+impl OfEvents for Connections {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Connection(_) = &moment.event.what else {
             return Match::Other;
         };
         let issued = moment.state.issued(&self.node, Role::Client);
-        let renewal = issued.get(self.renewed_by.wrapping_sub(1));
+        let renewal = issued.get(self.certificate.wrapping_sub(1));
         let Some(since) = renewal.and_then(|(csr, _)| csr.issued) else {
             return Match::Other;
         };
@@ -77,14 +100,6 @@ impl Matcher for Connections {
             .holds("closed by", by_others.is_empty(), "the kubelet", format!("others: {}", words(by_others)))
             .holds("new connections", new > 0, "at least one", new);
         compare.or_near()
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn lint(&self) -> Option<String> {
-        (self.renewed_by < 2).then(|| "the first certificate renews nothing: name the second or a later one".into())
     }
 }
 

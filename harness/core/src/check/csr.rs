@@ -1,12 +1,15 @@
 //! CertificateSigningRequests, as the API shows them.
 
+use core::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::{Compare, NONE, list};
-use super::{Match, Matcher, Moment, Role, State};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role, State};
 use crate::history::What;
-use crate::history::event::{Change, CsrEvent, Phase, Recorder, StepEvent};
+use crate::history::event::{Change, CsrEvent, Recorder};
+use crate::scenario::ExpirationSeconds;
 
 /// A CSR. What is left out does not matter.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -47,25 +50,39 @@ pub struct Csr {
     pub usages: Option<Usages>,
     /// `spec.expirationSeconds`; `none` when the field is not set.
     #[serde(default)]
-    pub expiration_seconds: Option<String>,
+    pub expiration_seconds: Option<ExpirationSeconds>,
     /// Reason of its newest condition.
     #[serde(default)]
     pub reason: Option<String>,
     /// A part of its newest condition's message.
     #[serde(default)]
     pub message: Option<String>,
-    /// Which of the node's client certificates asked for it, by number of issue from 1; 0 for none (control plane ≥ 1.32).
+    /// Which of the node's client certificates it was requested with (control plane ≥ 1.32).
     #[serde(default)]
-    pub requested_with: Option<usize>,
+    pub requested_with: Option<RequestedWith>,
     /// Whether its key is the one of the CSR before it for the same node and role.
     #[serde(default)]
     pub key: Option<KeyIs>,
-    /// DNS names asked for, whatever the order.
+    /// DNS names requested, whatever the order.
     #[serde(default)]
     pub dns: Option<Vec<String>>,
-    /// At least one IP address is asked for, or none.
+    /// IP addresses requested, whatever the order.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub ips: Option<Vec<IpAddr>>,
+    /// Whether any IP address is requested, whichever.
+    #[serde(default, rename = "hasIPs")]
     pub has_ips: Option<bool>,
+}
+
+/// With what a CSR was requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum RequestedWith {
+    /// With something else than a client certificate, as a token.
+    None,
+    /// The client certificate with this number among those issued to the node, from 1.
+    Certificate(usize),
 }
 
 /// How a CSR stands.
@@ -84,6 +101,32 @@ pub enum CsrState {
     Failed,
     /// The object is gone.
     Deleted,
+}
+
+impl CsrState {
+    /// Whether a CSR stands so.
+    pub(super) fn is_that_of(self, csr: &CsrEvent) -> bool {
+        let exists = csr.change != Change::Deleted;
+        match self {
+            Self::Pending => State::is_pending(csr),
+            Self::Approved => exists && has(csr, "Approved"),
+            Self::Issued => exists && has(csr, "Approved") && !csr.certificates.is_empty(),
+            Self::Denied => exists && has(csr, "Denied"),
+            Self::Failed => exists && has(csr, "Failed"),
+            Self::Deleted => !exists,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Issued => "issued",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+            Self::Deleted => "deleted",
+        }
+    }
 }
 
 /// How a CSR is named.
@@ -106,6 +149,15 @@ pub enum KeyIs {
     Same,
 }
 
+impl KeyIs {
+    fn word(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Same => "same",
+        }
+    }
+}
+
 /// Usages asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -122,39 +174,26 @@ impl Csr {
     fn shown<'a>(&self, moment: &'a Moment<'_>) -> Option<&'a CsrEvent> {
         match &moment.event.what {
             What::Csr(csr) => Some(csr),
-            What::Step(step) if step.name.is_some() && step.name == self.submitted => {
-                let name = moment.state.submitted(self.submitted.as_deref()?)?;
-                let known = moment.state.csrs.iter().rev();
-                let mut named = known.filter(|known| known.now.name == *name);
-                named.next().map(|known| &known.now)
-            }
+            What::Step(step) if step.name.is_some() && step.name == self.submitted => self.made(moment.state),
             _ => None,
         }
     }
 
-    fn is_meant(&self, csr: &CsrEvent, moment: &Moment<'_>) -> bool {
+    /// The CSR that the step `submit` made, as it stands.
+    fn made<'a>(&self, state: &'a State) -> Option<&'a CsrEvent> {
+        let name = state.submitted(self.submitted.as_deref()?)?;
+        state.csrs.iter().rev().map(|known| &known.now).find(|csr| csr.name == *name)
+    }
+
+    fn is_meant(&self, csr: &CsrEvent, state: &State) -> bool {
         let node = self.node.as_deref().is_none_or(|node| csr.node() == Some(node));
         let role = self.role.is_none_or(|role| csr.signer_name == role.signer_name());
-        let number = self.number.is_none_or(|number| self.position(csr, moment.state) == Some(number));
-        let submitted = self.submitted.as_deref().is_none_or(|name| moment.state.submitted(name) == Some(&csr.name));
+        let number = self.number.is_none_or(|number| self.position(csr, state) == Some(number));
+        let submitted = self.submitted.as_deref().is_none_or(|name| state.submitted(name) == Some(&csr.name));
         node && role && number && submitted
     }
 
-    fn position(&self, csr: &CsrEvent, state: &State) -> Option<usize> {
-        let (node, role) = (csr.node()?, role_of(csr)?);
-        state.csrs_of(node, role).position(|known| known.now.uid == csr.uid).map(|position| position + 1)
-    }
-}
-
-impl Matcher for Csr {
-    fn recorders(&self) -> &'static [Recorder] {
-        &[Recorder::Csr]
-    }
-
-    fn judge(&self, moment: &Moment<'_>) -> Match {
-        let Some(csr) = self.shown(moment).filter(|csr| self.is_meant(csr, moment)) else {
-            return Match::Other;
-        };
+    fn compare(&self, csr: &CsrEvent, state: &State) -> Match {
         let mut compare = Compare::default();
         let condition = csr.conditions.last();
         compare
@@ -165,8 +204,8 @@ impl Matcher for Csr {
             .set("dns", self.dns.as_deref(), &csr.request.dns)
             .text("reason", self.reason.as_deref(), condition.map(|condition| condition.reason.as_str()))
             .contains("message", self.message.as_deref(), condition.map_or("", |condition| &condition.message));
-        if let Some(state) = self.state {
-            compare.holds("state", is_in(csr, state), format!("{state:?}").to_lowercase(), state_words(csr));
+        if let Some(expected) = self.state {
+            compare.holds("state", expected.is_that_of(csr), expected.word(), state_words(csr));
         }
         if let Some(naming) = self.named {
             let expected = match naming {
@@ -181,13 +220,14 @@ impl Matcher for Csr {
                 compare.set("usages", Some(usages), &csr.usages);
             }
             Some(Usages::AsKubelet) => {
-                let usages = role_of(csr).map(|role| moment.state.rules().usages(role));
+                let usages = role_of(csr).and_then(|role| Some(state.rules()?.usages(role)));
                 compare.set("usages", usages.as_deref(), &csr.usages);
             }
         }
-        if let Some(expected) = &self.expiration_seconds {
-            let found = csr.expiration_seconds.map_or(NONE.to_owned(), |seconds| seconds.to_string());
-            compare.same("expirationSeconds", Some(expected), &found);
+        compare.same("expirationSeconds", self.expiration_seconds.as_ref(), &csr.expiration_seconds.into());
+        if let Some(ips) = &self.ips {
+            let words = |ips: &[IpAddr]| ips.iter().map(IpAddr::to_string).collect::<Vec<_>>();
+            compare.set("ips", Some(&words(ips)), &words(&csr.request.ips));
         }
         if let Some(has) = self.has_ips {
             compare.holds(
@@ -197,44 +237,44 @@ impl Matcher for Csr {
                 list(&csr.request.ips),
             );
         }
-        if let Some(number) = self.requested_with {
-            let issued = csr.node().map(|node| moment.state.issued(node, Role::Client)).unwrap_or_default();
-            let expected =
-                issued.get(number.wrapping_sub(1)).map(|(_, certificate)| format!("X509SHA256={}", certificate.sha256));
-            compare.text("requestedWith", Some(expected.as_deref().unwrap_or(NONE)), csr.credential_id());
+        if let Some(with) = self.requested_with {
+            let issued = csr.node().map(|node| state.issued(node, Role::Client)).unwrap_or_default();
+            let expected = match with {
+                RequestedWith::None => Some(NONE.to_owned()),
+                RequestedWith::Certificate(number) => issued
+                    .get(number.wrapping_sub(1))
+                    .map(|(_, certificate)| format!("X509SHA256={}", certificate.sha256)),
+            };
+            let expected = expected.as_deref().unwrap_or("a certificate that is not issued yet");
+            compare.text("requestedWith", Some(expected), csr.credential_id());
         }
         if let (Some(key), Some(node), Some(role)) = (self.key, csr.node(), role_of(csr)) {
-            let before = moment.state.csrs_of(node, role).take_while(|known| known.now.uid != csr.uid).last();
+            let before = state.csrs_of(node, role).take_while(|known| known.now.uid != csr.uid).last();
             let same = before.is_some_and(|before| before.now.request.key.spki_sha256 == csr.request.key.spki_sha256);
             let found = if same { "the key of the CSR before" } else { "another key" };
-            compare.holds(
-                "key",
-                before.is_some() && same == (key == KeyIs::Same),
-                format!("{key:?}").to_lowercase(),
-                found,
-            );
+            compare.holds("key", before.is_some() && same == (key == KeyIs::Same), key.word(), found);
         }
         compare.or_near()
     }
 
-    /// Only of a CSR that a step submitted: any other may have been in this state for good reason.
-    fn already(&self, moment: &Moment<'_>) -> bool {
-        if self.submitted.is_none() || self.state.is_none() {
-            return false;
-        }
-        let mut event = moment.event.clone();
-        event.what = What::Step(StepEvent {
-            index: 0,
-            stimulus: String::new(),
-            name: self.submitted.clone(),
-            phase: Phase::Begin,
-        });
-        self.judge(&Moment { event: &event, ..*moment }) == Match::Yes
+    fn position(&self, csr: &CsrEvent, state: &State) -> Option<usize> {
+        let (node, role) = (csr.node()?, role_of(csr)?);
+        state.csrs_of(node, role).position(|known| known.now.uid == csr.uid).map(|position| position + 1)
+    }
+}
+
+impl Matcher for Csr {
+    fn recorders(&self) -> &'static [Recorder] {
+        &[Recorder::Csr]
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        // A CSR may well be for a node that has no kubelet here.
-        Vec::new()
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    // A CSR may well be for a node that has no kubelet here, so its `node` is not checked.
+    fn submitted(&self) -> Option<&str> {
+        self.submitted.as_deref()
     }
 
     fn lint(&self) -> Option<String> {
@@ -249,24 +289,27 @@ impl Matcher for Csr {
     }
 }
 
+impl OfEvents for Csr {
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        match self.shown(moment).filter(|csr| self.is_meant(csr, moment.state)) {
+            Some(csr) => self.compare(csr, moment.state),
+            None => Match::Other,
+        }
+    }
+
+    /// Only of a CSR that a step submitted: any other may have been in this state for good reason.
+    fn already(&self, state: &State) -> bool {
+        let made = self.made(state).filter(|csr| self.state.is_some() && self.is_meant(csr, state));
+        made.is_some_and(|csr| self.compare(csr, state) == Match::Yes)
+    }
+}
+
 fn role_of(csr: &CsrEvent) -> Option<Role> {
     [Role::Client, Role::Serving].into_iter().find(|role| role.signer_name() == csr.signer_name)
 }
 
 fn has(csr: &CsrEvent, kind: &str) -> bool {
     csr.conditions.iter().any(|condition| condition.kind == kind)
-}
-
-fn is_in(csr: &CsrEvent, state: CsrState) -> bool {
-    let there = csr.change != Change::Deleted;
-    match state {
-        CsrState::Pending => State::is_pending(csr),
-        CsrState::Approved => there && has(csr, "Approved"),
-        CsrState::Issued => there && has(csr, "Approved") && !csr.certificates.is_empty(),
-        CsrState::Denied => there && has(csr, "Denied"),
-        CsrState::Failed => there && has(csr, "Failed"),
-        CsrState::Deleted => !there,
-    }
 }
 
 /// As `kubectl get csr` shows it (catalogue C-18).

@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::{Compare, NONE, list};
-use super::{Match, Matcher, Moment, Role};
+use super::{LooksAt, Match, Matcher, OfState, Role, State};
 use crate::history::event::{Event, FileFacts, FileKind, Recorder, What};
 use crate::history::facts::PemBlock;
+use crate::scenario::Capability;
+use crate::scenario::stimulus::Need;
 
 /// What stands under a name. It is looked at after every event, and fulfilled when all of it is true at once.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -21,7 +23,7 @@ pub struct File {
     pub count: usize,
     /// What it is.
     #[serde(default)]
-    pub is: Option<FileKind>,
+    pub kind: Option<FileKind>,
     /// Permission bits, as in `"0600"`.
     #[serde(default)]
     pub mode: Option<String>,
@@ -50,7 +52,7 @@ pub struct Holds {
     /// Which certificate.
     pub role: Role,
     /// Its number among those issued, from 1.
-    pub number: usize,
+    pub certificate: usize,
 }
 
 fn one() -> usize {
@@ -62,12 +64,31 @@ impl Matcher for File {
         &[Recorder::Files]
     }
 
-    fn judge(&self, moment: &Moment<'_>) -> Match {
-        if matches!(moment.event.what, What::Begin(_) | What::Step(_) | What::Recorder(_)) {
-            return Match::Other;
-        }
-        let found: Vec<(&str, &FileFacts)> = moment
-            .state
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::State(self)
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![(Capability::NodeFiles, "show a kubelet's files")]
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn lint(&self) -> Option<String> {
+        let says = self.kind.is_some()
+            || self.mode.is_some()
+            || self.points_to.is_some()
+            || self.blocks.is_some()
+            || self.holds.is_some();
+        (self.count == 0 && says).then(|| "what does not exist (`count: 0`) has no kind, mode or content".into())
+    }
+}
+
+impl OfState for File {
+    fn holds(&self, state: &State) -> Match {
+        let found: Vec<(&str, &FileFacts)> = state
             .files
             .iter()
             .filter(|((node, name), _)| *node == self.node && glob_match::glob_match(&self.name, name))
@@ -77,12 +98,12 @@ impl Matcher for File {
         let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
         compare.holds("count", found.len() == self.count, format!("{} × {}", self.count, self.name), list(&names));
         for (name, facts) in found {
-            self.one(&mut compare, name, facts, moment);
+            self.one(&mut compare, name, facts, state);
         }
         compare.or_near()
     }
 
-    fn concerns(&self, event: &Event) -> bool {
+    fn is_changed_by(&self, event: &Event) -> bool {
         match &event.what {
             What::File(file) => {
                 file.node == self.node && (self.self_signed.is_some() || glob_match::glob_match(&self.name, &file.name))
@@ -95,30 +116,17 @@ impl Matcher for File {
             _ => false,
         }
     }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn lint(&self) -> Option<String> {
-        let says = self.is.is_some()
-            || self.mode.is_some()
-            || self.points_to.is_some()
-            || self.blocks.is_some()
-            || self.holds.is_some();
-        (self.count == 0 && says).then(|| "what does not exist (`count: 0`) has no kind, mode or content".into())
-    }
 }
 
 impl File {
-    fn one(&self, compare: &mut Compare, name: &str, facts: &FileFacts, moment: &Moment<'_>) {
+    fn one(&self, compare: &mut Compare, name: &str, facts: &FileFacts, state: &State) {
         let field = |word: &str| format!("{name}: {word}");
-        if let Some(kind) = self.is {
-            compare.holds(&field("is"), facts.kind == kind, format!("{kind:?}"), format!("{:?}", facts.kind));
+        if let Some(kind) = self.kind {
+            compare.holds(&field("kind"), facts.kind == kind, kind.word(), facts.kind.word());
         }
         compare.same(&field("mode"), self.mode.as_ref(), &facts.mode);
         if let Some(pattern) = &self.points_to {
-            let cert_dir = moment.state.kubelets.get(&self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
+            let cert_dir = state.kubelets.get(&self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
             let target = facts.target.as_deref().unwrap_or(NONE);
             let inside = target.strip_prefix(cert_dir).and_then(|rest| rest.strip_prefix('/'));
             let fits = !cert_dir.is_empty() && inside.is_some_and(|inside| glob_match::glob_match(pattern, inside));
@@ -129,11 +137,12 @@ impl File {
             compare.holds(&field("blocks"), labels == *blocks, list(blocks), list(&labels));
         }
         if let Some(holds) = &self.holds {
-            let issued = moment.state.issued(&self.node, holds.role);
-            let expected = issued.get(holds.number.wrapping_sub(1)).map(|(_, certificate)| certificate.sha256.as_str());
+            let issued = state.issued(&self.node, holds.role);
+            let expected =
+                issued.get(holds.certificate.wrapping_sub(1)).map(|(_, certificate)| certificate.sha256.as_str());
             let inside = certificate_of(&facts.pem);
             let same = expected.is_some() && expected == inside.map(|certificate| certificate.sha256.as_str());
-            let words = format!("certificate {} issued for {:?}", holds.number, holds.role);
+            let words = format!("{} certificate {}", holds.role.word(), holds.certificate);
             compare.holds(&field("certificate"), same, words, inside.map_or(NONE, |certificate| &certificate.sha256));
             let own_key =
                 key_of(&facts.pem).is_some_and(|key| inside.is_some_and(|certificate| certificate.key == *key));
@@ -142,8 +151,8 @@ impl File {
         if self.self_signed == Some(true) {
             let certificate = certificate_of(&facts.pem);
             let foreign = certificate.is_some_and(|certificate| {
-                moment.state.signers.values().flatten().all(|ca| *ca != certificate.der)
-                    && !moment.state.csrs.iter().any(|csr| csr.now.certificates.contains(certificate))
+                state.signers.values().flatten().all(|ca| *ca != certificate.der)
+                    && !state.csrs.iter().any(|csr| csr.now.certificates.contains(certificate))
             });
             compare.holds(
                 &field("certificate"),
@@ -152,20 +161,23 @@ impl File {
                 "none, or an issued one",
             );
             let key_name = name.strip_suffix(".crt").map(|stem| format!("{stem}.key")).unwrap_or_default();
-            let key = moment.state.file(&self.node, &key_name).and_then(|facts| key_of(&facts.pem));
+            let key = state.file(&self.node, &key_name).and_then(|facts| key_of(&facts.pem));
             let own = key.is_some_and(|key| certificate.is_some_and(|certificate| certificate.key == *key));
             compare.holds(&field("key"), own, format!("the certificate's own, in {key_name}"), "another, or none");
         }
         if let Some(refers) = self.refers_to_link {
-            let cert_dir = moment.state.kubelets.get(&self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
+            let cert_dir = state.kubelets.get(&self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
             let link = format!("{cert_dir}/{}-current.pem", Role::Client.file_prefix());
             let found = facts.kubeconfig.clone().unwrap_or_default();
             let does = found.client_certificate.as_deref() == Some(&link)
                 && found.client_key.as_deref() == Some(&link)
                 && !found.embedded;
+            let path = |path: &Option<String>| path.clone().unwrap_or_else(|| NONE.to_owned());
             let words = format!(
-                "certificate {:?}, key {:?}, embedded data: {}",
-                found.client_certificate, found.client_key, found.embedded
+                "certificate {}, key {}, embedded data: {}",
+                path(&found.client_certificate),
+                path(&found.client_key),
+                if found.embedded { "some" } else { NONE }
             );
             compare.holds(&field("refersToLink"), does == refers, link, words);
         }

@@ -6,8 +6,8 @@ use std::ops::Range;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{DEFAULT_WITHIN, Expectation, Match, Matcher, Mismatch, Moment, Never, State};
-use crate::history::event::{Deadline, Event, Phase, What};
+use super::{DEFAULT_WITHIN, LooksAt, Match, Matcher, Mismatch, Moment, Never, State};
+use crate::history::event::{Event, Phase, What};
 use crate::scenario::{Scenario, Step};
 
 /// How a scenario, or one expectation of it, came out.
@@ -288,14 +288,13 @@ impl<'s> Judge<'s> {
 
     /// What must never come fails at once where it has come before its time began.
     fn refuse_what_is_there(&mut self, event: &Event) {
-        let moment = Moment { event, state: &self.state, past: &self.past };
         let there = self.group().find(|index| {
             let judged = Judged::of(&self.scenario.steps[*index].value);
             judged.is_some_and(|judged| {
                 self.is_open(*index)
                     && judged.never.is_some()
                     && judged.after.is_none()
-                    && judged.matcher.already(&moment)
+                    && matches!(judged.matcher.looks_at(), LooksAt::Events(matcher) if matcher.already(&self.state))
             })
         });
         let Some(verdict) = there.and_then(|index| self.verdicts.get_mut(&index)) else {
@@ -319,8 +318,9 @@ impl<'s> Judge<'s> {
             if self.over {
                 return;
             }
-            if self.is_open(index) && self.counts(index, event) && self.is_news(index, event) {
-                self.judge_one(index, event);
+            if self.is_open(index) && self.counts(index, event) {
+                let found = self.look(index, event);
+                self.take(index, found, event);
             }
         }
     }
@@ -360,32 +360,42 @@ impl<'s> Judge<'s> {
             })
     }
 
-    /// What must never be is judged where it can come true: once when the stimulus is done, for what stands already, and
-    /// then at the events that concern it. An event about something else says nothing new about it, and must not show
-    /// what the stimulus has ended and a recorder has not reported yet.
-    fn is_news(&self, index: usize, event: &Event) -> bool {
-        Judged::of(&self.scenario.steps[index].value)
-            .is_some_and(|judged| judged.never.is_none() || judged.matcher.concerns(event))
+    /// What an event says about an expectation. How things stand is looked at after every event that tells of the cluster;
+    /// what must never be, only where it can have come true.
+    fn look(&self, index: usize, event: &Event) -> Match {
+        let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
+            return Match::Other;
+        };
+        match judged.matcher.looks_at() {
+            LooksAt::Events(matcher) => matcher.judge(&Moment { event, state: &self.state, past: &self.past }),
+            LooksAt::State(matcher) => {
+                let is_news = match judged.never {
+                    Some(_) => matcher.is_changed_by(event),
+                    None => !matches!(event.what, What::Begin(_) | What::Step(_) | What::Recorder(_)),
+                };
+                if is_news { matcher.holds(&self.state) } else { Match::Other }
+            }
+        }
     }
 
     /// What stands when the stimulus is done, and must never be.
     fn judge_what_stands(&mut self, done: &Event) {
         for index in self.group() {
-            let now = Event { what: What::Deadline(Deadline { step: index }), ..done.clone() };
-            let stands = Judged::of(&self.scenario.steps[index].value).is_some_and(|judged| {
-                judged.never.is_some() && !judged.matcher.concerns(&now) && self.comes_after(judged.after, &now)
-            });
-            if stands && self.is_open(index) {
-                self.judge_one(index, &now);
+            let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
+                continue;
+            };
+            let counts = judged.never.is_some() && self.is_open(index) && self.comes_after(judged.after, done);
+            if let (true, LooksAt::State(matcher)) = (counts, judged.matcher.looks_at()) {
+                self.take(index, matcher.holds(&self.state), done);
             }
         }
     }
 
-    fn judge_one(&mut self, index: usize, event: &Event) {
+    /// Takes note of what an event says about an expectation.
+    fn take(&mut self, index: usize, found: Match, event: &Event) {
         let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
             return;
         };
-        let found = judged.matcher.judge(&Moment { event, state: &self.state, past: &self.past });
         let Some(verdict) = self.verdicts.get_mut(&index) else {
             return;
         };
@@ -494,11 +504,11 @@ impl<'s> Judge<'s> {
             judged.matcher.recorders().iter().find_map(|recorder| {
                 if let Some(why) = self.state.gaps.get(recorder) {
                     return Some(format!(
-                        "the recorder `{recorder:?}` may have missed events ({why}), so nothing is proven"
+                        "the recorder `{recorder}` may have missed events ({why}), so nothing is proven"
                     ));
                 }
                 (!self.state.recording.contains(recorder))
-                    .then(|| format!("the recorder `{recorder:?}` never started, so nothing is proven"))
+                    .then(|| format!("the recorder `{recorder}` never started, so nothing is proven"))
             })
         })
     }
@@ -524,19 +534,13 @@ struct Judged<'a> {
 
 impl<'a> Judged<'a> {
     fn of(step: &'a Step) -> Option<Self> {
-        match step {
-            Step::Expect(expect) => {
-                let expect: &Expectation = expect;
-                let (kind, matcher) = expect.matchers().into_iter().next()?;
-                let times = expect.times.unwrap_or(1).max(1) as usize;
-                Some(Self { kind, matcher, after: expect.after.as_deref(), times, never: None })
-            }
-            Step::Never(never) => {
-                let (kind, matcher) = never.matchers().into_iter().next()?;
-                Some(Self { kind, matcher, after: never.after.as_deref(), times: 1, never: Some(never) })
-            }
-            _ => None,
-        }
+        let (kind, matcher) = step.matcher()?;
+        let (after, times, never) = match step {
+            Step::Never(never) => (never.after.as_deref(), 1, Some(&**never)),
+            Step::Expect(expect) => (expect.after.as_deref(), expect.times.unwrap_or(1).max(1) as usize, None),
+            _ => return None,
+        };
+        Some(Self { kind, matcher, after, times, never })
     }
 }
 

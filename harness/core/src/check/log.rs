@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::process::lint_name;
-use super::{Match, Matcher, Moment};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents};
 use crate::history::What;
 use crate::history::event::Recorder;
+use crate::scenario::Capability;
+use crate::scenario::stimulus::{Component, Need};
 
 /// A log line.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -27,11 +29,15 @@ impl Matcher for Log {
         &[Recorder::Log]
     }
 
-    fn judge(&self, moment: &Moment<'_>) -> Match {
-        let What::Log(log) = &moment.event.what else { return Match::Other };
-        let component = self.component.as_deref().unwrap_or("kubelet");
-        let meant = log.component == component && log.node == self.node;
-        if meant && log.line.contains(&self.contains) { Match::Yes } else { Match::Other }
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        let components = [Component::ApiServer, Component::ControllerManager];
+        let is_one = components.iter().any(|component| self.component.as_deref() == Some(component.name()));
+        let logs = (Capability::ComponentLogs, "tell the logs of the control plane's components apart");
+        is_one.then_some(logs).into_iter().collect()
     }
 
     fn nodes(&self) -> Vec<&str> {
@@ -40,5 +46,14 @@ impl Matcher for Log {
 
     fn lint(&self) -> Option<String> {
         lint_name(self.node.as_ref(), self.component.as_ref())
+    }
+}
+
+impl OfEvents for Log {
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        let What::Log(log) = &moment.event.what else { return Match::Other };
+        let component = self.component.as_deref().unwrap_or("kubelet");
+        let meant = log.component == component && log.node == self.node;
+        if meant && log.line.contains(&self.contains) { Match::Yes } else { Match::Other }
     }
 }

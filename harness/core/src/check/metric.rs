@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::{Compare, NONE};
-use super::{Match, Matcher, Moment};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents};
 use crate::history::What;
 use crate::history::event::Recorder;
+use crate::scenario::Capability;
+use crate::scenario::stimulus::{Component, Need};
 
 /// A metric, looked at whenever a scrape shows a change.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -33,6 +35,26 @@ impl Matcher for Metric {
         &[Recorder::Metrics]
     }
 
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        let is_api_server = self.component.as_deref() == Some(Component::ApiServer.name());
+        let metrics = (Capability::ApiServerMetrics, "show the API server's metrics");
+        is_api_server.then_some(metrics).into_iter().collect()
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        self.node.as_deref().into_iter().collect()
+    }
+
+    fn lint(&self) -> Option<String> {
+        (self.node.is_some() == self.component.is_some()).then(|| "name either a `node` or a `component`".into())
+    }
+}
+
+impl OfEvents for Metric {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Metrics(metrics) = &moment.event.what else { return Match::Other };
         let component = self.component.as_deref().unwrap_or("kubelet");
@@ -52,13 +74,5 @@ impl Matcher for Metric {
             compare.holds(&self.name, value.is_some_and(|value| value <= max), format!("at most {max}"), shown);
         }
         compare.or_near()
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        self.node.as_deref().into_iter().collect()
-    }
-
-    fn lint(&self) -> Option<String> {
-        (self.node.is_some() == self.component.is_some()).then(|| "name either a `node` or a `component`".into())
     }
 }

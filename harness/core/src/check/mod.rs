@@ -1,6 +1,6 @@
 //! Judging a history: pure functions of events, without clock or IO.
 //!
-//! [`Judge`] takes events one by one and says what is decided. The runner feeds it live and `tlsboot check` feeds it
+//! [`Judge`] takes events one by one and says what is decided. The runner feeds it live and `tlsboot rejudge` feeds it
 //! from a file, so both give the same verdict. Each kind of expectation is one module with one [`Matcher`]; a new
 //! kind is one new file and one line in the list below.
 
@@ -10,20 +10,21 @@ pub mod certificate;
 mod compare;
 pub mod connections;
 pub mod csr;
+pub mod csr_count;
 mod expression;
 pub mod file;
 mod judge;
+pub mod link_swap;
 pub mod log;
 pub mod metric;
 pub mod mutate;
-pub mod node;
+pub mod node_object;
 pub mod presented;
 pub mod process;
 pub mod request;
 pub mod rotation;
 pub mod rules;
 mod state;
-pub mod swap;
 
 use jiff::SignedDuration;
 use schemars::JsonSchema;
@@ -35,6 +36,8 @@ pub use state::State;
 
 use crate::history::Event;
 use crate::history::event::Recorder;
+use crate::scenario::stimulus::Need;
+use crate::scenario::{duration, schema};
 
 /// The two certificates of a kubelet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -47,6 +50,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// Its word: `client` or `serving`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Serving => "serving",
+        }
+    }
+
     /// The signerName of its CSRs (catalogue C-02).
     pub fn signer_name(self) -> &'static str {
         match self {
@@ -64,35 +75,74 @@ impl Role {
     }
 }
 
-/// One kind of expectation: what it looks at, and whether an event fulfils it.
+/// One kind of expectation.
 pub trait Matcher: std::fmt::Debug + Send + Sync {
     /// The recorders without which it can't be judged.
     fn recorders(&self) -> &'static [Recorder];
 
-    /// Judges one event, in the light of all that came before it.
-    fn judge(&self, moment: &Moment<'_>) -> Match;
-
-    /// Whether an event can change the answer. A kind that looks at events of its own is concerned by those anyway; one
-    /// that looks at how things stand says here what changes that.
-    fn concerns(&self, _event: &Event) -> bool {
-        true
-    }
-
-    /// Whether what must never come is there already when the time for it begins. An object that got into its state in
-    /// the moment between two steps would go unseen otherwise.
-    fn already(&self, _moment: &Moment<'_>) -> bool {
-        false
-    }
+    /// What it looks at.
+    fn looks_at(&self) -> LooksAt<'_>;
 
     /// The nodes that it names, to be checked against the scenario's.
     fn nodes(&self) -> Vec<&str> {
         Vec::new()
     }
 
+    /// The step `submit` whose CSR it is about.
+    fn submitted(&self) -> Option<&str> {
+        None
+    }
+
     /// What makes it meaningless, where something does.
     fn lint(&self) -> Option<String> {
         None
     }
+
+    /// What the cluster must be able to show.
+    fn needs(&self) -> Vec<Need> {
+        Vec::new()
+    }
+}
+
+/// What a kind of expectation looks at.
+#[derive(Clone, Copy, Debug)]
+pub enum LooksAt<'a> {
+    /// Each event by itself, in the light of all that came before it.
+    Events(&'a dyn OfEvents),
+    /// How things stand.
+    State(&'a dyn OfState),
+}
+
+impl LooksAt<'_> {
+    /// Whether an event can change the answer.
+    pub fn is_changed_by(self, event: &Event) -> bool {
+        match self {
+            Self::Events(_) => true,
+            Self::State(matcher) => matcher.is_changed_by(event),
+        }
+    }
+}
+
+/// An expectation about events: one of them must fulfil it.
+pub trait OfEvents: std::fmt::Debug {
+    /// Judges one event.
+    fn judge(&self, moment: &Moment<'_>) -> Match;
+
+    /// Whether what must never come is there already when the time for it begins. An object that got into its state in
+    /// the moment between two steps would go unseen otherwise.
+    fn already(&self, _state: &State) -> bool {
+        false
+    }
+}
+
+/// An expectation about how things stand: it is looked at after every event, and fulfilled when all of it is true at once.
+pub trait OfState: std::fmt::Debug {
+    /// Whether it is true.
+    fn holds(&self, state: &State) -> Match;
+
+    /// Whether an event can change the answer. What must never be is looked at only then, and when the stimulus is done: an
+    /// event about something else must not show what the stimulus has ended and a recorder has not reported yet.
+    fn is_changed_by(&self, event: &Event) -> bool;
 }
 
 /// How long an expectation waits by default, counted from the end of the stimulus before it. It is an upper bound only:
@@ -100,20 +150,20 @@ pub trait Matcher: std::fmt::Debug + Send + Sync {
 pub const DEFAULT_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
 macro_rules! expectations {
-    ($($(#[$doc:meta])* $module:ident: $matcher:ident,)*) => {
+    ($($(#[$doc:meta])* $word:literal $module:ident::$matcher:ident,)*) => {
         /// Something that must follow from the stimulus above it. Exactly one kind is named.
-        #[derive(Clone, Debug, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         pub struct Expectation {
-            $($(#[$doc])* #[serde(default)] pub $module: Option<$module::$matcher>,)*
-            /// How long to wait for it at most, from the end of the stimulus above.
-            #[serde(default)]
-            #[schemars(with = "Option<String>")]
+            $($(#[$doc])* #[serde(default, rename = $word)] pub $module: Option<$module::$matcher>,)*
+            /// How long to wait for it at most, from the end of the stimulus above; the scenario's `within` by default.
+            #[serde(default, deserialize_with = "duration::positive_if_given")]
+            #[schemars(schema_with = "duration::schema")]
             pub within: Option<SignedDuration>,
             /// Its name, for `after` and `control`.
-            #[serde(default, rename = "as")]
+            #[serde(default)]
             pub name: Option<String>,
-            /// Only what comes after the event that fulfilled the expectation of this name counts.
+            /// Only what happens after the event that fulfilled the expectation of this name counts.
             #[serde(default)]
             pub after: Option<String>,
             /// How many different events must fulfil it; once by default.
@@ -121,11 +171,11 @@ macro_rules! expectations {
             pub times: Option<u32>,
             /// Control-plane versions for which it holds; it is left out for others.
             #[serde(default)]
-            #[schemars(with = "Option<String>")]
+            #[schemars(schema_with = "schema::versions")]
             pub kubernetes: Option<crate::version::Versions>,
             /// Kubelet versions for which it holds; it is left out for others.
             #[serde(default)]
-            #[schemars(with = "Option<String>")]
+            #[schemars(schema_with = "schema::versions")]
             pub kubelet: Option<crate::version::Versions>,
         }
 
@@ -133,23 +183,23 @@ macro_rules! expectations {
         #[derive(Clone, Debug, Deserialize, JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         pub struct Never {
-            $($(#[$doc])* #[serde(default)] pub $module: Option<$module::$matcher>,)*
+            $($(#[$doc])* #[serde(default, rename = $word)] pub $module: Option<$module::$matcher>,)*
             /// Name of an expectation of the same kind, fulfilled elsewhere in this scenario: the positive control.
             pub control: String,
-            /// How long it must not come; by default until the expectations beside it are decided.
-            #[serde(default, rename = "for")]
-            #[schemars(with = "Option<String>")]
+            /// How long it must not happen; by default until the expectations beside it are decided.
+            #[serde(default, rename = "for", deserialize_with = "duration::positive_if_given")]
+            #[schemars(schema_with = "duration::schema")]
             pub duration: Option<SignedDuration>,
-            /// Only what comes after the event that fulfilled the expectation of this name counts.
+            /// Only what happens after the event that fulfilled the expectation of this name counts.
             #[serde(default)]
             pub after: Option<String>,
             /// Control-plane versions for which it holds; it is left out for others.
             #[serde(default)]
-            #[schemars(with = "Option<String>")]
+            #[schemars(schema_with = "schema::versions")]
             pub kubernetes: Option<crate::version::Versions>,
             /// Kubelet versions for which it holds; it is left out for others.
             #[serde(default)]
-            #[schemars(with = "Option<String>")]
+            #[schemars(schema_with = "schema::versions")]
             pub kubelet: Option<crate::version::Versions>,
         }
 
@@ -157,7 +207,7 @@ macro_rules! expectations {
             /// The kinds that are named, with their matchers; valid with exactly one.
             pub fn matchers(&self) -> Vec<(&'static str, &dyn Matcher)> {
                 let mut named: Vec<(&'static str, &dyn Matcher)> = Vec::new();
-                $(if let Some(matcher) = &self.$module { named.push((stringify!($module), matcher)); })*
+                $(if let Some(matcher) = &self.$module { named.push(($word, matcher)); })*
                 named
             }
         }
@@ -166,45 +216,47 @@ macro_rules! expectations {
             /// The kinds that are named, with their matchers; valid with exactly one.
             pub fn matchers(&self) -> Vec<(&'static str, &dyn Matcher)> {
                 let mut named: Vec<(&'static str, &dyn Matcher)> = Vec::new();
-                $(if let Some(matcher) = &self.$module { named.push((stringify!($module), matcher)); })*
+                $(if let Some(matcher) = &self.$module { named.push(($word, matcher)); })*
                 named
             }
         }
 
         /// The kinds of expectations.
-        pub const KINDS: &[&str] = &[$(stringify!($module)),*];
+        pub const KINDS: &[&str] = &[$($word),*];
     };
 }
 
 expectations! {
     /// An API request, as the audit log shows it.
-    request: Request,
-    /// The answer to a request that a step of this scenario sent.
-    answer: AnswerIs,
+    "request" request::Request,
+    /// The answer to the request that the step above sent.
+    "answer" answer::AnswerIs,
     /// A CertificateSigningRequest.
-    csr: Csr,
-    /// A certificate, field by field.
-    certificate: Certificate,
-    /// A renewal: when it was asked for, by whom, with which key.
-    rotation: Rotation,
-    /// A name in the certificate directory, or the kubeconfig.
-    file: File,
-    /// The link swap of a rotation: how it went through the directory.
-    swap: Swap,
+    "csr" csr::Csr,
+    /// How many CSRs for a node there are at once.
+    "csrCount" csr_count::CsrCount,
+    /// A certificate that was issued to a node, field by field.
+    "certificate" certificate::Certificate,
+    /// A renewal: when it was requested, by whom, with which key.
+    "rotation" rotation::Rotation,
+    /// A file in a kubelet's certificate directory, or its kubeconfig.
+    "file" file::File,
+    /// The swap of the `-current.pem` link at a rotation.
+    "linkSwap" link_swap::LinkSwap,
     /// What a kubelet presents on its port.
-    presented: PresentedIs,
+    "presented" presented::PresentedIs,
     /// A process.
-    process: Process,
-    /// The connections between a kubelet and the API server.
-    connections: Connections,
+    "process" process::Process,
+    /// The connections between a kubelet and the API server after a renewal.
+    "connections" connections::Connections,
     /// A metric.
-    metric: Metric,
+    "metric" metric::Metric,
     /// A Node object.
-    node: Node,
+    "nodeObject" node_object::NodeObject,
     /// A line of a component's log.
-    log: Log,
+    "log" log::Log,
     /// Any event, by a CEL expression: the escape hatch.
-    cel: Cel,
+    "cel" cel::Cel,
 }
 
 #[cfg(test)]
@@ -225,7 +277,14 @@ mod tests {
             .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
             .collect();
         matchers.sort();
-        let mut kinds = KINDS.to_vec();
+        let snake = |kind: &&str| {
+            let words = kind.chars().map(|letter| match letter {
+                'A'..='Z' => format!("_{}", letter.to_ascii_lowercase()),
+                letter => letter.to_string(),
+            });
+            words.collect::<String>()
+        };
+        let mut kinds: Vec<String> = KINDS.iter().map(snake).collect();
         kinds.sort_unstable();
         assert_eq!(matchers, kinds);
     }

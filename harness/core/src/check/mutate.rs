@@ -99,12 +99,7 @@ type Changed<'a> = Box<dyn Iterator<Item = (String, Vec<Event>)> + 'a>;
 
 impl<'a> Subject<'a> {
     fn new(scenario: &'a Scenario, events: &'a [Event], index: usize) -> Self {
-        let matchers = match &scenario.steps[index].value {
-            Step::Expect(expect) => expect.matchers(),
-            Step::Never(never) => never.matchers(),
-            _ => Vec::new(),
-        };
-        let (_, matcher) = matchers[0];
+        let (_, matcher) = scenario.steps[index].value.matchers()[0];
         Self { scenario, events, index, matcher }
     }
 
@@ -156,7 +151,8 @@ impl<'a> Subject<'a> {
     /// Whether the event is of a recorder that the expectation needs, and concerns it.
     fn is_own(&self, event: &Event) -> bool {
         let recorder = event.what.recorder();
-        recorder.is_some_and(|recorder| self.matcher.recorders().contains(&recorder)) && self.matcher.concerns(event)
+        recorder.is_some_and(|recorder| self.matcher.recorders().contains(&recorder))
+            && self.matcher.looks_at().is_changed_by(event)
     }
 
     // --- what is expected ---

@@ -4,10 +4,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::{Compare, NONE, list};
-use super::{Match, Matcher, Moment, Role};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::What;
 use crate::history::event::Recorder;
 use crate::history::facts::CertificateFacts;
+use crate::scenario::Capability;
+use crate::scenario::stimulus::Need;
 
 /// What a TLS client sees.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -30,9 +32,10 @@ pub enum Shows {
     /// The certificate in `kubelet.crt`, which the kubelet signed itself.
     SelfSigned,
     /// Clients are asked for a certificate of the CA with this CN, among others (catalogue N-12).
+    #[serde(rename = "clientCA")]
     ClientCa(String),
     /// The handshake is refused with a TLS alert: there is no certificate.
-    Alert,
+    TlsAlert,
 }
 
 impl PresentedIs {
@@ -56,6 +59,22 @@ impl Matcher for PresentedIs {
         &[Recorder::Presented]
     }
 
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        let with_client_ca = matches!(self.shows, Shows::ClientCa(_));
+        let set_up = (Capability::SetUpKubelets, "give kubelets the signer's CA as clientCAFile");
+        with_client_ca.then_some(set_up).into_iter().collect()
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+}
+
+impl OfEvents for PresentedIs {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Presented(presented) = &moment.event.what else { return Match::Other };
         if presented.node != self.node {
@@ -75,17 +94,13 @@ impl Matcher for PresentedIs {
             Shows::SelfSigned => self.is_in_file(&mut compare, "kubelet.crt", leaf, found, moment),
             Shows::ClientCa(name) => {
                 let asked = presented.client_cas.contains(name);
-                compare.holds("clientCas", asked, name, list(&presented.client_cas));
+                compare.holds("clientCAs", asked, name, list(&presented.client_cas));
             }
-            Shows::Alert => {
+            Shows::TlsAlert => {
                 let alert = presented.refused.as_deref().is_some_and(|refused| refused.contains("alert"));
                 compare.holds("handshake", alert, "refused with a TLS alert", found);
             }
         }
         compare.or_near()
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
     }
 }

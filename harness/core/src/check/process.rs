@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::{Compare, NONE};
-use super::{Match, Matcher, Moment};
+use super::{LooksAt, Match, Matcher, OfState, State};
 use crate::history::What;
 use crate::history::event::{Event, ProcessState, Recorder};
 
@@ -18,8 +18,8 @@ pub struct Process {
     /// The component, for another's: `kube-apiserver`, `kube-controller-manager`; with a node, `kubeadm`.
     #[serde(default)]
     pub component: Option<String>,
-    /// How it is.
-    pub is: Running,
+    /// How it stands.
+    pub state: Running,
     /// The exit code, of a process that exited by itself.
     #[serde(default)]
     pub code: Option<i32>,
@@ -65,12 +65,33 @@ impl Matcher for Process {
         &[Recorder::Process]
     }
 
-    fn judge(&self, moment: &Moment<'_>) -> Match {
-        if matches!(moment.event.what, What::Begin(_) | What::Step(_) | What::Recorder(_)) {
-            return Match::Other;
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::State(self)
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        self.node.as_deref().into_iter().collect()
+    }
+
+    fn lint(&self) -> Option<String> {
+        if let Some(wrong) = lint_name(self.node.as_ref(), self.component.as_ref()) {
+            return Some(wrong);
         }
+        match (self.state, self.code, &self.component) {
+            (Running::Running, Some(_), _) => Some("a running process has no exit `code`".into()),
+            (Running::Failed, Some(_), _) => Some("`failed` says which exit `code`".into()),
+            (Running::Failed, None, Some(_)) => {
+                Some("`failed` is said of kubelets: say `exited`, and the exit `code`".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl OfState for Process {
+    fn holds(&self, state: &State) -> Match {
         let key = (self.component().to_owned(), self.node.clone());
-        let Some(now) = moment.state.processes.get(&key) else { return Match::Other };
+        let Some(now) = state.processes.get(&key) else { return Match::Other };
         let mut compare = Compare::default();
         let (running, found) = match &now.ended {
             None => (true, "running".to_owned()),
@@ -88,12 +109,12 @@ impl Matcher for Process {
             Some(ProcessState::Started) => (true, "running".into()),
         };
         let exited = matches!(now.ended, Some(ProcessState::Exited { asked: false, .. }));
-        match self.is {
-            Running::Running => compare.holds("is", running, "running", &found),
-            Running::Exited | Running::Failed => compare.holds("is", exited, "exited by itself", &found),
+        match self.state {
+            Running::Running => compare.holds("state", running, "running", &found),
+            Running::Exited | Running::Failed => compare.holds("state", exited, "exited by itself", &found),
         };
-        let code = match self.is {
-            Running::Failed => Some(moment.state.rules().failure_code()),
+        let code = match self.state {
+            Running::Failed => state.rules().map(|rules| rules.failure_code()),
             _ => self.code,
         };
         if let (Some(expected), Some(ProcessState::Exited { code, .. })) = (code, &now.ended) {
@@ -106,25 +127,7 @@ impl Matcher for Process {
         if over { compare.or_wrong() } else { compare.or_near() }
     }
 
-    fn concerns(&self, event: &Event) -> bool {
+    fn is_changed_by(&self, event: &Event) -> bool {
         matches!(&event.what, What::Process(process) if process.component == self.component() && process.node == self.node)
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        self.node.as_deref().into_iter().collect()
-    }
-
-    fn lint(&self) -> Option<String> {
-        if let Some(wrong) = lint_name(self.node.as_ref(), self.component.as_ref()) {
-            return Some(wrong);
-        }
-        match (self.is, self.code, &self.component) {
-            (Running::Running, Some(_), _) => Some("a running process has no exit `code`".into()),
-            (Running::Failed, Some(_), _) => Some("`failed` says which exit `code`".into()),
-            (Running::Failed, None, Some(_)) => {
-                Some("`failed` is said of kubelets: say `exited`, and the exit `code`".into())
-            }
-            _ => None,
-        }
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::{Compare, NONE};
-use super::{Match, Matcher, Moment, Role};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::What;
 use crate::history::event::Recorder;
 
@@ -49,6 +49,27 @@ impl Matcher for Request {
         &[Recorder::Audit]
     }
 
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        self.node.as_deref().into_iter().collect()
+    }
+
+    fn lint(&self) -> Option<String> {
+        match (self.certificate, &self.node) {
+            (Some(_), None) => Some("`certificate` needs `node`: whose certificate is meant?".into()),
+            (Some(0), _) => Some("certificates are counted from 1".into()),
+            _ if self.verb.is_none() && self.user.is_none() && self.code.is_none() && self.resource.is_none() => {
+                Some("any request would do: name at least a verb, resource, user or code".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl OfEvents for Request {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Request(request) = &moment.event.what else { return Match::Other };
         // Who asks for what makes it the request that is meant; how it was answered is what may differ.
@@ -84,20 +105,5 @@ impl Matcher for Request {
             );
         }
         compare.or_near()
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        self.node.as_deref().into_iter().collect()
-    }
-
-    fn lint(&self) -> Option<String> {
-        match (self.certificate, &self.node) {
-            (Some(_), None) => Some("`certificate` needs `node`: whose certificate is meant?".into()),
-            (Some(0), _) => Some("certificates are counted from 1".into()),
-            _ if self.verb.is_none() && self.user.is_none() && self.code.is_none() && self.resource.is_none() => {
-                Some("any request would do: name at least a verb, resource, user or code".into())
-            }
-            _ => None,
-        }
     }
 }

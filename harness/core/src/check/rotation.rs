@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::compare::{Compare, NONE};
 use super::state::CsrState;
-use super::{Match, Matcher, Moment, Role};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::What;
 use crate::history::event::{Change, NODE_USER_PREFIX, Recorder};
 use crate::history::facts::CertificateFacts;
@@ -21,7 +21,7 @@ pub struct Rotation {
     /// Which certificate is renewed.
     pub role: Role,
     /// The number of the certificate that is renewed, among those issued, from 1.
-    pub of: usize,
+    pub renews: usize,
     /// The window is not checked: the renewal comes for another reason than age.
     #[serde(default)]
     pub any_time: bool,
@@ -41,14 +41,29 @@ impl Matcher for Rotation {
         &[Recorder::Csr]
     }
 
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn lint(&self) -> Option<String> {
+        (self.renews == 0).then(|| "certificates are counted from 1".into())
+    }
+}
+
+impl OfEvents for Rotation {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Csr(csr) = &moment.event.what else { return Match::Other };
         if csr.change != Change::Added || csr.node() != Some(&self.node) || csr.signer_name != self.role.signer_name() {
             return Match::Other;
         }
         let state = moment.state;
+        let Some(rules) = state.rules() else { return Match::Other };
         let issued = state.issued(&self.node, self.role);
-        let Some((renewed, certificate)) = issued.get(self.of.wrapping_sub(1)) else { return Match::Other };
+        let Some((renewed, certificate)) = issued.get(self.renews.wrapping_sub(1)) else { return Match::Other };
         // The first CSR after that of the certificate is the renewal; later ones are retries.
         let next = state.csrs_of(&self.node, self.role).skip_while(|known| known.now.uid != renewed.now.uid).nth(1);
         if next.is_none_or(|next| next.now.uid != csr.uid) {
@@ -63,10 +78,10 @@ impl Matcher for Rotation {
         );
         if !self.any_time {
             // Asked for in time over an old connection, whose certificate the API server does not take any more.
-            let first_try = usable(&issued[..self.of], moment.event.at.earlier(RETRIES));
+            let first_try = usable(&issued[..self.renews], moment.event.at.earlier(RETRIES));
             let refused = self.role == Role::Client && first_try.iter().any(|one| one.not_after < moment.event.at);
             let late = if refused { REACTION.later(RETRIES) } else { REACTION };
-            let (from, to) = state.rules().rotation_window(certificate.not_before, certificate.not_after);
+            let (from, to) = rules.rotation_window(certificate.not_before, certificate.not_after);
             compare.holds(
                 "time",
                 moment.event.at >= from && moment.event.at <= to.later(late),
@@ -77,9 +92,9 @@ impl Matcher for Rotation {
         let before = state.csrs.iter().filter(|known| known.now.uid != csr.uid);
         let reused = before.filter(|known| known.now.request.key.spki_sha256 == csr.request.key.spki_sha256).count();
         compare.holds("key", reused == 0, "a new one", "the key of an earlier CSR");
-        if state.rules().credential_ids() {
+        if rules.credential_ids() {
             let allowed: Vec<String> = match self.role {
-                Role::Client => usable(&issued[..self.of], moment.event.at).into_iter().map(id).collect(),
+                Role::Client => usable(&issued[..self.renews], moment.event.at).into_iter().map(id).collect(),
                 Role::Serving => {
                     state.issued(&self.node, Role::Client).iter().map(|(_, certificate)| id(certificate)).collect()
                 }
@@ -88,14 +103,6 @@ impl Matcher for Rotation {
             compare.holds("credential", allowed.iter().any(|id| id == found), super::compare::list(&allowed), found);
         }
         compare.or_wrong()
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn lint(&self) -> Option<String> {
-        (self.of == 0).then(|| "certificates are counted from 1".into())
     }
 }
 

@@ -10,7 +10,6 @@ use crate::history::event::{
     ProcessState, Recorder, RecorderState, What,
 };
 use crate::history::facts::CertificateFacts;
-use crate::version::Version;
 
 /// How things stand.
 #[derive(Clone, Debug, Default)]
@@ -154,11 +153,9 @@ impl State {
         }
     }
 
-    /// The rules of the versions at hand.
-    pub fn rules(&self) -> Rules {
-        let fallback = Version::new(1, 33, 0);
-        let begin = self.begin.as_ref();
-        Rules::new(begin.map_or(fallback, |b| b.kubernetes), begin.map_or(fallback, |b| b.kubelet))
+    /// The rules of the versions at hand, once the history has begun.
+    pub fn rules(&self) -> Option<Rules> {
+        self.begin.as_ref().map(|begin| Rules::new(begin.kubernetes, begin.kubelet))
     }
 
     /// CSRs for a node's certificate, oldest first.

@@ -446,8 +446,7 @@ impl Reader {
         let Some(facts) = &file.facts else {
             return;
         };
-        let kind = format!("{:?}", facts.kind).to_lowercase();
-        self.fact(Aspect::Files, &name, "is", kind);
+        self.fact(Aspect::Files, &name, "is", facts.kind.word().to_owned());
         self.fact(Aspect::Files, &name, "mode", facts.mode.clone());
         if let Some(target) = &facts.target {
             self.fact(Aspect::Files, &name, "points to", path(target));

@@ -68,26 +68,44 @@ pub enum What {
     Log(LogEvent),
 }
 
+/// The kinds of events that recorders write, each with its recorder.
+pub const RECORDED: [(&str, Recorder); 9] = [
+    ("csr", Recorder::Csr),
+    ("request", Recorder::Audit),
+    ("file", Recorder::Files),
+    ("presented", Recorder::Presented),
+    ("process", Recorder::Process),
+    ("connection", Recorder::Link),
+    ("metrics", Recorder::Metrics),
+    ("node", Recorder::Node),
+    ("log", Recorder::Log),
+];
+
 impl What {
+    /// Its kind: its key in the history.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Begin(_) => "begin",
+            Self::Step(_) => "step",
+            Self::Deadline(_) => "deadline",
+            Self::Recorder(_) => "recorder",
+            Self::Signing(_) => "signing",
+            Self::Kubelet(_) => "kubelet",
+            Self::Csr(_) => "csr",
+            Self::Request(_) => "request",
+            Self::File(_) => "file",
+            Self::Presented(_) => "presented",
+            Self::Process(_) => "process",
+            Self::Connection(_) => "connection",
+            Self::Metrics(_) => "metrics",
+            Self::Node(_) => "node",
+            Self::Log(_) => "log",
+        }
+    }
+
     /// Which recorder sees such events; none for what tlsboot itself does.
     pub fn recorder(&self) -> Option<Recorder> {
-        match self {
-            Self::Csr(_) => Some(Recorder::Csr),
-            Self::Request(_) => Some(Recorder::Audit),
-            Self::File(_) => Some(Recorder::Files),
-            Self::Presented(_) => Some(Recorder::Presented),
-            Self::Process(_) => Some(Recorder::Process),
-            Self::Connection(_) => Some(Recorder::Link),
-            Self::Metrics(_) => Some(Recorder::Metrics),
-            Self::Node(_) => Some(Recorder::Node),
-            Self::Log(_) => Some(Recorder::Log),
-            Self::Begin(_)
-            | Self::Step(_)
-            | Self::Deadline(_)
-            | Self::Recorder(_)
-            | Self::Signing(_)
-            | Self::Kubelet(_) => None,
-        }
+        RECORDED.iter().find(|(kind, _)| *kind == self.kind()).map(|(_, recorder)| *recorder)
     }
 }
 
@@ -211,6 +229,22 @@ pub enum Recorder {
     Node,
     /// The components' logs.
     Log,
+}
+
+impl std::fmt::Display for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Csr => "csr",
+            Self::Audit => "audit",
+            Self::Files => "files",
+            Self::Presented => "presented",
+            Self::Process => "process",
+            Self::Link => "link",
+            Self::Metrics => "metrics",
+            Self::Node => "node",
+            Self::Log => "log",
+        })
+    }
 }
 
 /// A recorder says how it is.
@@ -472,6 +506,17 @@ pub enum FileKind {
     Link,
     /// A directory.
     Directory,
+}
+
+impl FileKind {
+    /// Its word: `file`, `link` or `directory`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Link => "link",
+            Self::Directory => "directory",
+        }
+    }
 }
 
 /// The public content of a kubeconfig.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::stimulus::Component;
-use super::{Scenario, SigningDuration, Step};
-use crate::check::log::Log;
-use crate::check::presented::Shows;
+use super::stimulus::Stimulus;
+use super::{CertDir, CloudProvider, FailCgroupV1, Scenario, ServingPair, SigningDuration};
 
 /// Something that a provider can let a scenario do or see. A scenario never names a provider; it needs these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +54,7 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
     {
         need(Capability::ConfigureControlPlane, "be given flags of the control plane");
     }
-    if cluster.signer_ca_valid.is_some() {
+    if cluster.signer_ca_valid_for.is_some() {
         need(Capability::ReplaceCa, "give the signer a CA of its own");
     }
     if cluster.authorization_mode != default.authorization_mode {
@@ -72,67 +70,22 @@ pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str
         need(Capability::AnyFlag, "be given any flag of the control plane");
     }
     for node in &scenario.nodes {
-        if node.default_fail_cgroup_v1 {
+        if node.fail_cgroup_v1 == FailCgroupV1::Unset {
             need(Capability::CgroupV1, "show a machine with cgroup v1");
         }
         if node.embedded_certificate.is_some()
-            || node.default_cert_dir
-            || node.tls_cert_file
-            || node.external_cloud_provider
+            || node.cert_dir == CertDir::Default
+            || node.serving_pair == ServingPair::FromFile
+            || node.cloud_provider == CloudProvider::External
             || !node.env.is_empty()
         {
             need(Capability::SetUpKubelets, "set up kubelets in other ways than by their configuration");
         }
     }
     for step in &scenario.steps {
-        match &step.value {
-            Step::Start(process) | Step::Stop(process) | Step::Kill(process) | Step::Restart(process)
-                if process.component.is_some() =>
-            {
-                need(Capability::RestartControlPlane, "restart the control plane");
-                if process.exits || process.with.flags.is_some() {
-                    need(Capability::AnyFlag, "be given any flag of the control plane");
-                }
-            }
-            Step::WaitExpiry(_) => need(Capability::NodeFiles, "show a kubelet's files"),
-            Step::File(_) => need(Capability::NodeFiles, "change a kubelet's files"),
-            Step::Cut(_) | Step::Mend(_) => {
-                need(Capability::Link, "cut the connection between a kubelet and the API server")
-            }
-            Step::ReplaceCa(_) => need(Capability::ReplaceCa, "give the signer another CA"),
-            Step::Expect(expect) => {
-                if expect.file.is_some() || expect.swap.is_some() {
-                    need(Capability::NodeFiles, "show a kubelet's files");
-                }
-                if expect.connections.is_some() {
-                    need(Capability::Link, "show connections");
-                }
-                let presented = expect.presented.as_ref();
-                if presented.is_some_and(|is| matches!(is.shows, Shows::ClientCa(_))) {
-                    need(Capability::SetUpKubelets, "give kubelets the signer's CA as clientCAFile");
-                }
-                if expect.log.as_ref().is_some_and(names_component) {
-                    need(Capability::ComponentLogs, COMPONENT_LOGS);
-                }
-                let metric = expect.metric.as_ref();
-                let component = metric.and_then(|metric| metric.component.as_deref());
-                if component == Some(Component::ApiServer.name()) {
-                    need(Capability::ApiServerMetrics, "show the API server's metrics");
-                }
-            }
-            Step::Never(never) if never.log.as_ref().is_some_and(names_component) => {
-                need(Capability::ComponentLogs, COMPONENT_LOGS);
-            }
-            _ => {}
-        }
+        let of_matchers = step.value.matcher().into_iter().flat_map(|(_, matcher)| matcher.needs());
+        let of_stimulus = step.value.stimulus().into_iter().flat_map(Stimulus::needs);
+        of_matchers.chain(of_stimulus).for_each(|(capability, words)| need(capability, words));
     }
     needs
-}
-
-const COMPONENT_LOGS: &str = "tell the logs of the control plane's components apart";
-
-fn names_component(log: &Log) -> bool {
-    let components = [Component::ApiServer, Component::ControllerManager];
-    let named = log.component.as_deref();
-    components.iter().any(|component| named == Some(component.name()))
 }

@@ -7,7 +7,7 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Scenario;
-use super::schema::{Word, words};
+use super::schema::{Part, Word, words};
 use crate::check::DEFAULT_WITHIN;
 
 /// A step in plain words.
@@ -27,18 +27,19 @@ pub struct StepWords {
 pub fn describe(scenario: &Scenario) -> Vec<StepWords> {
     // The file was loaded once already, so its steps are what the model says.
     let written: Written = serde_saphyr::from_str(&scenario.text).unwrap_or_default();
-    let words = words();
-    let steps = scenario.steps.iter().zip(&written.steps);
+    let telling = Telling { words: words(), within: written.within };
+    let told = written.steps.iter().flat_map(|step| {
+        let Plain::Map(entries) = step else { return Vec::new() };
+        let [(word, content)] = entries.as_slice() else { return Vec::new() };
+        telling.step(word, content)
+    });
+    let steps = scenario.steps.iter().zip(told);
     steps
-        .map(|(step, plain)| {
-            let (text, fields) = match plain {
-                Plain::Map(entries) => match entries.as_slice() {
-                    [(word, content)] => say(word, content, &words),
-                    _ => Default::default(),
-                },
-                _ => Default::default(),
-            };
-            StepWords { line: step.referenced.line(), is_judged: step.value.is_judged(), text, fields }
+        .map(|(step, (text, fields))| StepWords {
+            line: step.referenced.line(),
+            is_judged: step.value.is_judged(),
+            text,
+            fields,
         })
         .collect()
 }
@@ -49,59 +50,86 @@ pub fn differing_settings(scenario: &Scenario) -> String {
     written.cluster.as_ref().map(|cluster| join(cluster.entries())).unwrap_or_default()
 }
 
-fn say(word: &str, content: &Plain, words: &[Word]) -> (String, String) {
-    let fields = content.entries();
-    if !["expect", "never"].contains(&word) {
-        let doc = doc(words, word, false);
-        return (doc.to_owned(), join(fields));
+/// The field of a stimulus that is an expectation of its own.
+const ANSWER: &str = "answer";
+
+/// What the words mean, and how long an expectation waits by default.
+struct Telling {
+    words: Vec<Word>,
+    within: Option<String>,
+}
+
+impl Telling {
+    /// A step as it was written: what it does or expects, and its fields. A stimulus with an answer makes two.
+    fn step(&self, word: &str, content: &Plain) -> Vec<(String, String)> {
+        let fields = content.entries();
+        match word {
+            "expect" | "never" => vec![self.judged(word, fields)],
+            _ => {
+                let own: Vec<_> = fields.iter().filter(|(name, _)| name != ANSWER).cloned().collect();
+                let answer = fields.iter().find(|(name, _)| name == ANSWER);
+                let answer = answer.map(|(_, answer)| ("The API server must answer".into(), join(answer.entries())));
+                let stimulus = (doc(&self.words, word, Part::Stimulus).to_owned(), join(&own));
+                std::iter::once(stimulus).chain(answer).collect()
+            }
+        }
     }
-    let option = |name: &str| {
-        let found = fields.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.to_string())
-    };
-    let is_kind = |name: &str| words.iter().any(|word| word.is_kind && word.name == name);
-    let Some((kind, matcher)) = fields.iter().find(|(name, _)| is_kind(name)) else {
-        return Default::default();
-    };
-    let what = lower_first(doc(words, kind, true));
-    let mut text = match (word, option("within"), option("for")) {
-        ("expect", Some(within), _) => format!("Within {within}: {what}"),
-        ("expect", None, _) => format!("Within {DEFAULT_WITHIN:#}: {what}"),
-        (_, _, Some(duration)) => format!("Never, for {duration}: {what}"),
-        _ => format!("Never, until what is expected beside it has come: {what}"),
-    };
-    let mut remark = |words: String| text = format!("{text}; {words}");
-    if let Some(times) = option("times") {
-        remark(format!("{times} times"));
+
+    fn judged(&self, word: &str, fields: &[(String, Plain)]) -> (String, String) {
+        let option = |name: &str| {
+            let found = fields.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.to_string())
+        };
+        let is_kind = |name: &str| self.words.iter().any(|word| word.part == Part::Kind && word.name == name);
+        let Some((kind, matcher)) = fields.iter().find(|(name, _)| is_kind(name)) else {
+            return Default::default();
+        };
+        let what = lower_first(doc(&self.words, kind, Part::Kind));
+        let within = option("within").or_else(|| self.within.clone());
+        let within = within.unwrap_or_else(|| format!("{DEFAULT_WITHIN:#}"));
+        let mut text = match (word, option("for")) {
+            ("expect", _) => format!("Expected within {within}: {what}"),
+            (_, Some(duration)) => format!("Must not happen for {duration}: {what}"),
+            _ => format!("Must not happen before the other expectations of this group are met: {what}"),
+        };
+        let mut remark = |words: String| text = format!("{text}; {words}");
+        if let Some(times) = option("times") {
+            remark(format!("{times} times"));
+        }
+        if let Some(after) = option("after") {
+            remark(format!("after `{after}`"));
+        }
+        if let Some(control) = option("control") {
+            remark(format!("positive control: `{control}`"));
+        }
+        if let Some(range) = option("kubernetes") {
+            remark(format!("only on Kubernetes {range}"));
+        }
+        if let Some(range) = option("kubelet") {
+            remark(format!("only with kubelets {range}"));
+        }
+        if let Some(name) = option("name") {
+            remark(format!("named `{name}`"));
+        }
+        (text, join(matcher.entries()))
     }
-    if let Some(after) = option("after") {
-        remark(format!("counted after `{after}`"));
-    }
-    if let Some(control) = option("control") {
-        remark(format!("`{control}` shows that it would have been seen"));
-    }
-    if let Some(range) = option("kubernetes") {
-        remark(format!("only on Kubernetes {range}"));
-    }
-    if let Some(range) = option("kubelet") {
-        remark(format!("only with kubelets {range}"));
-    }
-    if let Some(name) = option("as") {
-        remark(format!("called `{name}` elsewhere"));
-    }
-    (text, join(matcher.entries()))
 }
 
 /// What the model says about a word, without the full stop.
-fn doc<'a>(words: &'a [Word], name: &str, is_kind: bool) -> &'a str {
-    let found = words.iter().find(|word| word.is_kind == is_kind && word.name == name);
+fn doc<'a>(words: &'a [Word], name: &str, part: Part) -> &'a str {
+    let found = words.iter().find(|word| word.part == part && word.name == name);
     found.map_or("", |word| word.doc.trim_end_matches('.'))
 }
 
 fn lower_first(text: &str) -> String {
+    // Only an ordinary word: `A`, `The`, `What`; not `API` or `CertificateSigningRequest`.
+    let first = text.split(' ').next().unwrap_or_default();
+    let is_ordinary = first.chars().skip(1).all(|letter| letter.is_ascii_lowercase());
     let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_ascii_lowercase());
-    first.into_iter().chain(letters).collect()
+    match letters.next() {
+        Some(letter) if is_ordinary => letter.to_lowercase().chain(letters).collect(),
+        _ => text.to_owned(),
+    }
 }
 
 fn join(fields: &[(String, Plain)]) -> String {
@@ -111,6 +139,7 @@ fn join(fields: &[(String, Plain)]) -> String {
 
 #[derive(Debug, Default, Deserialize)]
 struct Written {
+    within: Option<String>,
     cluster: Option<Plain>,
     steps: Vec<Plain>,
 }
@@ -219,10 +248,10 @@ steps:
   - start: {node: n1}
   - expect:
       request: {node: n1, verb: create, resource: certificatesigningrequests, code: 403, message: cannot create resource}
-  - bind: {role: approver, to: {user: kubelet-bootstrap}}
+  - bind: {clusterRole: approver, to: {user: kubelet-bootstrap}}
   - expect:
       csr: {node: n1, groups: [a, b]}
-      as: asked
+      name: asked
       within: 5m
       kubernetes: ">=1.31"
   - start: {node: n1, with: {rotateCertificates: false}}
@@ -231,6 +260,7 @@ steps:
   - never:
       csr: {node: n1, state: denied}
       control: asked
+  - get: {as: admin, path: /version, answer: {code: 200}}
 "#;
 
     #[test]
@@ -254,13 +284,15 @@ steps:
         assert_eq!(
             told,
             [
-                "7 ! Start a node's kubelet or a component / node n1",
-                "8 ? Within 1m: an API request, as the audit log shows it / node n1, verb create, resource certificatesigningrequests, code 403, message \"cannot create resource\"",
-                "10 ! Bind a ClusterRole to a user or group / role approver, to user kubelet-bootstrap",
-                "11 ? Within 5m: a CertificateSigningRequest; only on Kubernetes >=1.31; called `asked` elsewhere / node n1, groups [a, b]",
-                "16 ! Start a node's kubelet or a component / node n1, with rotateCertificates false",
-                "17 ? Within 1m: a CertificateSigningRequest / node n1",
-                "19 ? Never, until what is expected beside it has come: a CertificateSigningRequest; `asked` shows that it would have been seen / node n1, state denied",
+                "7 ! Start a node's kubelet or a component of the control plane / node n1",
+                "8 ? Expected within 1m: an API request, as the audit log shows it / node n1, verb create, resource certificatesigningrequests, code 403, message \"cannot create resource\"",
+                "10 ! Bind a ClusterRole to a user or group / clusterRole approver, to user kubelet-bootstrap",
+                "11 ? Expected within 5m: a CertificateSigningRequest; only on Kubernetes >=1.31; named `asked` / node n1, groups [a, b]",
+                "16 ! Start a node's kubelet or a component of the control plane / node n1, with rotateCertificates false",
+                "17 ? Expected within 1m: a CertificateSigningRequest / node n1",
+                "19 ? Must not happen before the other expectations of this group are met: a CertificateSigningRequest; positive control: `asked` / node n1, state denied",
+                "22 ! Send a GET request to the API server / as admin, path /version",
+                "22 ? The API server must answer / code 200",
             ]
         );
     }

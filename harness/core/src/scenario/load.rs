@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::effects::Effects;
+use serde_saphyr::Spanned;
+
 use super::model::{
-    BOOTSTRAP_TOKEN, Bindings, KUBEADM_GROUP, KUBEADM_TOKEN, NO_TOKEN, Node, RawScenario, STATIC_TOKEN, Token,
-    TokenKind,
+    BOOTSTRAP_TOKEN, Bindings, KUBEADM_GROUP, KUBEADM_TOKEN, Node, RawScenario, STATIC_TOKEN, Token, TokenKind,
 };
-use super::stimulus::{FileAction, Identity};
+use super::stimulus::{Effects, Names, Stimulus};
 use super::{Diagnostic, Scenario, Step, names, requirements};
-use crate::check::Matcher;
+use crate::check::{Expectation, Matcher};
 use crate::history::event::Recorder;
 use crate::plain::one_line;
 
@@ -18,7 +18,7 @@ use crate::plain::one_line;
 /// # Errors
 /// Everything that is wrong with it: the first syntax error, or all errors of meaning.
 pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
-    let raw: RawScenario = serde_saphyr::from_str_with_options(
+    let mut raw: RawScenario = serde_saphyr::from_str_with_options(
         text,
         serde_saphyr::options! { with_snippet: false, strict_booleans: true },
     )
@@ -27,6 +27,12 @@ pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
         let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
         vec![Diagnostic::at(file, text, line, column, first_line(&error.to_string()))]
     })?;
+    raw.steps = with_answers(raw.steps);
+    for step in &mut raw.steps {
+        if let Step::Expect(expect) = &mut step.value {
+            expect.within = expect.within.or(raw.within);
+        }
+    }
     let mut lint = Lint { file, text, raw: &raw, errors: Vec::new() };
     lint.header();
     lint.steps();
@@ -54,6 +60,19 @@ pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
         file: file.to_owned(),
         text: text.to_owned(),
     })
+}
+
+/// The steps, with the answer that one of them must get as an expectation behind it.
+fn with_answers(steps: Vec<Spanned<Step>>) -> Vec<Spanned<Step>> {
+    let with_answer = |step: Spanned<Step>| {
+        let answer = step.value.stimulus().and_then(Stimulus::answer).cloned();
+        let expected = answer.map(|answer| {
+            let expect = Expectation { answer: Some(answer), ..Expectation::default() };
+            Spanned { value: Step::Expect(Box::new(expect)), ..step }
+        });
+        [Some(step), expected].into_iter().flatten()
+    };
+    steps.into_iter().flat_map(with_answer).collect()
 }
 
 /// serde-saphyr repeats the place after the message; we draw it ourselves.
@@ -112,7 +131,7 @@ impl Lint<'_> {
             self.error(place.0, place.1, "`requirements` is empty: name the catalogue's behaviours that it shows");
         }
         for requirement in &raw.requirements {
-            if requirements::find(&requirement.value).is_none() {
+            if requirements::find(&requirement.value).is_none() && !requirements::is_own(&requirement.value) {
                 let message = format!(
                     "the catalogue has no behaviour `{}`; `tlsboot list --requirements` shows all",
                     requirement.value
@@ -128,7 +147,9 @@ impl Lint<'_> {
             if let Some(wrong) = names::wrong_node(&node.name) {
                 self.error(place.0, place.1, wrong);
             }
-            self.token(&node.bootstrap, place);
+            if let Some(wrong) = self.names("nodes").token(&node.bootstrap) {
+                self.error(place.0, place.1, wrong);
+            }
         }
         if raw.cluster.kubeadm {
             self.kubeadm(place);
@@ -218,10 +239,11 @@ impl Lint<'_> {
                         self.error(at.0, at.1, "how long must it not come? Say `for`, or put an `expect` beside it");
                     }
                 }
-                stimulus => {
-                    self.stimulus(stimulus, at);
-                    if let Some(nothing) = effects.follow(stimulus) {
-                        self.error(at.0, at.1, nothing);
+                step => {
+                    let Some(stimulus) = step.stimulus() else { continue };
+                    self.stimulus(stimulus, step.word(), at);
+                    if let Err(why) = stimulus.effect(&mut effects) {
+                        self.error(at.0, at.1, format!("`{}` has no effect: {why}", step.word()));
                     }
                 }
             }
@@ -240,8 +262,11 @@ impl Lint<'_> {
         if let Some(wrong) = matcher.lint() {
             self.error(at.0, at.1, wrong);
         }
-        for node in matcher.nodes() {
-            self.node(node, at);
+        let names = Names::of(self.raw, "expect");
+        let unknown = matcher.nodes().into_iter().filter_map(|node| names.node(node));
+        let unknown: Vec<String> = unknown.chain(matcher.submitted().and_then(|step| names.submitted(step))).collect();
+        for wrong in unknown {
+            self.error(at.0, at.1, wrong);
         }
     }
 
@@ -249,7 +274,7 @@ impl Lint<'_> {
         if let Some(name) = name
             && !named.contains(name)
         {
-            self.error(at.0, at.1, format!("no expectation above is called `{name}` (`as: {name}`)"));
+            self.error(at.0, at.1, format!("no expectation above is called `{name}` (`name: {name}`)"));
         }
     }
 
@@ -263,7 +288,7 @@ impl Lint<'_> {
             None => self.error(
                 at.0,
                 at.1,
-                format!("the positive control `{name}` does not exist: give an expectation the name `as: {name}`"),
+                format!("the positive control `{name}` does not exist: name an expectation so (`name: {name}`)"),
             ),
             Some(matchers) if matchers.first().map(|(kind, _)| *kind) != kind => {
                 self.error(
@@ -280,117 +305,19 @@ impl Lint<'_> {
 
     fn has_companion(&self, index: usize) -> bool {
         let steps = &self.raw.steps;
-        let is_expect = |step: &&serde_saphyr::Spanned<Step>| matches!(step.value, Step::Expect(_));
-        let judged = |step: &&serde_saphyr::Spanned<Step>| step.value.is_judged();
+        let is_expect = |step: &&Spanned<Step>| matches!(step.value, Step::Expect(_));
+        let judged = |step: &&Spanned<Step>| step.value.is_judged();
         steps[..index].iter().rev().take_while(judged).any(|step| is_expect(&step))
             || steps[index..].iter().take_while(judged).any(|step| is_expect(&step))
     }
 
-    fn stimulus(&mut self, step: &Step, at: (u64, u64)) {
-        match step {
-            Step::Start(process) | Step::Stop(process) | Step::Kill(process) | Step::Restart(process) => {
-                match (&process.node, &process.component) {
-                    (Some(_), None) if self.raw.cluster.kubeadm => self.error(
-                        at.0,
-                        at.1,
-                        format!("`{}` is no step for a node that kubeadm sets up, whose kubelet is systemd's: there is `join`", step.word()),
-                    ),
-                    (Some(node), None) => self.node(node, at),
-                    (None, Some(_)) => {}
-                    _ => self.error(
-                        at.0,
-                        at.1,
-                        format!("`{}` needs either a `node` or a `component`", step.word()),
-                    ),
-                }
-                if let Some(token) = &process.with.bootstrap {
-                    self.token(token, at);
-                }
-                if process.exits && process.component.is_none() {
-                    self.error(at.0, at.1, "`exits` is for a `component`: a kubelet is not waited for");
-                }
-            }
-            Step::Join(join) => {
-                self.node(&join.node, at);
-                if !self.raw.cluster.kubeadm {
-                    self.error(at.0, at.1, "`join` is for clusters that kubeadm sets up: `cluster: {kubeadm: true}`");
-                }
-            }
-            Step::Approve(pick) | Step::Deny(pick) | Step::DeleteCsr(pick) => {
-                if let Some(identity) = &pick.by {
-                    self.identity(identity, at);
-                }
-                if pick.node.is_none() && pick.submitted.is_none() {
-                    self.error(at.0, at.1, format!("`{}` which CSR? Name a `node`, or a `submitted` one", step.word()));
-                }
-            }
-            Step::CreateToken(name) | Step::DeleteToken(name) | Step::ExpireToken(name) => {
-                self.token(&name.token, at);
-                let kind = self.raw.tokens.get(&name.token).map(|token| token.kind);
-                let is_static = kind == Some(TokenKind::Static) || name.token == STATIC_TOKEN;
-                if is_static {
-                    self.error(at.0, at.1, "the file of static tokens is read once, at the API server's start: this works with bootstrap tokens only");
-                }
-            }
-            Step::Submit(submit) => self.identity(&submit.by, at),
-            Step::PatchCsr(change) => {
-                self.identity(&change.by, at);
-                if change.node.is_none() && change.submitted.is_none() {
-                    self.error(at.0, at.1, "`patchCsr` which CSR? Name a `node`, or a `submitted` one");
-                }
-            }
-            Step::SetAddresses(change) => self.node(&change.node, at),
-            Step::Get(get) => self.identity(&get.by, at),
-            Step::File(change) => {
-                self.node(&change.node, at);
-                if let Some(wrong) = names::wrong_file(&change.name) {
-                    self.error(at.0, at.1, wrong);
-                }
-                let link = change.name.ends_with("-current.pem");
-                if change.action == FileAction::NewPair && change.name != "tls.crt" {
-                    self.error(at.0, at.1, "`newPair` is for the pair of `tlsCertFile`: name `tls.crt`");
-                }
-                if matches!(change.action, FileAction::Plain | FileAction::Dangle) && !link {
-                    self.error(at.0, at.1, format!("`{}` is no link: this can be done to `kubelet-client-current.pem` and `kubelet-server-current.pem`", change.name));
-                }
-            }
-            Step::Cut(cut) => self.node(&cut.node, at),
-            Step::Mend(mend) => self.node(&mend.node, at),
-            Step::WaitExpiry(expiry) => self.node(&expiry.node, at),
-            _ => {}
-        }
+    fn names(&self, word: &'static str) -> Names<'_> {
+        Names::of(self.raw, word)
     }
 
-    fn identity(&mut self, identity: &Identity, at: (u64, u64)) {
-        match identity {
-            Identity::Token(token) => self.token(token, at),
-            Identity::ExpiredCertificateAndToken(both) => self.token(&both.token, at),
-            Identity::Node(node) => self.node(node, at),
-            _ => {}
+    fn stimulus(&mut self, stimulus: &dyn Stimulus, word: &'static str, at: (u64, u64)) {
+        for wrong in stimulus.lint(&self.names(word)) {
+            self.error(at.0, at.1, wrong);
         }
     }
-
-    fn node(&mut self, name: &str, at: (u64, u64)) {
-        let nodes: Vec<&Node> = self.raw.nodes.iter().collect();
-        if !nodes.iter().any(|node| node.name == name) {
-            let known: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
-            self.error(at.0, at.1, format!("there is no node `{name}`; the scenario has [{}]", known.join(", ")));
-        }
-    }
-
-    fn token(&mut self, name: &str, at: (u64, u64)) {
-        let ready = ready_tokens(self.raw.cluster.kubeadm);
-        if name != NO_TOKEN && !ready.contains_key(name) && !self.raw.tokens.contains_key(name) {
-            self.error(
-                at.0,
-                at.1,
-                format!("there is no token `{name}`: name it under `tokens`, or take {}", list(ready.keys())),
-            );
-        }
-    }
-}
-
-fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<&str> = names.map(String::as_str).collect();
-    names.join(" or ")
 }

@@ -4,7 +4,8 @@ mod capabilities;
 pub mod coverage;
 mod describe;
 mod diagnostic;
-mod effects;
+pub(crate) mod duration;
+mod expiration;
 mod library;
 mod load;
 mod model;
@@ -13,7 +14,9 @@ mod partition;
 pub mod requirements;
 pub mod schema;
 mod select;
+mod start;
 pub mod stimulus;
+mod style;
 pub mod uncovered;
 
 use jiff::SignedDuration;
@@ -22,15 +25,20 @@ use serde_saphyr::Spanned;
 pub use capabilities::{Capability, requirements_of};
 pub use describe::{StepWords, describe, differing_settings};
 pub use diagnostic::Diagnostic;
+pub use expiration::ExpirationSeconds;
 pub use library::Library;
 pub use load::load_text;
 pub use model::{
-    BOOTSTRAP_TOKEN, Binding, Bindings, Cluster, EmbeddedCertificate, Flags, KUBEADM_GROUP, KUBEADM_TOKEN, Level,
-    NO_TOKEN, Node, Profile, RawScenario, STATIC_TOKEN, SigningDuration, Step, Token, TokenDefect, TokenKind,
+    BOOTSTRAP_TOKEN, Binding, Bindings, CertDir, CloudProvider, Cluster, EmbeddedCertificate, FailCgroupV1, Flags,
+    KUBEADM_GROUP, KUBEADM_TOKEN, Level, NO_TOKEN, Node, Profile, RawScenario, STATIC_TOKEN, ServingPair,
+    SigningDuration, Token, TokenDefect, TokenKind,
 };
 pub use names::{is_file_name, is_id};
 pub use partition::{Partition, PartitionError};
 pub use select::{SelectError, Selector, select};
+pub use start::start_of;
+pub use stimulus::{BootstrapRole, Step};
+pub use style::style;
 
 use crate::check::DEFAULT_WITHIN;
 use crate::version::{Version, Versions};
@@ -110,12 +118,11 @@ impl Scenario {
         waits.max().unwrap_or(DEFAULT_WITHIN)
     }
 
-    /// Whether a step has this stimulus, or expects something of this kind.
+    /// Whether a step has this word, or expects something of this kind.
     pub fn uses(&self, word: &str, is_kind: bool) -> bool {
-        self.steps.iter().any(|step| match &step.value {
-            Step::Expect(expect) => is_kind && expect.matchers().iter().any(|(kind, _)| *kind == word),
-            Step::Never(never) => is_kind && never.matchers().iter().any(|(kind, _)| *kind == word),
-            stimulus => !is_kind && stimulus.word() == word,
+        self.steps.iter().any(|step| match step.value.matcher() {
+            Some((kind, _)) if is_kind => kind == word,
+            _ => !is_kind && step.value.word() == word,
         })
     }
 

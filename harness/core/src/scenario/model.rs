@@ -9,11 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::stimulus::{
-    Bind, ClusterRole, Component, CsrPick, Cut, Expiry, FileChange, Get, NodeName, PatchCsr, Process, ReplaceCa,
-    SetAddresses, Submit, TokenName, Unbind,
-};
-use crate::check::{Expectation, Never};
+use super::stimulus::{BootstrapRole, Component, Step};
+use super::{duration, schema};
 use crate::name::{UnknownName, by_name};
 use crate::version::Versions;
 
@@ -23,15 +20,16 @@ use crate::version::Versions;
 #[schemars(title = "tlsboot scenario")]
 pub struct RawScenario {
     /// Unique id, `chapter.name-in-words`, the same as the file's path below `scenarios/`.
-    #[schemars(with = "String")]
+    #[schemars(schema_with = "schema::id")]
     pub id: Spanned<String>,
-    /// What the scenario shows, as a sentence that is true of a conforming cluster.
+    /// What the scenario shows, as a sentence that is true of a conforming cluster, of at most 90 characters.
+    #[schemars(schema_with = "schema::title")]
     pub title: String,
     /// Why it matters and how it works, for `tlsboot explain`.
     #[serde(default)]
     pub why: String,
     /// Ids of the catalogue's behaviours that it shows.
-    #[schemars(with = "Vec<String>")]
+    #[schemars(schema_with = "schema::requirements")]
     pub requirements: Vec<Spanned<String>>,
     /// Whether a conforming cluster must, should or may behave so.
     #[serde(default)]
@@ -44,12 +42,16 @@ pub struct RawScenario {
     pub tags: Vec<String>,
     /// Control-plane versions for which it is true, as in `>=1.31`; all by default.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(schema_with = "schema::versions")]
     pub kubernetes: Option<Versions>,
     /// Kubelet versions for which it is true; all by default.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(schema_with = "schema::versions")]
     pub kubelet: Option<Versions>,
+    /// How long each `expect` waits at most that does not say so itself; a minute by default.
+    #[serde(default, deserialize_with = "duration::positive_if_given")]
+    #[schemars(schema_with = "duration::schema")]
+    pub within: Option<SignedDuration>,
     /// The cluster.
     #[serde(default)]
     pub cluster: Cluster,
@@ -75,6 +77,17 @@ pub enum Level {
     Should,
     /// Nice to know.
     Info,
+}
+
+impl Level {
+    /// Its word: `must`, `should` or `info`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Must => "must",
+            Self::Should => "should",
+            Self::Info => "info",
+        }
+    }
 }
 
 /// A set of scenarios by cost.
@@ -134,8 +147,9 @@ pub struct Cluster {
     /// `--cluster-signing-duration`. `quick` is the shortest with which a kubelet of this version cannot loop.
     pub signing_duration: SigningDuration,
     /// How long the CA that signs is valid from now; a year by default.
-    #[schemars(with = "Option<String>")]
-    pub signer_ca_valid: Option<SignedDuration>,
+    #[serde(rename = "signerCAValidFor", deserialize_with = "duration::positive_if_given")]
+    #[schemars(schema_with = "duration::schema")]
+    pub signer_ca_valid_for: Option<SignedDuration>,
     /// The controllers of kube-controller-manager that run.
     pub controllers: Vec<String>,
     /// The only paths that may be asked for anonymously, by an AuthenticationConfiguration (catalogue A-14); needs
@@ -158,7 +172,7 @@ impl Default for Cluster {
             bindings: Bindings::default(),
             kubeadm: false,
             signing_duration: SigningDuration::Length(SignedDuration::from_hours(1)),
-            signer_ca_valid: None,
+            signer_ca_valid_for: None,
             controllers: ["csrsigning", "csrapproving", "csrcleaner", "tokencleaner"].map(String::from).to_vec(),
             anonymous_paths: Vec::new(),
             flags: BTreeMap::new(),
@@ -168,7 +182,7 @@ impl Default for Cluster {
 
 /// How long certificates are signed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^(quick|([0-9]+(h|m|s|ms))+)$"))]
 pub enum SigningDuration {
     /// By the version's rule: the shortest that forces rotation but no loop.
     Quick,
@@ -182,10 +196,7 @@ impl std::str::FromStr for SigningDuration {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "quick" => Ok(Self::Quick),
-            other => other
-                .parse()
-                .map(Self::Length)
-                .map_err(|error| format!("`{other}` is neither `quick` nor a duration like `3m` ({error})")),
+            other => duration::above_zero(other).map(Self::Length).map_err(|wrong| format!("{wrong}; or take `quick`")),
         }
     }
 }
@@ -221,15 +232,17 @@ impl Default for Bindings {
 }
 
 impl Bindings {
-    /// Those that there are, by the word for their role (`cluster_role`).
-    pub fn present(&self) -> impl Iterator<Item = (&'static str, &Binding)> {
-        [
-            ("nodeBootstrapper", &self.node_bootstrapper),
-            ("nodeClient", &self.node_client),
-            ("selfNodeClient", &self.self_node_client),
-        ]
-        .into_iter()
-        .filter(|(_, to)| **to != Binding::Absent)
+    /// Those that there are.
+    pub fn present(&self) -> impl Iterator<Item = (BootstrapRole, &Binding)> {
+        BootstrapRole::ALL.into_iter().map(|role| (role, self.of(role))).filter(|(_, to)| **to != Binding::Absent)
+    }
+
+    fn of(&self, role: BootstrapRole) -> &Binding {
+        match role {
+            BootstrapRole::NodeBootstrapper => &self.node_bootstrapper,
+            BootstrapRole::NodeClient => &self.node_client,
+            BootstrapRole::SelfNodeClient => &self.self_node_client,
+        }
     }
 }
 
@@ -258,8 +271,8 @@ pub struct Token {
     #[serde(default)]
     pub groups: Vec<String>,
     /// `expiration` of a bootstrap token, counted from the start of the cluster; negative for the past.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[serde(default, deserialize_with = "duration::signed_if_given")]
+    #[schemars(schema_with = "duration::signed_schema")]
     pub expires: Option<SignedDuration>,
     /// One thing that is wrong with it.
     #[serde(default)]
@@ -317,19 +330,18 @@ pub struct Node {
     /// used to write it (catalogue K-20).
     #[serde(default)]
     pub embedded_certificate: Option<EmbeddedCertificate>,
-    /// Leave `--cert-dir` out: certificates go to `/var/lib/kubelet/pki`, which here is gone with each process (catalogue K-21).
+    /// `--cert-dir`.
     #[serde(default)]
-    pub default_cert_dir: bool,
-    /// `tlsCertFile` and `tlsPrivateKeyFile`: a pair of the cluster's CA, `tls.crt` and `tls.key` in the certificate
-    /// directory (catalogue N-01).
+    pub cert_dir: CertDir,
+    /// Where the certificate and key come from that the kubelet presents on its port.
     #[serde(default)]
-    pub tls_cert_file: bool,
-    /// `--cloud-provider=external`: the Node's addresses come from outside, by `setAddresses` (catalogue T-12).
+    pub serving_pair: ServingPair,
+    /// `--cloud-provider`.
     #[serde(default)]
-    pub external_cloud_provider: bool,
-    /// Leave `failCgroupV1` out, as Kubernetes has it (catalogue N-11).
-    #[serde(default, rename = "defaultFailCgroupV1")]
-    pub default_fail_cgroup_v1: bool,
+    pub cloud_provider: CloudProvider,
+    /// `failCgroupV1`, from Kubernetes 1.31 on.
+    #[serde(default, rename = "failCgroupV1")]
+    pub fail_cgroup_v1: FailCgroupV1,
     /// Variables of the kubelet's environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -344,13 +356,58 @@ impl Node {
             rotate_certificates: yes(),
             server_tls_bootstrap: false,
             embedded_certificate: None,
-            default_cert_dir: false,
-            tls_cert_file: false,
-            external_cloud_provider: false,
-            default_fail_cgroup_v1: false,
+            cert_dir: CertDir::default(),
+            serving_pair: ServingPair::default(),
+            cloud_provider: CloudProvider::default(),
+            fail_cgroup_v1: FailCgroupV1::default(),
             env: BTreeMap::new(),
         }
     }
+}
+
+/// Where a kubelet keeps its certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CertDir {
+    /// In the node's own folder, by the flag.
+    #[default]
+    Explicit,
+    /// The flag is left out: in `/var/lib/kubelet/pki`, which here is lost with each process (catalogue K-21).
+    Default,
+}
+
+/// Where a kubelet's serving certificate and its key come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ServingPair {
+    /// The kubelet signs it itself, or requests it with `serverTLSBootstrap`.
+    #[default]
+    Managed,
+    /// By `tlsCertFile` and `tlsPrivateKeyFile`: a pair of the cluster's CA, `tls.crt` and `tls.key` in the certificate
+    /// directory (catalogue N-01).
+    FromFile,
+}
+
+/// Who gives a Node its addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CloudProvider {
+    /// The kubelet: the flag is left out.
+    #[default]
+    None,
+    /// A cloud controller: `external`. The addresses come by `setAddresses` (catalogue T-12).
+    External,
+}
+
+/// Whether a kubelet refuses to start on a machine with cgroup v1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum FailCgroupV1 {
+    /// `false`, so that it starts on any machine.
+    #[default]
+    Disabled,
+    /// The field is left out, as Kubernetes has it (catalogue N-11).
+    Unset,
 }
 
 /// The validity of an embedded certificate, from the start of the cluster.
@@ -358,10 +415,12 @@ impl Node {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EmbeddedCertificate {
     /// When it begins; negative for the past.
-    #[schemars(with = "String")]
+    #[serde(deserialize_with = "duration::signed")]
+    #[schemars(schema_with = "duration::signed_schema")]
     pub not_before: SignedDuration,
     /// When it ends.
-    #[schemars(with = "String")]
+    #[serde(deserialize_with = "duration::signed")]
+    #[schemars(schema_with = "duration::signed_schema")]
     pub not_after: SignedDuration,
 }
 
@@ -383,100 +442,3 @@ pub const KUBEADM_TOKEN: &str = "kubeadmToken";
 pub const KUBEADM_GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
 /// The word for a node without a bootstrap kubeconfig.
 pub const NO_TOKEN: &str = "none";
-
-/// One step: a stimulus, or what must follow from the stimuli before it.
-///
-/// Expectations that stand side by side are judged side by side: all of them count from the beginning of the
-/// stimulus above them. The next stimulus comes when all of them are decided.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum Step {
-    /// Start a node's kubelet or a component.
-    Start(Process),
-    /// End a node's kubelet or a component by SIGTERM, and wait until it is gone.
-    Stop(Process),
-    /// End it by SIGKILL.
-    Kill(Process),
-    /// Stop and start; `with` changes how it is started.
-    Restart(Process),
-    /// Run `kubeadm join` on a node, with the node's token for discovery and for the bootstrap. Its end is an event.
-    Join(NodeName),
-    /// Bind a ClusterRole to a user or group.
-    Bind(Bind),
-    /// Remove the binding of a role that tlsboot made, or else the one that kubeadm made.
-    Unbind(Unbind),
-    /// Make a ClusterRole by hand.
-    ClusterRole(ClusterRole),
-    /// Approve a CSR, as `kubectl certificate approve` does.
-    Approve(CsrPick),
-    /// Deny a CSR, as `kubectl certificate deny` does.
-    Deny(CsrPick),
-    /// Delete a CSR.
-    DeleteCsr(CsrPick),
-    /// Make a bootstrap token's Secret.
-    CreateToken(TokenName),
-    /// Delete a bootstrap token's Secret.
-    DeleteToken(TokenName),
-    /// Let a bootstrap token's Secret expire now.
-    ExpireToken(TokenName),
-    /// Create a CSR as somebody.
-    Submit(Box<Submit>),
-    /// Change a CSR as somebody, by a merge patch.
-    PatchCsr(Box<PatchCsr>),
-    /// Set a Node's addresses, as a cloud controller does.
-    SetAddresses(SetAddresses),
-    /// Send a GET request to the API server as somebody.
-    Get(Get),
-    /// Change a file of a kubelet that is its own business.
-    File(FileChange),
-    /// Cut the link between a kubelet and the API server.
-    Cut(Cut),
-    /// Mend the link.
-    Mend(NodeName),
-    /// Wait until the certificate that a node holds on disk has expired.
-    WaitExpiry(Expiry),
-    /// Give the signer another CA, and the API server the bundle of both.
-    ReplaceCa(ReplaceCa),
-    /// Something must follow, in time.
-    Expect(Box<Expectation>),
-    /// Something must not follow.
-    Never(Box<Never>),
-}
-
-impl Step {
-    /// Its word in the YAML.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Start(_) => "start",
-            Self::Stop(_) => "stop",
-            Self::Kill(_) => "kill",
-            Self::Restart(_) => "restart",
-            Self::Join(_) => "join",
-            Self::Bind(_) => "bind",
-            Self::Unbind(_) => "unbind",
-            Self::ClusterRole(_) => "clusterRole",
-            Self::Approve(_) => "approve",
-            Self::Deny(_) => "deny",
-            Self::DeleteCsr(_) => "deleteCsr",
-            Self::CreateToken(_) => "createToken",
-            Self::DeleteToken(_) => "deleteToken",
-            Self::ExpireToken(_) => "expireToken",
-            Self::Submit(_) => "submit",
-            Self::PatchCsr(_) => "patchCsr",
-            Self::SetAddresses(_) => "setAddresses",
-            Self::Get(_) => "get",
-            Self::File(_) => "file",
-            Self::Cut(_) => "cut",
-            Self::Mend(_) => "mend",
-            Self::WaitExpiry(_) => "waitExpiry",
-            Self::ReplaceCa(_) => "replaceCa",
-            Self::Expect(_) => "expect",
-            Self::Never(_) => "never",
-        }
-    }
-
-    /// Whether it is judged instead of done.
-    pub fn is_judged(&self) -> bool {
-        matches!(self, Self::Expect(_) | Self::Never(_))
-    }
-}

@@ -34,6 +34,12 @@ pub fn find(id: &str) -> Option<&'static Requirement> {
     all().find(|requirement| requirement.id == id)
 }
 
+/// Whether this is the id of a behavior of somebody's own, as a distribution's: `X-` and a name.
+pub fn is_own(id: &str) -> bool {
+    let is_inner = |letter: u8| letter.is_ascii_alphanumeric() || b"-.".contains(&letter);
+    id.strip_prefix("X-").is_some_and(|name| !name.is_empty() && name.bytes().all(is_inner))
+}
+
 /// All behaviours, chapter by chapter.
 pub fn all() -> impl Iterator<Item = &'static Requirement> {
     CHAPTERS.iter().flat_map(|chapter| chapter.requirements)
@@ -332,6 +338,9 @@ pub const CHAPTERS: &[Chapter] = chapters! {
     "K-23" Must ""
         "For its first certificate a kubelet needs create, list and watch on CSRs; without list and watch it does not see the result."
         "staging/src/k8s.io/client-go/util/certificate/csr/csr.go"
+    "K-24" Must ""
+        "A kubelet registers its Node once, when it starts: after the Node is deleted it keeps running with its certificate, gets 404 for its status updates, and registers again only at its next start."
+        "pkg/kubelet/kubelet_node_status.go (registerWithAPIServer, tryUpdateNodeStatus)"
 }
 'T' "Rotation and expiry" {
     "T-01" Must ""
@@ -481,7 +490,7 @@ mod tests {
         letters.sort_unstable();
         letters.dedup();
         assert_eq!(letters.len(), CHAPTERS.len(), "two chapters have the same letter");
-        assert_eq!(all().count(), 129);
+        assert_eq!(all().count(), 130);
     }
 
     #[test]

@@ -1,26 +1,132 @@
-//! The JSON Schema of scenario files, and the model's words with what it says about them.
+//! The JSON Schema of scenario files, and the words of the language with what the model says about them.
 
 use schemars::generate::SchemaSettings;
-use serde_json::Value;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
 
-use super::RawScenario;
+use super::stimulus::STIMULI;
+use super::{RawScenario, duration};
 use crate::check::KINDS;
+
+/// What the schema is called, wherever it is stored.
+const ID: &str = "urn:tlsboot:schema:scenario";
 
 /// The schema as editors and `tlsboot schema` get it. Keys are sorted, so it changes only with the model.
 pub fn schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
-    generator.into_root_schema_for::<RawScenario>().to_value()
+    let mut schema = generator.into_root_schema_for::<RawScenario>().to_value();
+    tidy(&mut schema);
+    flatten(&mut schema["$defs"]["Step"]);
+    schema["$id"] = json!(ID);
+    schema
 }
 
-/// A word that a step can begin with, or a kind of thing that can be expected.
+/// What may be left out is not listed as required; that it may be `null` too is an accident of the model's types, and
+/// yaml-language-server stumbles over it. It also writes every default into what it completes.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.remove("default");
+            if let Some(Value::Array(kinds)) = fields.get_mut("type") {
+                kinds.retain(|kind| kind != "null");
+                if let [kind] = kinds.as_slice() {
+                    fields["type"] = kind.clone();
+                }
+            }
+            if let Some(Value::Array(values)) = fields.get_mut("enum") {
+                values.retain(|value| !value.is_null());
+            }
+            if let Some(Value::Array(choices)) = fields.get_mut("anyOf") {
+                choices.retain(|choice| choice["type"] != "null");
+                if let [Value::Object(only)] = choices.as_slice() {
+                    let only = only.clone();
+                    fields.remove("anyOf");
+                    for (name, value) in only {
+                        fields.entry(name).or_insert(value);
+                    }
+                }
+            }
+            fields.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// One of several objects with a single key each, as one object of which a single key is taken: editors list the keys of an
+/// object at an empty step, and after its first letters.
+fn flatten(choice: &mut Value) {
+    let Some(fields) = choice.as_object_mut() else { return };
+    let Some(Value::Array(variants)) = fields.remove("oneOf") else { return };
+    let properties = variants.iter().filter_map(|variant| {
+        let (name, property) = variant["properties"].as_object()?.iter().next()?;
+        let mut property = property.clone();
+        property["description"] = variant["description"].clone();
+        Some((name.clone(), property))
+    });
+    let properties: serde_json::Map<String, Value> = properties.collect();
+    fields.insert("properties".into(), Value::Object(properties));
+    for (name, value) in [
+        ("type", json!("object")),
+        ("additionalProperties", json!(false)),
+        ("minProperties", json!(1)),
+        ("maxProperties", json!(1)),
+    ] {
+        fields.insert(name.into(), value);
+    }
+}
+
+/// A scenario's id.
+pub(super) fn id(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": r"^[a-z0-9-]+\.[a-z0-9.-]+$"})
+}
+
+/// A scenario's title.
+pub(super) fn title(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": super::style::LONGEST_TITLE})
+}
+
+/// Ids of behaviors.
+pub(super) fn requirements(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "string", "pattern": "^([A-WYZ]-[0-9]{2}|X-[A-Za-z0-9.-]+)$"},
+    })
+}
+
+/// A range of versions.
+pub(crate) fn versions(_: &mut SchemaGenerator) -> Schema {
+    const ONE: &str = r" *(=|<=?|>=?|~|\^)? *[0-9]+(\.[0-9]+){0,2} *";
+    json_schema!({"type": "string", "pattern": format!("^{ONE}(,{ONE})*$")})
+}
+
+/// Which part of the language a word belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// A key of the scenario itself, as `cluster`.
+    Head,
+    /// Something that a step does.
+    Stimulus,
+    /// `expect` and `never`.
+    Judged,
+    /// What an `expect` or `never` says beside its kind, as `within`.
+    Option,
+    /// A kind of thing that is expected.
+    Kind,
+}
+
+/// A word of the scenario language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
     /// As in the YAML.
     pub name: String,
-    /// Whether it is a kind of expectation; a stimulus otherwise.
-    pub is_kind: bool,
+    /// Where it stands.
+    pub part: Part,
     /// What it is or does.
     pub doc: String,
+    /// What can be written, where it has no fields.
+    pub values: String,
     /// Its fields, required ones first.
     pub fields: Vec<Field>,
 }
@@ -38,31 +144,42 @@ pub struct Field {
     pub doc: String,
 }
 
-/// All words: the stimuli, then the kinds of expectations.
+/// All words: the scenario's own keys, the stimuli, what is judged, its options, and the kinds of expectations.
 pub fn words() -> Vec<Word> {
     let schema = schema();
-    let stimuli = variants(&schema["$defs"]["Step"])
-        .filter(|(name, _)| !["expect", "never"].contains(&name.as_str()))
-        .map(|(name, variant)| {
-            let inner = resolve(&schema, &variant["properties"][&name]);
-            word(&schema, name, false, text(&variant["description"]), inner)
-        });
-    let expected = &schema["$defs"]["Expectation"]["properties"];
-    let kinds = KINDS.iter().map(|kind| {
-        let inner = resolve(&schema, &expected[kind]);
-        let doc = text(&expected[kind]["description"]);
-        word(&schema, (*kind).to_owned(), true, doc, inner)
+    let head = properties(&schema).map(|(name, property)| word(&schema, name, Part::Head, property));
+    let steps = properties(&schema["$defs"]["Step"]).map(|(name, property)| {
+        let part = if JUDGED.contains(&name.as_str()) { Part::Judged } else { Part::Stimulus };
+        let mut word = word(&schema, name, part, property);
+        if part == Part::Judged {
+            word.fields.retain(|field| !KINDS.contains(&field.name.as_str()));
+        }
+        word
     });
-    stimuli.chain(kinds).collect()
+    let expect = &schema["$defs"]["Expectation"];
+    let kinds = KINDS.iter().map(|kind| word(&schema, kind, Part::Kind, &expect["properties"][kind]));
+    let never = properties(&schema["$defs"]["Never"]).filter(|(name, _)| expect["properties"].get(name).is_none());
+    let options = properties(expect).filter(|(name, _)| !KINDS.contains(&name.as_str())).chain(never);
+    let options = options.map(|(name, property)| word(&schema, name, Part::Option, property));
+    let mut steps: Vec<Word> = steps.collect();
+    let order = |word: &Word| STIMULI.iter().position(|known| *known == word.name).unwrap_or(STIMULI.len());
+    steps.sort_by_key(order);
+    head.chain(steps).chain(options).chain(kinds).collect()
 }
 
-fn word(schema: &Value, name: String, is_kind: bool, doc: String, inner: &Value) -> Word {
+const JUDGED: [&str; 2] = ["expect", "never"];
+
+fn properties(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    object["properties"].as_object().into_iter().flatten()
+}
+
+fn word(schema: &Value, name: &str, part: Part, property: &Value) -> Word {
+    let inner = element(schema, property);
     let required = |field: &str| {
         let names = inner["required"].as_array();
         names.is_some_and(|names| names.iter().any(|name| name == field))
     };
-    let properties = inner["properties"].as_object().into_iter().flatten();
-    let mut fields: Vec<Field> = properties
+    let mut fields: Vec<Field> = properties(inner)
         .map(|(field, property)| Field {
             name: field.clone(),
             required: required(field),
@@ -71,25 +188,75 @@ fn word(schema: &Value, name: String, is_kind: bool, doc: String, inner: &Value)
         })
         .collect();
     fields.sort_by_key(|field| !field.required);
-    Word { name, is_kind, doc, fields }
+    let values = if fields.is_empty() { values(schema, property) } else { String::new() };
+    Word { name: name.to_owned(), part, doc: text(&property["description"]), values, fields }
 }
 
-/// The variants of an enum with content, by their only key.
-fn variants(definition: &Value) -> impl Iterator<Item = (String, &Value)> {
-    let all = definition["oneOf"].as_array().into_iter().flatten();
-    all.filter_map(|variant| {
-        let (name, _) = variant["properties"].as_object()?.iter().next()?;
-        Some((name.clone(), variant))
-    })
+/// What a property holds: of a list its items, of a table its entries.
+fn element<'a>(schema: &'a Value, property: &'a Value) -> &'a Value {
+    let inner = resolve(schema, property);
+    match (inner.get("items"), inner.get("additionalProperties")) {
+        (Some(items), _) => resolve(schema, items),
+        (_, Some(entries)) if entries.is_object() => resolve(schema, entries),
+        _ => inner,
+    }
 }
 
-/// The definition behind a property, also where it may be left out.
+/// A field or value inside of a word, however deep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The way to it: `csr.state`, or `csr.state: issued` for a value.
+    pub path: String,
+    /// What it means.
+    pub doc: String,
+    /// What can be written; empty for a value.
+    pub values: String,
+}
+
+/// All fields and values with this name, below the words.
+pub fn places(name: &str) -> Vec<Place> {
+    let schema = schema();
+    let mut found = Vec::new();
+    let judged = |name: &str| JUDGED.contains(&name);
+    let head = properties(&schema).filter(|(name, _)| *name != "steps");
+    let steps = properties(&schema["$defs"]["Step"]).filter(|(name, _)| !judged(name));
+    let expect = properties(&schema["$defs"]["Expectation"]).filter(|(name, _)| KINDS.contains(&name.as_str()));
+    for (word, property) in head.chain(steps).chain(expect) {
+        walk(&schema, property, word, name, &mut found);
+    }
+    found
+}
+
+fn walk(schema: &Value, property: &Value, path: &str, wanted: &str, found: &mut Vec<Place>) {
+    let inner = element(schema, property);
+    let mut take = |path: String, name: &str, doc: &Value, values: String| {
+        if name == wanted {
+            found.push(Place { path, doc: text(doc), values });
+        }
+    };
+    for (name, property) in properties(inner) {
+        take(format!("{path}.{name}"), name, &property["description"], values(schema, property));
+    }
+    let choices = || inner["oneOf"].as_array().into_iter().flatten();
+    for choice in choices() {
+        if let Some(value) = choice["const"].as_str() {
+            take(format!("{path}: {value}"), value, &choice["description"], String::new());
+        }
+        for (name, property) in properties(choice) {
+            take(format!("{path}.{name}"), name, &choice["description"], values(schema, property));
+        }
+    }
+    for (name, property) in properties(inner).chain(choices().flat_map(properties)) {
+        walk(schema, property, &format!("{path}.{name}"), wanted, found);
+    }
+}
+
+/// The definition behind a property.
 fn resolve<'a>(schema: &'a Value, property: &'a Value) -> &'a Value {
     if let Some(name) = property["$ref"].as_str() {
         return &schema["$defs"][name.rsplit('/').next().unwrap_or(name)];
     }
-    let choices = property["anyOf"].as_array().into_iter().flatten();
-    choices.filter(|choice| choice["type"] != "null").map(|choice| resolve(schema, choice)).next().unwrap_or(property)
+    property
 }
 
 /// What can be written for a property, in words.
@@ -105,6 +272,7 @@ pub(crate) fn values(schema: &Value, property: &Value) -> String {
             }
             match choice["const"].as_str() {
                 Some(constant) => vec![constant.to_owned()],
+                None if choice["properties"].is_null() => vec![values(schema, choice)],
                 None => choice["properties"]
                     .as_object()
                     .into_iter()
@@ -115,14 +283,16 @@ pub(crate) fn values(schema: &Value, property: &Value) -> String {
         });
         return words.collect::<Vec<_>>().join(" | ");
     }
-    let kind = match &inner["type"] {
-        Value::Array(kinds) => kinds.iter().find(|kind| *kind != "null").map(text),
-        kind => Some(text(kind)),
-    };
-    match kind.as_deref() {
+    if inner["pattern"] == duration::PATTERN || inner["pattern"] == duration::SIGNED {
+        return "duration".into();
+    }
+    match inner["type"].as_str() {
         Some("boolean") => "true | false".into(),
-        Some("integer") => "number".into(),
+        Some("integer" | "number") => "number".into(),
         Some("array") => format!("list of {}", values(schema, &inner["items"])),
+        Some("object") if inner["additionalProperties"].is_object() => {
+            format!("table of {}", values(schema, &inner["additionalProperties"]))
+        }
         Some("object") => {
             let keys = inner["properties"].as_object().into_iter().flatten();
             let keys: Vec<&str> = keys.map(|(name, _)| name.as_str()).collect();
@@ -167,6 +337,11 @@ mod tests {
         assert!(wrong(&format!("{head}steps: [{{explode: {{node: n1}}}}]")));
         assert!(wrong(&format!("{head}steps: [{{start: {{nodes: n1}}}}]")));
         assert!(wrong("id: a.b\ntitle: t\nsteps: []"));
+        assert!(wrong(&format!("{head}steps: [{{start: {{node: n1}}, stop: {{node: n1}}}}]")));
+        assert!(wrong(&format!("{head}within: soon\nsteps: []")));
+        assert!(wrong(&format!("{head}kubernetes: new\nsteps: []")));
+        assert!(wrong("id: Example\ntitle: t\nrequirements: [A-01]\nsteps: []"));
+        assert!(wrong("id: a.b\ntitle: t\nrequirements: [T1]\nsteps: []"));
     }
 
     /// Editors read the file; `tlsboot schema > scenarios/schema.json` writes it anew.
@@ -180,16 +355,48 @@ mod tests {
     #[test]
     fn every_word_has_a_doc_and_every_field_too() {
         let words = words();
-        assert_eq!(words.iter().filter(|word| word.is_kind).count(), KINDS.len());
-        assert!(words.iter().any(|word| !word.is_kind && word.name == "start"));
+        let of = |part| words.iter().filter(move |word| word.part == part);
+        assert_eq!(of(Part::Kind).count(), KINDS.len());
+        assert!(of(Part::Stimulus).map(|word| word.name.as_str()).eq(STIMULI.iter().copied()));
+        for (part, name) in [
+            (Part::Head, "cluster"),
+            (Part::Head, "within"),
+            (Part::Judged, "never"),
+            (Part::Option, "within"),
+            (Part::Option, "control"),
+            (Part::Option, "for"),
+        ] {
+            assert!(of(part).any(|word| word.name == name), "{name}");
+        }
         for word in &words {
             assert!(!word.doc.is_empty(), "{}", word.name);
-            assert!(!word.fields.is_empty(), "{}", word.name);
+            assert!(word.fields.is_empty() != word.values.is_empty(), "{}", word.name);
             for field in &word.fields {
                 assert!(!field.doc.is_empty(), "{}.{}", word.name, field.name);
                 assert!(!field.values.is_empty(), "{}.{}", word.name, field.name);
             }
         }
+    }
+
+    /// A `null` where something may be left out, or a default, spoils what editors complete.
+    #[test]
+    fn nothing_is_null_and_no_default_is_written_out() {
+        let text = schema().to_string();
+        for stray in ["null", "\"default\":"] {
+            assert!(!text.contains(stray), "{stray}");
+        }
+        assert_eq!(schema()["$id"], ID);
+    }
+
+    #[test]
+    fn words_inside_of_words_are_found() {
+        let paths = |name: &str| places(name).into_iter().map(|place| place.path).collect::<Vec<_>>();
+        assert_eq!(paths("asKubelet"), ["csr.usages: asKubelet"]);
+        assert!(paths("signingDuration").contains(&"start.with.signingDuration".to_owned()));
+        assert!(paths("nodeClient").contains(&"cluster.bindings.nodeClient".to_owned()));
+        assert!(paths("expiredCertificate").contains(&"submit.as.expiredCertificate".to_owned()));
+        assert!(paths("wrongSecret").contains(&"tokens.defect: wrongSecret".to_owned()));
+        assert!(places("issued").iter().all(|place| !place.doc.is_empty()));
     }
 
     #[test]
@@ -201,9 +408,12 @@ mod tests {
             fields.find(|field| field.name == name).unwrap().clone()
         };
         assert_eq!(field("rotation", "role").values, "client | serving");
-        assert!(field("rotation", "of").required);
+        assert!(field("rotation", "renews").required);
+        assert_eq!(field("submit", "expirationSeconds").values, "none | number");
+        assert_eq!(field("replaceCA", "validFor").values, "duration");
+        assert_eq!(field("csr", "requestedWith").values, "none | {certificate: number}");
         assert_eq!(field("csr", "groups").values, "list of string");
-        assert_eq!(field("swap", "role").values, "client | serving");
+        assert_eq!(field("linkSwap", "role").values, "client | serving");
         assert_eq!(field("bind", "to").values, "absent | {user: string} | {group: string}");
     }
 }

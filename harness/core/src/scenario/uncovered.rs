@@ -22,7 +22,7 @@ pub const UNCOVERED: &[Uncovered] = uncovered! {
     "D-03" "needs kubeadm init, of which only the finished node is seen"
     "D-04" "needs kubeadm with several control-plane nodes"
     "D-05" "the clusters of the provider kind get a token and nodes of tlsboot's own"
-    "D-06" "needs a real k3s, whose agents create no CSRs; `tlsboot profile` checks it"
+    "D-06" "needs a real k3s, whose agents create no CSRs; `tlsboot distribution` checks it"
     "D-07" "needs a real k3s; the provider k3s has only been tested on a stand-in"
     "D-08" "needs a real k3s; the provider k3s has only been tested on a stand-in"
 };

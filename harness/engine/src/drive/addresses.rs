@@ -5,7 +5,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{Done, DriveError, Stage, until};
-use tlsboot_core::scenario::stimulus::SetAddresses;
+use tlsboot_core::scenario::stimulus::set_addresses::SetAddresses;
 
 pub(super) async fn set(change: &SetAddresses, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let nodes = Api::<Node>::all(stage.cluster.base().admin());

@@ -8,17 +8,34 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams, ResourceExt};
 use super::request::{answered, as_identity, refusal};
 use super::{Done, DriveError, Stage, until};
 use tlsboot_core::history::event::{Answer, NODE_USER_PREFIX};
-use tlsboot_core::scenario::stimulus::CsrPick;
+use tlsboot_core::scenario::stimulus::approve::Approve;
+use tlsboot_core::scenario::stimulus::delete_csr::DeleteCsr;
+use tlsboot_core::scenario::stimulus::deny::Deny;
+use tlsboot_core::scenario::stimulus::{CsrPick, Identity};
 use tlsboot_core::x509::read;
 
 /// What is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+enum Decision {
     Approve,
     Deny,
 }
 
-pub(super) async fn decide(pick: &CsrPick, decision: Decision, stage: &Stage<'_>) -> Result<Done, DriveError> {
+pub(super) async fn approve(approve: &Approve, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    decide(approve.pick(), approve.by.as_ref(), approve.answer.is_some(), Decision::Approve, stage).await
+}
+
+pub(super) async fn deny(deny: &Deny, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    decide(deny.pick(), deny.by.as_ref(), deny.answer.is_some(), Decision::Deny, stage).await
+}
+
+async fn decide(
+    pick: CsrPick<'_>,
+    by: Option<&Identity>,
+    is_judged: bool,
+    decision: Decision,
+    stage: &Stage<'_>,
+) -> Result<Done, DriveError> {
     let api = Api::<CertificateSigningRequest>::all(stage.cluster.base().admin());
     let mut csr = find(pick, &api, stage, is_pending).await?;
     let (kind, reason, message) = match decision {
@@ -34,14 +51,14 @@ pub(super) async fn decide(pick: &CsrPick, decision: Decision, stage: &Stage<'_>
     };
     csr.status = Some(CertificateSigningRequestStatus { conditions: Some(vec![condition]), ..Default::default() });
     let name = csr.name_any();
-    let decider = match &pick.by {
+    let decider = match by {
         None => api,
         Some(identity) => Api::all(as_identity(identity, stage).await?),
     };
     // As kubectl does it; up to 1.18 nothing else is allowed.
     let decided = decider.replace_subresource("approval", &name, &PostParams::default(), &csr).await;
     let decided = match decided {
-        Err(error) if pick.by.is_some() => return Ok(answered(refusal(error)?)),
+        Err(error) if by.is_some() || is_judged => return Ok(answered(refusal(error)?)),
         decided => decided?,
     };
     let conditions = decided.status.and_then(|status| status.conditions).unwrap_or_default();
@@ -54,9 +71,9 @@ pub(super) async fn decide(pick: &CsrPick, decision: Decision, stage: &Stage<'_>
     })
 }
 
-pub(super) async fn delete(pick: &CsrPick, stage: &Stage<'_>) -> Result<Done, DriveError> {
+pub(super) async fn delete(delete: &DeleteCsr, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let api = Api::<CertificateSigningRequest>::all(stage.cluster.base().admin());
-    let csr = find(pick, &api, stage, |_| true).await?;
+    let csr = find(delete.pick(), &api, stage, |_| true).await?;
     let name = csr.name_any();
     api.delete(&name, &DeleteParams::default()).await?;
     match api.get_opt(&name).await? {
@@ -71,7 +88,7 @@ fn is_pending(csr: &CertificateSigningRequest) -> bool {
 
 /// The newest CSR that is meant. It may be about to come.
 pub(super) async fn find(
-    pick: &CsrPick,
+    pick: CsrPick<'_>,
     api: &Api<CertificateSigningRequest>,
     stage: &Stage<'_>,
     fits: impl Fn(&CertificateSigningRequest) -> bool,
@@ -81,24 +98,15 @@ pub(super) async fn find(
         let meant = all.into_iter().filter(|csr| is_meant(pick, csr, stage) && fits(csr));
         let version = |csr: &CertificateSigningRequest| csr.resource_version().and_then(|version| version.parse().ok());
         let newest = meant.max_by_key(|csr| -> Option<u64> { version(csr) });
-        Ok(newest.ok_or_else(|| format!("no CSR {} in the state that this needs", words(pick))))
+        Ok(newest.ok_or_else(|| format!("no {pick} is in the state that this step needs")))
     })
     .await
 }
 
-/// As a part of a sentence: `of node n1, for signer kubernetes.io/kubelet-serving`.
-fn words(pick: &CsrPick) -> String {
-    let node = pick.node.iter().map(|node| format!("of node {node}"));
-    let role = pick.role.iter().map(|role| format!("for signer {}", role.signer_name()));
-    let submitted = pick.submitted.iter().map(|step| format!("submitted by step `{step}`"));
-    let words: Vec<String> = node.chain(role).chain(submitted).collect();
-    if words.is_empty() { "at all".into() } else { words.join(", ") }
-}
-
-fn is_meant(pick: &CsrPick, csr: &CertificateSigningRequest, stage: &Stage<'_>) -> bool {
+fn is_meant(pick: CsrPick<'_>, csr: &CertificateSigningRequest, stage: &Stage<'_>) -> bool {
     let role = pick.role.is_none_or(|role| csr.spec.signer_name == role.signer_name());
-    let submitted = pick.submitted.as_deref().is_none_or(|step| stage.state.submitted(step) == Some(&csr.name_any()));
-    let node = pick.node.as_deref().is_none_or(|node| {
+    let submitted = pick.submitted.is_none_or(|step| stage.state.submitted(step) == Some(&csr.name_any()));
+    let node = pick.node.is_none_or(|node| {
         let request = read::request(&csr.spec.request.0).ok();
         let name = request.and_then(|request| request.subject.common_name);
         name.as_deref().and_then(|name| name.strip_prefix(NODE_USER_PREFIX)) == Some(node)

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Done, DriveError, Stage};
 use crate::cluster::ClusterError;
-use tlsboot_core::scenario::stimulus::Expiry;
+use tlsboot_core::scenario::stimulus::wait_for_expiry::WaitForExpiry;
 use tlsboot_core::time::Shift;
 use tlsboot_core::x509::read;
 
@@ -17,7 +17,7 @@ const LONGEST: SignedDuration = SignedDuration::from_mins(20);
 /// Short enough to follow a clock that is set meanwhile.
 const NAP: Duration = Duration::from_secs(1);
 
-pub(super) async fn wait(expiry: &Expiry, stage: &Stage<'_>) -> Result<Done, DriveError> {
+pub(super) async fn wait(expiry: &WaitForExpiry, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let name = format!("{}-current.pem", expiry.role.file_prefix());
     let path = stage.cluster.nodes().dir(&expiry.node).await?.through(&name);
     let pem = std::fs::read(&path).map_err(ClusterError::file(&path))?;

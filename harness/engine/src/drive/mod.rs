@@ -4,9 +4,10 @@
 mod addresses;
 mod ca;
 mod csr;
+mod damage;
 mod expiry;
-mod file;
 mod link;
+mod node;
 mod patch;
 mod process;
 mod rbac;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use kube::Client;
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, Ending};
 use crate::poll;
 use tlsboot_core::check::State;
 use tlsboot_core::check::rules::Rules;
@@ -86,28 +87,30 @@ pub struct Stage<'a> {
 /// When it could not be done, or its effect was not to be seen.
 pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError> {
     match step {
-        Step::Start(process) => process::start(process, stage).await,
-        Step::Stop(process) => process::end(process, crate::cluster::Ending::Stop, stage).await,
-        Step::Kill(process) => process::end(process, crate::cluster::Ending::Kill, stage).await,
-        Step::Restart(process) => process::restart(process, stage).await,
+        Step::Start(start) => process::start(start, stage).await,
+        Step::Stop(stop) => process::end(stop.process(), Ending::Stop, stage).await,
+        Step::Kill(kill) => process::end(kill.process(), Ending::Kill, stage).await,
+        Step::Restart(restart) => process::restart(restart, stage).await,
         Step::Join(join) => process::join(&join.node, stage).await,
-        Step::Bind(bind) => rbac::bind(&bind.role, &bind.to, &stage.cluster.base().admin()).await,
-        Step::Unbind(unbind) => rbac::unbind(&unbind.role, &stage.cluster.base().admin()).await,
-        Step::ClusterRole(role) => rbac::create_role(role, &stage.cluster.base().admin()).await,
-        Step::Approve(pick) => csr::decide(pick, csr::Decision::Approve, stage).await,
-        Step::Deny(pick) => csr::decide(pick, csr::Decision::Deny, stage).await,
-        Step::DeleteCsr(pick) => csr::delete(pick, stage).await,
+        Step::Bind(bind) => rbac::bind(&bind.cluster_role, &bind.to, &stage.cluster.base().admin()).await,
+        Step::Unbind(unbind) => rbac::unbind(&unbind.cluster_role, &stage.cluster.base().admin()).await,
+        Step::CreateClusterRole(role) => rbac::create_role(role, &stage.cluster.base().admin()).await,
+        Step::Approve(approve) => csr::approve(approve, stage).await,
+        Step::Deny(deny) => csr::deny(deny, stage).await,
+        Step::DeleteCsr(delete) => csr::delete(delete, stage).await,
         Step::CreateToken(name) => token::create(&name.token, stage).await,
         Step::DeleteToken(name) => token::delete(&name.token, stage).await,
         Step::ExpireToken(name) => token::expire(&name.token, stage).await,
         Step::Submit(submit) => request::submit(submit, stage).await,
         Step::PatchCsr(change) => patch::patch(change, stage).await,
         Step::SetAddresses(change) => addresses::set(change, stage).await,
+        Step::DeleteNode(delete) => node::delete(delete, stage).await,
         Step::Get(get) => request::get(get, stage).await,
-        Step::File(change) => file::change(change, stage).await,
+        Step::Damage(damage) => damage::damage(damage, stage).await,
+        Step::ReplaceServingPair(replace) => damage::replace_pair(replace, stage).await,
         Step::Cut(cut) => link::cut(cut, stage).await,
-        Step::Mend(mend) => link::mend(&mend.node, stage).await,
-        Step::WaitExpiry(expiry) => expiry::wait(expiry, stage).await,
+        Step::Reconnect(reconnect) => link::reconnect(&reconnect.node, stage).await,
+        Step::WaitForExpiry(expiry) => expiry::wait(expiry, stage).await,
         Step::ReplaceCa(replace) => ca::replace(replace, stage).await,
         Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing("an expectation is judged, not done".into())),
     }
@@ -119,7 +122,7 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
 /// When one can't be made, or has no effect.
 pub async fn prepare(bindings: &tlsboot_core::scenario::Bindings, client: &Client) -> Result<(), DriveError> {
     let made = bindings.present();
-    futures::future::try_join_all(made.map(|(role, to)| rbac::bind(role, to, client))).await?;
+    futures::future::try_join_all(made.map(async |(role, to)| rbac::bind(&role.into(), to, client).await)).await?;
     Ok(())
 }
 

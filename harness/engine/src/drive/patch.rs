@@ -9,15 +9,14 @@ use super::csr::find;
 use super::request::{answered, as_identity, refusal};
 use super::{Done, DriveError, Stage};
 use tlsboot_core::history::event::Answer;
-use tlsboot_core::scenario::stimulus::{CsrPick, CsrSubresource, PatchCsr};
+use tlsboot_core::scenario::stimulus::patch_csr::{CsrSubresource, PatchCsr, PatchVerb};
 
 pub(super) async fn patch(change: &PatchCsr, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let pick = CsrPick { node: change.node.clone(), role: change.role, submitted: change.submitted.clone(), by: None };
     let csrs = Api::<CertificateSigningRequest>::all(stage.cluster.base().admin());
-    let csr = find(&pick, &csrs, stage, |_| true).await?;
+    let csr = find(change.pick(), &csrs, stage, |_| true).await?;
     let name = csr.name_any();
     let api = Api::<CertificateSigningRequest>::all(as_identity(&change.by, stage).await?);
-    let patched = if change.put {
+    let patched = if change.verb == PatchVerb::Update {
         let mut whole = serde_json::to_value(&csr).map_err(std::io::Error::other)?;
         merge(&mut whole, &change.patch);
         let whole = serde_json::from_value(whole).map_err(std::io::Error::other)?;

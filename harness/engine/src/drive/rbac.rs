@@ -8,13 +8,14 @@ use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 
 use super::{Done, DriveError, until};
 use tlsboot_core::scenario::Binding;
-use tlsboot_core::scenario::stimulus::{ClusterRole, cluster_role, kubeadm_binding};
+use tlsboot_core::scenario::stimulus::RoleRef as Role;
+use tlsboot_core::scenario::stimulus::create_cluster_role::CreateClusterRole;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 const CERTIFICATES: &str = "certificates.k8s.io";
 
-pub(super) async fn bind(word: &str, to: &Binding, client: &Client) -> Result<Done, DriveError> {
-    let role = cluster_role(word);
+pub(super) async fn bind(role: &Role, to: &Binding, client: &Client) -> Result<Done, DriveError> {
+    let role = role.cluster_role();
     let (kind, name) = match to {
         Binding::User(name) => ("User", name),
         Binding::Group(name) => ("Group", name),
@@ -47,12 +48,13 @@ pub(super) async fn bind(word: &str, to: &Binding, client: &Client) -> Result<Do
     Ok(Done::proven(until(review).await?))
 }
 
-pub(super) async fn unbind(word: &str, client: &Client) -> Result<Done, DriveError> {
-    let role = cluster_role(word);
+pub(super) async fn unbind(role: &Role, client: &Client) -> Result<Done, DriveError> {
+    let kubeadms = role.kubeadm_binding();
+    let role = role.cluster_role();
     let bindings = Api::<ClusterRoleBinding>::all(client.clone());
     let mut name = binding_name(role);
     let mut found = bindings.get_opt(&name).await?;
-    if let (None, Some(kubeadms)) = (&found, kubeadm_binding(role)) {
+    if let (None, Some(kubeadms)) = (&found, kubeadms) {
         found = bindings.get_opt(kubeadms).await?;
         name = kubeadms.to_owned();
     }
@@ -76,7 +78,7 @@ pub(super) async fn unbind(word: &str, client: &Client) -> Result<Done, DriveErr
     Ok(Done::proven(until(review).await?))
 }
 
-pub(super) async fn create_role(role: &ClusterRole, client: &Client) -> Result<Done, DriveError> {
+pub(super) async fn create_role(role: &CreateClusterRole, client: &Client) -> Result<Done, DriveError> {
     let object = RoleObject {
         metadata: ObjectMeta { name: Some(role.name.clone()), ..Default::default() },
         rules: Some(vec![PolicyRule {

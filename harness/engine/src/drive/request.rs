@@ -1,8 +1,6 @@
 //! Requests of the scenario's own: create a CSR as somebody, get a path as somebody. Any answer is an answer; what it
 //! should be, the next expectation says.
 
-use std::time::Duration;
-
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use kube::api::{Api, ObjectMeta, PostParams, ResourceExt};
@@ -17,7 +15,10 @@ use crate::secret::Secret;
 use tlsboot_core::check::Role;
 use tlsboot_core::history::event::{Answer, NODE_USER_PREFIX, NODES_GROUP};
 use tlsboot_core::history::facts::Name;
-use tlsboot_core::scenario::stimulus::{Get, Identity, Submit};
+use tlsboot_core::scenario::ExpirationSeconds;
+use tlsboot_core::scenario::stimulus::Identity;
+use tlsboot_core::scenario::stimulus::get::Get;
+use tlsboot_core::scenario::stimulus::submit::Submit;
 use tlsboot_core::x509::AltName;
 
 pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, DriveError> {
@@ -38,7 +39,7 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
             request: ByteString(request.into_bytes()),
             signer_name: submit.signer_name.clone().unwrap_or_else(|| submit.role.signer_name().to_owned()),
             usages: Some(submit.usages.clone().unwrap_or_else(|| stage.rules.usages(submit.role))),
-            expiration_seconds: submit.expiration_seconds,
+            expiration_seconds: submit.expiration_seconds.and_then(ExpirationSeconds::field),
             username: claims.map(|claims| claims.username.clone()),
             uid: claims.map(|claims| claims.uid.clone()),
             groups: claims.map(|claims| claims.groups.clone()),
@@ -56,14 +57,11 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
 
 pub(super) async fn get(get: &Get, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let client = as_identity(&get.by, stage).await?;
-    let (wanted, patience) = match &get.until {
-        Some(until) => (Some(until.code), until.within.unsigned_abs()),
-        None => (None, Duration::ZERO),
-    };
+    let patience = get.retry_for.unwrap_or_default().unsigned_abs();
     let answer = poll::until(Instant::now() + patience, poll::OFTEN, async || {
         let answer = get_once(&client, &get.path).await?;
-        let is_last = wanted.is_none_or(|code| code == answer.code);
-        Ok::<_, DriveError>(if is_last { Ok(answer) } else { Err(answer) })
+        let is_expected = get.answer.as_ref().is_none_or(|expected| expected.code == answer.code);
+        Ok::<_, DriveError>(if is_expected { Ok(answer) } else { Err(answer) })
     });
     Ok(answered(answer.await?.unwrap_or_else(|other| other)))
 }

@@ -16,6 +16,7 @@ use super::signer::{RogueSigner, SignerFault};
 use super::{Made, Mutant};
 use crate::cluster::processes::Defect;
 use tlsboot_core::history::event::NODES_GROUP;
+use tlsboot_core::scenario::BootstrapRole;
 
 type Ids = &'static [&'static str];
 
@@ -569,8 +570,8 @@ fn apiservers() -> Vec<Mutant> {
 }
 
 fn cluster_objects() -> Vec<Mutant> {
-    const BOOTSTRAPPER: &str = "system:node-bootstrapper";
-    const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
+    const BOOTSTRAPPER: &str = BootstrapRole::NodeBootstrapper.cluster_role();
+    const NODE_CLIENT: &str = BootstrapRole::NodeClient.cluster_role();
     const SERVING_APPROVER: &str = "system:certificates.k8s.io:kubelet-serving-approver";
     let group = |id, wrong, scenarios, role, group| mutant(id, wrong, scenarios, bound(role, "Group", group));
     let late = |mutant: Mutant| Mutant { from: 36, ..mutant };
@@ -664,7 +665,7 @@ fn kubelets() -> Vec<Mutant> {
         mutant(
             "kubelet.rotation-off",
             "rotateCertificates is off",
-            &["approval.denied"],
+            &["approval.denied", "approval.killed-while-pending"],
             kubelet(|launch| flags::configure(launch, "rotateCertificates", json!(false))),
         ),
         mutant(
@@ -748,6 +749,7 @@ fn kubelets() -> Vec<Mutant> {
             "kubelet.forgets",
             "The certificates are gone at each start",
             &[
+                "recovery.deleted-node",
                 "rotation.restart-with-a-valid-certificate",
                 "recovery.kubeconfig-deleted",
                 "recovery.kubeconfig-empty",

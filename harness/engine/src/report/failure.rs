@@ -104,7 +104,7 @@ impl<'a> Failed<'a> {
         for event in &self.evidence.events {
             let is_news = !matches!(event.what, What::Begin(_) | What::Step(_) | What::Deadline(_) | What::Recorder(_));
             if is_news && event.mono >= from && event.mono <= to {
-                *counts.entry(words::kind(&event.what)).or_default() += 1;
+                *counts.entry(event.what.kind()).or_default() += 1;
                 last = Some(event);
             }
         }
@@ -133,11 +133,7 @@ impl<'a> Failed<'a> {
     /// `` `csr` of n1 ``.
     fn thing(&self) -> String {
         let kind = &self.verdict.kind;
-        let nodes = match self.step() {
-            Some(Step::Expect(expect)) => expect.matchers().first().map(|(_, matcher)| matcher.nodes()),
-            Some(Step::Never(never)) => never.matchers().first().map(|(_, matcher)| matcher.nodes()),
-            _ => None,
-        };
+        let nodes = self.step().and_then(Step::matcher).map(|(_, matcher)| matcher.nodes());
         match nodes.as_deref() {
             Some([first, ..]) => format!("`{kind}` of {first}"),
             _ => format!("`{kind}`"),
@@ -232,7 +228,7 @@ fn event_line(evidence: &Evidence, seq: u64, paint: Paint) -> String {
     match evidence.event(seq) {
         Some(event) => format!(
             "{} at {} (seq {seq}): {}",
-            paint.bold(words::kind(&event.what)),
+            paint.bold(event.what.kind()),
             words::seconds(evidence.seconds(event.at)),
             words::event(&event.what)
         ),

@@ -30,11 +30,11 @@ cluster:
 nodes: [{name: n1, serverTLSBootstrap: true}]
 steps:
   - start: {node: n1}
-  - expect: {csr: {node: n1, role: client, state: issued}, as: first}
-  - expect: {node: {name: n1, ready: 'True'}}
+  - expect: {csr: {node: n1, role: client, state: issued}, name: first}
+  - expect: {nodeObject: {node: n1, state: ready}}
   # the renewal
   - restart: {component: kube-controller-manager}
-  - expect: {rotation: {node: n1, role: client, of: 1}, within: 3m}
+  - expect: {rotation: {node: n1, role: client, renews: 1}, within: 3m}
   - expect:
       csr: {node: n1, role: client, number: 2, state: issued}
       within: 3m
@@ -58,7 +58,7 @@ steps:
         code: 403
         reason: Forbidden
       within: 30s
-  - bind: {role: nodeBootstrapper, to: {user: kubelet-bootstrap}}
+  - bind: {clusterRole: nodeBootstrapper, to: {user: kubelet-bootstrap}}
   - expect: {csr: {node: n1, role: client, state: issued}}
 ";
 

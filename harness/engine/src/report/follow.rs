@@ -60,7 +60,7 @@ impl Follow {
                 Some((request.audit_id.clone(), general()))
             }
             What::Recorder(recorder) if matches!(recorder.state, RecorderState::Gap(_)) => {
-                Some((format!("{:?}", recorder.recorder), general()))
+                Some((recorder.recorder.to_string(), general()))
             }
             _ => None,
         }

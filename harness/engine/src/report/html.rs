@@ -214,7 +214,7 @@ impl<'a> Section<'a> {
             id,
             title: &first.title,
             why,
-            level: format!("{:?}", first.level).to_lowercase(),
+            level: first.level.word().to_owned(),
             requirements: first.requirements.iter().map(requirement).collect(),
             cases,
         }
@@ -253,7 +253,7 @@ impl Row {
         Some(Self {
             seq,
             seconds: evidence.seconds(event.at),
-            kind: words::kind(&event.what),
+            kind: event.what.kind(),
             text: words::event(&event.what),
         })
     }

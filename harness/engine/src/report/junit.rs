@@ -56,7 +56,7 @@ fn case(out: &Path, result: &ScenarioResult) -> TestCase {
     let mut case = TestCase::new(result.id.as_str(), status(out, result));
     case.set_classname(result.target.as_str());
     case.set_time(Duration::from_millis(result.duration_ms));
-    let level = format!("{:?}", result.level).to_lowercase();
+    let level = result.level.word();
     case.add_property(Property::new("title", result.title.as_str()));
     case.add_property(Property::new("level", level));
     case.add_property(Property::new("requirements", result.requirements.join(" ")));

@@ -79,27 +79,6 @@ pub(super) fn short(fingerprint: &str) -> &str {
     fingerprint.get(..8).unwrap_or(fingerprint)
 }
 
-/// An event's kind, the word for it in the history.
-pub(super) fn kind(what: &What) -> &'static str {
-    match what {
-        What::Begin(_) => "begin",
-        What::Step(_) => "step",
-        What::Deadline(_) => "deadline",
-        What::Recorder(_) => "recorder",
-        What::Signing(_) => "signing",
-        What::Kubelet(_) => "kubelet",
-        What::Csr(_) => "csr",
-        What::Request(_) => "request",
-        What::File(_) => "file",
-        What::Presented(_) => "presented",
-        What::Process(_) => "process",
-        What::Connection(_) => "connection",
-        What::Metrics(_) => "metrics",
-        What::Node(_) => "node",
-        What::Log(_) => "log",
-    }
-}
-
 /// What happened, on one line.
 pub(super) fn event(what: &What) -> String {
     let text = match what {
@@ -117,8 +96,8 @@ pub(super) fn event(what: &What) -> String {
         },
         What::Deadline(deadline) => format!("the time for step {} has run out", deadline.step),
         What::Recorder(recorder) => match &recorder.state {
-            RecorderState::Started => format!("recorder {:?} started", recorder.recorder),
-            RecorderState::Gap(why) => format!("recorder {:?} may have missed events: {why}", recorder.recorder),
+            RecorderState::Started => format!("recorder {} started", recorder.recorder),
+            RecorderState::Gap(why) => format!("recorder {} may have missed events: {why}", recorder.recorder),
         },
         What::Signing(signing) => {
             format!("certificates are signed for {} s", signing.duration_seconds)

@@ -14,9 +14,9 @@ use crate::cluster::Cluster;
 use crate::drive::{self, Stage};
 use crate::observe::{Sink, log};
 use tlsboot_core::check::{Judge, Next, Verdict};
-use tlsboot_core::history::event::{Deadline, FileOp, Phase, ProcessEvent, ProcessState, Recorder, StepEvent};
+use tlsboot_core::history::event::{Deadline, Phase, ProcessEvent, ProcessState, Recorder, StepEvent};
 use tlsboot_core::history::{Event, What};
-use tlsboot_core::scenario::stimulus::{FileAction, FileChange};
+use tlsboot_core::scenario::stimulus::Stimulus;
 use tlsboot_core::scenario::{Scenario, Step};
 
 /// The audit log is written before a request is answered, and read within milliseconds.
@@ -114,12 +114,7 @@ impl<'a> Play<'a> {
 
     async fn drive(&mut self, index: usize) {
         let step = &self.scenario.steps[index].value;
-        let name = match step {
-            Step::Submit(submit) => Some(submit.name.clone()),
-            Step::PatchCsr(change) => Some(change.name.clone()),
-            Step::Get(get) => Some(get.name.clone()),
-            _ => None,
-        };
+        let name = step.name().map(str::to_owned);
         let say = |sink: &Sink, phase| {
             sink.emit(What::Step(StepEvent { index, stimulus: step.word().into(), name: name.clone(), phase }));
         };
@@ -127,10 +122,10 @@ impl<'a> Play<'a> {
         let rules = self.attempt.target.id.rules();
         let stage = Stage { cluster: self.cluster, state: self.judge.state(), rules };
         let mut done = drive::perform(step, &stage).await.map_err(|error| error.to_string());
-        if let (Ok(_), Step::File(change)) = (&done, step)
-            && let Err(why) = self.recorded(change).await
+        if let (Ok(_), Some(stimulus)) = (&done, step.stimulus())
+            && let Err(why) = self.recorded(stimulus).await
         {
-            done = Err(format!("{} was changed, but the recorder of files has not seen it: {why}", change.name));
+            done = Err(format!("it was done, but no recorder has seen it: {why}"));
         }
         let phase = match done {
             Ok(done) => Phase::Done { proof: done.proof, answer: done.answer },
@@ -139,28 +134,23 @@ impl<'a> Play<'a> {
         say(self.sink, phase);
     }
 
-    /// Waits until the change of a file is in the history: what follows is judged by how the history says that things
-    /// stand.
-    async fn recorded(&mut self, change: &FileChange) -> Result<(), BehindError> {
-        let deleted = change.action == FileAction::Delete;
-        let is_it = |what: &What| match what {
-            What::File(file) if file.node == change.node && file.name == change.name => {
-                deleted == (file.op == FileOp::Deleted || file.facts.is_none())
-            }
-            _ => false,
-        };
-        timeout(CATCH_UP, self.feed_until(is_it)).await.unwrap_or(Err(BehindError::Late))
+    /// Waits until the effect of a stimulus is in the history, where a recorder shows it: what follows is judged by how the
+    /// history says that things stand.
+    async fn recorded(&mut self, stimulus: &dyn Stimulus) -> Result<(), BehindError> {
+        if !stimulus.is_recorded() {
+            return Ok(());
+        }
+        let seen = self.feed_until(|what| stimulus.is_recorded_by(what));
+        timeout(CATCH_UP, seen).await.unwrap_or(Err(BehindError::Late))
     }
 
     /// Before time runs out for something that must never happen: lets the audit log and the components' logs catch up.
     async fn settle(&mut self, step: usize) {
-        let Step::Never(never) = &self.scenario.steps[step].value else {
+        let step = &self.scenario.steps[step].value;
+        let Some((_, matcher)) = step.matcher().filter(|_| matches!(step, Step::Never(_))) else {
             return;
         };
-        let looks_at = |recorder| {
-            let mut matchers = never.matchers().into_iter();
-            matchers.any(|(_, matcher)| matcher.recorders().contains(&recorder))
-        };
+        let looks_at = |recorder| matcher.recorders().contains(&recorder);
         if looks_at(Recorder::Log) {
             let read = Instant::now() + log::LATEST;
             while let Ok(Some(event)) = timeout_at(read, self.events.recv()).await {
@@ -212,12 +202,11 @@ fn killed(process: &ProcessEvent) -> Option<RunError> {
 
 fn awaited(scenario: &Scenario, index: usize) -> Awaited<'_> {
     let step = &scenario.steps[index];
-    let (verb, word) = match &step.value {
-        Step::Expect(expect) => ("expect", expect.matchers().first().map(|(kind, _)| *kind)),
-        Step::Never(never) => ("never", never.matchers().first().map(|(kind, _)| *kind)),
-        stimulus => ("", Some(stimulus.word())),
+    let (verb, word) = match step.value.matcher() {
+        Some((kind, _)) => (step.value.word(), kind),
+        None => ("", step.value.word()),
     };
-    Awaited::Step { verb, word: word.unwrap_or_default(), line: step.referenced.line() }
+    Awaited::Step { verb, word, line: step.referenced.line() }
 }
 
 #[cfg(test)]

@@ -12,20 +12,21 @@ use tlsboot_engine::pki::RequestBuilder;
 use super::Outcome::{self, Fail, Pass, Unsupported};
 use super::player::{Player, Trouble, code};
 use crate::doctor::snapshot::Ability;
+use tlsboot_core::scenario::BootstrapRole;
 
 impl Player<'_> {
     pub(super) async fn built_in_roles(&mut self) -> Result<Outcome, Trouble> {
-        const PREFIX: &str = "system:certificates.k8s.io:certificatesigningrequests";
         let wanted = [
-            ("system:node-bootstrapper".to_owned(), vec![Ability::Ask, Ability::Watch]),
-            (format!("{PREFIX}:nodeclient"), vec![Ability::NodeClient]),
-            (format!("{PREFIX}:selfnodeclient"), vec![Ability::SelfNodeClient]),
+            (BootstrapRole::NodeBootstrapper, vec![Ability::Ask, Ability::Watch]),
+            (BootstrapRole::NodeClient, vec![Ability::NodeClient]),
+            (BootstrapRole::SelfNodeClient, vec![Ability::SelfNodeClient]),
         ];
         let api = Api::<ClusterRole>::all(self.connection.client());
         let mut wrong = Vec::new();
-        for (name, abilities) in wanted {
+        for (role, abilities) in wanted {
+            let name = role.cluster_role();
             let abilities = BTreeSet::from_iter(abilities);
-            match api.get_opt(&name).await {
+            match api.get_opt(name).await {
                 Ok(Some(role)) => {
                     let has = Ability::of_rules(role.rules.as_deref().unwrap_or_default());
                     if has != abilities {

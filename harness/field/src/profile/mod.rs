@@ -1,4 +1,4 @@
-//! `tlsboot profile`: what a distribution does instead of bootstrapping its nodes by CSRs, as statements that can be
+//! `tlsboot distribution`: what a distribution does instead of bootstrapping its nodes by CSRs, as statements that can be
 //! checked. [`play`] drives and observes, [`k3s`] is pure: the statements, and whether what was seen bears them out.
 
 pub mod k3s;

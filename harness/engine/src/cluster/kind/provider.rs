@@ -36,7 +36,7 @@ use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::Recorder;
 use tlsboot_core::result::ComponentResult;
 use tlsboot_core::scenario::Capability;
-use tlsboot_core::scenario::stimulus::{cluster_role, kubeadm_binding};
+use tlsboot_core::scenario::stimulus::BootstrapRole;
 use tlsboot_core::scenario::{KUBEADM_TOKEN, Scenario, Step, requirements_of};
 use tlsboot_core::version::Version;
 
@@ -140,9 +140,6 @@ struct Recording {
     _audit_log: Follower,
 }
 
-/// The roles that kubeadm binds; a scenario says itself who is bound.
-const BOUND_BY_KUBEADM: [&str; 3] = ["nodeBootstrapper", "nodeClient", "selfNodeClient"];
-
 impl KindCluster {
     async fn start(kind: &Kind, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Self, ClusterError> {
         let rules = Rules::new(kind.version, kind.version);
@@ -233,9 +230,8 @@ impl Recording {
 /// Takes away what kubeadm has bound.
 async fn unbind(admin: kube::Client) -> Result<(), ClusterError> {
     let bindings = Api::<ClusterRoleBinding>::all(admin);
-    for role in BOUND_BY_KUBEADM {
-        let name = kubeadm_binding(cluster_role(role)).unwrap_or_default();
-        bindings.delete(name, &DeleteParams::default()).await?;
+    for role in BootstrapRole::ALL {
+        bindings.delete(role.kubeadm_binding(), &DeleteParams::default()).await?;
     }
     Ok(())
 }
@@ -243,7 +239,7 @@ async fn unbind(admin: kube::Client) -> Result<(), ClusterError> {
 /// How long a CA of the signer's own is valid, where the scenario needs one: by default kubeadm's CA signs, as it does
 /// in the world.
 fn own_signer(scenario: &Scenario) -> Option<Duration> {
-    let valid = scenario.cluster.signer_ca_valid.and_then(|valid| valid.try_into().ok());
+    let valid = scenario.cluster.signer_ca_valid_for.and_then(|valid| valid.try_into().ok());
     let replaced = requirements_of(scenario).contains_key(&Capability::ReplaceCa);
     valid.or(replaced.then_some(YEAR))
 }
@@ -266,7 +262,11 @@ fn write_files(
     write_private(&trust.path("audit-policy.json"), &audit_policy(&housekeepers).to_string())?;
     let patches = run.join("patches");
     fs::create_dir(&patches).map_err(ClusterError::file(&patches))?;
-    let refuses = |step: &Step| matches!(step, Step::Start(with) | Step::Restart(with) if with.with.anonymous_auth == Some(false));
+    let refuses = |step: &Step| match step {
+        Step::Start(start) => start.with.anonymous_auth == Some(false),
+        Step::Restart(restart) => restart.with.anonymous_auth == Some(false),
+        _ => false,
+    };
     let anonymous_throughout =
         scenario.cluster.anonymous_auth && !scenario.steps.iter().any(|step| refuses(&step.value));
     match config::api_server_patch(anonymous_throughout) {

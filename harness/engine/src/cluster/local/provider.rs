@@ -92,7 +92,7 @@ impl LocalCluster {
         }
         let dir = RunDir::create()?;
         let ports = Ports::lease(local.components.kubernetes)?;
-        let signer_valid = scenario.cluster.signer_ca_valid.and_then(|valid| valid.try_into().ok()).unwrap_or(YEAR);
+        let signer_valid = scenario.cluster.signer_ca_valid_for.and_then(|valid| valid.try_into().ok()).unwrap_or(YEAR);
         let trust = Trust::create(dir.path().join("pki"), Some(signer_valid), sink.vault().clone())?;
         trust.write_api_server()?;
         let orders = Orders::of(scenario, Rules::new(local.components.kubernetes, local.kubelet_version), &sink);

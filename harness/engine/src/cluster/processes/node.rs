@@ -26,7 +26,7 @@ use crate::pki::Validity;
 use crate::process::{Exit, Isolation};
 use crate::task::Task;
 use tlsboot_core::history::event::KUBELET;
-use tlsboot_core::scenario::{self, NO_TOKEN};
+use tlsboot_core::scenario::{self, CertDir, CloudProvider, FailCgroupV1, NO_TOKEN, ServingPair};
 use tlsboot_core::time::Shift;
 use tlsboot_core::version::Version;
 
@@ -99,10 +99,10 @@ impl Kubelets<'_> {
             client_ca: trust.path("client-ca.crt"),
             bootstrap: node.bootstrap != NO_TOKEN,
             is_root: false,
-            default_cert_dir: node.default_cert_dir,
-            tls_cert_file: node.tls_cert_file,
-            external_cloud_provider: node.external_cloud_provider,
-            default_fail_cgroup_v1: node.default_fail_cgroup_v1,
+            default_cert_dir: node.cert_dir == CertDir::Default,
+            tls_cert_file: node.serving_pair == ServingPair::FromFile,
+            external_cloud_provider: node.cloud_provider == CloudProvider::External,
+            default_fail_cgroup_v1: node.fail_cgroup_v1 == FailCgroupV1::Unset,
         }
     }
 }
@@ -118,7 +118,7 @@ fn write_first_files(node: &scenario::Node, dir: &NodeDir, link: &Link, trust: &
         let kubeconfig = embedding_kubeconfig(&server, &trust.path("cluster-ca.crt"), &certificate, &key);
         write_private(&dir.kubeconfig(), kubeconfig.expose())?;
     }
-    if node.tls_cert_file {
+    if node.serving_pair == ServingPair::FromFile {
         let cert_dir = dir.cert_dir();
         fs::create_dir(&cert_dir).map_err(ClusterError::file(&cert_dir))?;
         let Credential { certificate, key } = trust.serving_pair(&node.name)?;

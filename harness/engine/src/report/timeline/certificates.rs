@@ -111,7 +111,7 @@ fn lifetime(evidence: &Evidence, scale: Scale, issued: &Issued<'_>, uses: Option
 fn window(evidence: &Evidence, certificate: &CertificateFacts) -> Option<(f64, f64)> {
     let mut state = State::default();
     state.apply(evidence.events.first()?);
-    let (early, late) = state.rules().rotation_window(certificate.not_before, certificate.not_after);
+    let (early, late) = state.rules()?.rotation_window(certificate.not_before, certificate.not_after);
     Some((evidence.seconds(early), evidence.seconds(late)))
 }
 

@@ -109,7 +109,7 @@ fn decided(result: &ScenarioResult, evidence: &Evidence, verdict: &ExpectationVe
 pub(super) fn recorders(evidence: &Evidence, scale: Scale) -> Lane {
     let gap = |event: &Event| match &event.what {
         What::Recorder(recorder) if matches!(recorder.state, RecorderState::Gap(_)) => {
-            let text = format!("{:?}", recorder.recorder).to_lowercase();
+            let text = recorder.recorder.to_string();
             let mark = Shape::mark(evidence.seconds(event.at), Glyph::Cross, "error", tooltip(evidence, event));
             Some(vec![mark.text(text)])
         }

@@ -11,10 +11,11 @@ use super::csrs::{condition, is, is_by_node};
 use super::doctor::Doctor;
 use super::{BindingReport, Grade};
 use crate::doctor::snapshot::{Ability, Grant, Review, Snapshot, Who};
+use tlsboot_core::scenario::BootstrapRole;
 
-const BOOTSTRAPPER: &str = "system:node-bootstrapper";
-pub(super) const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
-const SELF_NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
+const BOOTSTRAPPER: &str = BootstrapRole::NodeBootstrapper.cluster_role();
+pub(super) const NODE_CLIENT: &str = BootstrapRole::NodeClient.cluster_role();
+const SELF_NODE_CLIENT: &str = BootstrapRole::SelfNodeClient.cluster_role();
 
 /// What the API server lets those do who bootstrap: the users that a new node may come as.
 struct Bootstrappers<'a> {

@@ -4,26 +4,42 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::compare::Compare;
-use super::{Match, Matcher, Moment, Role};
+use super::compare::{Compare, NONE};
+use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::What;
 use crate::history::event::{FileEvent, FileKind, FileOp, Recorder};
+use crate::scenario::Capability;
+use crate::scenario::stimulus::Need;
 
 /// A swap of the link, as the kubelet does it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Swap {
+pub struct LinkSwap {
     /// The node.
     pub node: String,
     /// Which certificate's link.
     pub role: Role,
 }
 
-impl Matcher for Swap {
+impl Matcher for LinkSwap {
     fn recorders(&self) -> &'static [Recorder] {
         &[Recorder::Files]
     }
 
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![(Capability::NodeFiles, "show a kubelet's files")]
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+}
+
+impl OfEvents for LinkSwap {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let (current, updated) =
             (format!("{}-current.pem", self.role.file_prefix()), format!("{}-updated.pem", self.role.file_prefix()));
@@ -58,11 +74,7 @@ impl Matcher for Swap {
             "no removal: an atomic swap, or a first link",
         );
         let kind = file.facts.as_ref().map(|facts| facts.kind);
-        compare.holds("is", kind == Some(FileKind::Link), "a link", format!("{kind:?}"));
+        compare.holds("kind", kind == Some(FileKind::Link), FileKind::Link.word(), kind.map_or(NONE, FileKind::word));
         compare.or_near()
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
     }
 }

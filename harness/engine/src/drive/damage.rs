@@ -10,65 +10,67 @@ use crate::cluster::ClusterError;
 use crate::cluster::shared::file::write_private;
 use crate::pki::PrivateKey;
 use tlsboot_core::scenario::is_file_name;
-use tlsboot_core::scenario::stimulus::{FileAction, FileChange};
-
-pub(super) async fn change(change: &FileChange, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    if !is_file_name(&change.name) {
-        return Err(DriveError::Nothing(format!("{:?} is no name of a file", change.name)));
+use tlsboot_core::scenario::stimulus::damage::{Damage, DamageAction};
+use tlsboot_core::scenario::stimulus::replace_serving_pair::ReplaceServingPair;
+pub(super) async fn damage(change: &Damage, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    if !is_file_name(&change.file) {
+        return Err(DriveError::Nothing(format!("{:?} is no name of a file", change.file)));
     }
     let dir = stage.cluster.nodes().dir(&change.node).await?;
     // The name itself, and what is behind it where that is a link.
-    let (path, content) = (dir.named(&change.name), dir.through(&change.name));
+    let (path, content) = (dir.named(&change.file), dir.through(&change.file));
     let file = || ClusterError::file(&path);
     let proof = match change.action {
-        FileAction::Delete => {
+        DamageAction::Delete => {
             fs::remove_file(&path).map_err(file())?;
             let gone = fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             if !gone {
-                return Err(DriveError::Nothing(format!("{} is still there", change.name)));
+                return Err(DriveError::Nothing(format!("{} is still there", change.file)));
             }
-            format!("{} is not there any more", change.name)
+            format!("{} is not there any more", change.file)
         }
-        FileAction::Truncate => {
+        DamageAction::Truncate => {
             let half = fs::metadata(&content).map_err(file())?.len() / 2;
             fs::File::options().write(true).open(&content).and_then(|opened| opened.set_len(half)).map_err(file())?;
             sized(&content)?
         }
-        FileAction::Empty => {
+        DamageAction::Empty => {
             fs::File::options().write(true).open(&content).and_then(|opened| opened.set_len(0)).map_err(file())?;
             sized(&content)?
         }
-        FileAction::Garbage => {
+        DamageAction::Corrupt => {
             fs::write(&content, GARBAGE).map_err(file())?;
             sized(&content)?
         }
-        FileAction::Plain => {
+        DamageAction::ReplaceLink => {
             let bytes = fs::read(&content).map_err(file())?;
             fs::remove_file(&path).map_err(file())?;
             fs::write(&path, bytes).map_err(file())?;
             kind(&path)?
         }
-        FileAction::Dangle => {
+        DamageAction::BreakLink => {
             fs::remove_file(&path).map_err(file())?;
             symlink(path.with_file_name("nowhere.pem"), &path).map_err(file())?;
             kind(&path)?
         }
-        FileAction::ForeignKey => {
+        DamageAction::ReplaceKey => {
             let text = fs::read_to_string(&content).map_err(file())?;
             let key_begins = text.find("-----BEGIN EC PRIVATE KEY").unwrap_or(text.len());
             let foreign = PrivateKey::generate()?;
             fs::write(&content, format!("{}{}", &text[..key_begins], foreign.pem().expose())).map_err(file())?;
             sized(&content)?
         }
-        FileAction::NewPair => {
-            let pair = stage.cluster.base().serving_pair(&change.node).await?;
-            // The kubelet takes up a pair only when both fit, and looks again when either changes.
-            write_private(&path.with_extension("key"), pair.key.expose())?;
-            write_private(&path, &pair.certificate)?;
-            sized(&path)?
-        }
     };
     Ok(Done::proven(proof))
+}
+
+pub(super) async fn replace_pair(replace: &ReplaceServingPair, stage: &Stage<'_>) -> Result<Done, DriveError> {
+    let path = stage.cluster.nodes().dir(&replace.node).await?.named(ReplaceServingPair::CERTIFICATE);
+    let pair = stage.cluster.base().serving_pair(&replace.node).await?;
+    // The kubelet loads a pair only when both fit, and looks again when either changes.
+    write_private(&path.with_extension("key"), pair.key.expose())?;
+    write_private(&path, &pair.certificate)?;
+    Ok(Done::proven(sized(&path)?))
 }
 
 const GARBAGE: &str = "this is neither PEM nor YAML: {[\n";

@@ -1,4 +1,4 @@
-//! `tlsboot profile`: what a distribution does instead of bootstrapping its nodes by CSRs.
+//! `tlsboot distribution`: what a distribution does instead of bootstrapping its nodes by CSRs.
 
 use clap::Args;
 
@@ -14,7 +14,7 @@ use super::{Exit, Failure};
 /// not judged.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-pub(super) struct ProfileCommand {
+pub(super) struct DistributionCommand {
     #[command(flatten)]
     target: TargetOptions,
     /// How to write what was found out.
@@ -24,14 +24,14 @@ pub(super) struct ProfileCommand {
 
 const AFTER_HELP: &str = "\
 Examples:
-  tlsboot profile --provider k3s --image rancher/k3s:v1.37.2-k3s1
+  tlsboot distribution --provider k3s --image rancher/k3s:v1.37.2-k3s1
 
 Exit codes: 0 all that was judged holds, 1 something does not, 2 a wrong command line, 3 the harness' own error,
 130 interrupted.";
 
 #[cfg(not(feature = "docker"))]
-pub(super) fn run(command: &ProfileCommand) -> Result<Exit, Failure> {
-    let ProfileCommand { target, format: _ } = command;
+pub(super) fn run(command: &DistributionCommand) -> Result<Exit, Failure> {
+    let DistributionCommand { target, format: _ } = command;
     let planned = target.plan()?;
     let first = planned.first().ok_or_else(|| Failure::usage("no version"))?;
     target.resolve(first, crate::progress::on_stderr()).map(|_| Exit::Pass)
@@ -46,7 +46,7 @@ mod with_docker {
 
     use serde_json::json;
 
-    use super::{OutputFormat, ProfileCommand};
+    use super::{DistributionCommand, OutputFormat};
     use crate::interrupt::on_interrupt;
     use crate::progress;
     use crate::runtime;
@@ -64,7 +64,7 @@ mod with_docker {
     use tlsboot_field::profile::k3s::{Seen, judge};
     use tlsboot_field::profile::{Judged, play, text};
 
-    pub(crate) fn run(command: &ProfileCommand) -> Result<Exit, Failure> {
+    pub(crate) fn run(command: &DistributionCommand) -> Result<Exit, Failure> {
         if command.target.provider != ProviderKind::K3s {
             return Err(Failure::usage("only k3s does it otherwise and has a profile: say --provider k3s"));
         }

@@ -1,4 +1,4 @@
-//! `tlsboot check`: judge recorded histories again.
+//! `tlsboot rejudge`: judge recorded histories again.
 
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -18,7 +18,7 @@ use tlsboot_engine::report::failure;
 
 /// Judge recorded histories again: same verdicts, no cluster needed.
 #[derive(Debug, Args)]
-pub(super) struct CheckCommand {
+pub(super) struct RejudgeCommand {
     /// Folders of evidence: of one scenario (with history.jsonl and scenario.yaml), or a whole run's.
     #[arg(value_name = "DIR", required = true)]
     folders: Vec<PathBuf>,
@@ -34,7 +34,7 @@ pub(super) struct CheckCommand {
     json: bool,
 }
 
-pub(super) fn run(command: &CheckCommand) -> Result<Exit, Failure> {
+pub(super) fn run(command: &RejudgeCommand) -> Result<Exit, Failure> {
     if command.mutate {
         return mutate::run(&command.folders, command.json);
     }

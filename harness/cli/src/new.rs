@@ -1,0 +1,43 @@
+//! `tlsboot new`.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use tlsboot_core::scenario::start_of;
+
+use super::{Exit, Failure, print};
+
+/// Write a scenario to start from: it loads, and every part of it is to be replaced.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tlsboot new site.node-labels                    writes scenarios/site/node-labels.yaml
+  tlsboot new site.node-labels --scenarios my     writes my/site/node-labels.yaml")]
+pub(super) struct NewCommand {
+    /// The scenario's id, `chapter.name-in-words`.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The folder of scenarios.
+    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
+    scenarios: PathBuf,
+}
+
+pub(super) fn run(command: &NewCommand) -> Result<Exit, Failure> {
+    let text = start_of(&command.id).map_err(Failure::usage)?;
+    let (chapter, name) = command.id.split_once('.').unwrap_or((&command.id, ""));
+    let folder = command.scenarios.join(chapter);
+    let file = folder.join(format!("{name}.yaml"));
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::usage(format!("{} exists already", file.display())),
+        _ => Failure::usage(format!("{}: {error}", file.display())),
+    };
+    fs::create_dir_all(&folder).map_err(failed)?;
+    let mut opened = fs::File::create_new(&file).map_err(failed)?;
+    opened.write_all(text.as_bytes()).map_err(failed)?;
+    let path = file.display();
+    print(&format!(
+        "{path}\n  its words:  tlsboot explain csr\n  check it:   tlsboot lint {path}\n  run it:     tlsboot run {path}\n"
+    ))
+}

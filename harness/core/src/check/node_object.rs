@@ -1,0 +1,81 @@
+//! Node objects.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::compare::Compare;
+use super::{LooksAt, Match, Matcher, Moment, OfEvents};
+use crate::history::What;
+use crate::history::event::{Change, Recorder};
+
+/// A Node object, as the API shows it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeObject {
+    /// The node.
+    pub node: String,
+    /// How it stands, by its condition Ready.
+    #[serde(default)]
+    pub state: Option<NodeState>,
+}
+
+/// How a Node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum NodeState {
+    /// The condition is `True`.
+    Ready,
+    /// It is `False`: the kubelet says that it is not ready.
+    NotReady,
+    /// It is `Unknown`: the kubelet has not been heard of for a while.
+    Unknown,
+}
+
+impl NodeState {
+    const ALL: [Self; 3] = [Self::Ready, Self::NotReady, Self::Unknown];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NotReady => "notReady",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The status of the condition Ready.
+    fn status(self) -> &'static str {
+        match self {
+            Self::Ready => "True",
+            Self::NotReady => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl Matcher for NodeObject {
+    fn recorders(&self) -> &'static [Recorder] {
+        &[Recorder::Node]
+    }
+
+    fn looks_at(&self) -> LooksAt<'_> {
+        LooksAt::Events(self)
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+}
+
+impl OfEvents for NodeObject {
+    fn judge(&self, moment: &Moment<'_>) -> Match {
+        let What::Node(node) = &moment.event.what else { return Match::Other };
+        if node.node != self.node || node.change == Change::Deleted {
+            return Match::Other;
+        }
+        let mut compare = Compare::default();
+        let status = node.ready.as_deref();
+        let found = NodeState::ALL.into_iter().find(|state| status == Some(state.status()));
+        compare.text("state", self.state.map(NodeState::word), found.map(NodeState::word).or(status));
+        compare.or_near()
+    }
+}

@@ -1,0 +1,47 @@
+//! `approve`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{CsrPick, Identity, Names, Stimulus};
+use crate::check::Role;
+use crate::check::answer::AnswerIs;
+
+/// The CSR to approve, and who does it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approve {
+    /// The node that the certificate is for.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// `client` or `serving`.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// The CSR that the step `submit` of this name created.
+    #[serde(default)]
+    pub submitted: Option<String>,
+    /// Who does it, and may be refused; as the administrator by default, who must succeed.
+    #[serde(default, rename = "as")]
+    pub by: Option<Identity>,
+    /// The answer that must come. Where it differs by version, write an `expect: {answer: …}` for each instead.
+    #[serde(default)]
+    pub answer: Option<AnswerIs>,
+}
+
+impl Approve {
+    /// Which CSR is meant.
+    pub fn pick(&self) -> CsrPick<'_> {
+        CsrPick { node: self.node.as_deref(), role: self.role, submitted: self.submitted.as_deref() }
+    }
+}
+
+impl Stimulus for Approve {
+    fn lint(&self, names: &Names<'_>) -> Vec<String> {
+        let identity = self.by.as_ref().and_then(|identity| identity.lint(names));
+        identity.into_iter().chain(self.pick().lint(names)).collect()
+    }
+
+    fn answer(&self) -> Option<&AnswerIs> {
+        self.answer.as_ref()
+    }
+}

@@ -1,0 +1,28 @@
+//! `createClusterRole`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Effects, Stimulus};
+
+/// A ClusterRole with one rule of the API group `certificates.k8s.io`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateClusterRole {
+    /// Its name.
+    pub name: String,
+    /// Verbs, as `create`.
+    pub verbs: Vec<String>,
+    /// Resources, as `certificatesigningrequests/nodeclient`.
+    pub resources: Vec<String>,
+}
+
+impl Stimulus for CreateClusterRole {
+    fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
+        if effects.made.insert(&self.name) {
+            Ok(())
+        } else {
+            Err(format!("there is a ClusterRole {} already", self.name))
+        }
+    }
+}

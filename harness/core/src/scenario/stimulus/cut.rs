@@ -1,0 +1,46 @@
+//! `cut`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Effects, Names, Need, Stimulus};
+use crate::scenario::Capability;
+
+/// The link to cut, and how.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cut {
+    /// The node.
+    pub node: String,
+    /// How connections fail.
+    #[serde(default)]
+    pub kind: CutKind,
+}
+
+/// How a cut link behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CutKind {
+    /// Connections are closed, new ones refused: as when the API server is down.
+    #[default]
+    Refuse,
+    /// Connections stay open, but nothing gets through: as when a cable is cut.
+    Silence,
+}
+
+pub(super) const CUT: Need = (Capability::Link, "cut the connection between a kubelet and the API server");
+
+impl Stimulus for Cut {
+    fn lint(&self, names: &Names<'_>) -> Vec<String> {
+        names.node(&self.node).into_iter().collect()
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![CUT]
+    }
+
+    fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
+        let before = effects.cut.insert(&self.node, self.kind);
+        if before == Some(self.kind) { Err(format!("the link of {} is cut so already", self.node)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the steps of a scenario change, to find those that can't change anything. What is expected after such a step would
+//! come without it, so it proves less than it seems to.
+//!
+//! Only what is certain before a run counts: a kubelet may exit by itself, so starting it once more may have an effect.
+//! What only the cluster knows, the run finds out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Component, CutKind};
+use crate::scenario::model::Bindings;
+
+/// How things stand between two steps, as far as steps decide it.
+#[derive(Debug)]
+pub struct Effects<'a> {
+    /// ClusterRoles that are bound.
+    pub(super) bound: BTreeSet<&'a str>,
+    /// ClusterRoles that a step made.
+    pub(super) made: BTreeSet<&'a str>,
+    /// Kubelets that were started, and components that were not ended.
+    pub(super) up: BTreeSet<&'a str>,
+    /// Nodes that kubeadm has joined.
+    pub(super) joined: BTreeSet<&'a str>,
+    /// Nodes whose link is cut.
+    pub(super) cut: BTreeMap<&'a str, CutKind>,
+    /// Tokens whose Secret was deleted.
+    pub(super) deleted: BTreeSet<&'a str>,
+    /// Tokens that a step let expire.
+    pub(super) expired: BTreeSet<&'a str>,
+}
+
+impl Effects<'_> {
+    /// Before the first step.
+    pub(in crate::scenario) fn before(bindings: &Bindings) -> Self {
+        Self {
+            bound: bindings.present().map(|(role, _)| role.cluster_role()).collect(),
+            made: BTreeSet::new(),
+            up: [Component::ApiServer, Component::ControllerManager].map(Component::name).into(),
+            joined: BTreeSet::new(),
+            cut: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            expired: BTreeSet::new(),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `get`.
+
+use jiff::SignedDuration;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Identity, Names, Stimulus};
+use crate::check::answer::AnswerIs;
+use crate::scenario::duration;
+
+/// A GET request, which may be refused.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Get {
+    /// Who sends it.
+    #[serde(rename = "as")]
+    pub by: Identity,
+    /// The path, as `/api/v1/nodes/n1`.
+    pub path: String,
+    /// The answer that must come. Where it differs by version, write an `expect: {answer: …}` for each instead.
+    #[serde(default)]
+    pub answer: Option<AnswerIs>,
+    /// How long to send it again and again until the `answer` has this `code`; the last answer counts, whatever it is.
+    #[serde(default, deserialize_with = "duration::positive_if_given")]
+    #[schemars(schema_with = "duration::schema")]
+    pub retry_for: Option<SignedDuration>,
+}
+
+impl Stimulus for Get {
+    fn lint(&self, names: &Names<'_>) -> Vec<String> {
+        let aimless = self.retry_for.is_some() && self.answer.is_none();
+        let aimless = aimless.then(|| "`retryFor` which `answer`? Say what it must be".to_owned());
+        self.by.lint(names).into_iter().chain(aimless).collect()
+    }
+
+    fn answer(&self) -> Option<&AnswerIs> {
+        self.answer.as_ref()
+    }
+}

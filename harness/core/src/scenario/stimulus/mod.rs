@@ -1,0 +1,242 @@
+//! What a scenario can do to a cluster. Each stimulus is one module with its fields and what is to be known of it before a
+//! run; a new one is one new file, its `mod` line and one line in the list below. `drive` has the deeds.
+
+pub mod approve;
+pub mod bind;
+pub mod create_cluster_role;
+pub mod create_token;
+mod csr_pick;
+pub mod cut;
+pub mod damage;
+pub mod delete_csr;
+pub mod delete_node;
+pub mod delete_token;
+pub mod deny;
+mod effects;
+pub mod expire_token;
+pub mod get;
+mod identity;
+pub mod join;
+pub mod kill;
+mod names;
+pub mod patch_csr;
+mod process;
+pub mod reconnect;
+pub mod replace_ca;
+pub mod replace_serving_pair;
+pub mod restart;
+mod role;
+pub mod set_addresses;
+pub mod start;
+pub mod stop;
+pub mod submit;
+pub mod unbind;
+pub mod wait_for_expiry;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use csr_pick::CsrPick;
+pub use cut::CutKind;
+pub use effects::Effects;
+pub use identity::{Identity, UserAndToken, UserAndUid};
+pub use names::Names;
+pub use process::{Changes, Component, Process};
+pub use role::{BootstrapRole, RoleRef};
+
+use crate::check::answer::AnswerIs;
+use crate::check::{Expectation, Matcher, Never};
+use crate::history::What;
+use crate::scenario::Capability;
+
+/// Something that a cluster must be able to do, and the words for what can't be done without it: "…, or it can't …".
+pub type Need = (Capability, &'static str);
+
+/// What is to be known of a stimulus before a run.
+pub trait Stimulus: std::fmt::Debug + Send + Sync {
+    /// What is wrong with it in its scenario.
+    fn lint(&self, _names: &Names<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What the cluster must be able to do.
+    fn needs(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// Takes note of what it changes.
+    ///
+    /// # Errors
+    /// Why it certainly changes nothing, given the steps before it.
+    fn effect<'a>(&'a self, _effects: &mut Effects<'a>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The name by which other steps refer to what it made.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    /// What the API server must answer to the request that it sends.
+    fn answer(&self) -> Option<&AnswerIs> {
+        None
+    }
+
+    /// Whether a recorder shows its effect. The step is not done before that: what is expected next is judged by how things
+    /// stand, as the history tells.
+    fn is_recorded(&self) -> bool {
+        false
+    }
+
+    /// Whether this event shows its effect.
+    fn is_recorded_by(&self, _what: &What) -> bool {
+        false
+    }
+}
+
+macro_rules! stimuli {
+    ($($(#[$doc:meta])* $word:literal $stimulus:ident($module:ident::$fields:ident),)*) => {
+        /// One step: a stimulus, or what must follow from the stimuli before it.
+        ///
+        /// Expectations that stand side by side are judged side by side: all of them count from the beginning of the
+        /// stimulus above them. The next stimulus comes when all of them are decided.
+        #[derive(Clone, Debug, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub enum Step {
+            $($(#[$doc])* #[serde(rename = $word)] $stimulus(Box<$module::$fields>),)*
+            /// Something must follow, in time.
+            #[serde(rename = "expect")]
+            Expect(Box<Expectation>),
+            /// Something must not follow.
+            #[serde(rename = "never")]
+            Never(Box<Never>),
+        }
+
+        impl Step {
+            /// Its word in the YAML.
+            pub fn word(&self) -> &'static str {
+                match self {
+                    $(Self::$stimulus(_) => $word,)*
+                    Self::Expect(_) => "expect",
+                    Self::Never(_) => "never",
+                }
+            }
+
+            /// What it does; none where it is judged.
+            pub fn stimulus(&self) -> Option<&dyn Stimulus> {
+                match self {
+                    $(Self::$stimulus(stimulus) => Some(&**stimulus),)*
+                    Self::Expect(_) | Self::Never(_) => None,
+                }
+            }
+        }
+
+        /// The words of the stimuli.
+        pub const STIMULI: &[&str] = &[$($word),*];
+    };
+}
+
+stimuli! {
+    /// Start a node's kubelet or a component of the control plane.
+    "start" Start(start::Start),
+    /// End a node's kubelet or a component by SIGTERM, and wait until it has exited.
+    "stop" Stop(stop::Stop),
+    /// End a node's kubelet or a component by SIGKILL.
+    "kill" Kill(kill::Kill),
+    /// Stop a node's kubelet or a component and start it again; `with` changes how it is started.
+    "restart" Restart(restart::Restart),
+    /// Run `kubeadm join` on a node, with the node's token for discovery and for the bootstrap. Its end is an event.
+    "join" Join(join::Join),
+    /// Bind a ClusterRole to a user or group.
+    "bind" Bind(bind::Bind),
+    /// Remove the binding of a ClusterRole that tlsboot made, or else the one that kubeadm made.
+    "unbind" Unbind(unbind::Unbind),
+    /// Create a ClusterRole.
+    "createClusterRole" CreateClusterRole(create_cluster_role::CreateClusterRole),
+    /// Approve a CSR, as `kubectl certificate approve` does.
+    "approve" Approve(approve::Approve),
+    /// Deny a CSR, as `kubectl certificate deny` does.
+    "deny" Deny(deny::Deny),
+    /// Delete a CSR.
+    "deleteCSR" DeleteCsr(delete_csr::DeleteCsr),
+    /// Create a bootstrap token's Secret.
+    "createToken" CreateToken(create_token::CreateToken),
+    /// Delete a bootstrap token's Secret.
+    "deleteToken" DeleteToken(delete_token::DeleteToken),
+    /// Let a bootstrap token expire now.
+    "expireToken" ExpireToken(expire_token::ExpireToken),
+    /// Create a CSR.
+    "submit" Submit(submit::Submit),
+    /// Change a CSR by a JSON merge patch.
+    "patchCSR" PatchCsr(patch_csr::PatchCsr),
+    /// Set a Node's addresses, as a cloud controller does.
+    "setAddresses" SetAddresses(set_addresses::SetAddresses),
+    /// Delete a Node object, as `kubectl delete node` does. The kubelet keeps running.
+    "deleteNode" DeleteNode(delete_node::DeleteNode),
+    /// Send a GET request to the API server.
+    "get" Get(get::Get),
+    /// Damage a file of a kubelet.
+    "damage" Damage(damage::Damage),
+    /// Replace the certificate and key that a kubelet serves from files.
+    "replaceServingPair" ReplaceServingPair(replace_serving_pair::ReplaceServingPair),
+    /// Cut the link between a kubelet and the API server.
+    "cut" Cut(cut::Cut),
+    /// Restore the link between a kubelet and the API server.
+    "reconnect" Reconnect(reconnect::Reconnect),
+    /// Wait until the certificate that a node has on disk has expired.
+    "waitForExpiry" WaitForExpiry(wait_for_expiry::WaitForExpiry),
+    /// Give the signer another CA, and the API server the bundle of both.
+    "replaceCA" ReplaceCa(replace_ca::ReplaceCa),
+}
+
+impl Step {
+    /// Whether it is judged instead of done.
+    pub fn is_judged(&self) -> bool {
+        self.stimulus().is_none()
+    }
+
+    /// The kinds of expectation that it names, with their matchers; valid with exactly one where it is judged.
+    pub fn matchers(&self) -> Vec<(&'static str, &dyn Matcher)> {
+        match self {
+            Self::Expect(expect) => expect.matchers(),
+            Self::Never(never) => never.matchers(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The kind of expectation that it names, with its matcher; none where it is not judged.
+    pub fn matcher(&self) -> Option<(&'static str, &dyn Matcher)> {
+        self.matchers().into_iter().next()
+    }
+
+    /// Its word, and the kind of thing that it expects: `start`, `expect csr`.
+    pub fn heading(&self) -> String {
+        match self.matcher() {
+            Some((kind, _)) => format!("{} {kind}", self.word()),
+            None => self.word().to_owned(),
+        }
+    }
+
+    /// The name by which other steps refer to it, or to what it made.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Expect(expect) => expect.name.as_deref(),
+            step => step.stimulus().and_then(Stimulus::name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::STIMULI;
+
+    /// A module with a stimulus that is not in the list would be dead.
+    #[test]
+    fn every_module_with_a_stimulus_is_in_the_list() {
+        let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scenario/stimulus"));
+        let texts =
+            std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        let with_stimulus = texts.filter(|text| text.contains("\nimpl Stimulus for ")).count();
+        assert_eq!(with_stimulus, STIMULI.len());
+    }
+}

@@ -1,0 +1,69 @@
+//! What a step may name, and the words for what it may not.
+
+use super::Step;
+use crate::scenario::load::ready_tokens;
+use crate::scenario::model::{NO_TOKEN, RawScenario, STATIC_TOKEN, ServingPair, TokenKind};
+
+/// The names that there are in a scenario. Each question answers with what is wrong, if something is.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    scenario: &'a RawScenario,
+    /// The word of the step that asks.
+    pub(super) word: &'static str,
+}
+
+impl<'a> Names<'a> {
+    pub(in crate::scenario) fn of(scenario: &'a RawScenario, word: &'static str) -> Self {
+        Self { scenario, word }
+    }
+
+    /// Whether kubeadm sets the cluster up.
+    pub fn kubeadm(&self) -> bool {
+        self.scenario.cluster.kubeadm
+    }
+
+    /// A node must be one of the scenario's.
+    pub fn node(&self, name: &str) -> Option<String> {
+        let nodes = &self.scenario.nodes;
+        if nodes.iter().any(|node| node.name == name) {
+            return None;
+        }
+        let known: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        Some(format!("there is no node `{name}`; the scenario has [{}]", known.join(", ")))
+    }
+
+    /// A node whose serving certificate is to be replaced must have it from a file.
+    pub fn serving_pair_of(&self, name: &str) -> Option<String> {
+        let node = self.scenario.nodes.iter().find(|node| node.name == name)?;
+        let issued = node.serving_pair == ServingPair::Managed;
+        issued.then(|| format!("the serving certificate of `{name}` is not from a file: `servingPair: fromFile`"))
+    }
+
+    /// A token must be a ready one, or one of the scenario's, or `none`.
+    pub fn token(&self, name: &str) -> Option<String> {
+        let ready = ready_tokens(self.scenario.cluster.kubeadm);
+        if name == NO_TOKEN || ready.contains_key(name) || self.scenario.tokens.contains_key(name) {
+            return None;
+        }
+        let ready: Vec<&str> = ready.keys().map(String::as_str).collect();
+        Some(format!("there is no token `{name}`: name it under `tokens`, or take {}", ready.join(" or ")))
+    }
+
+    /// A token that can be made and deleted while the API server runs.
+    pub fn bootstrap_token(&self, name: &str) -> Vec<String> {
+        let kind = self.scenario.tokens.get(name).map(|token| token.kind);
+        let is_static = kind == Some(TokenKind::Static) || name == STATIC_TOKEN;
+        let too_late = "the file of static tokens is read once, when the API server starts: this works with bootstrap \
+                        tokens only";
+        self.token(name).into_iter().chain(is_static.then(|| too_late.to_owned())).collect()
+    }
+
+    /// A CSR that tlsboot creates must be created by a step of this name.
+    pub fn submitted(&self, name: &str) -> Option<String> {
+        let is_it = |step: &Step| matches!(step, Step::Submit(_)) && step.name() == Some(name);
+        if self.scenario.steps.iter().any(|step| is_it(&step.value)) {
+            return None;
+        }
+        Some(format!("no step `submit` is called `{name}` (`name: {name}`)"))
+    }
+}

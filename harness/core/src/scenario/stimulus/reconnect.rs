@@ -1,0 +1,30 @@
+//! `reconnect`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::cut::CUT;
+use super::{Effects, Names, Need, Stimulus};
+
+/// The node that is connected again.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reconnect {
+    /// The node.
+    pub node: String,
+}
+
+impl Stimulus for Reconnect {
+    fn lint(&self, names: &Names<'_>) -> Vec<String> {
+        names.node(&self.node).into_iter().collect()
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![CUT]
+    }
+
+    fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
+        let was_cut = effects.cut.remove(self.node.as_str()).is_some();
+        if was_cut { Ok(()) } else { Err(format!("the link of {} is not cut", self.node)) }
+    }
+}

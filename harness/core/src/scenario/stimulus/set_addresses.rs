@@ -1,0 +1,33 @@
+//! `setAddresses`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Names, Stimulus};
+
+/// A Node's addresses, all of them from now on.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetAddresses {
+    /// The node.
+    pub node: String,
+    /// `status.addresses`.
+    pub addresses: Vec<Address>,
+}
+
+/// An address of a Node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Address {
+    /// `Hostname`, `InternalDNS`, `InternalIP`, `ExternalDNS` or `ExternalIP`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address.
+    pub address: String,
+}
+
+impl Stimulus for SetAddresses {
+    fn lint(&self, names: &Names<'_>) -> Vec<String> {
+        names.node(&self.node).into_iter().collect()
+    }
+}
