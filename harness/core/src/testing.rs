@@ -1,5 +1,6 @@
 //! What unit tests need from the repository.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,4 +30,12 @@ fn files(folder: &Path) -> Vec<(String, Result<String, String>)> {
             false => Vec::new(),
         })
         .collect()
+}
+
+/// The modules of this crate directly below a folder of `src` in which a line begins with these words.
+pub(crate) fn modules_with(folder: &str, words: &str) -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let with_words = files.filter(|path| fs::read_to_string(path).unwrap().lines().any(|line| line.starts_with(words)));
+    with_words.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect()
 }

@@ -8,36 +8,21 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams, ResourceExt};
 use super::request::{answered, as_identity, refusal};
 use super::{Done, DriveError, Stage, until};
 use tlsboot_core::history::event::{Answer, NODE_USER_PREFIX};
-use tlsboot_core::scenario::stimulus::approve::Approve;
+use tlsboot_core::scenario::stimulus::CsrPick;
+use tlsboot_core::scenario::stimulus::decide::Decide;
 use tlsboot_core::scenario::stimulus::delete_csr::DeleteCsr;
-use tlsboot_core::scenario::stimulus::deny::Deny;
-use tlsboot_core::scenario::stimulus::{CsrPick, Identity};
 use tlsboot_core::x509::read;
 
 /// What is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decision {
+pub(super) enum Decision {
     Approve,
     Deny,
 }
 
-pub(super) async fn approve(approve: &Approve, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    decide(approve.pick(), approve.by.as_ref(), approve.answer.is_some(), Decision::Approve, stage).await
-}
-
-pub(super) async fn deny(deny: &Deny, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    decide(deny.pick(), deny.by.as_ref(), deny.answer.is_some(), Decision::Deny, stage).await
-}
-
-async fn decide(
-    pick: CsrPick<'_>,
-    by: Option<&Identity>,
-    is_judged: bool,
-    decision: Decision,
-    stage: &Stage<'_>,
-) -> Result<Done, DriveError> {
+pub(super) async fn decide(decide: &Decide, decision: Decision, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let api = Api::<CertificateSigningRequest>::all(stage.cluster.base().admin());
-    let mut csr = find(pick, &api, stage, is_pending).await?;
+    let mut csr = find(decide.pick(), &api, stage, is_pending).await?;
     let (kind, reason, message) = match decision {
         Decision::Approve => ("Approved", "KubectlApprove", "This CSR was approved by kubectl certificate approve."),
         Decision::Deny => ("Denied", "KubectlDeny", "This CSR was denied by kubectl certificate deny."),
@@ -51,14 +36,14 @@ async fn decide(
     };
     csr.status = Some(CertificateSigningRequestStatus { conditions: Some(vec![condition]), ..Default::default() });
     let name = csr.name_any();
-    let decider = match by {
+    let decider = match &decide.by {
         None => api,
         Some(identity) => Api::all(as_identity(identity, stage).await?),
     };
     // As kubectl does it; up to 1.18 nothing else is allowed.
     let decided = decider.replace_subresource("approval", &name, &PostParams::default(), &csr).await;
     let decided = match decided {
-        Err(error) if by.is_some() || is_judged => return Ok(answered(refusal(error)?)),
+        Err(error) if decide.by.is_some() || decide.answer.is_some() => return Ok(answered(refusal(error)?)),
         decided => decided?,
     };
     let conditions = decided.status.and_then(|status| status.conditions).unwrap_or_default();

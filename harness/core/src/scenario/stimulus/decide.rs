@@ -1,4 +1,4 @@
-//! `deny`.
+//! `approve` and `deny`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -7,10 +7,10 @@ use super::{CsrPick, Identity, Names, Stimulus};
 use crate::check::Role;
 use crate::check::answer::AnswerIs;
 
-/// The CSR to deny, and who does it.
+/// The CSR to decide, and who does it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Deny {
+pub struct Decide {
     /// The node that the certificate is for.
     #[serde(default)]
     pub node: Option<String>,
@@ -28,14 +28,14 @@ pub struct Deny {
     pub answer: Option<AnswerIs>,
 }
 
-impl Deny {
+impl Decide {
     /// Which CSR is meant.
     pub fn pick(&self) -> CsrPick<'_> {
         CsrPick { node: self.node.as_deref(), role: self.role, submitted: self.submitted.as_deref() }
     }
 }
 
-impl Stimulus for Deny {
+impl Stimulus for Decide {
     fn lint(&self, names: &Names<'_>) -> Vec<String> {
         let identity = self.by.as_ref().and_then(|identity| identity.lint(names));
         identity.into_iter().chain(self.pick().lint(names)).collect()

@@ -1,4 +1,4 @@
-//! `stop`.
+//! `stop` and `kill`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -6,11 +6,11 @@ use serde::Deserialize;
 use super::process::{Component, Process};
 use super::{Effects, Names, Need, Stimulus};
 
-/// Which process is stopped.
+/// Which process is ended.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Stop {
-    /// The node, to stop its kubelet.
+pub struct End {
+    /// The node, to end its kubelet.
     #[serde(default)]
     pub node: Option<String>,
     /// The component of the control plane.
@@ -18,14 +18,14 @@ pub struct Stop {
     pub component: Option<Component>,
 }
 
-impl Stop {
+impl End {
     /// The process that it ends.
     pub fn process(&self) -> Process<'_> {
         Process { node: self.node.as_deref(), component: self.component }
     }
 }
 
-impl Stimulus for Stop {
+impl Stimulus for End {
     fn lint(&self, names: &Names<'_>) -> Vec<String> {
         self.process().lint(names)
     }
