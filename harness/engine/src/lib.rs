@@ -11,6 +11,7 @@
 
 pub mod cluster;
 pub mod components;
+mod digest;
 pub mod drive;
 pub mod evidence;
 pub mod flags;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::transfer::Hashing;
+use crate::digest;
 
 /// What a file system knows of a file. It differs once the file was written to or exchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub(super) fn sha256(path: &Path) -> io::Result<String> {
     if let Some(sha256) = known().as_ref().and_then(|known| known.get(&identity)) {
         return Ok(sha256.clone());
     }
-    let sha256 = Hashing::new(&mut file, None).finish()?;
+    let (sha256, _) = digest::sha256(&mut file)?;
     if identity.is_settled() && Identity::of(&file.metadata()?) == identity {
         known().get_or_insert_default().insert(identity, sha256.clone());
     }

@@ -1,7 +1,7 @@
 //! Where recorders put their events: the history file, and the run that judges them.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+use crate::digest::sha256;
 use crate::secret::Vault;
 use tlsboot_core::history::event::{Recorder, RecorderEvent, RecorderState};
 use tlsboot_core::history::{Event, What, write_line};
@@ -122,8 +123,8 @@ impl Sink {
         if let Some(failure) = inner.failure.take() {
             return Err(HistoryLost::Write(failure));
         }
-        let (found, digest) = hash(&inner.path).map_err(HistoryLost::Read)?;
-        if digest[..] == inner.digest.clone().finalize()[..] {
+        let (digest, found) = File::open(&inner.path).and_then(sha256).map_err(HistoryLost::Read)?;
+        if digest == hex::encode(inner.digest.clone().finalize()) {
             Ok(())
         } else {
             Err(HistoryLost::Changed { found, recorded: inner.length })
@@ -174,21 +175,6 @@ impl Inner {
         self.length += line.len() as u64;
         self.next += 1;
         Ok(())
-    }
-}
-
-/// Length and SHA-256 of a file.
-fn hash(path: &Path) -> io::Result<(u64, Vec<u8>)> {
-    let (mut file, mut digest, mut length) = (File::open(path)?, Sha256::new(), 0);
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok((length, digest.finalize().to_vec())),
-            count => {
-                digest.update(&buffer[..count]);
-                length += count as u64;
-            }
-        }
     }
 }
 
