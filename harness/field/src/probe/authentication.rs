@@ -16,7 +16,7 @@ use tlsboot_engine::secret::Secret;
 use tokio::time::Instant;
 
 use super::Outcome::{self, Fail, Pass, Unsupported};
-use super::player::{CERTIFICATE, FORGOTTEN, GIVEN, POLL, Player, STRANGER, TOKEN_LIFE, Trouble, code};
+use super::player::{CERTIFICATE, FORGOTTEN, GIVEN, Player, STRANGER, TOKEN_LIFE, Trouble, code};
 use crate::owned::create_token;
 
 impl Player<'_> {
@@ -105,16 +105,11 @@ impl Player<'_> {
         let deleted = secrets.delete(&name, &DeleteParams::default()).await;
         deleted.map_err(|error| self.reach(error))?;
         let begin = Instant::now();
-        loop {
-            let answer = self.get(&self.credentials()).await?;
-            let after = begin.elapsed();
-            if answer.code == 401 {
-                return Ok(Pass(format!("401 after {:.1} s", after.as_secs_f64())));
-            }
-            if after > FORGOTTEN {
-                return Ok(Fail(format!("still {} after {} s", answer.code, after.as_secs())));
-            }
-            tokio::time::sleep(POLL).await;
-        }
+        let last = self.until(FORGOTTEN, |answer| answer.code == 401).await?;
+        let after = begin.elapsed();
+        Ok(match last {
+            Ok(_) => Pass(format!("401 after {:.1} s", after.as_secs_f64())),
+            Err(answer) => Fail(format!("still {} after {} s", answer.code, after.as_secs())),
+        })
     }
 }

@@ -13,6 +13,7 @@ use tlsboot_core::x509::X509Error;
 use tlsboot_engine::cluster::client::Credentials;
 use tlsboot_engine::cluster::{Credential, TokenValue};
 use tlsboot_engine::pki::RequestBuilder;
+use tlsboot_engine::poll;
 use tokio::time::Instant;
 
 use super::Outcome::{self, Fail, Pass, Unsupported};
@@ -28,7 +29,6 @@ pub(super) const CERTIFICATE: Duration = Duration::from_secs(30);
 pub(super) const KNOWN: Duration = Duration::from_secs(10);
 /// Ten seconds of cache (catalogue A-10), and some.
 pub(super) const FORGOTTEN: Duration = Duration::from_secs(15);
-pub(super) const POLL: Duration = Duration::from_millis(100);
 pub(super) const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
 /// Why no token is made.
 pub(super) const GIVEN: &str = "no token is created or deleted where a bootstrap kubeconfig is given";
@@ -173,6 +173,21 @@ impl Player<'_> {
         }
     }
 
+    /// Lists CSRs with this run's token until the answer is as it should be, or its time is over; then the last answer is the
+    /// error.
+    pub(super) async fn until(
+        &self,
+        patience: Duration,
+        is_right: impl Fn(&Answer) -> bool,
+    ) -> Result<Result<Answer, Answer>, Trouble> {
+        let credentials = self.credentials();
+        poll::until(Instant::now() + patience, poll::SELDOM, async || {
+            let answer = self.get(&credentials).await?;
+            Ok(if is_right(&answer) { Ok(answer) } else { Err(answer) })
+        })
+        .await
+    }
+
     /// A kubelet's client CSR, with this request.
     pub(super) fn request(&self, request: RequestBuilder) -> Result<CertificateSigningRequest, Trouble> {
         let (pem, _) = request.build()?;
@@ -208,10 +223,8 @@ impl Player<'_> {
         if self.token.is_none() {
             let (run, groups) = (&self.plan.run, &self.plan.groups);
             self.token = Some(create_token(self.connection, run, groups, TOKEN_LIFE).await?);
-            let deadline = Instant::now() + KNOWN;
-            while self.get(&self.credentials()).await?.code == 401 && Instant::now() < deadline {
-                tokio::time::sleep(POLL).await;
-            }
+            // Where it stays unknown, what is asked with it says so.
+            let _ = self.until(KNOWN, |answer| answer.code != 401).await?;
         }
         self.client(&self.credentials())
     }
