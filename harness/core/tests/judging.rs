@@ -1,29 +1,19 @@
 //! Every check has been seen failing: a history recorded on Kubernetes 1.37.2 is judged as it is, and then with one
 //! thing changed at a time.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use common::{history, read, scenario};
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
 use tlsboot_core::check::{KINDS, Outcome, Verdict, judge_all};
-use tlsboot_core::history::{Event, parse};
-use tlsboot_core::scenario::{Scenario, load_text};
-
-fn read(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/all-kinds").join(name);
-    fs::read_to_string(path).unwrap()
-}
-
-fn scenario() -> Scenario {
-    load_text("scenario.yaml", &read("scenario.yaml")).unwrap()
-}
-
-fn history() -> Vec<Event> {
-    parse(&read("history.jsonl")).unwrap()
-}
+use tlsboot_core::history::parse;
+use tlsboot_core::scenario::load_text;
 
 /// Judges the history after a change of its events, as JSON.
 fn judge_changed(change: impl Fn(&mut Vec<Value>)) -> Verdict {

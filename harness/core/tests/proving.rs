@@ -1,27 +1,14 @@
 //! What each field of an expectation is worth, what must never be, and the generic mutator: pure, without a cluster.
 
-use std::fs;
-use std::path::PathBuf;
+mod common;
 
+use common::{history, read, scenario};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tlsboot_core::check::mutate::{Effort, prove};
 use tlsboot_core::check::{ExpectationVerdict, Outcome, judge_all};
 use tlsboot_core::history::{Event, parse};
 use tlsboot_core::scenario::{Scenario, load_text};
-
-fn read(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/all-kinds").join(name);
-    fs::read_to_string(path).unwrap()
-}
-
-fn scenario() -> Scenario {
-    load_text("scenario.yaml", &read("scenario.yaml")).unwrap()
-}
-
-fn history() -> Vec<Event> {
-    parse(&read("history.jsonl")).unwrap()
-}
 
 // --- each field of each kind ---
 

@@ -9,7 +9,7 @@ use super::rules::Authority;
 use super::state::CsrState;
 use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role, State};
 use crate::history::What;
-use crate::history::event::{NODE_USER_PREFIX, Recorder};
+use crate::history::event::{NODE_USER_PREFIX, NODES_GROUP, Recorder};
 use crate::history::facts::CertificateFacts;
 use crate::scenario::duration;
 use crate::time::Shift;
@@ -101,7 +101,7 @@ impl Certificate {
                 Some(&format!("{NODE_USER_PREFIX}{}", self.node)),
                 subject.common_name.as_deref(),
             )
-            .set("subject.organizations", Some(&["system:nodes".to_owned()]), &subject.organizations)
+            .set("subject.organizations", Some(&[NODES_GROUP.to_owned()]), &subject.organizations)
             .holds("subject", subject.other.is_empty(), "only CN and O", list(&subject.other));
         let (dns, ips) = match self.role {
             Role::Client => (Vec::new(), Vec::new()),

@@ -8,7 +8,7 @@ use super::compare::{Compare, NONE};
 use super::state::CsrState;
 use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::What;
-use crate::history::event::{Change, NODE_USER_PREFIX, Recorder};
+use crate::history::event::{Change, NODE_USER_PREFIX, NODES_GROUP, Recorder};
 use crate::history::facts::CertificateFacts;
 use crate::time::Shift;
 
@@ -72,7 +72,7 @@ impl OfEvents for Rotation {
         let mut compare = Compare::default();
         compare.text("requestor", Some(&format!("{NODE_USER_PREFIX}{}", self.node)), Some(&csr.username)).holds(
             "groups",
-            csr.groups.iter().any(|group| group == "system:nodes"),
+            csr.groups.iter().any(|group| group == NODES_GROUP),
             "system:nodes among them",
             super::compare::list(&csr.groups),
         );

@@ -11,6 +11,7 @@ use serde_saphyr::Spanned;
 
 use super::stimulus::{BootstrapRole, Component, Step};
 use super::{duration, schema};
+use crate::history::event::NODES_GROUP;
 use crate::name::{UnknownName, by_name};
 use crate::version::Versions;
 
@@ -226,7 +227,7 @@ impl Default for Bindings {
         Self {
             node_bootstrapper: bootstrappers(),
             node_client: bootstrappers(),
-            self_node_client: Binding::Group("system:nodes".into()),
+            self_node_client: Binding::Group(NODES_GROUP.into()),
         }
     }
 }

@@ -14,9 +14,6 @@ use tlsboot_core::scenario::{Capability, Scenario};
 /// What starts clusters.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// Its name, the first part of a target's.
-    fn name(&self) -> &'static str;
-
     /// What its clusters can do.
     fn capabilities(&self) -> &'static [Capability];
 

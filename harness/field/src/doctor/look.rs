@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::snapshot::{Ability, Grant, NodeFacts, Review, Right, Seen, Served, Snapshot, Subject, TokenFacts, Who};
 use crate::connection::{Connection, Unreachable, is_bootstrap_token};
 use tlsboot_core::check::Role;
-use tlsboot_core::history::event::{Change, CsrEvent, NODE_USER_PREFIX};
+use tlsboot_core::history::event::{Change, CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
 use tlsboot_core::version::Version;
 use tlsboot_core::x509::read;
 use tlsboot_engine::cluster::client::Credentials;
@@ -445,7 +445,7 @@ fn people(
     let mut people = vec![
         person(Who::Anonymous, "system:anonymous", &["system:unauthenticated"]),
         person(Who::Authenticated, NOBODY, &[AUTHENTICATED]),
-        person(Who::Node(node), &user, &["system:nodes", AUTHENTICATED]),
+        person(Who::Node(node), &user, &[NODES_GROUP, AUTHENTICATED]),
     ];
     for token in tokens.all().iter().filter(|token| token.is_usable(now)) {
         let groups = token.groups.iter().map(String::as_str);
@@ -481,8 +481,7 @@ const NOBODY: &str = "tlsboot:nobody";
 
 /// Whether a grant is there for those who bootstrap, and not for administrators, nodes, controllers or everybody.
 fn is_of_bootstrapping(grant: &Grant) -> bool {
-    let others =
-        ["system:masters", "system:nodes", "system:authenticated", "system:unauthenticated", "system:anonymous"];
+    let others = ["system:masters", NODES_GROUP, "system:authenticated", "system:unauthenticated", "system:anonymous"];
     grant.abilities.contains(&Ability::Ask)
         && !grant.abilities.contains(&Ability::ApproveClient)
         && grant.subject.kind != "ServiceAccount"

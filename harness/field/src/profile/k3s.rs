@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Judged, Statement};
 use crate::probe::Outcome::{self, Fail, Pass, Unsupported};
-use tlsboot_core::history::event::NODE_USER_PREFIX;
+use tlsboot_core::history::event::{NODE_USER_PREFIX, NODES_GROUP};
 use tlsboot_core::history::facts::{CertificateFacts, KeyFacts};
 use tlsboot_core::time::Shift;
 use tlsboot_core::x509::verify::{Usage, chain_of, same_key};
@@ -267,7 +267,7 @@ fn client_certificate(seen: &Seen) -> Outcome {
     };
     let mut wrong = issued(seen, leaf, &seen.client, &seen.client_ca, Usage::Client);
     let user = format!("{NODE_USER_PREFIX}{}", seen.node);
-    if leaf.subject.common_name.as_deref() != Some(&user) || leaf.subject.organizations != ["system:nodes"] {
+    if leaf.subject.common_name.as_deref() != Some(&user) || leaf.subject.organizations != [NODES_GROUP] {
         wrong.push(format!("its subject is {}, groups {:?}", common_name(leaf), leaf.subject.organizations));
     }
     verdict(wrong, format!("{user}, until {}", leaf.not_after))
@@ -334,7 +334,7 @@ fn no_csr(seen: &Seen) -> Outcome {
 fn known(seen: &Seen) -> Outcome {
     let user = format!("{NODE_USER_PREFIX}{}", seen.node);
     match &seen.known_as {
-        Some((name, groups)) if *name == user && groups.contains(&"system:nodes".to_owned()) => {
+        Some((name, groups)) if *name == user && groups.iter().any(|group| group == NODES_GROUP) => {
             Pass(format!("as {name} of {groups:?}"))
         }
         Some((name, groups)) => Fail(format!("as {name} of {groups:?}")),

@@ -114,10 +114,6 @@ fn same_machine(docker: &str) -> Result<(), ClusterError> {
 
 #[async_trait]
 impl Provider for K3s {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn capabilities(&self) -> &'static [Capability] {
         capabilities()
     }

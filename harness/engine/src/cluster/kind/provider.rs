@@ -111,10 +111,6 @@ fn capabilities_of(is_root: bool) -> &'static [Capability] {
 
 #[async_trait]
 impl Provider for Kind {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn capabilities(&self) -> &'static [Capability] {
         capabilities()
     }

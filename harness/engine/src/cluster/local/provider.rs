@@ -62,10 +62,6 @@ pub(in crate::cluster) fn capabilities() -> &'static [Capability] {
 
 #[async_trait]
 impl Provider for Local {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn capabilities(&self) -> &'static [Capability] {
         capabilities()
     }
