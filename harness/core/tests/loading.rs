@@ -48,6 +48,76 @@ fn the_example_is_right() {
 #[case::no_requirement("[A-04]", "[]", 1, "`requirements` is empty")]
 #[case::unknown_requirement("A-04", "A-99", 3, "no behaviour `A-99`")]
 #[case::unknown_node("start: {node: n1}", "start: {node: n2}", 8, "no node `n2`")]
+#[case::never_for_an_unknown_node("node: n1, role: serving}", "node: n3, role: serving}", 10, "no node `n3`")]
+#[case::count_for_an_unknown_node(
+    "csr: {node: n1, role: client}",
+    "csrCount: {node: n3, role: client, max: 1}",
+    9,
+    "no node `n3`"
+)]
+#[case::decided_for_an_unknown_node("start: {node: n1}", "approve: {node: n3}", 8, "no node `n3`")]
+#[case::verb_in_capitals("csr: {node: n1, role: client}", "request: {node: n1, verb: POST}", 9, "did you mean `post`?")]
+#[case::short_name_of_a_resource(
+    "csr: {node: n1, role: client}",
+    "request: {node: n1, verb: create, resource: csr}",
+    9,
+    "no resource of Kubernetes `csr`"
+)]
+#[case::component_that_is_none(
+    "csr: {node: n1, role: client}",
+    "process: {component: kube-scheduler, state: running}",
+    9,
+    "no component of these clusters `kube-scheduler`"
+)]
+#[case::misspelt_controller(
+    "requirements: [A-04]",
+    "requirements: [A-04]\ncluster: {controllers: [csrsinging]}",
+    1,
+    "did you mean `csrsigning`?"
+)]
+#[case::misspelt_controller_of_a_start(
+    "start: {node: n1}",
+    "restart: {component: kube-controller-manager, with: {controllers: [csrsinging]}}",
+    8,
+    "did you mean `csrsigning`?"
+)]
+#[case::flag_that_tlsboot_needs(
+    "requirements: [A-04]",
+    "requirements: [A-04]\ncluster: {flags: {kube-apiserver: {audit-log-path: ''}}}",
+    1,
+    "tlsboot needs the flag `audit-log-path`"
+)]
+#[case::flags_of_a_kubelet(
+    "start: {node: n1}",
+    "start: {node: n1, with: {flags: {hostname-override: n2}}}",
+    8,
+    "`flags` is a setting of a component of the control plane"
+)]
+#[case::a_kubelets_setting_elsewhere(
+    "start: {node: n1}",
+    "restart: {component: kube-controller-manager, with: {rotateCertificates: false}}",
+    8,
+    "`rotateCertificates` is a setting of a kubelet, and kube-controller-manager would not be changed by it"
+)]
+#[case::one_components_setting_of_the_other(
+    "start: {node: n1}",
+    "restart: {component: kube-apiserver, with: {signingDuration: 1h}}",
+    8,
+    "`signingDuration` is a setting of kube-controller-manager"
+)]
+#[case::a_components_setting_of_a_kubelet(
+    "start: {node: n1}",
+    "start: {node: n1, with: {controllers: [csrsigning]}}",
+    8,
+    "`controllers` is a setting of kube-controller-manager"
+)]
+#[case::rbac_verb_that_is_none(
+    "start: {node: n1}",
+    "createClusterRole: {name: a, verbs: [POST], resources: [certificatesigningrequests]}",
+    8,
+    "no verb of RBAC for certificates.k8s.io `POST`"
+)]
+#[case::two_nodes_by_capitals("[{name: n1}]", "[{name: n1}, {name: N1}]", 1, "two nodes are called `n1`")]
 #[case::unknown_token("{name: n1}", "{name: n1, bootstrap: other}", 1, "no token `other`")]
 #[case::node_above_the_folder("[{name: n1}]", "[{name: n1}, {name: ../evil}]", 1, "can't be the name of a node")]
 #[case::node_by_a_path("[{name: n1}]", "[{name: n1}, {name: /tmp/x}]", 1, "can't be the name of a node")]
@@ -88,6 +158,12 @@ fn the_example_is_right() {
 #[case::control_of_another_kind(
     "never: {csr: {node: n1, role: serving}",
     "never: {nodeObject: {node: n1}",
+    10,
+    "another kind"
+)]
+#[case::control_of_other_events(
+    "expect: {csr: {node: n1, role: client}, name: asked}\n  - never: {csr: {node: n1, role: serving}",
+    "expect: {cel: {event: csr, expression: 'true'}, name: asked}\n  - never: {cel: {event: node, expression: 'true'}",
     10,
     "another kind"
 )]
@@ -170,6 +246,12 @@ fn the_example_is_right() {
     9,
     "can't be read"
 )]
+#[case::unknown_field_in_cel(
+    "csr: {node: n1, role: client}, name: asked",
+    "cel: {event: csr, expression: 'event.nmae == \"\"'}, name: asked",
+    9,
+    "no field `nmae`"
+)]
 #[case::unknown_variable_in_cel(
     "csr: {node: n1, role: client}, name: asked",
     "cel: {event: csr, expression: 'evnt.name == 1'}, name: asked",
@@ -243,6 +325,27 @@ fn a_distribution_may_name_behaviors_of_its_own() {
     assert!(load_text("a.yaml", &RIGHT.replace("A-04", "X-site.labels-1")).is_ok());
     for wrong in ["X-", "X", "'X-a b'", "Y-1"] {
         assert!(load_text("a.yaml", &RIGHT.replace("A-04", wrong)).is_err(), "{wrong}");
+    }
+}
+
+/// The kubelet makes the Node's name of its host's.
+#[test]
+fn a_node_may_be_named_as_its_host_is() {
+    for (host, node) in [("Worker-A", "worker-a"), ("Worker-A", "Worker-A"), ("worker-a", "WORKER-A")] {
+        let text =
+            RIGHT.replace("{name: n1}", &format!("{{name: {host}}}")).replace("node: n1", &format!("node: {node}"));
+        let scenario = load_text("a.yaml", &text).unwrap_or_else(|errors| panic!("{host} {node}: {errors:#?}"));
+        assert_eq!((&*scenario.nodes[0].name, scenario.nodes[0].name.of_host()), ("worker-a", host));
+    }
+}
+
+#[test]
+fn certificates_may_be_for_a_node_that_only_a_step_submits_for() {
+    let text = "id: a.b\ntitle: t\nrequirements: [A-04]\nsteps:\n  - submit: {as: admin, role: client, node: n9}\n  - expect: {WHAT: {node: n9, role: client MORE}}\n";
+    for (what, more) in [("csr", ""), ("certificate", ""), ("csrCount", ", max: 1"), ("rotation", ", renews: 1")] {
+        let text = text.replace("WHAT", what).replace(" MORE", more);
+        assert!(load_text("a.yaml", &text).is_ok(), "{what}");
+        assert!(load_text("a.yaml", &text.replace("{node: n9,", "{node: n8,")).is_err(), "{what}");
     }
 }
 

@@ -11,7 +11,7 @@ use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role, State};
 use crate::history::What;
 use crate::history::event::{NODE_USER_PREFIX, NODES_GROUP, Recorder};
 use crate::history::facts::CertificateFacts;
-use crate::scenario::duration;
+use crate::scenario::{NodeName, duration};
 use crate::time::Shift;
 use crate::x509::{read, verify};
 
@@ -21,7 +21,7 @@ use crate::x509::{read, verify};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Certificate {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// Which of its certificates.
     pub role: Role,
     /// Its number among those issued, from 1.
@@ -55,7 +55,7 @@ impl Matcher for Certificate {
         LooksAt::Events(self)
     }
 
-    fn nodes(&self) -> Vec<&str> {
+    fn subjects(&self) -> Vec<&str> {
         vec![&self.node]
     }
 

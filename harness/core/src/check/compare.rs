@@ -28,6 +28,8 @@ pub enum Match {
     Yes,
     /// It shows that the expectation can't be fulfilled any more.
     Wrong(Vec<Mismatch>),
+    /// It can't be judged, and why: then nothing is proven.
+    Unknown(String),
 }
 
 /// One difference between what was expected and what was found.

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::compare::Compare;
 use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::event::{ClosedBy, ConnectionState, Recorder, What};
-use crate::scenario::Capability;
 use crate::scenario::stimulus::Need;
+use crate::scenario::{Capability, NodeName};
 use crate::time::Shift;
 
 /// After a new client certificate the kubelet closes the connections that it opened before, and opens new ones.
@@ -22,7 +22,7 @@ use crate::time::Shift;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Connections {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// The client certificate with which all of them were opened, by its number among those issued, from 2.
     pub certificate: usize,
 }
@@ -113,7 +113,7 @@ impl Connections {
         });
         let creates = requests.filter(|(at, request)| {
             (seen.earlier(JUST_BEFORE)..=seen).contains(at)
-                && request.node.as_ref() == Some(&self.node)
+                && request.node.as_deref() == Some(&*self.node)
                 && request.verb == "create"
                 && request.resource == "certificatesigningrequests"
         });

@@ -9,7 +9,7 @@ use super::compare::{Compare, NONE, list};
 use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role, State};
 use crate::history::What;
 use crate::history::event::{Change, CsrEvent, Recorder};
-use crate::scenario::ExpirationSeconds;
+use crate::scenario::{ExpirationSeconds, NodeName};
 
 /// A CSR. What is left out does not matter.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -17,7 +17,7 @@ use crate::scenario::ExpirationSeconds;
 pub struct Csr {
     /// The node that the certificate is for.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// Which certificate it is for.
     #[serde(default)]
     pub role: Option<Role>,
@@ -272,7 +272,10 @@ impl Matcher for Csr {
         LooksAt::Events(self)
     }
 
-    // A CSR may well be for a node that has no kubelet here, so its `node` is not checked.
+    fn subjects(&self) -> Vec<&str> {
+        self.node.as_deref().into_iter().collect()
+    }
+
     fn submitted(&self) -> Option<&str> {
         self.submitted.as_deref()
     }

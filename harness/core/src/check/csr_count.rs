@@ -7,13 +7,14 @@ use super::compare::Compare;
 use super::csr::CsrState;
 use super::{LooksAt, Match, Matcher, OfState, Role, State};
 use crate::history::event::{Event, Recorder, What};
+use crate::scenario::NodeName;
 
 /// A number of CSRs for a node, of all that exist now.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CsrCount {
     /// The node that the certificates are for.
-    pub node: String,
+    pub node: NodeName,
     /// Which of its certificates they are for.
     pub role: Role,
     /// How they stand; in any state by default, as long as they exist.
@@ -34,6 +35,10 @@ impl Matcher for CsrCount {
 
     fn looks_at(&self) -> LooksAt<'_> {
         LooksAt::State(self)
+    }
+
+    fn subjects(&self) -> Vec<&str> {
+        vec![&self.node]
     }
 
     fn lint(&self) -> Option<String> {

@@ -1,8 +1,10 @@
 //! CEL expressions that end. They come with scenarios, which may be somebody else's, and are evaluated by whoever checks a
 //! report: so an expression has a bounded length, and what it may cost for an event is known before it is evaluated.
 
-use kube_cel::cel::Program;
-use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use std::collections::BTreeSet;
+
+use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use kube_cel::cel::{Context, ExecutionError, Program};
 
 /// The longest expression, in bytes. (cel 0.13 panics at errors beyond the 65 535th column.)
 const LONGEST: usize = 4096;
@@ -41,6 +43,105 @@ pub(super) fn is_affordable(program: &Program, event: &serde_json::Value) -> Res
         Some(rounds) if rounds <= ROUNDS => Ok(()),
         _ => Err("the event is too large for an expression with so many nested macros".to_owned()),
     }
+}
+
+/// The variables that an expression takes from outside: not those that its macros bind.
+pub(super) fn free_variables(program: &Program) -> BTreeSet<&str> {
+    let mut free = BTreeSet::new();
+    visit(program.expression(), &mut Vec::new(), &mut |expression, _| {
+        if let Expr::Ident(name) = &expression.expr {
+            free.insert(name.as_str());
+        }
+    });
+    free
+}
+
+/// What an expression looks at: a variable from outside and the fields that it takes of it, one of the next, as
+/// `["event", "request", "ips"]`.
+pub(super) fn paths(program: &Program) -> BTreeSet<Vec<&str>> {
+    let mut paths = BTreeSet::new();
+    visit(program.expression(), &mut Vec::new(), &mut |expression, inside| {
+        if let (Some(path), false) = (path(expression), inside) {
+            paths.insert(path);
+        }
+    });
+    paths
+}
+
+/// A number of type uint that an expression writes out.
+pub(super) fn unsigned(program: &Program) -> Option<u64> {
+    fn in_part(expression: &IdedExpr) -> Option<u64> {
+        match &expression.expr {
+            Expr::Literal(LiteralValue::UInt(number)) => Some(*number.inner()),
+            _ => children(expression).into_iter().find_map(in_part),
+        }
+    }
+    in_part(program.expression())
+}
+
+/// The functions that an expression calls and that there are not.
+pub(super) fn unknown_functions(program: &Program, context: &Context<'_>) -> BTreeSet<String> {
+    let references = program.references();
+    let called = references.functions().into_iter().filter(|name| name.chars().all(char::is_alphanumeric));
+    let is_unknown = |name: &&str| {
+        let call = Program::compile(&format!("{name}()"));
+        // A macro's name alone does not compile; what compiled above is one.
+        let error = call.ok().and_then(|call| call.execute(context).err());
+        matches!(error, Some(ExecutionError::UndeclaredReference(_)))
+    };
+    called.filter(is_unknown).map(str::to_owned).collect()
+}
+
+/// A variable and its fields, where an expression is just that.
+fn path(expression: &IdedExpr) -> Option<Vec<&str>> {
+    let with = |operand, field| {
+        let mut path: Vec<&str> = path(operand)?;
+        path.push(field);
+        Some(path)
+    };
+    match &expression.expr {
+        Expr::Ident(name) => Some(vec![name]),
+        Expr::Select(select) => with(&select.operand, &select.field),
+        Expr::Call(call) if call.func_name == operators::INDEX => match call.args.as_slice() {
+            [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(field)), .. }] => {
+                with(operand, field.inner())
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Looks at all parts of an expression that are not about variables which its macros bind. `look` is told whether a part
+/// is a piece of a [`path`] that it was shown whole.
+fn visit<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, look: &mut impl FnMut(&'a IdedExpr, bool)) {
+    visit_piece(expression, bound, false, look);
+}
+
+fn visit_piece<'a>(
+    expression: &'a IdedExpr,
+    bound: &mut Vec<&'a str>,
+    inside: bool,
+    look: &mut impl FnMut(&'a IdedExpr, bool),
+) {
+    let path = path(expression);
+    if path.as_ref().is_none_or(|path| !bound.contains(&path[0])) {
+        look(expression, inside);
+    }
+    let Expr::Comprehension(part) = &expression.expr else {
+        let inside = path.is_some();
+        return children(expression).into_iter().for_each(|child| visit_piece(child, bound, inside, look));
+    };
+    for outside in [&part.iter_range, &part.accu_init] {
+        visit_piece(outside, bound, false, look);
+    }
+    let outer = bound.len();
+    bound.extend([part.iter_var.as_str(), part.accu_var.as_str()]);
+    bound.extend(part.iter_var2.as_deref());
+    for inner in [&part.loop_cond, &part.loop_step, &part.result] {
+        visit_piece(inner, bound, false, look);
+    }
+    bound.truncate(outer);
 }
 
 /// How often the innermost part of an expression is evaluated at most: no list is longer than all values of the event and
@@ -137,6 +238,27 @@ mod tests {
     fn what_would_not_end_is_refused(#[case] text: &str, #[case] says: &str) {
         let error = compile(text).map(drop).unwrap_err();
         assert!(error.contains(says), "{error}");
+    }
+
+    #[rstest]
+    #[case("event.ips.exists(ip, ip == '192.0.2.10')", &["event"])]
+    #[case("event.a.all(x, event.b.exists_one(y, x == y))", &["event"])]
+    #[case("event.a.map(x, x + 1).filter(x, x > at) == []", &["at", "event"])]
+    #[case("event.a.all(x, y == x)", &["event", "y"])]
+    #[case("[1].exists(ip, true) && ip == 2", &["ip"])]
+    fn macros_bind_their_variables(#[case] text: &str, #[case] free: &[&str]) {
+        let program = compile(text).unwrap();
+        assert_eq!(free_variables(&program).into_iter().collect::<Vec<_>>(), free);
+    }
+
+    #[rstest]
+    #[case("event.request.ips == [] && at != event.name", &["at", "event.name", "event.request.ips"])]
+    #[case("event['name'] == '' && has(event.extra)", &["event.extra", "event.name"])]
+    #[case("event.a.exists(x, x.b == event.c)", &["event.a", "event.c"])]
+    #[case("event.a[0].b == 1 && event.s.startsWith('n')", &["event.a", "event.s"])]
+    fn what_an_expression_looks_at_is_known(#[case] text: &str, #[case] expected: &[&str]) {
+        let program = compile(text).unwrap();
+        assert_eq!(paths(&program).into_iter().map(|path| path.join(".")).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -7,15 +7,15 @@ use super::compare::{Compare, NONE, list};
 use super::{LooksAt, Match, Matcher, OfState, Role, State};
 use crate::history::event::{Event, FileFacts, FileKind, Recorder, What};
 use crate::history::facts::PemBlock;
-use crate::scenario::Capability;
 use crate::scenario::stimulus::Need;
+use crate::scenario::{Capability, NodeName};
 
 /// What stands under a name. It is looked at after every event, and fulfilled when all of it is true at once.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct File {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// `kubeconfig`, or a name in the certificate directory; `*` stands for anything.
     pub name: String,
     /// How many names fit; 1 by default, 0 for none.
@@ -126,7 +126,7 @@ impl File {
         }
         compare.same(&field("mode"), self.mode.as_ref(), &facts.mode);
         if let Some(pattern) = &self.points_to {
-            let cert_dir = state.kubelets.get(&self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
+            let cert_dir = state.kubelets.get(&*self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
             let target = facts.target.as_deref().unwrap_or(NONE);
             let inside = target.strip_prefix(cert_dir).and_then(|rest| rest.strip_prefix('/'));
             let fits = !cert_dir.is_empty() && inside.is_some_and(|inside| glob_match::glob_match(pattern, inside));
@@ -166,7 +166,7 @@ impl File {
             compare.holds(&field("key"), own, format!("the certificate's own, in {key_name}"), "another, or none");
         }
         if let Some(refers) = self.refers_to_link {
-            let cert_dir = state.kubelets.get(&self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
+            let cert_dir = state.kubelets.get(&*self.node).map_or("", |kubelet| kubelet.cert_dir.as_str());
             let link = format!("{cert_dir}/{}-current.pem", Role::Client.file_prefix());
             let found = facts.kubeconfig.clone().unwrap_or_default();
             let does = found.client_certificate.as_deref() == Some(&link)

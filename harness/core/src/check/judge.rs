@@ -401,6 +401,10 @@ impl<'s> Judge<'s> {
         };
         match (found, judged.never) {
             (Match::Other, _) => {}
+            (Match::Unknown(why), _) => {
+                let why = format!("line {}: {why}", verdict.line);
+                self.give_up(why);
+            }
             (Match::Yes, None) => {
                 verdict.events.push(event.seq);
                 if verdict.events.len() >= judged.times {

@@ -8,15 +8,15 @@ use super::compare::{Compare, NONE};
 use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::What;
 use crate::history::event::{FileEvent, FileKind, FileOp, Recorder};
-use crate::scenario::Capability;
 use crate::scenario::stimulus::Need;
+use crate::scenario::{Capability, NodeName};
 
 /// A swap of the link, as the kubelet does it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LinkSwap {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// Which certificate's link.
     pub role: Role,
 }

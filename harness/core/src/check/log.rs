@@ -7,8 +7,8 @@ use super::process::lint_name;
 use super::{LooksAt, Match, Matcher, Moment, OfEvents};
 use crate::history::What;
 use crate::history::event::Recorder;
-use crate::scenario::Capability;
 use crate::scenario::stimulus::{Component, Need};
+use crate::scenario::{Capability, NodeName};
 
 /// A log line.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -16,7 +16,7 @@ use crate::scenario::stimulus::{Component, Need};
 pub struct Log {
     /// The node, for its kubelet's log.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// The component, for another's log; with a node, `kubeadm`.
     #[serde(default)]
     pub component: Option<String>,
@@ -53,7 +53,7 @@ impl OfEvents for Log {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Log(log) = &moment.event.what else { return Match::Other };
         let component = self.component.as_deref().unwrap_or("kubelet");
-        let meant = log.component == component && log.node == self.node;
+        let meant = log.component == component && log.node.as_deref() == self.node.as_deref();
         if meant && log.line.contains(&self.contains) { Match::Yes } else { Match::Other }
     }
 }

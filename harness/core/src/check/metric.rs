@@ -7,8 +7,9 @@ use super::compare::{Compare, NONE};
 use super::{LooksAt, Match, Matcher, Moment, OfEvents};
 use crate::history::What;
 use crate::history::event::Recorder;
-use crate::scenario::Capability;
 use crate::scenario::stimulus::{Component, Need};
+use crate::scenario::vocabulary::wrong_component;
+use crate::scenario::{Capability, NodeName};
 
 /// A metric, looked at whenever a scrape shows a change.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -16,7 +17,7 @@ use crate::scenario::stimulus::{Component, Need};
 pub struct Metric {
     /// The node, for a kubelet's metric.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// The component, for another's: `kube-controller-manager`.
     #[serde(default)]
     pub component: Option<String>,
@@ -50,7 +51,11 @@ impl Matcher for Metric {
     }
 
     fn lint(&self) -> Option<String> {
-        (self.node.is_some() == self.component.is_some()).then(|| "name either a `node` or a `component`".into())
+        match (&self.node, &self.component) {
+            (None, Some(component)) => wrong_component(component),
+            (Some(_), None) => None,
+            _ => Some("name either a `node` or a `component`".into()),
+        }
     }
 }
 
@@ -58,7 +63,7 @@ impl OfEvents for Metric {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Metrics(metrics) = &moment.event.what else { return Match::Other };
         let component = self.component.as_deref().unwrap_or("kubelet");
-        if metrics.component != component || metrics.node != self.node {
+        if metrics.component != component || metrics.node.as_deref() != self.node.as_deref() {
             return Match::Other;
         }
         let values = moment.state.metrics.get(&(metrics.component.clone(), metrics.node.clone()));

@@ -12,6 +12,7 @@ pub mod connections;
 pub mod csr;
 pub mod csr_count;
 mod expression;
+mod fields;
 pub mod file;
 mod judge;
 pub mod link_swap;
@@ -83,8 +84,13 @@ pub trait Matcher: std::fmt::Debug + Send + Sync {
     /// What it looks at.
     fn looks_at(&self) -> LooksAt<'_>;
 
-    /// The nodes that it names, to be checked against the scenario's.
+    /// The nodes whose kubelets it is about: each must be one of the scenario's.
     fn nodes(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// The nodes whose certificates it is about: each must be one of the scenario's, or one that a `submit` names.
+    fn subjects(&self) -> Vec<&str> {
         Vec::new()
     }
 

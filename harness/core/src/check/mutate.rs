@@ -341,7 +341,7 @@ impl<'a> Subject<'a> {
         let has = control.and_then(|control| words(control, "expect")).unwrap_or_default();
         let mut events = Vec::new();
         for (field, wanted) in words(self.index, "never").unwrap_or_default() {
-            let nodes = self.scenario.nodes.iter().map(|node| node.name.as_str());
+            let nodes = self.scenario.nodes.iter().map(|node| &*node.name);
             let known = has.get(&field).and_then(Value::as_str).into_iter();
             let known = known.chain(nodes.filter(|_| field == "node"));
             for (known, wanted) in known.zip(std::iter::repeat(wanted.as_str())) {

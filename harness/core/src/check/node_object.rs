@@ -7,13 +7,14 @@ use super::compare::Compare;
 use super::{LooksAt, Match, Matcher, Moment, OfEvents};
 use crate::history::What;
 use crate::history::event::{Change, Recorder};
+use crate::scenario::NodeName;
 
 /// A Node object, as the API shows it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeObject {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// How it stands, by its condition Ready.
     #[serde(default)]
     pub state: Option<NodeState>,

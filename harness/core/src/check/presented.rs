@@ -8,15 +8,15 @@ use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::What;
 use crate::history::event::Recorder;
 use crate::history::facts::CertificateFacts;
-use crate::scenario::Capability;
 use crate::scenario::stimulus::Need;
+use crate::scenario::{Capability, NodeName};
 
 /// What a TLS client sees.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PresentedIs {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// What it shows.
     pub shows: Shows,
 }

@@ -7,6 +7,8 @@ use super::compare::{Compare, NONE};
 use super::{LooksAt, Match, Matcher, OfState, State};
 use crate::history::What;
 use crate::history::event::{Event, ProcessState, Recorder};
+use crate::scenario::NodeName;
+use crate::scenario::vocabulary::wrong_component;
 
 /// A process: a kubelet's, or a component's of the control plane.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -14,7 +16,7 @@ use crate::history::event::{Event, ProcessState, Recorder};
 pub struct Process {
     /// The node, for its kubelet.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// The component, for another's: `kube-apiserver`, `kube-controller-manager`; with a node, `kubeadm`.
     #[serde(default)]
     pub component: Option<String>,
@@ -45,11 +47,12 @@ const KUBELET: &str = "kubelet";
 const ON_NODES: [&str; 1] = ["kubeadm"];
 
 /// What is wrong with the naming of a process: a kubelet by its node, a component by its name, a command on a node by both.
-pub(super) fn lint_name(node: Option<&String>, component: Option<&String>) -> Option<String> {
+pub(super) fn lint_name(node: Option<&NodeName>, component: Option<&String>) -> Option<String> {
     let on_node = component.filter(|component| ON_NODES.contains(&component.as_str()));
     match (node, component, on_node) {
         (None, _, Some(command)) => Some(format!("name the `node` on which {command} runs, too")),
         (Some(_), Some(_), None) | (None, None, _) => Some("name either a `node` or a `component`".into()),
+        (None, Some(component), None) => wrong_component(component),
         _ => None,
     }
 }
@@ -90,7 +93,7 @@ impl Matcher for Process {
 
 impl OfState for Process {
     fn holds(&self, state: &State) -> Match {
-        let key = (self.component().to_owned(), self.node.clone());
+        let key = (self.component().to_owned(), self.node.as_deref().map(str::to_owned));
         let Some(now) = state.processes.get(&key) else { return Match::Other };
         let mut compare = Compare::default();
         let (running, found) = match &now.ended {
@@ -128,6 +131,6 @@ impl OfState for Process {
     }
 
     fn is_changed_by(&self, event: &Event) -> bool {
-        matches!(&event.what, What::Process(process) if process.component == self.component() && process.node == self.node)
+        matches!(&event.what, What::Process(process) if process.component == self.component() && process.node.as_deref() == self.node.as_deref())
     }
 }

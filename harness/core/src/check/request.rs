@@ -7,6 +7,8 @@ use super::compare::{Compare, NONE};
 use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::What;
 use crate::history::event::Recorder;
+use crate::scenario::NodeName;
+use crate::scenario::vocabulary::{wrong_resource, wrong_verb};
 
 /// A request. What is left out does not matter.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -14,7 +16,7 @@ use crate::history::event::Recorder;
 pub struct Request {
     /// The node whose kubelet sent it.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// The user that the API server saw; `none` where authentication failed.
     #[serde(default)]
     pub user: Option<String>,
@@ -58,7 +60,9 @@ impl Matcher for Request {
     }
 
     fn lint(&self) -> Option<String> {
+        let unknown = self.verb.as_deref().and_then(wrong_verb).or(self.resource.as_deref().and_then(wrong_resource));
         match (self.certificate, &self.node) {
+            _ if unknown.is_some() => unknown,
             (Some(_), None) => Some("`certificate` needs `node`: whose certificate is meant?".into()),
             (Some(0), _) => Some("certificates are counted from 1".into()),
             _ if self.verb.is_none() && self.user.is_none() && self.code.is_none() && self.resource.is_none() => {
@@ -73,12 +77,11 @@ impl OfEvents for Request {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Request(request) = &moment.event.what else { return Match::Other };
         // Who asks for what makes it the request that is meant; how it was answered is what may differ.
-        let differs =
-            |expected: &Option<String>, found: &str| expected.as_deref().is_some_and(|expected| expected != found);
-        if differs(&self.node, request.node.as_deref().unwrap_or(NONE))
-            || differs(&self.verb, &request.verb)
-            || differs(&self.resource, &request.resource)
-            || differs(&self.name, &request.name)
+        let differs = |expected: Option<&str>, found: &str| expected.is_some_and(|expected| expected != found);
+        if differs(self.node.as_deref(), request.node.as_deref().unwrap_or(NONE))
+            || differs(self.verb.as_deref(), &request.verb)
+            || differs(self.resource.as_deref(), &request.resource)
+            || differs(self.name.as_deref(), &request.name)
         {
             return Match::Other;
         }

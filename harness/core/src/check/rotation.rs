@@ -10,6 +10,7 @@ use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role};
 use crate::history::What;
 use crate::history::event::{Change, NODE_USER_PREFIX, NODES_GROUP, Recorder};
 use crate::history::facts::CertificateFacts;
+use crate::scenario::NodeName;
 use crate::time::Shift;
 
 /// A renewal: a CSR of the node itself, inside the window of 70 % to 90 % of its certificate's life, with a new key.
@@ -17,7 +18,7 @@ use crate::time::Shift;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rotation {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// Which certificate is renewed.
     pub role: Role,
     /// The number of the certificate that is renewed, among those issued, from 1.
@@ -45,7 +46,7 @@ impl Matcher for Rotation {
         LooksAt::Events(self)
     }
 
-    fn nodes(&self) -> Vec<&str> {
+    fn subjects(&self) -> Vec<&str> {
         vec![&self.node]
     }
 

@@ -8,6 +8,7 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{CertificateFacts, PemBlock, RequestFacts};
@@ -286,7 +287,7 @@ pub struct KubeletFacts {
 }
 
 /// How an object of the API changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
     /// First seen.
@@ -298,7 +299,7 @@ pub enum Change {
 }
 
 /// A CertificateSigningRequest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CsrEvent {
     /// How it changed.
@@ -310,6 +311,7 @@ pub struct CsrEvent {
     /// `metadata.resourceVersion`.
     pub resource_version: String,
     /// `metadata.creationTimestamp`, whole seconds.
+    #[schemars(with = "String")]
     pub created: Timestamp,
     /// `metadata.labels`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -343,7 +345,7 @@ pub struct CsrEvent {
 }
 
 /// A condition of a CSR.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CsrCondition {
     /// `Approved`, `Denied` or `Failed`.
@@ -357,9 +359,11 @@ pub struct CsrCondition {
     pub message: String,
     /// `lastUpdateTime`, whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub last_update_time: Option<Timestamp>,
     /// `lastTransitionTime`, whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub last_transition_time: Option<Timestamp>,
 }
 
@@ -386,7 +390,7 @@ impl CsrEvent {
 pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
 /// An API request, from the audit log, at the stage that shows its code.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestEvent {
     /// `auditID`.
@@ -436,7 +440,7 @@ pub struct RequestEvent {
 }
 
 /// A change in a kubelet's directory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileEvent {
     /// The node.
@@ -454,7 +458,7 @@ pub struct FileEvent {
 }
 
 /// What happened to a name in a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FileOp {
     /// It was there when the recorder came.
@@ -474,7 +478,7 @@ pub enum FileOp {
 }
 
 /// What a file is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileFacts {
     /// File, link or directory.
@@ -497,7 +501,7 @@ pub struct FileFacts {
 }
 
 /// What a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FileKind {
     /// A regular file.
@@ -520,7 +524,7 @@ impl FileKind {
 }
 
 /// The public content of a kubeconfig.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubeconfigFacts {
     /// `clusters[0].cluster.server`.
@@ -546,7 +550,7 @@ pub struct KubeconfigFacts {
 }
 
 /// What a kubelet presents on its port, recorded when it changes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Presented {
     /// The node.
@@ -563,7 +567,7 @@ pub struct Presented {
 }
 
 /// A process of the cluster.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProcessEvent {
     /// The executable: `kubelet`, `kube-apiserver`, …
@@ -586,7 +590,7 @@ impl ProcessEvent {
 }
 
 /// Started or ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum ProcessState {
     /// It runs.
@@ -605,7 +609,7 @@ pub enum ProcessState {
 }
 
 /// A connection on a node's link.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConnectionEvent {
     /// The node whose link it is.
@@ -617,7 +621,7 @@ pub struct ConnectionEvent {
 }
 
 /// What happened to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum ConnectionState {
     /// Open in both directions.
@@ -632,7 +636,7 @@ pub enum ConnectionState {
 }
 
 /// Who closed a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ClosedBy {
     /// The kubelet.
@@ -644,7 +648,7 @@ pub enum ClosedBy {
 }
 
 /// Metrics that changed. Values are strings as exposed, because `+Inf` is one of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MetricsEvent {
     /// `kubelet` or `kube-controller-manager`.
@@ -657,7 +661,7 @@ pub struct MetricsEvent {
 }
 
 /// A Node object.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeEvent {
     /// How it changed.
@@ -673,7 +677,7 @@ pub struct NodeEvent {
 }
 
 /// A line of a component's log, scrubbed of secrets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogEvent {
     /// `kubelet`, `kube-controller-manager`, …

@@ -6,10 +6,11 @@
 use core::net::IpAddr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a certificate says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CertificateFacts {
     /// SHA-256 of the DER, lower-case hex: the `X509SHA256=` value of the API server's credential id.
@@ -35,8 +36,10 @@ pub struct CertificateFacts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uris: Vec<String>,
     /// Start of validity, whole seconds, inclusive.
+    #[schemars(with = "String")]
     pub not_before: Timestamp,
     /// End of validity, whole seconds, inclusive.
+    #[schemars(with = "String")]
     pub not_after: Timestamp,
     /// The public key.
     pub key: KeyFacts,
@@ -71,7 +74,7 @@ pub struct CertificateFacts {
 }
 
 /// A distinguished name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Name {
     /// CN: the Kubernetes user name. The last one if there are many, as Go reads it.
@@ -86,7 +89,7 @@ pub struct Name {
 }
 
 /// A public key, or the public half of a private key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyFacts {
     /// `ECDSA`, `RSA`, `Ed25519`, else the dotted OID.
@@ -98,7 +101,7 @@ pub struct KeyFacts {
 }
 
 /// What a PKCS#10 certificate request says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestFacts {
     /// Whom the requester wants to be.
@@ -125,7 +128,7 @@ pub struct RequestFacts {
 }
 
 /// What a PEM file holds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PemFacts {
     /// The blocks in file order.
@@ -134,7 +137,7 @@ pub struct PemFacts {
 }
 
 /// One block of a PEM file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PemBlock {
     /// The label: `CERTIFICATE`, `EC PRIVATE KEY`, …; empty for bytes that belong to no block.

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_saphyr::Spanned;
 
+use super::flags::wrong_flags;
 use super::model::{
     BOOTSTRAP_TOKEN, Bindings, KUBEADM_GROUP, KUBEADM_TOKEN, Node, RawScenario, STATIC_TOKEN, Token, TokenKind,
 };
 use super::stimulus::{Effects, Names, Stimulus};
+use super::vocabulary::wrong_controller;
 use super::{Diagnostic, Scenario, Step, names, requirements};
 use crate::check::{Expectation, Matcher};
 use crate::history::event::Recorder;
@@ -73,6 +75,11 @@ fn with_answers(steps: Vec<Spanned<Step>>) -> Vec<Spanned<Step>> {
         [Some(step), expected].into_iter().flatten()
     };
     steps.into_iter().flat_map(with_answer).collect()
+}
+
+/// What kind of thing is expected, and who would see it.
+fn kind_of(matchers: &[(&'static str, &dyn Matcher)]) -> Option<(&'static str, &'static [Recorder])> {
+    matchers.first().map(|(kind, matcher)| (*kind, matcher.recorders()))
 }
 
 /// serde-saphyr repeats the place after the message; we draw it ourselves.
@@ -141,15 +148,20 @@ impl Lint<'_> {
         }
         let mut names = BTreeSet::new();
         for node in &raw.nodes {
-            if !names.insert(&node.name) {
+            if !names.insert(&*node.name) {
                 self.error(place.0, place.1, format!("two nodes are called `{}`", node.name));
             }
-            if let Some(wrong) = names::wrong_node(&node.name) {
+            if let Some(wrong) = names::wrong_node(node.name.of_host()) {
                 self.error(place.0, place.1, wrong);
             }
             if let Some(wrong) = self.names("nodes").token(&node.bootstrap) {
                 self.error(place.0, place.1, wrong);
             }
+        }
+        let controllers = raw.cluster.controllers.iter().filter_map(|entry| wrong_controller(entry));
+        let flags = raw.cluster.flags.iter().flat_map(|(component, flags)| wrong_flags(*component, flags));
+        for wrong in controllers.chain(flags) {
+            self.error(place.0, place.1, wrong);
         }
         if raw.cluster.kubeadm {
             self.kubeadm(place);
@@ -167,7 +179,7 @@ impl Lint<'_> {
             );
         }
         for node in &raw.nodes {
-            let bare = Node { bootstrap: node.bootstrap.clone(), ..Node::named(&node.name) };
+            let bare = Node { bootstrap: node.bootstrap.clone(), ..Node::named(node.name.of_host()) };
             if *node != bare {
                 self.error(place.0, place.1, format!("kubeadm configures the kubelet of `{}`: only its `name` and its token (`bootstrap`) can be said", node.name));
             }
@@ -226,7 +238,7 @@ impl Lint<'_> {
                     let matchers = never.matchers();
                     self.judged(&matchers, at);
                     self.reference(never.after.as_deref(), &named, at);
-                    self.control(&never.control, matchers.first().map(|(kind, _)| *kind), at);
+                    self.control(&never.control, &matchers, at);
                     let is_audited = |(_, matcher): &(_, &dyn Matcher)| matcher.recorders().contains(&Recorder::Audit);
                     if never.duration.is_none() && matchers.iter().any(is_audited) {
                         self.error(
@@ -263,8 +275,10 @@ impl Lint<'_> {
             self.error(at.0, at.1, wrong);
         }
         let names = Names::of(self.raw, "expect");
-        let unknown = matcher.nodes().into_iter().filter_map(|node| names.node(node));
-        let unknown: Vec<String> = unknown.chain(matcher.submitted().and_then(|step| names.submitted(step))).collect();
+        let nodes = matcher.nodes().into_iter().filter_map(|node| names.node(node));
+        let subjects = matcher.subjects().into_iter().filter_map(|node| names.subject(node));
+        let submitted = matcher.submitted().and_then(|step| names.submitted(step));
+        let unknown: Vec<String> = nodes.chain(subjects).chain(submitted).collect();
         for wrong in unknown {
             self.error(at.0, at.1, wrong);
         }
@@ -279,7 +293,7 @@ impl Lint<'_> {
     }
 
     /// A `never` is worth something only when the same kind of thing was seen by the same recorder elsewhere.
-    fn control(&mut self, name: &str, kind: Option<&str>, at: (u64, u64)) {
+    fn control(&mut self, name: &str, never: &[(&'static str, &dyn Matcher)], at: (u64, u64)) {
         let control = self.raw.steps.iter().find_map(|step| match &step.value {
             Step::Expect(expect) if expect.name.as_deref() == Some(name) => Some(expect.matchers()),
             _ => None,
@@ -290,7 +304,7 @@ impl Lint<'_> {
                 at.1,
                 format!("the positive control `{name}` does not exist: name an expectation so (`name: {name}`)"),
             ),
-            Some(matchers) if matchers.first().map(|(kind, _)| *kind) != kind => {
+            Some(matchers) if kind_of(&matchers) != kind_of(never) => {
                 self.error(
                     at.0,
                     at.1,

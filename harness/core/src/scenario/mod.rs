@@ -6,6 +6,7 @@ mod describe;
 mod diagnostic;
 pub(crate) mod duration;
 mod expiration;
+mod flags;
 mod library;
 mod load;
 mod model;
@@ -18,6 +19,7 @@ mod start;
 pub mod stimulus;
 mod style;
 pub mod uncovered;
+pub(crate) mod vocabulary;
 
 use jiff::SignedDuration;
 use serde_saphyr::Spanned;
@@ -33,7 +35,7 @@ pub use model::{
     KUBEADM_GROUP, KUBEADM_TOKEN, Level, NO_TOKEN, Node, Profile, RawScenario, STATIC_TOKEN, ServingPair,
     SigningDuration, Token, TokenDefect, TokenKind,
 };
-pub use names::{is_file_name, is_id};
+pub use names::{NodeName, is_file_name, is_id};
 pub use partition::{Partition, PartitionError};
 pub use select::{SelectError, Selector, select};
 pub use start::start_of;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::stimulus::{BootstrapRole, Component, Step};
-use super::{duration, schema};
+use super::{NodeName, duration, schema};
 use crate::history::event::NODES_GROUP;
 use crate::name::{UnknownName, by_name};
 use crate::version::Versions;
@@ -316,8 +316,8 @@ pub enum TokenDefect {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Node {
-    /// Its name.
-    pub name: String,
+    /// The name of its host. The Node has it in lower case.
+    pub name: NodeName,
     /// The token in its bootstrap kubeconfig, or `none` for a kubelet without one.
     #[serde(default = "default_bootstrap")]
     pub bootstrap: String,
@@ -350,7 +350,7 @@ pub struct Node {
 
 impl Node {
     /// A node with everything else as it is by default.
-    pub fn named(name: impl Into<String>) -> Self {
+    pub fn named(name: impl Into<NodeName>) -> Self {
         Self {
             name: name.into(),
             bootstrap: default_bootstrap(),

@@ -1,8 +1,14 @@
 //! Names in scenarios that become names of files on this machine. A scenario may be somebody else's, so none of them may
 //! lead out of the folder that it is meant for.
 
-/// The longest name of a node: `kubelet-NAME.log` must fit into the 255 bytes of a file name.
-const LONGEST_NODE: usize = 240;
+use std::fmt;
+use std::ops::Deref;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer};
+
+/// The longest name of a node (`DNS1123SubdomainMaxLength`, `k8s.io/apimachinery/pkg/util/validation`).
+const LONGEST_NODE: usize = 253;
 /// The longest name of a file, by the kernel.
 const LONGEST_FILE: usize = 255;
 
@@ -14,6 +20,77 @@ pub fn is_id(id: &str) -> bool {
     let is_inner = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b"-.".contains(&letter);
     let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_inner);
     id.len() <= LONGEST_ID && id.split_once('.').is_some_and(|(chapter, name)| is_part(chapter) && is_part(name))
+}
+
+/// The name of a node. A kubelet lower-cases the name of its host (`GetHostname`, `component-helpers/node/util`), so
+/// `Worker-A` and `worker-a` are the same node.
+#[derive(Clone, Debug)]
+pub struct NodeName {
+    written: String,
+    name: String,
+}
+
+impl NodeName {
+    /// The name as it was written: the host's.
+    pub fn of_host(&self) -> &str {
+        &self.written
+    }
+}
+
+impl<S: Into<String>> From<S> for NodeName {
+    fn from(written: S) -> Self {
+        let written = written.into();
+        Self { name: written.to_lowercase(), written }
+    }
+}
+
+/// The Node's name.
+impl Deref for NodeName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.name
+    }
+}
+
+impl PartialEq for NodeName {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for NodeName {}
+
+impl PartialEq<NodeName> for String {
+    fn eq(&self, other: &NodeName) -> bool {
+        *self == other.name
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl JsonSchema for NodeName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        String::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        String::json_schema(generator)
+    }
 }
 
 /// What is wrong with the name of a node.
@@ -58,6 +135,8 @@ mod tests {
     #[case("192.0.2.7")]
     #[case("under_score")]
     #[case("pki")]
+    #[case(&"n".repeat(63))]
+    #[case(&"n".repeat(253))]
     fn names_that_nodes_have(#[case] name: &str) {
         assert_eq!(wrong_node(name), None);
     }
@@ -77,9 +156,17 @@ mod tests {
     #[case(".n1")]
     #[case("n 1")]
     #[case("nœud")]
-    #[case(&"n".repeat(300))]
+    #[case(&"n".repeat(254))]
     fn names_that_no_node_has(#[case] name: &str) {
         assert!(wrong_node(name).is_some());
+    }
+
+    #[test]
+    fn a_node_has_its_hosts_name_in_lower_case() {
+        let node = NodeName::from("Worker-A");
+        assert_eq!((&*node, node.of_host()), ("worker-a", "Worker-A"));
+        assert_eq!(node, NodeName::from("worker-a"));
+        assert_ne!(node, NodeName::from("worker-b"));
     }
 
     proptest! {

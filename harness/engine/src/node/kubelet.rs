@@ -151,6 +151,8 @@ pub struct KubeletConfig {
     pub version: Version,
     /// The Node's name.
     pub node: String,
+    /// The name of its host, `--hostname-override`, of which the kubelet makes the Node's.
+    pub host: String,
     /// Where its things are.
     pub dir: NodeDir,
     /// Where it listens.
@@ -235,7 +237,7 @@ impl KubeletConfig {
         if self.bootstrap {
             flags.set("bootstrap-kubeconfig", self.dir.bootstrap_kubeconfig());
         }
-        flags.set("hostname-override", &self.node);
+        flags.set("hostname-override", &self.host);
         if self.version.minor < 23 {
             flags.set("v", "4");
         }

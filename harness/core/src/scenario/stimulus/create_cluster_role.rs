@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Effects, Stimulus};
+use super::{Effects, Names, Stimulus};
+use crate::scenario::vocabulary::{wrong_certificate_resource, wrong_rbac_verb};
 
 /// A ClusterRole with one rule of the API group `certificates.k8s.io`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -18,6 +19,11 @@ pub struct CreateClusterRole {
 }
 
 impl Stimulus for CreateClusterRole {
+    fn lint(&self, _: &Names<'_>) -> Vec<String> {
+        let verbs = self.verbs.iter().filter_map(|verb| wrong_rbac_verb(verb));
+        verbs.chain(self.resources.iter().filter_map(|resource| wrong_certificate_resource(resource))).collect()
+    }
+
     fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
         if effects.made.insert(&self.name) {
             Ok(())

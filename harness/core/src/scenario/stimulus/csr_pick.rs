@@ -21,7 +21,10 @@ impl CsrPick<'_> {
         if let Some(submitted) = self.submitted {
             return names.submitted(submitted);
         }
-        self.node.is_none().then(|| format!("`{}` which CSR? Name a `node`, or a `submitted` one", names.word))
+        match self.node {
+            Some(node) => names.subject(node),
+            None => Some(format!("`{}` which CSR? Name a `node`, or a `submitted` one", names.word)),
+        }
     }
 }
 

@@ -4,14 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Effects, Names, Need, Stimulus};
-use crate::scenario::Capability;
+use crate::scenario::{Capability, NodeName};
 
 /// The link to cut, and how.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Cut {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// How connections fail.
     #[serde(default)]
     pub kind: CutKind,

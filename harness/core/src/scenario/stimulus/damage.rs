@@ -5,15 +5,15 @@ use serde::Deserialize;
 
 use super::{Names, Need, Stimulus};
 use crate::history::event::{FileOp, What};
-use crate::scenario::Capability;
 use crate::scenario::names::wrong_file;
+use crate::scenario::{Capability, NodeName};
 
 /// A file of a kubelet, and what is done to it, as disks, administrators and bugs do.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Damage {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// `kubeconfig`, `bootstrap-kubeconfig`, or a name in the certificate directory.
     pub file: String,
     /// What is done to it.

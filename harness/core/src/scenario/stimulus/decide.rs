@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{CsrPick, Identity, Names, Stimulus};
 use crate::check::Role;
 use crate::check::answer::AnswerIs;
+use crate::scenario::NodeName;
 
 /// The CSR to decide, and who does it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -13,7 +14,7 @@ use crate::check::answer::AnswerIs;
 pub struct Decide {
     /// The node that the certificate is for.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// `client` or `serving`.
     #[serde(default)]
     pub role: Option<Role>,

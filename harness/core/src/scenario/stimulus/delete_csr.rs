@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::{CsrPick, Names, Stimulus};
 use crate::check::Role;
+use crate::scenario::NodeName;
 
 /// The CSR to delete.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -12,7 +13,7 @@ use crate::check::Role;
 pub struct DeleteCsr {
     /// The node that the certificate is for.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// `client` or `serving`.
     #[serde(default)]
     pub role: Option<Role>,

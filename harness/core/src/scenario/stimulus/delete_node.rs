@@ -5,13 +5,14 @@ use serde::Deserialize;
 
 use super::{Names, Stimulus};
 use crate::history::event::{Change, What};
+use crate::scenario::NodeName;
 
 /// The node whose Node object is deleted. Its kubelet goes on running.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeleteNode {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
 }
 
 impl Stimulus for DeleteNode {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::process::{Component, Process};
 use super::{Effects, Names, Need, Stimulus};
+use crate::scenario::NodeName;
 
 /// Which process is ended.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -12,7 +13,7 @@ use super::{Effects, Names, Need, Stimulus};
 pub struct End {
     /// The node, to end its kubelet.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// The component of the control plane.
     #[serde(default)]
     pub component: Option<Component>,

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Names;
+use crate::scenario::NodeName;
 
 /// Who sends a request.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -16,7 +17,7 @@ pub enum Identity {
     /// The bearer of a token.
     Token(String),
     /// The node, with the client certificate that its kubelet uses now.
-    Node(String),
+    Node(NodeName),
     /// A certificate of the right CA that has expired, for this user.
     ExpiredCertificate(String),
     /// A certificate of a CA that the API server does not know, for this user.

@@ -4,13 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Effects, Names, Stimulus};
+use crate::scenario::NodeName;
 
 /// The node that joins.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Join {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
 }
 
 impl Stimulus for Join {

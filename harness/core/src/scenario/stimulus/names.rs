@@ -1,6 +1,7 @@
 //! What a step may name, and the words for what it may not.
 
 use super::Step;
+use crate::history::event::NODE_USER_PREFIX;
 use crate::scenario::load::ready_tokens;
 use crate::scenario::model::{NO_TOKEN, RawScenario, STATIC_TOKEN, ServingPair, TokenKind};
 
@@ -25,16 +26,28 @@ impl<'a> Names<'a> {
     /// A node must be one of the scenario's.
     pub fn node(&self, name: &str) -> Option<String> {
         let nodes = &self.scenario.nodes;
-        if nodes.iter().any(|node| node.name == name) {
+        if nodes.iter().any(|node| *node.name == *name) {
             return None;
         }
-        let known: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        let known: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
         Some(format!("there is no node `{name}`; the scenario has [{}]", known.join(", ")))
+    }
+
+    /// A node that certificates are for must be one of the scenario's, or one that a step `submit` names.
+    pub fn subject(&self, name: &str) -> Option<String> {
+        let is_submitted = self.scenario.steps.iter().any(|step| match &step.value {
+            Step::Submit(submit) => {
+                let user = submit.common_name.as_deref().and_then(|user| user.strip_prefix(NODE_USER_PREFIX));
+                submit.node == name || user == Some(name)
+            }
+            _ => false,
+        });
+        if is_submitted { None } else { self.node(name) }
     }
 
     /// A node whose serving certificate is to be replaced must have it from a file.
     pub fn serving_pair_of(&self, name: &str) -> Option<String> {
-        let node = self.scenario.nodes.iter().find(|node| node.name == name)?;
+        let node = self.scenario.nodes.iter().find(|node| *node.name == *name)?;
         let issued = node.serving_pair == ServingPair::Managed;
         issued.then(|| format!("the serving certificate of `{name}` is not from a file: `servingPair: fromFile`"))
     }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{CsrPick, Identity, Names, Stimulus};
 use crate::check::Role;
 use crate::check::answer::AnswerIs;
+use crate::scenario::NodeName;
 
 /// A change of a CSR, which may be refused.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -16,7 +17,7 @@ pub struct PatchCsr {
     pub by: Identity,
     /// The node that the certificate is for.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// `client` or `serving`.
     #[serde(default)]
     pub role: Option<Role>,

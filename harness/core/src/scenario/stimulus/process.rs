@@ -5,7 +5,9 @@ use serde::Deserialize;
 
 use super::{Effects, Names, Need};
 use crate::scenario::Capability;
+use crate::scenario::flags::wrong_flags;
 use crate::scenario::model::{Flags, SigningDuration};
+use crate::scenario::vocabulary::wrong_controller;
 
 /// A component of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
@@ -52,9 +54,61 @@ pub struct Changes {
 /// What can be done only where any flag can be given.
 pub(super) const ANY_FLAG: Need = (Capability::AnyFlag, "be given any flag of the control plane");
 
+/// Whose a setting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Kubelet,
+    One(Component),
+    AnyComponent,
+}
+
+impl Whose {
+    fn is(self, component: Option<Component>) -> bool {
+        match self {
+            Self::Kubelet => component.is_none(),
+            Self::One(one) => component == Some(one),
+            Self::AnyComponent => component.is_some(),
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Kubelet => "a kubelet",
+            Self::One(component) => component.name(),
+            Self::AnyComponent => "a component of the control plane",
+        }
+    }
+}
+
 impl Changes {
-    pub(super) fn lint(&self, names: &Names<'_>) -> Option<String> {
-        self.bootstrap.as_deref().and_then(|token| names.token(token))
+    /// The settings that are given, each with its word and whose it is.
+    fn given(&self) -> impl Iterator<Item = (&'static str, Whose)> {
+        let all = [
+            ("rotateCertificates", self.rotate_certificates.is_some(), Whose::Kubelet),
+            ("serverTLSBootstrap", self.server_tls_bootstrap.is_some(), Whose::Kubelet),
+            ("bootstrap", self.bootstrap.is_some(), Whose::Kubelet),
+            ("signingDuration", self.signing_duration.is_some(), Whose::One(Component::ControllerManager)),
+            ("anonymousAuth", self.anonymous_auth.is_some(), Whose::One(Component::ApiServer)),
+            ("controllers", self.controllers.is_some(), Whose::One(Component::ControllerManager)),
+            ("flags", self.flags.is_some(), Whose::AnyComponent),
+        ];
+        all.into_iter().filter(|(_, is_given, _)| *is_given).map(|(word, _, whose)| (word, whose))
+    }
+
+    /// What is wrong with them for this process.
+    pub(super) fn lint(&self, process: Process<'_>, names: &Names<'_>) -> Vec<String> {
+        let foreign = self.given().filter(|(_, whose)| !whose.is(process.component));
+        let mut wrong: Vec<String> = foreign
+            .map(|(word, whose)| {
+                format!("`{word}` is a setting of {}, and {} would not be changed by it", whose.words(), process.name())
+            })
+            .collect();
+        wrong.extend(self.bootstrap.as_deref().and_then(|token| names.token(token)));
+        wrong.extend(self.controllers.iter().flatten().filter_map(|entry| wrong_controller(entry)));
+        if let (Some(component), Some(flags)) = (process.component, &self.flags) {
+            wrong.extend(wrong_flags(component, flags));
+        }
+        wrong
     }
 
     pub(super) fn needs(&self) -> Option<Need> {

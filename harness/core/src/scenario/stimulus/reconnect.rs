@@ -5,13 +5,14 @@ use serde::Deserialize;
 
 use super::cut::CUT;
 use super::{Effects, Names, Need, Stimulus};
+use crate::scenario::NodeName;
 
 /// The node that is connected again.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reconnect {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
 }
 
 impl Stimulus for Reconnect {
@@ -24,7 +25,7 @@ impl Stimulus for Reconnect {
     }
 
     fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
-        let was_cut = effects.cut.remove(self.node.as_str()).is_some();
+        let was_cut = effects.cut.remove(&*self.node).is_some();
         if was_cut { Ok(()) } else { Err(format!("the link of {} is not cut", self.node)) }
     }
 }

@@ -5,14 +5,14 @@ use serde::Deserialize;
 
 use super::{Names, Need, Stimulus};
 use crate::history::event::{FileOp, What};
-use crate::scenario::Capability;
+use crate::scenario::{Capability, NodeName};
 
 /// The node whose `tls.crt` and `tls.key` are replaced by a new pair.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReplaceServingPair {
     /// The node, with `servingPair: fromFile`.
-    pub node: String,
+    pub node: NodeName,
 }
 
 impl ReplaceServingPair {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::process::{Changes, Component, Process};
 use super::{Effects, Names, Need, Stimulus};
+use crate::scenario::NodeName;
 
 /// Which process is restarted, and what is different from before.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -12,7 +13,7 @@ use super::{Effects, Names, Need, Stimulus};
 pub struct Restart {
     /// The node, to restart its kubelet.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// The component of the control plane.
     #[serde(default)]
     pub component: Option<Component>,
@@ -31,7 +32,7 @@ impl Restart {
 impl Stimulus for Restart {
     fn lint(&self, names: &Names<'_>) -> Vec<String> {
         let mut wrong = self.process().lint(names);
-        wrong.extend(self.with.lint(names));
+        wrong.extend(self.with.lint(self.process(), names));
         wrong
     }
 

@@ -4,13 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Names, Stimulus};
+use crate::scenario::NodeName;
 
 /// A Node's addresses, all of them from now on.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetAddresses {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// `status.addresses`.
     pub addresses: Vec<Address>,
 }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::process::{Changes, Component, Process};
 use super::{Effects, Names, Need, Stimulus};
+use crate::scenario::NodeName;
 
 /// Which process is started, and what is different from before.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -12,7 +13,7 @@ use super::{Effects, Names, Need, Stimulus};
 pub struct Start {
     /// The node, to start its kubelet.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<NodeName>,
     /// The component of the control plane.
     #[serde(default)]
     pub component: Option<Component>,
@@ -35,7 +36,7 @@ impl Stimulus for Start {
     fn lint(&self, names: &Names<'_>) -> Vec<String> {
         let waited_for = self.exits && self.component.is_none();
         let mut wrong = self.process().lint(names);
-        wrong.extend(self.with.lint(names));
+        wrong.extend(self.with.lint(self.process(), names));
         wrong.extend(waited_for.then(|| "`exits` is for a `component`: a kubelet is not waited for".into()));
         wrong
     }

@@ -5,14 +5,14 @@ use serde::Deserialize;
 
 use super::{Names, Need, Stimulus};
 use crate::check::Role;
-use crate::scenario::Capability;
+use crate::scenario::{Capability, NodeName};
 
 /// The certificate whose expiry is waited for.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WaitForExpiry {
     /// The node.
-    pub node: String,
+    pub node: NodeName,
     /// Which of its certificates; the one behind the link when the step begins.
     pub role: Role,
 }

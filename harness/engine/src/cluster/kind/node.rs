@@ -159,7 +159,8 @@ impl Container {
         write_private(&ca, &base.endpoint().ca)?;
         let config = KubeletConfig {
             version: common.version,
-            node: node.name.clone(),
+            node: node.name.to_string(),
+            host: node.name.of_host().to_owned(),
             address: SocketAddr::new(address, PORT),
             runtime: RUNTIME.into(),
             dir,

@@ -181,7 +181,7 @@ impl KindCluster {
             // kubeadm's nodes know the API server by its name, whose port is the control plane's own.
             let listen = SocketAddr::new(source, if kubeadm { API_SERVER_PORT } else { 0 });
             let upstream = SocketAddr::from((address, API_SERVER_PORT));
-            let link = Link::open_at(node.name.clone(), listen, upstream, source, base.sink.clone())?;
+            let link = Link::open_at(node.name.to_string(), listen, upstream, source, base.sink.clone())?;
             nodes.add(source, container.into_node(node, link, &common).await?);
         }
         let control_plane = KindControlPlane::attach(&common, address).await?;

@@ -59,14 +59,14 @@ impl Kubelets<'_> {
             let [a, b, c] = SOURCES;
             let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
             let (listen, sink) = (Ipv4Addr::LOCALHOST.into(), base.sink.clone());
-            let link = Link::open(node.name.clone(), listen, self.api_server, source, sink)?;
+            let link = Link::open(node.name.to_string(), listen, self.api_server, source, sink)?;
             // Not by the node's name, which would count for the length of its sockets' paths, and may be `pki`.
             let dir = NodeDir::new(self.run.join(format!("n{}", index + 1)));
             fs::create_dir(dir.path()).map_err(ClusterError::file(dir.path()))?;
             let sandbox = self.sandbox(node, &dir, &trust)?;
             let config = self.config(node, dir, sandbox.port.number, &trust);
             write_first_files(node, &config.dir, &link, &trust)?;
-            let log = self.logs.join(format!("kubelet-{}.log", node.name));
+            let log = self.logs.join(log_name(&node.name, index));
             let kubelet = Kubelet::new(config, node, log, trust.path("cluster-ca.crt"), &base.administrator);
             made.add(source, Node { kubelet, link, place: sandbox });
         }
@@ -90,7 +90,8 @@ impl Kubelets<'_> {
     fn config(&self, node: &scenario::Node, dir: NodeDir, port: u16, trust: &Trust) -> KubeletConfig {
         KubeletConfig {
             version: self.version,
-            node: node.name.clone(),
+            node: node.name.to_string(),
+            host: node.name.of_host().to_owned(),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             runtime: format!("unix://{}", dir.cri().display()),
             dir,
@@ -104,6 +105,15 @@ impl Kubelets<'_> {
             external_cloud_provider: node.cloud_provider == CloudProvider::External,
             default_fail_cgroup_v1: node.fail_cgroup_v1 == FailCgroupV1::Unset,
         }
+    }
+}
+
+/// The name of a kubelet's log: with the node's name where that fits into a file's, of at most 255 bytes.
+fn log_name(node: &str, index: usize) -> String {
+    const LONGEST: usize = 240;
+    match node.len() {
+        ..=LONGEST => format!("kubelet-{node}.log"),
+        _ => format!("kubelet-{}-{}.log", node.chars().take(LONGEST - 10).collect::<String>(), index + 1),
     }
 }
 
@@ -202,5 +212,20 @@ impl Place for Sandbox {
         let (pid, exit) = (process.pid(), process.end(ending).await);
         self.beside.clear();
         Ok(Some((pid, Some(exit))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_of_long_names_have_names_of_files() {
+        assert_eq!(log_name("n1", 0), "kubelet-n1.log");
+        for length in [63, 240, 241, 253] {
+            let names = [0, 254].map(|index| log_name(&"n".repeat(length), index));
+            assert!(names.iter().all(|name| name.len() <= 255), "{length}");
+            assert_eq!(names[0] == names[1], length <= 240, "{length}");
+        }
     }
 }
