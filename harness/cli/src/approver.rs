@@ -10,6 +10,7 @@ use super::interrupt::on_interrupt;
 use super::{Exit, Failure, colours, print, print_json, runtime};
 use tlsboot_core::version::Version;
 use tlsboot_engine::report::colours_wanted;
+use tlsboot_engine::say;
 use tlsboot_engine::untrusted::{self, LONGEST};
 use tlsboot_field::approver::corpus::{Subjects, corpus};
 use tlsboot_field::approver::fire::{FireError, Fired, Plan, fire};
@@ -92,7 +93,7 @@ pub(super) fn run(command: &ApproverCommand) -> Result<Exit, Failure> {
                 plan.creates()
             )));
         }
-        eprintln!("creating in {}, {}", connection.server(), plan.creates());
+        say!("creating in {}, {}", connection.server(), plan.creates());
         let (run, server) = (plan.run.clone(), connection.server());
         let Some(fired) = fire_and_remove(&connection, plan).await? else {
             return Ok(Exit::Interrupted);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::HumanBytes;
 use rustix::fs::statvfs;
+use rustix::process::{Resource, getrlimit};
 
 use super::existing::{self, ExistingCluster, OutputFormat};
 use super::target::TargetOptions;
@@ -103,8 +104,13 @@ pub(super) fn run(command: &DoctorCommand) -> Result<Exit, Failure> {
 
 fn machine(command: &DoctorCommand) -> Result<Exit, Failure> {
     let options = command.target.components.options().map_err(Failure::usage)?;
-    let mut findings =
-        vec![cgroups(), inotify(), temporary_folder(), space("space for clusters", &std::env::temp_dir(), CLUSTER)];
+    let mut findings = vec![
+        cgroups(),
+        open_files(),
+        inotify(),
+        temporary_folder(),
+        space("space for clusters", &std::env::temp_dir(), CLUSTER),
+    ];
     match command.target.provider {
         ProviderKind::Kind => findings.extend(containers(&command.target)?),
         provider => {
@@ -124,6 +130,19 @@ fn machine(command: &DoctorCommand) -> Result<Exit, Failure> {
     print(&text)?;
     let worst = findings.iter().map(|finding| finding.grade).max();
     Ok(if worst == Some(Grade::Problem) { Exit::Error } else { Exit::Pass })
+}
+
+/// What every cluster of a run would end of, found once and before the first.
+pub(super) fn preflight(provider: ProviderKind) -> Result<(), Failure> {
+    let mut findings = vec![open_files(), inotify(), space("space for clusters", &std::env::temp_dir(), CLUSTER)];
+    if provider != ProviderKind::Kind {
+        findings.extend([namespaces(), ports()]);
+    }
+    let problem = findings.into_iter().find(|finding| finding.grade == Grade::Problem);
+    problem.map_or(Ok(()), |problem| {
+        let remedy = problem.remedy.map(|remedy| format!(" → {remedy}")).unwrap_or_default();
+        Err(Failure::error(format!("no cluster can run here: {}: {}{remedy}", problem.about, problem.found)))
+    })
 }
 
 fn line(finding: &Finding, colours: bool) -> String {
@@ -163,6 +182,24 @@ fn cgroups() -> Finding {
         Finding::ok(about, "version 2")
     } else {
         Finding::ok(about, "version 1: kubelets from 1.35 on are told to take it (failCgroupV1: false)")
+    }
+}
+
+/// An etcd needs about a hundred, a run some for each of its clusters.
+const OPEN_FILES: u64 = 1024;
+
+/// Go's programs, and tlsboot's runs, take what the hard limit lets them have.
+fn open_files() -> Finding {
+    let about = "open files";
+    match getrlimit(Resource::Nofile).maximum {
+        Some(limit) if limit < OPEN_FILES => {
+            Finding::new(Grade::Problem, about, format!("a process may have {limit}, and {OPEN_FILES} are needed"))
+                .remedy(format!(
+                    "ulimit -Hn {OPEN_FILES}, as root; LimitNOFILE= of a systemd unit; docker run --ulimit"
+                ))
+        }
+        Some(limit) => Finding::ok(about, format!("a process may have {limit}")),
+        None => Finding::ok(about, "without limit"),
     }
 }
 
@@ -211,6 +248,8 @@ fn temporary_folder() -> Finding {
 
 /// etcd's files are most of it: 64 MB of log, made whole at the start.
 const CLUSTER: u64 = 500 << 20;
+/// With less an etcd ends at its start.
+const LEAST: u64 = 100 << 20;
 /// Kubernetes and etcd of one version, and as much while they are fetched.
 const EXECUTABLES: u64 = 1 << 30;
 
@@ -229,7 +268,8 @@ fn space(about: &'static str, folder: &Path, wanted: u64) -> Finding {
     if free >= wanted {
         return Finding::ok(about, found);
     }
-    Finding::new(Grade::Warning, about, format!("{found}, {} would be comfortable", HumanBytes(wanted)))
+    let grade = if free < LEAST { Grade::Problem } else { Grade::Warning };
+    Finding::new(grade, about, format!("{found}, {} would be comfortable", HumanBytes(wanted)))
         .remedy("make room, or choose another folder (TMPDIR, TLSBOOT_CACHE)")
 }
 
@@ -409,7 +449,7 @@ mod tests {
         let enough = space("space", Path::new("/tmp/not/there/yet"), 1);
         assert_eq!(enough.grade, Grade::Ok);
         let little = space("space", Path::new("/tmp"), u64::MAX);
-        assert_eq!(little.grade, Grade::Warning);
+        assert!(little.grade >= Grade::Warning);
         assert!(little.remedy.is_some());
     }
 }

@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::Exit;
+use tlsboot_engine::say;
 
 /// Becomes true on SIGINT or SIGTERM: then clusters are stopped in order. A second signal ends this process at once, and
 /// the kernel takes its processes along.
@@ -25,7 +26,7 @@ pub fn on_interrupt() -> io::Result<watch::Receiver<bool>> {
             if sender.send_replace(true) {
                 std::process::exit(Exit::Interrupted.code().into());
             }
-            eprintln!("interrupted: stopping clusters (interrupt again to exit at once)");
+            say!("interrupted: stopping clusters (interrupt again to exit at once)");
         }
     });
     Ok(receiver)

@@ -35,10 +35,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use tlsboot_core::exit::Exit;
 use tlsboot_core::plain;
+use tlsboot_engine::cluster::ProviderKind;
 
 use components::ComponentsCommand;
 pub use failure::Failure;
 pub use scenarios::{KnownOptions, ScenarioOptions};
+use tlsboot_engine::say;
 
 /// Do your nodes get, use and renew their certificates the way Kubernetes promises?
 ///
@@ -177,16 +179,17 @@ pub fn main() -> ExitCode {
         Command::Completions { shell } => completions(shell),
     };
     let exit = done.unwrap_or_else(|failure| {
-        eprintln!("{} {}", paint("error:", "31;1"), plain::lines(&failure.to_string(), colours()));
+        say!("{} {}", paint("error:", "31;1"), plain::lines(&failure.to_string(), colours()));
         failure.exit
     });
     ExitCode::from(exit.code())
 }
 
-/// Whether clusters can have their folders here, and removes those of killed runs.
-fn prepare_clusters() -> Result<(), Failure> {
+/// Whether clusters of this provider can run on this machine, and removes what killed runs left.
+fn prepare_clusters(provider: ProviderKind) -> Result<(), Failure> {
     use tlsboot_engine::cluster::shared::dir;
     dir::check_temporary().map_err(Failure::usage)?;
+    doctor::preflight(provider)?;
     if let Err(error) = dir::sweep() {
         tracing::warn!(%error, "what killed runs left could not be removed");
     }
@@ -283,7 +286,11 @@ fn gc() -> Result<Exit, Failure> {
 fn init_tracing() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("TLSBOOT_LOG").unwrap_or_else(|_| EnvFilter::new("warn,kube_client=off"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .try_init();
 }
 
 /// Whether to colour what goes to standard error.

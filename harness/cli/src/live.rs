@@ -12,6 +12,7 @@ use tlsboot_engine::report::colours_wanted;
 use tlsboot_engine::report::paint::Paint;
 use tlsboot_engine::report::terminal;
 use tlsboot_engine::run::{Listener, RunEvent, RunEventKind};
+use tlsboot_engine::say;
 
 /// Columns of ids and targets; what is longer pushes the rest aside.
 const WIDTHS: (usize, usize) = (44, 15);
@@ -96,8 +97,8 @@ impl LiveProgress {
     /// Says a line; above the bars only where it stays true.
     fn line(&self, text: &str, stays: bool) {
         match &self.output {
-            Output::Lines => eprintln!("{text}"),
-            Output::Bars(bars) if stays => bars.suspend(|| eprintln!("{text}")),
+            Output::Lines => say!("{text}"),
+            Output::Bars(bars) if stays => bars.suspend(|| say!("{text}")),
             Output::Bars(_) => {}
         }
     }

@@ -9,6 +9,7 @@ use super::{Exit, Failure, paint, values};
 use tlsboot_core::plain::one_line;
 use tlsboot_engine::report::merge::{MergeError, merge_folders};
 use tlsboot_engine::report::{self, Format};
+use tlsboot_engine::say;
 
 /// Merge the output folders of several runs into one report.
 ///
@@ -58,7 +59,7 @@ pub(super) fn run(command: &MergeCommand) -> Result<Exit, Failure> {
     report::sign(&command.out, key.as_ref()).map_err(Failure::error)?;
     for part in &merged.missing {
         let word = paint("missing:", "31;1");
-        eprintln!("{word} {}: its scenarios are not in the report", one_line(part));
+        say!("{word} {}: its scenarios are not in the report", one_line(part));
     }
     Ok(if merged.missing.is_empty() { merged.run.exit() } else { Exit::Error })
 }

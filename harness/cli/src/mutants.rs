@@ -23,6 +23,7 @@ use tlsboot_engine::cluster::processes::Defect;
 use tlsboot_engine::mutants::matrix::{self, Cell, Matrix, Row};
 use tlsboot_engine::mutants::{Buggy, Made, Mutant, edits, select, table};
 use tlsboot_engine::run::{Runner, Silent, Target};
+use tlsboot_engine::say;
 
 /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
 ///
@@ -84,7 +85,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<Exit, Failure> {
     };
     let (local, components) = command.target.local(planned, progress::on_stderr())?;
     super::create_out(&command.out)?;
-    super::prepare_clusters()?;
+    super::prepare_clusters(command.target.provider)?;
     let runtime = super::runtime()?;
     let (started, clock) = (Timestamp::now(), Instant::now());
     let lab = Lab {
@@ -113,7 +114,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<Exit, Failure> {
     write(&command.out, &matrix)?;
     print(&matrix.text())?;
     if interrupted {
-        eprintln!("interrupted: the same command with --resume goes on");
+        say!("interrupted: the same command with --resume goes on");
         return Ok(Exit::Interrupted);
     }
     Ok(matrix.exit())
@@ -298,7 +299,7 @@ impl Lab {
             }
             let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
             let name = format!("{} × {}", trial.mutant.id, scenario.id);
-            eprintln!("[{number}/{}] {name} begins", self.total);
+            say!("[{number}/{}] {name} begins", self.total);
             let result = runner.run(scenario, &target).await.result;
             let broken_off = *interrupt.borrow() && result.verdict.outcome == Outcome::Error;
             if broken_off {
@@ -311,7 +312,7 @@ impl Lab {
                 duration_ms: result.duration_ms,
                 why: result.unsupported.unwrap_or_else(|| matrix::why(&result.verdict)),
             };
-            eprintln!(
+            say!(
                 "[{number}/{}] {name}: {:?} after {} s. {}",
                 self.total,
                 cell.outcome,

@@ -9,6 +9,7 @@ use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::interrupt::on_interrupt;
 use super::{Exit, Failure, print, print_json, runtime};
 use tlsboot_engine::report::colours_wanted;
+use tlsboot_engine::say;
 use tlsboot_field::connection::{Connection, Unreachable};
 use tlsboot_field::owned;
 use tlsboot_field::probe::{Outcome, Plan, Probed, play, text};
@@ -53,7 +54,7 @@ pub(super) fn run(command: &ProbeCommand) -> Result<Exit, Failure> {
         let given = command.bootstrap.open(&connection).await?;
         let plan = Plan::new(&connection, command.allow_writes, given).await.map_err(failure)?;
         if command.allow_writes {
-            eprintln!("creating in {}, {}", connection.server(), plan.creates());
+            say!("creating in {}, {}", connection.server(), plan.creates());
         }
         let Some(probed) = play_and_remove(&connection, &plan, command.allow_writes).await? else {
             return Ok(Exit::Interrupted);

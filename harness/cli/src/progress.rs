@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use tlsboot_engine::components::progress::{Progress, ProgressListener, TaskListener, Unit};
+use tlsboot_engine::say;
 
 /// How often a long task without a terminal says where it is.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
@@ -79,8 +80,8 @@ impl Drop for Task {
 impl Output {
     fn line(&self, text: &str) {
         match self {
-            Self::Lines => eprintln!("{text}"),
-            Self::Bars(bars) => bars.suspend(|| eprintln!("{text}")),
+            Self::Lines => say!("{text}"),
+            Self::Bars(bars) => bars.suspend(|| say!("{text}")),
         }
     }
 }

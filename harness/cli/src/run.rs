@@ -113,7 +113,7 @@ pub(super) fn run(command: RunCommand) -> Result<Exit, Failure> {
     {
         tracing::warn!(%error, "what killed runs left in Docker could not be removed");
     }
-    super::prepare_clusters()?;
+    super::prepare_clusters(command.target.provider)?;
     let runtime = super::runtime()?;
     let (started, clock) = (Timestamp::now(), Instant::now());
     let pairs = pairs.into_iter().map(|(target, scenario)| (Arc::clone(&targets[&target]), scenario)).collect();

@@ -9,6 +9,7 @@ use tlsboot_core::known::KnownFailures;
 use tlsboot_core::plain;
 use tlsboot_core::scenario::{Diagnostic, Profile, Scenario, Selector, select, style};
 use tlsboot_engine::library;
+use tlsboot_engine::say;
 use tlsboot_engine::untrusted::{self, LONGEST};
 
 /// Which scenarios.
@@ -106,7 +107,7 @@ pub(super) fn lint(command: &LintCommand) -> Result<Exit, Failure> {
     let style = library.scenarios.iter().flat_map(style);
     let errors: Vec<Diagnostic> = library.errors.iter().cloned().chain(style).collect();
     for error in &errors {
-        eprintln!("{}\n", plain::lines(&error.render(colours()), colours()));
+        say!("{}\n", plain::lines(&error.render(colours()), colours()));
     }
     match errors.len() {
         0 => {
@@ -117,7 +118,7 @@ pub(super) fn lint(command: &LintCommand) -> Result<Exit, Failure> {
             super::print(&format!("{scenarios}, no errors\n"))
         }
         errors => {
-            eprintln!("{} in the scenario files; {} are right", count(errors), library.scenarios.len());
+            say!("{} in the scenario files; {} are right", count(errors), library.scenarios.len());
             Ok(Exit::Usage)
         }
     }

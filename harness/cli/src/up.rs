@@ -25,6 +25,7 @@ use tlsboot_engine::evidence::{HISTORY, LOGS};
 use tlsboot_engine::observe::Sink;
 use tlsboot_engine::report::Follow;
 use tlsboot_engine::run::Target;
+use tlsboot_engine::say;
 use tlsboot_engine::secret::Vault;
 
 /// Start a cluster with short certificates to look at, and tell what happens in it.
@@ -72,7 +73,7 @@ pub(super) fn run(command: &UpCommand) -> Result<Exit, Failure> {
     if let Some(out) = &command.out {
         super::create_out(out)?;
     }
-    super::prepare_clusters()?;
+    super::prepare_clusters(command.target.provider)?;
     let runtime = super::runtime()?;
     runtime.block_on(up(command, &target))
 }
@@ -84,7 +85,7 @@ async fn up(command: &UpCommand, target: &Target) -> Result<Exit, Failure> {
     let (sink, events) = history(out)?;
     let scenario = scenario(command);
     sink.emit(target.id.begin(&scenario));
-    eprintln!("starting {} with {} nodes; history and logs are in {}", target.id.name(), command.nodes, out.display());
+    say!("starting {} with {} nodes; history and logs are in {}", target.id.name(), command.nodes, out.display());
     let telling = tokio::spawn(tell(events, target.id.rules()));
     let starting = target.provider.start(&scenario, sink, out.join(LOGS));
     let cluster = tokio::select! {
@@ -93,7 +94,7 @@ async fn up(command: &UpCommand, target: &Target) -> Result<Exit, Failure> {
     };
     let used = use_until_end(command, &scenario, &*cluster, folder.path(), &mut signals).await;
     telling.abort();
-    eprintln!("ending the cluster");
+    say!("ending the cluster");
     tokio::select! {
         () = cluster.stop() => {}
         // The kernel takes the processes along; `tlsboot gc` or the next run removes the folder.
@@ -128,7 +129,7 @@ async fn tell(mut events: mpsc::UnboundedReceiver<Event>, rules: Rules) {
     let mut follow = Follow::new(rules, TimeZone::system());
     while let Some(event) = events.recv().await {
         if let Some(line) = follow.line(&event) {
-            eprintln!("{line}");
+            say!("{line}");
         }
     }
 }
@@ -149,7 +150,7 @@ async fn use_until_end(
     }
     if command.command.is_empty() {
         print(&format!("export KUBECONFIG={}\n", kubeconfig.display()))?;
-        eprintln!("Ctrl-C ends the cluster");
+        say!("Ctrl-C ends the cluster");
         signals.any().await;
         return Ok(Exit::Pass);
     }

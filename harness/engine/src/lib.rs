@@ -26,6 +26,7 @@ pub mod process;
 pub mod report;
 pub mod run;
 pub mod runtime;
+pub mod say;
 pub mod secret;
 pub mod shim;
 pub mod task;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::untrusted::{self, LONGEST};
 use tlsboot_core::scenario::{Diagnostic, Library};
 
-/// Loads files, and every `.yaml` file below folders. A path without any is one of the library's errors.
+/// Loads files, and every `.yaml` and `.yml` file below folders. A path without any is one of the library's errors.
 pub fn load(paths: &[PathBuf]) -> Library {
     let found: Vec<_> = paths.iter().map(|path| (path, files_below(path))).collect();
     let files = found.iter().flat_map(|(_, files)| files);
@@ -14,10 +14,9 @@ pub fn load(paths: &[PathBuf]) -> Library {
         (file.display().to_string(), text)
     });
     let mut library = Library::of(texts);
-    let empty = found
-        .iter()
-        .filter(|(_, files)| files.is_empty())
-        .map(|(path, _)| Diagnostic::whole(&path.display().to_string(), "no scenario file (`*.yaml`) is there"));
+    let empty = found.iter().filter(|(_, files)| files.is_empty()).map(|(path, _)| {
+        Diagnostic::whole(&path.display().to_string(), "no scenario file (`*.yaml`, `*.yml`) is there")
+    });
     library.errors.extend(empty);
     library
 }
@@ -37,7 +36,9 @@ fn files_below(path: &Path) -> Vec<PathBuf> {
         // A link to a folder may lead anywhere, and in circles.
         .flat_map(|(entry, kind)| match kind.is_dir() {
             true => files_below(&entry),
-            false if entry.extension().is_some_and(|extension| extension == "yaml") => vec![entry],
+            false if entry.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") => {
+                vec![entry]
+            }
             false => Vec::new(),
         })
         .collect()
@@ -59,11 +60,11 @@ mod tests {
         write("a.yaml", RIGHT);
         write("b.yaml", &RIGHT.replace("title", "titel"));
         write("below/c.yaml", &RIGHT.replace("A-04", "A-99"));
-        write("d.yaml", RIGHT);
+        write("d.yml", RIGHT);
         write("e.txt", "not a scenario");
         let library = load(&[dir.path().to_owned()]);
         assert_eq!(library.scenarios.len(), 1);
-        for name in ["b.yaml", "c.yaml", "d.yaml"] {
+        for name in ["b.yaml", "c.yaml", "d.yml"] {
             assert!(library.errors.iter().any(|error| error.file.ends_with(name)), "{name}: {:#?}", library.errors);
         }
         assert_eq!(library.errors.len(), 3);

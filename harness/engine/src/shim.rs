@@ -157,9 +157,11 @@ fn unshare() -> io::Result<()> {
     let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
     // SAFETY: unsafe only for CLONE_FILES, which is not among the flags.
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|error| {
-        io::Error::other(format!(
-            "user namespaces are not to be had here ({error}): allow them (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces>0), or run as root"
-        ))
+        let remedy = match rustix::process::geteuid().is_root() {
+            true => "in a container, give it the capability SYS_ADMIN and a seccomp profile that lets it (docker run --privileged)",
+            false => "allow them (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces>0), or run as root",
+        };
+        io::Error::other(format!("user namespaces are refused here ({error}): {remedy}"))
     })
 }
 

@@ -44,6 +44,11 @@ pub enum ClusterError {
         /// What was seen last.
         last: String,
     },
+    /// tlsboot's own credentials are refused.
+    #[error(
+        "{0} refuses tlsboot's own credentials (401): look at the flags that the scenario gives it, such as client-ca-file"
+    )]
+    LockedOut(&'static str),
     /// A command of the container tools failed.
     #[error("`{command}` failed: {reason}")]
     Command {
@@ -82,10 +87,81 @@ impl ClusterError {
     }
 }
 
-/// Words for the end of a log.
+/// Words for the end of a log: what it says of its end, or else its last lines.
 pub(super) fn end_of(log: &Path) -> String {
-    const LINES: usize = 5;
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    format!("the end of its log says: {}", lines[lines.len().saturating_sub(LINES)..].join(" | "))
+    let text = std::fs::read(log).unwrap_or_default();
+    match telling(&String::from_utf8_lossy(&text)) {
+        lines if lines.is_empty() => "its log is empty".to_owned(),
+        lines => format!("its log says: {}", lines.join(" | ")),
+    }
+}
+
+/// So many lines are told, the last ones.
+const LINES: usize = 3;
+/// So many characters of a line.
+const LINE: usize = 400;
+
+/// The lines that tell why a process ended. A component that refuses its command line prints all its flags, before or after
+/// the reason.
+fn telling(log: &str) -> Vec<String> {
+    let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let errors: Vec<&str> = lines().filter(|line| is_error(line)).collect();
+    let mut told = match errors.as_slice() {
+        [] => lines().filter(|line| !line.contains("FLAG: --")).collect(),
+        _ => errors,
+    };
+    told.dedup();
+    let shown = |line: &&str| match line.char_indices().nth(LINE) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => (*line).to_owned(),
+    };
+    told[told.len().saturating_sub(LINES)..].iter().map(shown).collect()
+}
+
+/// Whether a line is an error by its head: klog's (`E1127 22:49:…`), cobra's, Go's, zap's of etcd.
+fn is_error(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    let is_klog = matches!(bytes.first(), Some(b'E' | b'F'))
+        && bytes.len() > 5
+        && bytes[1..5].iter().all(u8::is_ascii_digit)
+        && bytes[5] == b' ';
+    let heads = ["Error:", "error:", "panic:", "fatal error:", "runtime:"];
+    let levels = ["\"level\":\"error\"", "\"level\":\"fatal\"", "\"level\":\"panic\""];
+    is_klog
+        || heads.iter().any(|head| line.starts_with(head))
+        || line.starts_with('{') && levels.iter().any(|level| line.contains(level))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::after_the_flags(
+        "I1127 22:49:01.1 1 flags.go:64] FLAG: --v=\"4\"\nI1127 22:49:01.1 1 flags.go:64] FLAG: --vmodule=\"\"\nE1127 22:49:01.2 1 run.go:72] \"command failed\" err=\"\\\"csrsinging\\\" is not in the list of known controllers\"\n",
+        &["E1127 22:49:01.2 1 run.go:72] \"command failed\" err=\"\\\"csrsinging\\\" is not in the list of known controllers\""]
+    )]
+    #[case::before_the_usage(
+        "Error: unknown flag: --no-such\nUsage:\n  kube-apiserver [flags]\n\nAudit flags:\n  --audit-log-batch-max-size int   The maximum size.\n",
+        &["Error: unknown flag: --no-such"]
+    )]
+    #[case::of_etcd(
+        "{\"level\":\"warn\",\"msg\":\"a\"}\n{\"level\":\"fatal\",\"msg\":\"no space left on device\"}\n",
+        &["{\"level\":\"fatal\",\"msg\":\"no space left on device\"}"]
+    )]
+    #[case::without_errors("I1127 1 a\nW1127 2 b\nI1127 flags.go] FLAG: --v=4\n", &["I1127 1 a", "W1127 2 b"])]
+    #[case::twice("Error: a\nError: a\n", &["Error: a"])]
+    #[case::words("Everything is fine\n", &["Everything is fine"])]
+    #[case::none("\n \n", &[])]
+    fn a_log_tells_why_a_process_ended(#[case] log: &str, #[case] told: &[&str]) {
+        assert_eq!(telling(log), told);
+    }
+
+    #[test]
+    fn endless_lines_are_cut() {
+        let told = telling(&format!("E1127 22:49:01.2 1 {}ä", "x".repeat(5000)));
+        assert!(told[0].ends_with('…') && told[0].len() < 500);
+    }
 }

@@ -103,7 +103,15 @@ impl Attempt<'_> {
         sink.emit(self.target.id.begin(self.scenario));
         self.tell(RunEventKind::Waits { what: Awaited::Cluster, left: STEP });
         let starting = self.target.provider.start(self.scenario, sink.clone(), evidence.logs());
-        let cluster = self.unless_interrupted(starting).await?.map_err(RunError::Start)?;
+        let started = self.unless_interrupted(starting).await.and_then(|started| started.map_err(RunError::Start));
+        let cluster = match started {
+            Ok(cluster) => cluster,
+            Err(error) => {
+                // What became of its processes is in the record, too.
+                sink.close()?;
+                return Err(error);
+            }
+        };
         let playing = async { Play::new(self, &*cluster, &sink, events).until_decided().await };
         let verdict = self.unless_interrupted(playing).await;
         cluster.stop().await;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::docker_blocking;
 use crate::cluster::ClusterError;
+use crate::say;
 use tlsboot_core::result::ComponentResult;
 use tlsboot_core::version::Version;
 
@@ -87,7 +88,7 @@ impl Image {
     }
 
     fn pull(&self, of: &Use<'_>) -> Result<(), ClusterError> {
-        eprintln!("pulling {self}");
+        say!("pulling {self}");
         docker_blocking(&["pull", "--quiet", &self.0])
             .map(drop)
             .map_err(|error| self.unfit(of, &format!("it is not here and can't be pulled ({error}); {}", of.remedy)))

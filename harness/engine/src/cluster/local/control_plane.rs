@@ -8,19 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::{BoxFuture, select_all};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::flags::{self, Layout};
 use super::provider::Local;
+use super::watches::Watches;
 use crate::cluster::error::end_of;
 use crate::cluster::processes::{Defect, Launch, Part, Plan, Port, Supervised, begin};
 use crate::cluster::shared::base::Base;
-use crate::cluster::shared::client::{blind, until_ok};
+use crate::cluster::shared::client::{Credentials, answers, blind};
+use crate::cluster::shared::tokens::CONTROLLER_MANAGER;
 use crate::cluster::shared::trust::Trust;
 use crate::cluster::{ClusterError, ControlPlane, Ending, Proof};
 use crate::components::ComponentSet;
-use crate::process::Isolation;
+use crate::poll;
+use crate::process::{Exit, Isolation};
+use crate::secret::Secret;
 use crate::task::Task;
 use tlsboot_core::scenario::stimulus::{Changes, Component};
 use tlsboot_core::version::Version;
@@ -75,6 +81,8 @@ struct Running {
 
 struct Launched {
     process: Supervised,
+    /// What it watches once its controllers work; taken by whoever waits for that.
+    watches: Option<Watches>,
     _beside: Vec<Task>,
 }
 
@@ -86,6 +94,7 @@ impl LocalControlPlane {
         dir: &Path,
         logs: PathBuf,
         base: &Arc<Base>,
+        manager_token: Secret<String>,
     ) -> Result<Self, ClusterError> {
         let this = Self {
             running: Mutex::default(),
@@ -96,27 +105,36 @@ impl LocalControlPlane {
             logs,
             base: Arc::clone(base),
         };
-        this.start_etcd().await?;
-        this.launch(Component::ApiServer).await?;
-        this.launch(Component::ControllerManager).await?;
-        this.ready(Component::ApiServer).await?;
-        match this.ready(Component::ControllerManager).await {
-            // Under a heavy load the API server may take longer than a controller-manager waits for it.
-            Err(ClusterError::Start { .. }) => {
-                this.launch(Component::ControllerManager).await?;
-                this.ready(Component::ControllerManager).await?;
-            }
-            ready => ready?,
+        if let Err(error) = this.start_all(manager_token).await {
+            // In order: what is ended now did not end by itself.
+            this.close().await;
+            return Err(error);
         }
         Ok(this)
     }
 
-    async fn start_etcd(&self) -> Result<(), ClusterError> {
+    async fn start_all(&self, manager_token: Secret<String>) -> Result<(), ClusterError> {
+        self.start_etcd(manager_token).await?;
+        self.launch(Component::ApiServer).await?;
+        self.launch(Component::ControllerManager).await?;
+        self.ready(Component::ApiServer).await?;
+        match self.ready(Component::ControllerManager).await {
+            // Under a heavy load the API server may take longer than a controller-manager waits for it.
+            Err(ClusterError::Start { name, .. }) if name == Component::ControllerManager.name() => {
+                self.launch(Component::ControllerManager).await?;
+                self.ready(Component::ControllerManager).await
+            }
+            ready => ready,
+        }
+    }
+
+    async fn start_etcd(&self, manager_token: Secret<String>) -> Result<(), ClusterError> {
         let args = {
             let trust = self.base.trust().await;
             let layout = self.layout(&trust);
             let settings = self.base.settings().await;
-            let controller_manager = trust.client("system:kube-controller-manager", &[])?;
+            let controller_manager = trust.client(CONTROLLER_MANAGER, &[])?;
+            let controller_manager = Credentials::CertificateAndToken(controller_manager, manager_token);
             flags::write_files(&layout, &settings, self.base.endpoint(), &controller_manager)?;
             flags::etcd(&layout).args()
         };
@@ -143,6 +161,10 @@ impl LocalControlPlane {
             etcd_port: self.ports.etcd.as_ref().map(|port| port.number),
             version: self.components.kubernetes,
         }
+    }
+
+    fn audit_log(&self) -> PathBuf {
+        self.logs.join("audit.log")
     }
 
     fn log(&self, component: Component) -> PathBuf {
@@ -179,8 +201,9 @@ impl LocalControlPlane {
         };
         let launch = launch.with(self.defect.as_deref())?;
         let args = launch.args();
-        let Launch { executable, env, beside, .. } = launch;
+        let Launch { executable, flags, env, beside, .. } = launch;
         drop(trust);
+        let watches = Watches::of(component, &flags, self.audit_log())?;
         let plan = Plan {
             component: component.name(),
             node: None,
@@ -192,7 +215,7 @@ impl LocalControlPlane {
         };
         let process = Supervised::start(plan, &self.base.sink).await?;
         let pid = process.pid();
-        let launched = Launched { process, _beside: begin(beside) };
+        let launched = Launched { process, watches: Some(watches), _beside: begin(beside) };
         self.running.lock().await.components.insert(component, launched);
         Ok(pid)
     }
@@ -209,13 +232,40 @@ impl LocalControlPlane {
             Component::ApiServer if self.components.kubernetes.minor >= 16 => "/readyz",
             _ => "/healthz",
         };
-        let launched = self.running.lock().await.components.get(&component).map(|launched| launched.process.exited());
-        let exited = launched.ok_or_else(|| ClusterError::NotRunning(component.name().into()))?;
-        let ended = async {
-            exited.await;
-            ClusterError::ended(component.name(), &self.log(component))
+        let (ended, watches) = {
+            let mut running = self.running.lock().await;
+            // What a component needs comes first: it ends of it, too.
+            let etcd = running.etcd.as_ref().map(|etcd| (ETCD, self.logs.join("etcd.log"), etcd.exited().boxed()));
+            // kube-apiserver is the first of them.
+            let needed = running.components.range(..=component);
+            let components =
+                needed.map(|(one, launched)| (one.name(), self.log(*one), launched.process.exited().boxed()));
+            let watched: Vec<_> = etcd.into_iter().chain(components).collect();
+            let is_reachable = running.components.contains_key(&Component::ApiServer);
+            let launched = running.components.get_mut(&component);
+            let launched = launched.ok_or_else(|| ClusterError::NotRunning(component.name().into()))?;
+            (first_end(watched), launched.watches.take().filter(|_| is_reachable))
         };
-        until_ok(&probe, path, component.name(), READY, ended).await
+        let look = || async {
+            match answers(&probe, path).await? {
+                // An API server knows from the beginning on whom it trusts.
+                Err(kube::Error::Api(status)) if status.code == 401 => Err(ClusterError::LockedOut(component.name())),
+                answer => Ok(answer),
+            }
+        };
+        let working = async {
+            let answered = poll::until(Instant::now() + READY, poll::OFTEN, look).await?;
+            answered.map_err(ClusterError::late(format!("{path} of {}", component.name()), READY))?;
+            match watches {
+                Some(watches) => watches.seen(READY).await,
+                None => Ok(()),
+            }
+        };
+        tokio::select! {
+            biased;
+            error = ended => Err(error),
+            worked = working => worked,
+        }
     }
 
     /// Takes over what is different from now on.
@@ -244,6 +294,17 @@ impl LocalControlPlane {
 }
 
 const ETCD: &str = "etcd";
+
+/// The end of the first of these that ends, by the name of its process and the end of its log. Of several that have ended it
+/// is the first in this order.
+async fn first_end(watched: Vec<(&'static str, PathBuf, BoxFuture<'static, Exit>)>) -> ClusterError {
+    let ends =
+        watched.into_iter().map(|(name, log, exited)| exited.map(move |_| ClusterError::ended(name, &log)).boxed());
+    match ends.collect::<Vec<_>>() {
+        ends if ends.is_empty() => std::future::pending().await,
+        ends => select_all(ends).await.0,
+    }
+}
 
 #[async_trait]
 impl ControlPlane for LocalControlPlane {

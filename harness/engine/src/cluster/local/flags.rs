@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::cluster::shared::client::{Credentials, kubeconfig};
 use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::settings::{Settings, audit_policy};
-use crate::cluster::{ClusterError, Credential, Endpoint};
+use crate::cluster::shared::trust::PKI;
+use crate::cluster::{ClusterError, Endpoint};
 use crate::flags::FlagSet;
 use tlsboot_core::scenario::Flags;
 use tlsboot_core::scenario::stimulus::Component;
@@ -143,7 +144,7 @@ fn with_further(own: Vec<(&str, String)>, layout: &Layout<'_>, further: Option<&
     for (name, value) in further.into_iter().flatten() {
         match value.as_str() {
             "" => flags.remove(name),
-            value => flags.set(name, value.replace("{pki}", &pki)),
+            value => flags.set(name, value.replace(PKI, &pki)),
         }
     }
     flags
@@ -154,10 +155,10 @@ pub(super) fn write_files(
     layout: &Layout<'_>,
     settings: &Settings,
     endpoint: &Endpoint,
-    controller_manager: &Credential,
+    controller_manager: &Credentials,
 ) -> Result<(), ClusterError> {
-    let credentials = Credentials::Certificate(controller_manager.clone());
-    write_private(&layout.dir.join("controller-manager.kubeconfig"), kubeconfig(endpoint, &credentials).expose())?;
+    let kubeconfig = kubeconfig(endpoint, controller_manager);
+    write_private(&layout.dir.join("controller-manager.kubeconfig"), kubeconfig.expose())?;
     write_private(&layout.dir.join("audit-policy.json"), &audit_policy(&[]).to_string())?;
     let paths = settings.anonymous_paths.iter();
     let conditions: Vec<_> = paths.map(|path| json!({"path": path})).collect();

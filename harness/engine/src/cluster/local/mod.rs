@@ -4,6 +4,7 @@
 mod control_plane;
 mod flags;
 mod provider;
+mod watches;
 
 pub use provider::Local;
 pub(super) use provider::{NAME, capabilities};

@@ -13,7 +13,7 @@ use crate::cluster::shared::dir::RunDir;
 use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::nodes::NodesIn;
 use crate::cluster::shared::recorders::{Recorders, Sources};
-use crate::cluster::shared::tokens;
+use crate::cluster::shared::tokens::{self, OwnTokens};
 use crate::cluster::shared::trust::Trust;
 use crate::cluster::{Cluster, ClusterError, ControlPlane, Nodes, Provider};
 use crate::components::{ComponentSet, Executable};
@@ -91,8 +91,13 @@ impl LocalCluster {
         let signer_valid = scenario.cluster.signer_ca_valid_for.and_then(|valid| valid.try_into().ok()).unwrap_or(YEAR);
         let trust = Trust::create(dir.path().join("pki"), Some(signer_valid), sink.vault().clone())?;
         trust.write_api_server()?;
-        let orders = Orders::of(scenario, Rules::new(local.components.kubernetes, local.kubelet_version), &sink);
-        write_private(&trust.path("tokens.csv"), &tokens::static_file(orders.tokens.values()))?;
+        let own = OwnTokens::new(sink.vault());
+        let manager_token = own.controller_manager.clone();
+        let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
+        let mut orders = Orders::of(scenario, rules, &sink);
+        let static_tokens = format!("{}{}", own.lines(), tokens::static_file(orders.tokens.values()));
+        write_private(&trust.path("tokens.csv"), &static_tokens)?;
+        orders.own = Some(own);
         let base = Arc::new(Base::new(format!("https://{}", ports.api_server()), trust, orders, sink).await?);
         let kubelets = Kubelets {
             executable: &local.kubelet.path,
@@ -112,7 +117,7 @@ impl LocalCluster {
             controller_manager: ports.controller_manager(),
         };
         base.sink.started(Recorder::Process);
-        let control_plane = LocalControlPlane::start(local, ports, dir.path(), logs, &base).await?;
+        let control_plane = LocalControlPlane::start(local, ports, dir.path(), logs, &base, manager_token).await?;
         let recorders = Recorders::start(sources, scenario, &base)?;
         if let Some(defect) = &local.defect {
             defect.prepare(&base.admin).await?;

@@ -69,20 +69,33 @@ impl Supervised {
     }
 
     /// Waits until it exits on its own and its end is in the history.
-    pub(crate) async fn gone(self) -> Exit {
+    pub(crate) async fn gone(mut self) -> Exit {
         let exit = self.process.exited().await;
-        let _ = self.watcher.await;
+        let _ = (&mut self.watcher).await;
         exit
     }
 
     /// Ends it and waits until its end is in the history.
-    pub(crate) async fn end(self, ending: Ending) -> Exit {
-        self.asked.store(true, Ordering::SeqCst);
+    pub(crate) async fn end(mut self, ending: Ending) -> Exit {
+        self.ask();
         let exit = match ending {
             Ending::Stop => self.process.stop(PATIENCE).await,
             Ending::Kill => self.process.kill().await,
         };
-        let _ = self.watcher.await;
+        let _ = (&mut self.watcher).await;
         exit
+    }
+
+    /// Whatever ends it from now on, tlsboot wanted it to end. What has ended before has ended by itself.
+    fn ask(&self) {
+        if self.is_running() {
+            self.asked.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        self.ask();
     }
 }

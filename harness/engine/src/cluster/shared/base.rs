@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::client::{Credentials, client, kubeconfig, until_trusted};
 use super::settings::{Settings, signing_duration};
-use super::tokens;
+use super::tokens::{self, ADMINISTRATOR, MASTERS, OwnTokens};
 use super::trust::{Flaw, Trust};
 use crate::cluster::{ClusterError, Credential, Endpoint, Proof, TokenValue};
 use crate::observe::Sink;
@@ -23,6 +23,8 @@ pub(crate) struct Orders {
     pub(crate) tokens: BTreeMap<String, TokenValue>,
     pub(crate) settings: Settings,
     pub(crate) rules: Rules,
+    /// tlsboot's own tokens, where the API server is given them.
+    pub(crate) own: Option<OwnTokens>,
 }
 
 impl Orders {
@@ -32,6 +34,7 @@ impl Orders {
             tokens: tokens::values(&scenario.tokens, sink.vault()),
             settings: Settings::new(&scenario.cluster, duration),
             rules,
+            own: None,
         }
     }
 }
@@ -41,6 +44,8 @@ pub struct Base {
     endpoint: Endpoint,
     pub(crate) admin: kube::Client,
     pub(crate) administrator: Credential,
+    /// What the administrator shows to the API server.
+    credentials: Credentials,
     pub(crate) tokens: BTreeMap<String, TokenValue>,
     pub(crate) sink: Sink,
     rules: Rules,
@@ -53,12 +58,17 @@ impl Base {
     /// nothing is asked of it yet.
     pub(crate) async fn new(url: String, trust: Trust, orders: Orders, sink: Sink) -> Result<Self, ClusterError> {
         let endpoint = Endpoint { url, ca: trust.cluster_ca().to_owned(), beta_csrs: orders.rules.beta_csrs() };
-        let administrator = trust.client("tlsboot-admin", &["system:masters"])?;
-        let admin = client(&endpoint, &Credentials::Certificate(administrator.clone())).await?;
+        let administrator = trust.client(ADMINISTRATOR, &[MASTERS])?;
+        let credentials = match orders.own {
+            Some(own) => Credentials::CertificateAndToken(administrator.clone(), own.administrator),
+            None => Credentials::Certificate(administrator.clone()),
+        };
+        let admin = client(&endpoint, &credentials).await?;
         let base = Self {
             endpoint,
             admin,
             administrator,
+            credentials,
             tokens: orders.tokens,
             sink,
             rules: orders.rules,
@@ -76,8 +86,7 @@ impl Base {
 
     /// The administrator's kubeconfig, with all credentials in it.
     pub fn admin_kubeconfig(&self) -> Secret<String> {
-        let administrator = Credentials::Certificate(self.administrator.clone());
-        kubeconfig(&self.endpoint, &administrator)
+        kubeconfig(&self.endpoint, &self.credentials)
     }
 
     /// Where the API server is.
@@ -144,10 +153,10 @@ impl Base {
         tokens::create(&self.tokens, &self.admin).await
     }
 
-    /// Tells the history how certificates are signed from now on.
+    /// Tells the history how certificates are signed from now on, by the flags and files in force.
     async fn announce_signing(&self) -> Result<(), ClusterError> {
-        let duration = self.settings.lock().await.certificates_last()?;
-        let signing = self.trust.lock().await.signing(duration)?;
+        let settings = self.settings.lock().await;
+        let signing = self.trust.lock().await.signing(settings.certificates_last()?, |role| settings.signer(role))?;
         self.sink.emit(What::Signing(signing));
         Ok(())
     }

@@ -143,7 +143,7 @@ pub(crate) async fn until_trusted(endpoint: &Endpoint, credential: Credential) -
 }
 
 /// Whether a server answers well, or why not.
-async fn answers(probe: &kube::Client, path: &str) -> Result<Result<(), kube::Error>, ClusterError> {
+pub(crate) async fn answers(probe: &kube::Client, path: &str) -> Result<Result<(), kube::Error>, ClusterError> {
     let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
     Ok(probe.request_text(request).await.map(drop))
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::ClusterError;
 use crate::pki::YEAR;
+use tlsboot_core::check::Role;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::scenario::stimulus::{Changes, Component};
 use tlsboot_core::scenario::{Cluster, Flags, SigningDuration};
@@ -64,6 +65,21 @@ impl Settings {
         }
     }
 
+    /// Where the controller-manager finds the CA that signs for a role.
+    pub(crate) fn signer(&self, role: Role) -> Signer<'_> {
+        let flags = self.flags.get(&Component::ControllerManager);
+        let flag = |name: &str| flags.and_then(|flags| flags.get(name)).map(String::as_str);
+        let of_role = flag(match role {
+            Role::Client => "cluster-signing-kubelet-client-cert-file",
+            Role::Serving => "cluster-signing-kubelet-serving-cert-file",
+        });
+        match of_role.filter(|path| !path.is_empty()).or(flag("cluster-signing-cert-file")) {
+            None => Signer::Own,
+            Some("") => Signer::Absent,
+            Some(path) => Signer::File(path),
+        }
+    }
+
     /// Takes over what a start of a component changes.
     pub(crate) fn apply(&mut self, component: Component, changes: &Changes, rules: Rules) {
         if let Some(flags) = &changes.flags {
@@ -77,6 +93,17 @@ impl Settings {
             self.controllers.clone_from(controllers);
         }
     }
+}
+
+/// Where the CA is that signs for a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signer<'a> {
+    /// The one that tlsboot made.
+    Own,
+    /// In this file, whose path may begin with `{pki}`.
+    File(&'a str),
+    /// Nothing signs for the role.
+    Absent,
 }
 
 pub(crate) fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDuration {
@@ -120,5 +147,25 @@ mod tests {
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         settings.flags.insert(Component::ControllerManager, flags);
         assert_eq!(settings.certificates_last().ok().map(|duration| duration.as_secs()), seconds);
+    }
+
+    #[rstest]
+    #[case::none(&[], Signer::Own, Signer::Own)]
+    #[case::one_for_all(&[("cluster-signing-cert-file", "/a")], Signer::File("/a"), Signer::File("/a"))]
+    #[case::one_for_a_role(&[("cluster-signing-kubelet-serving-cert-file", "/b")], Signer::Own, Signer::File("/b"))]
+    #[case::only_for_a_role(
+        &[("cluster-signing-cert-file", ""), ("cluster-signing-kubelet-client-cert-file", "/c")],
+        Signer::File("/c"),
+        Signer::Absent
+    )]
+    fn who_signs_is_as_the_flags_in_force_say(
+        #[case] flags: &[(&str, &str)],
+        #[case] client: Signer<'_>,
+        #[case] serving: Signer<'_>,
+    ) {
+        let mut settings = Settings::new(&Cluster::default(), SignedDuration::from_hours(1));
+        let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        settings.flags.insert(Component::ControllerManager, flags);
+        assert_eq!((settings.signer(Role::Client), settings.signer(Role::Serving)), (client, serving));
     }
 }

@@ -53,6 +53,40 @@ pub(crate) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) 
         .collect()
 }
 
+/// Tokens of tlsboot's own: with them it reaches an API server, and so does the controller-manager, that does not trust the
+/// CA of their certificates, as a scenario may want it.
+pub(crate) struct OwnTokens {
+    pub(crate) administrator: Secret<String>,
+    pub(crate) controller_manager: Secret<String>,
+}
+
+impl OwnTokens {
+    pub(crate) fn new(vault: &Vault) -> Self {
+        let random = || {
+            let value = random_hex();
+            vault.register(&value);
+            Secret::new(value)
+        };
+        Self { administrator: random(), controller_manager: random() }
+    }
+
+    /// Their lines in the file for `--token-auth-file`.
+    pub(crate) fn lines(&self) -> String {
+        let Self { administrator, controller_manager } = self;
+        format!(
+            "{},{ADMINISTRATOR},{ADMINISTRATOR},\"{MASTERS}\"\n{},{CONTROLLER_MANAGER},{CONTROLLER_MANAGER},\"\"\n",
+            administrator.expose(),
+            controller_manager.expose()
+        )
+    }
+}
+
+/// tlsboot's own user, and its group.
+pub(crate) const ADMINISTRATOR: &str = "tlsboot-admin";
+pub(crate) const MASTERS: &str = "system:masters";
+/// The controller-manager's user.
+pub(crate) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+
 /// Makes the Secrets of the bootstrap tokens, but for the one that kubeadm has made.
 pub(crate) async fn create(tokens: &BTreeMap<String, TokenValue>, admin: &Client) -> Result<(), ClusterError> {
     let secrets: Api<SecretObject> = Api::namespaced(admin.clone(), "kube-system");

@@ -9,9 +9,11 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::file::write_private;
+use super::settings::Signer;
 use crate::cluster::{ClusterError, Credential};
 use crate::pki::{Authority, Issued, PrivateKey, Validity, YEAR};
 use crate::secret::Vault;
+use crate::untrusted;
 use tlsboot_core::check::Role;
 use tlsboot_core::history::event::{NODE_USER_PREFIX, NODES_GROUP, Signing};
 use tlsboot_core::history::facts::Name;
@@ -20,6 +22,9 @@ use tlsboot_core::x509::{AltName, read};
 
 /// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
+
+/// The folder of the keys, in flags of scenarios.
+pub(crate) const PKI: &str = "{pki}";
 
 /// What is wrong with a client certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,22 +192,29 @@ impl Trust {
         self.signers.last().unwrap_or(control_plane)
     }
 
-    /// What the signer does from now on, for the history.
-    pub(crate) fn signing(&self, duration: SignedDuration) -> Result<Signing, ClusterError> {
-        Ok(Signing { duration_seconds: duration.as_secs(), signers: self.signer_facts()? })
+    /// What the signers do from now on, for the history.
+    pub(crate) fn signing<'a>(
+        &self,
+        duration: SignedDuration,
+        signer: impl Fn(Role) -> Signer<'a>,
+    ) -> Result<Signing, ClusterError> {
+        let mut signers = BTreeMap::new();
+        for role in [Role::Client, Role::Serving] {
+            let certificate = match signer(role) {
+                Signer::Own => self.signer(role).certificate_pem().to_owned(),
+                Signer::File(path) => self.certificate_in(path),
+                Signer::Absent => continue,
+            };
+            let facts = read::certificates_from_pem(certificate.as_bytes()).unwrap_or_default();
+            signers.extend(facts.into_iter().next().map(|facts| (role.signer_name().to_owned(), facts.der)));
+        }
+        Ok(Signing { duration_seconds: duration.as_secs(), signers })
     }
 
-    /// The signing CA by signerName, DER in base64.
-    fn signer_facts(&self) -> Result<BTreeMap<String, String>, ClusterError> {
-        let der = |role| -> Result<_, ClusterError> {
-            let certificate = self.signer(role).certificate_pem();
-            let facts = read::certificates_from_pem(certificate.as_bytes())?;
-            Ok(facts.into_iter().next().map(|facts| facts.der))
-        };
-        [Role::Client, Role::Serving]
-            .map(|role| Ok((role.signer_name().to_owned(), der(role)?.unwrap_or_default())))
-            .into_iter()
-            .collect()
+    /// The text of a file with a CA. A controller-manager does not start with one that can't be read, and says so itself.
+    fn certificate_in(&self, path: &str) -> String {
+        let path = path.replace(PKI, &self.dir.display().to_string());
+        untrusted::read_text(Path::new(&path), untrusted::LONGEST).unwrap_or_default()
     }
 
     fn write_signer(&self) -> Result<(), ClusterError> {
@@ -252,7 +264,7 @@ mod tests {
         }
         let serving = trust.serving_pair("n1").unwrap();
         assert_eq!(issuer(&serving.certificate), "servers");
-        let signers = trust.signing(SignedDuration::from_hours(1)).unwrap().signers;
+        let signers = trust.signing(SignedDuration::from_hours(1), |_| Signer::Own).unwrap().signers;
         let [client, server] = [Role::Client, Role::Serving].map(|role| &signers[role.signer_name()]);
         assert_ne!(client, server);
     }

@@ -1,0 +1,199 @@
+//! Whether the controllers of a controller-manager work. Its health check answers before they are started, and until then it
+//! ends when the API server is away for 10 s (`WaitForAPIServer`, `cmd/kube-controller-manager/app/controllermanager.go`).
+//! What shows that they work are their watches, which begin when all controllers are started: in the API server's audit log.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::cluster::ClusterError;
+use crate::cluster::shared::tokens::CONTROLLER_MANAGER;
+use crate::flags::FlagSet;
+use crate::poll;
+use tlsboot_core::scenario::stimulus::Component;
+
+/// Controllers by both of their names, and what they watch.
+const WATCHED: [([&str; 2], &str); 4] = [
+    (["csrapproving", "certificatesigningrequest-approving-controller"], CSRS),
+    (["csrsigning", "certificatesigningrequest-signing-controller"], CSRS),
+    (["csrcleaner", "certificatesigningrequest-cleaner-controller"], CSRS),
+    (["tokencleaner", "token-cleaner-controller"], "secrets"),
+];
+const CSRS: &str = "certificatesigningrequests";
+/// The users of its controllers begin so.
+const ACCOUNTS: &str = "system:serviceaccount:kube-system:";
+/// No line of an audit log is longer.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// The watches that a process begins.
+pub(super) struct Watches {
+    audit_log: PathBuf,
+    /// What was in the log before is another process's.
+    read: u64,
+    rest: Vec<u8>,
+    missing: BTreeSet<&'static str>,
+}
+
+impl Watches {
+    /// Those of a component that is about to be started with these flags.
+    pub(super) fn of(component: Component, flags: &FlagSet, audit_log: PathBuf) -> io::Result<Self> {
+        let read = match fs::metadata(&audit_log) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            found => found?.len(),
+        };
+        let missing = match component {
+            Component::ApiServer => BTreeSet::new(),
+            Component::ControllerManager => by_controllers(flags.get("controllers").unwrap_or("*")),
+        };
+        Ok(Self { audit_log, read, rest: Vec::new(), missing })
+    }
+
+    /// Waits until all of them have begun.
+    pub(super) async fn seen(mut self, patience: Duration) -> Result<(), ClusterError> {
+        let look = || {
+            let seen = self.look().map_err(ClusterError::file(&self.audit_log));
+            async move { seen }
+        };
+        let seen = poll::until(Instant::now() + patience, poll::OFTEN, look).await?;
+        seen.map_err(ClusterError::late("the controllers of kube-controller-manager at work", patience))
+    }
+
+    /// Reads on. The answer says what is missing.
+    fn look(&mut self) -> io::Result<Result<(), String>> {
+        if !self.missing.is_empty()
+            && let Ok(mut log) = File::open(&self.audit_log)
+        {
+            log.seek(SeekFrom::Start(self.read))?;
+            self.read += log.read_to_end(&mut self.rest)? as u64;
+            let end = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let rest = self.rest.split_off(end);
+            let lines = std::mem::replace(&mut self.rest, rest);
+            lines.split(|byte| *byte == b'\n').for_each(|line| self.note(line));
+            if self.rest.len() > LONGEST_LINE {
+                return Err(io::Error::other("it has a line without an end"));
+            }
+        }
+        Ok(if self.missing.is_empty() {
+            Ok(())
+        } else {
+            let missing: Vec<&str> = self.missing.iter().copied().collect();
+            Err(format!("it does not watch {} yet", missing.join(" and ")))
+        })
+    }
+
+    fn note(&mut self, line: &[u8]) {
+        // A line that is something else is for the recorder of the log to complain of.
+        let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
+        let is_its_own = line.user.username == CONTROLLER_MANAGER || line.user.username.starts_with(ACCOUNTS);
+        if is_its_own && line.verb == "watch" && line.response_status.code == 200 {
+            self.missing.remove(line.object_ref.resource.as_str());
+        }
+    }
+}
+
+/// By a value of `--controllers`, of which the first mention of a name counts (`IsControllerEnabled` in
+/// staging/src/k8s.io/controller-manager/app/helper.go). The token cleaner is off by default.
+fn by_controllers(value: &str) -> BTreeSet<&'static str> {
+    let entries: Vec<&str> = value.split(',').map(str::trim).collect();
+    let is_on = |names: &[&str; 2], watched: &str| {
+        let named = entries.iter().find_map(|entry| match entry.strip_prefix('-') {
+            Some(off) => names.contains(&off).then_some(false),
+            None => names.contains(entry).then_some(true),
+        });
+        named.unwrap_or(watched == CSRS && entries.contains(&"*"))
+    };
+    WATCHED.iter().filter(|(names, watched)| is_on(names, watched)).map(|(_, watched)| *watched).collect()
+}
+
+/// A line of an audit log, as far as it matters here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    verb: String,
+    user: User,
+    #[serde(default)]
+    object_ref: Object,
+    #[serde(default)]
+    response_status: Status,
+}
+
+#[derive(Deserialize)]
+struct User {
+    #[serde(default)]
+    username: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Object {
+    #[serde(default)]
+    resource: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    code: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("csrsigning,csrapproving", &[CSRS])]
+    #[case("csrsigning,tokencleaner", &[CSRS, "secrets"])]
+    #[case("*", &[CSRS])]
+    #[case("*,tokencleaner,-csrcleaner", &[CSRS, "secrets"])]
+    #[case("*,-csrsigning,-csrapproving,-certificatesigningrequest-cleaner-controller", &[])]
+    #[case("nodelifecycle", &[])]
+    #[case("", &[])]
+    fn what_is_watched_goes_by_the_controllers(#[case] value: &str, #[case] watched: &[&str]) {
+        assert_eq!(by_controllers(value).into_iter().collect::<Vec<_>>(), watched);
+    }
+
+    fn line(user: &str, verb: &str, code: u16) -> String {
+        let line = serde_json::json!({
+            "stage": "ResponseStarted", "verb": verb, "user": {"username": user},
+            "objectRef": {"resource": CSRS, "apiGroup": "certificates.k8s.io"}, "responseStatus": {"code": code},
+        });
+        format!("{line}\n")
+    }
+
+    #[test]
+    fn only_its_own_watches_of_this_start_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let flags: FlagSet = [("controllers", "csrsigning")].into_iter().collect();
+        fs::write(&path, line(CONTROLLER_MANAGER, "watch", 200)).unwrap();
+        let mut watches = Watches::of(Component::ControllerManager, &flags, path.clone()).unwrap();
+        assert_eq!(watches.look().unwrap(), Err("it does not watch certificatesigningrequests yet".into()));
+        let mut log = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let others =
+            [("tlsboot-admin", "watch", 200), (CONTROLLER_MANAGER, "list", 200), (CONTROLLER_MANAGER, "watch", 403)];
+        for (user, verb, code) in others {
+            log.write_all(line(user, verb, code).as_bytes()).unwrap();
+            assert!(watches.look().unwrap().is_err(), "{user} {verb} {code}");
+        }
+        let whole = line("system:serviceaccount:kube-system:certificate-controller", "watch", 200);
+        let (first, last) = whole.split_at(20);
+        log.write_all(first.as_bytes()).unwrap();
+        assert!(watches.look().unwrap().is_err());
+        log.write_all(last.as_bytes()).unwrap();
+        assert_eq!(watches.look().unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn an_api_server_watches_nothing() {
+        let mut watches = Watches::of(Component::ApiServer, &FlagSet::default(), "/no/such/file".into()).unwrap();
+        assert_eq!(watches.look().unwrap(), Ok(()));
+    }
+}

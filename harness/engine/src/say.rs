@@ -1,0 +1,16 @@
+//! What a command tells people while it lasts, on standard error.
+
+use std::fmt;
+use std::io::{Write, stderr};
+
+/// Writes a line to standard error. Whoever read it may have gone (`tlsboot run 2>&1 | head`): that is no error of the
+/// command, whose results are in files.
+pub fn line(text: fmt::Arguments<'_>) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// Writes a line to standard error, as `eprintln!` does; but when standard error is closed, nothing happens.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => { $crate::say::line(format_args!($($text)*)) };
+}
