@@ -113,6 +113,6 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
     }
     let text = failure::text(&result, &Evidence::read(&environment.out, &result), false);
     // nextest takes the message of its JUnit report from a line that begins so.
-    eprintln!("Error: {} {}", result.verdict.outcome.word(), scenario.id);
+    tlsboot_engine::say!("Error: {} {}", result.verdict.outcome.word(), scenario.id);
     Err(Failed::from(text))
 }
