@@ -114,7 +114,7 @@ fn a_run_of_zero_scenarios_is_an_error() {
     let slow = scenarios(&[("good.yaml", GOOD)]);
     tlsboot_in(slow.path(), &["run"]).wrong(&["no scenario is selected"]);
     let empty = scenarios(&[]);
-    tlsboot_in(empty.path(), &["run"]).wrong(&["no scenario file (`*.yaml`) is there", "scenarios"]);
+    tlsboot_in(empty.path(), &["run"]).wrong(&["no scenario file (`*.yaml`, `*.yml`) is there", "scenarios"]);
     tlsboot_in(empty.path(), &["lint", "elsewhere"]).wrong(&["elsewhere", "no scenario file"]);
 }
 
