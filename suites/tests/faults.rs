@@ -609,7 +609,7 @@ impl Lab {
 
     /// Waits until the doctor finds these, all of them and no other; notes do not count.
     async fn finds(&self, ids: &[&str]) -> Result<(), Failed> {
-        let connection = Connection::open(&self.kubeconfig, None).await?;
+        let connection = Connection::open(Some(&self.kubeconfig), None).await?;
         let wanted: BTreeSet<&str> = ids.iter().copied().collect();
         let deadline = Instant::now() + WITHIN;
         loop {

@@ -30,12 +30,8 @@ use tlsboot_field::owned;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ApproverCommand {
-    /// The kubeconfig of the cluster.
-    #[arg(long, value_name = "FILE", required_unless_present = "list")]
-    kubeconfig: Option<PathBuf>,
-    /// Another context of it than the current one.
-    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
-    context: Option<String>,
+    #[command(flatten)]
+    cluster: ExistingCluster,
     #[command(flatten)]
     bootstrap: BootstrapOptions,
     /// What the approver is to do, where that differs from Kubernetes' own rules.
@@ -78,12 +74,11 @@ kubeconfig or policy, 3 the cluster can't be reached or refuses, 130 interrupted
 
 pub(super) fn run(command: &ApproverCommand) -> Result<Exit, Failure> {
     let policy = policy(command)?;
-    let Some(kubeconfig) = &command.kubeconfig else {
+    if command.list {
         return list(&policy);
-    };
-    let cluster = ExistingCluster { kubeconfig: kubeconfig.clone(), context: command.context.clone() };
+    }
     runtime()?.block_on(async {
-        let connection = cluster.open().await?;
+        let connection = command.cluster.open().await?;
         let given = command.bootstrap.open(&connection).await?;
         let plan = Plan::new(&connection, &policy, given).await.map_err(failure)?;
         if !command.allow_writes {

@@ -37,11 +37,15 @@ pub(super) struct DoctorCommand {
     /// `--kubernetes` and `--kubelet`, which may come from the environment, mean nothing then.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Another context of the kubeconfig than the current one.
-    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    /// Another context of the kubeconfig than the current one; implies --cluster.
+    #[arg(long, value_name = "NAME")]
     context: Option<String>,
+    /// Look at the cluster that kubectl would take, instead of this machine: that of KUBECONFIG, `~/.kube/config`, or of
+    /// this pod.
+    #[arg(long)]
+    cluster: bool,
     /// How to write what was found out about a cluster.
-    #[arg(long, value_enum, value_name = "FORMAT", requires = "kubeconfig", default_value_t)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: OutputFormat,
 }
 
@@ -93,13 +97,14 @@ impl Finding {
 }
 
 pub(super) fn run(command: &DoctorCommand) -> Result<Exit, Failure> {
-    match &command.kubeconfig {
-        None => machine(command),
-        Some(kubeconfig) => {
-            let cluster = ExistingCluster { kubeconfig: kubeconfig.clone(), context: command.context.clone() };
-            existing::doctor(&cluster, command.format)
-        }
+    if command.cluster || command.kubeconfig.is_some() || command.context.is_some() {
+        let cluster = ExistingCluster { kubeconfig: command.kubeconfig.clone(), context: command.context.clone() };
+        return existing::doctor(&cluster, command.format);
     }
+    if command.format != OutputFormat::Text {
+        return Err(Failure::usage("--format is for clusters: name one by --kubeconfig, or say --cluster"));
+    }
+    machine(command)
 }
 
 fn machine(command: &DoctorCommand) -> Result<Exit, Failure> {

@@ -26,9 +26,10 @@ pub(super) enum OutputFormat {
 /// Which cluster.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ExistingCluster {
-    /// The kubeconfig of the cluster. If its user's credentials come from a command (`exec`), the command is run.
+    /// The kubeconfig of the cluster; without it, as kubectl: that of KUBECONFIG, `~/.kube/config`, or the service account
+    /// of this pod. If its user's credentials come from a command (`exec`), the command is run.
     #[arg(long, value_name = "FILE")]
-    pub(super) kubeconfig: PathBuf,
+    pub(super) kubeconfig: Option<PathBuf>,
     /// Another context of it than the current one.
     #[arg(long, value_name = "NAME")]
     pub(super) context: Option<String>,
@@ -36,7 +37,7 @@ pub(super) struct ExistingCluster {
 
 impl ExistingCluster {
     pub(super) async fn open(&self) -> Result<Connection, Failure> {
-        Connection::open(&self.kubeconfig, self.context.as_deref()).await.map_err(failure)
+        Connection::open(self.kubeconfig.as_deref(), self.context.as_deref()).await.map_err(failure)
     }
 }
 
@@ -61,7 +62,7 @@ impl BootstrapOptions {
 /// A kubeconfig that is no use is a wrong command line; a cluster that does not answer is none.
 pub(super) fn failure(error: Unreachable) -> Failure {
     match error {
-        Unreachable::Kubeconfig { .. } => Failure::usage(error),
+        Unreachable::Kubeconfig { .. } | Unreachable::NoKubeconfig => Failure::usage(error),
         other => Failure::error(other),
     }
 }
@@ -89,18 +90,25 @@ for an hour."
 pub(super) struct GcCommand {
     /// In the cluster of this kubeconfig, instead of on this machine.
     #[arg(long, value_name = "FILE")]
-    pub(super) kubeconfig: Option<PathBuf>,
-    /// Another context of it than the current one.
-    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    kubeconfig: Option<PathBuf>,
+    /// Another context of it than the current one; implies --cluster.
+    #[arg(long, value_name = "NAME")]
     context: Option<String>,
+    /// In the cluster that kubectl would take: of KUBECONFIG, `~/.kube/config`, or this pod.
+    #[arg(long)]
+    cluster: bool,
+}
+
+impl GcCommand {
+    /// Whether a cluster is meant, and not this machine.
+    pub(super) fn is_about_a_cluster(&self) -> bool {
+        self.cluster || self.kubeconfig.is_some() || self.context.is_some()
+    }
 }
 
 /// `tlsboot gc --kubeconfig`.
 pub(super) fn gc(command: &GcCommand) -> Result<Exit, Failure> {
-    let cluster = ExistingCluster {
-        kubeconfig: command.kubeconfig.clone().unwrap_or_default(),
-        context: command.context.clone(),
-    };
+    let cluster = ExistingCluster { kubeconfig: command.kubeconfig.clone(), context: command.context.clone() };
     let removed = runtime()?.block_on(async {
         let connection = cluster.open().await?;
         let version = connection.client().apiserver_version().await;

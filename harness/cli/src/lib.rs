@@ -169,10 +169,8 @@ pub fn main() -> ExitCode {
         Command::Probe(command) => probe::run(&command),
         Command::Distribution(command) => distribution::run(&command),
         Command::Approver(command) => approver::run(&command),
-        Command::Gc(command) => match &command.kubeconfig {
-            None => gc(),
-            Some(_) => existing::gc(&command),
-        },
+        Command::Gc(command) if command.is_about_a_cluster() => existing::gc(&command),
+        Command::Gc(_) => gc(),
         Command::Explain(command) => explain::run(&command),
         Command::Book(command) => book::run(command),
         Command::Schema { of } => schema(of),

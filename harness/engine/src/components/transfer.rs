@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use ureq::Agent;
@@ -20,6 +20,9 @@ use crate::untrusted::{self, LONGEST};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that sends nothing for so long is taken for dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// A server that sends less than this in so long a time does so on purpose, or might as well: an executable of 30 MB would
+/// take a day.
+const SLOWEST: Speed = Speed { bytes: 64 << 10, within: Duration::from_secs(120) };
 /// Lists of checksums are small; a bigger answer is something else.
 const MAX_TEXT: u64 = 1 << 20;
 /// No file is larger, in bytes; of what has no end, so much is read.
@@ -122,9 +125,49 @@ fn get(url: &str) -> Result<Option<Incoming>, String> {
         status if status.is_success() => {
             let body = response.into_body();
             let length = body.content_length();
-            Ok(Some(Incoming { reader: Box::new(body.into_reader().take(LARGEST)), length }))
+            let paced = Paced::new(body.into_reader().take(LARGEST), SLOWEST);
+            Ok(Some(Incoming { reader: Box::new(paced), length }))
         }
         status => Err(format!("{shown}: {status}")),
+    }
+}
+
+/// The least that must come in a time.
+#[derive(Clone, Copy, Debug)]
+struct Speed {
+    bytes: u64,
+    within: Duration,
+}
+
+/// A reader that ends with an error when it is too slow. Only the time spent in waiting for bytes counts.
+struct Paced<R> {
+    inner: R,
+    slowest: Speed,
+    waited: Duration,
+    came: u64,
+}
+
+impl<R: Read> Paced<R> {
+    fn new(inner: R, slowest: Speed) -> Self {
+        Self { inner, slowest, waited: Duration::ZERO, came: 0 }
+    }
+}
+
+impl<R: Read> Read for Paced<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let start = Instant::now();
+        let count = self.inner.read(buffer)?;
+        self.waited += start.elapsed();
+        self.came += count as u64;
+        let Speed { bytes, within } = self.slowest;
+        if count > 0 && self.waited >= within {
+            if self.came < bytes {
+                let came = format!("only {} bytes came in {} s", self.came, self.waited.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the server is too slow: {came}")));
+            }
+            (self.waited, self.came) = (Duration::ZERO, 0);
+        }
+        Ok(count)
     }
 }
 
@@ -230,6 +273,26 @@ mod tests {
     #[case("https://")]
     fn no_locations(#[case] text: &str) {
         assert!(text.parse::<Location>().is_err());
+    }
+
+    /// Waits before each of its pieces.
+    struct Slow(Duration, usize);
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            std::thread::sleep(self.0);
+            Ok(self.1.min(buffer.len()))
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_too_slow_is_given_up() {
+        let slowest = Speed { bytes: 1000, within: Duration::from_millis(50) };
+        let mut trickle = Paced::new(Slow(Duration::from_millis(5), 1), slowest);
+        let error = io::copy(&mut trickle, &mut io::sink()).unwrap_err();
+        assert!(error.to_string().starts_with("the server is too slow: only "), "{error}");
+        let enough = Paced::new(Slow(Duration::from_millis(5), 1000), slowest);
+        assert_eq!(io::copy(&mut enough.take(100_000), &mut io::sink()).unwrap(), 100_000);
     }
 
     #[rstest]

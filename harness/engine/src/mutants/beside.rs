@@ -19,7 +19,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Kubeconfig;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -36,6 +36,7 @@ use tokio_rustls::TlsAcceptor;
 use super::flags::{CLIENT_LINK, config_of, configure, dated, restore_link};
 use super::follow::{Again, Controller};
 use crate::cluster::ClusterError;
+use crate::cluster::client::direct;
 use crate::cluster::processes::{Defect, Launch, Part};
 use crate::cluster::shared::file::write_private;
 use crate::node::NodeDir;
@@ -320,8 +321,7 @@ impl Node {
     async fn client(&self, kubeconfig: &Path) -> Result<Client, ClusterError> {
         let text = fs::read_to_string(kubeconfig).map_err(ClusterError::file(kubeconfig))?;
         let config: Kubeconfig = serde_saphyr::from_str(&text).map_err(io::Error::other)?;
-        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
-        Ok(Client::try_from(config.map_err(io::Error::other)?)?)
+        Ok(Client::try_from(direct(&config, None)?)?)
     }
 
     /// Asks for a client certificate of this node.

@@ -1,10 +1,13 @@
 //! Clients of an API server, each with its own credentials.
 
+use std::io;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Kubeconfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -12,6 +15,7 @@ use super::beta;
 use crate::cluster::{ClusterError, Credential, Endpoint};
 use crate::poll;
 use crate::secret::Secret;
+use crate::untrusted::{self, LONGEST};
 
 /// What a client shows to the API server.
 #[derive(Clone, Debug)]
@@ -73,8 +77,8 @@ pub fn kubeconfig(endpoint: &Endpoint, credentials: &Credentials) -> Secret<Stri
 /// Credentials that can't be read.
 pub async fn client(endpoint: &Endpoint, credentials: &Credentials) -> Result<kube::Client, ClusterError> {
     let kubeconfig = kubeconfig(endpoint, credentials);
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig.expose()).map_err(std::io::Error::other)?;
-    client_of(endpoint, kubeconfig).await
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig.expose()).map_err(io::Error::other)?;
+    client_of(endpoint, &kubeconfig)
 }
 
 /// The same, of somebody whom the kubeconfig's own user impersonates.
@@ -86,17 +90,15 @@ pub async fn impersonating(
     kubeconfig: &Secret<String>,
     whom: &str,
 ) -> Result<kube::Client, ClusterError> {
-    let mut kubeconfig = Kubeconfig::from_yaml(kubeconfig.expose()).map_err(std::io::Error::other)?;
+    let mut kubeconfig = Kubeconfig::from_yaml(kubeconfig.expose()).map_err(io::Error::other)?;
     for user in &mut kubeconfig.auth_infos {
         user.auth_info.get_or_insert_default().impersonate = Some(whom.to_owned());
     }
-    client_of(endpoint, kubeconfig).await
+    client_of(endpoint, &kubeconfig)
 }
 
-async fn client_of(endpoint: &Endpoint, kubeconfig: Kubeconfig) -> Result<kube::Client, ClusterError> {
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .map_err(std::io::Error::other)?;
+fn client_of(endpoint: &Endpoint, kubeconfig: &Kubeconfig) -> Result<kube::Client, ClusterError> {
+    let mut config = direct(kubeconfig, None)?;
     config.default_retry = false;
     config.connect_timeout = Some(ANSWER);
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
@@ -106,12 +108,56 @@ async fn client_of(endpoint: &Endpoint, kubeconfig: Kubeconfig) -> Result<kube::
     })
 }
 
+/// Where a kubeconfig's current context, or another one, leads to, without any proxy: kube would take one from the
+/// environment even for clusters on this machine, and hold `NO_PROXY` against the proxy's own name.
+///
+/// # Errors
+/// What is missing in the kubeconfig, or can't be read.
+pub fn direct(kubeconfig: &Kubeconfig, context: Option<&str>) -> io::Result<kube::Config> {
+    let wanted = context.or(kubeconfig.current_context.as_deref()).unwrap_or_default();
+    let contexts = kubeconfig.contexts.iter().find(|named| named.name == wanted);
+    let context = contexts
+        .and_then(|named| named.context.as_ref())
+        .ok_or_else(|| io::Error::other(format!("it has no context `{wanted}`")))?;
+    let cluster = kubeconfig.clusters.iter().find(|named| named.name == context.cluster);
+    let cluster = cluster
+        .and_then(|named| named.cluster.as_ref())
+        .ok_or_else(|| io::Error::other(format!("it has no cluster `{}`", context.cluster)))?;
+    let server = cluster.server.as_deref().unwrap_or_default();
+    let url = server.parse().map_err(|error| io::Error::other(format!("its server `{server}`: {error}")))?;
+    let mut config = kube::Config::new(url);
+    config.root_cert = authorities(cluster)?;
+    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
+    config.disable_compression = cluster.disable_compression.unwrap_or(false);
+    config.tls_server_name = cluster.tls_server_name.clone();
+    // As client-go: a user that is not there is one without credentials.
+    let user = kubeconfig.auth_infos.iter().find(|named| Some(&named.name) == context.user.as_ref());
+    config.auth_info = user.and_then(|named| named.auth_info.clone()).unwrap_or_default();
+    Ok(config)
+}
+
+/// The CAs that the API server's certificate is verified by, in DER; none where the kubeconfig names none.
+fn authorities(cluster: &kube::config::Cluster) -> io::Result<Option<Vec<Vec<u8>>>> {
+    let given = |text: &&str| !text.is_empty();
+    let pem = if let Some(data) = cluster.certificate_authority_data.as_deref().filter(given) {
+        STANDARD.decode(data).map_err(|error| io::Error::other(format!("its certificate-authority-data: {error}")))?
+    } else if let Some(file) = cluster.certificate_authority.as_deref().filter(given) {
+        untrusted::read(file.as_ref(), LONGEST)
+            .map_err(|error| io::Error::other(format!("its certificate-authority {file}: {error}")))?
+    } else {
+        return Ok(None);
+    };
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let all = all.map_err(|error| io::Error::other(format!("its certificate authority: {error}")))?;
+    Ok(Some(all.iter().map(|der| der.to_vec()).collect()))
+}
+
 /// A client without credentials that takes any certificate: for health checks of our own processes on this machine.
 ///
 /// # Errors
 /// A URL that can't be read.
 pub fn blind(url: &str) -> Result<kube::Client, ClusterError> {
-    let mut config = kube::Config::new(url.parse().map_err(std::io::Error::other)?);
+    let mut config = kube::Config::new(url.parse().map_err(io::Error::other)?);
     config.accept_invalid_certs = true;
     config.default_retry = false;
     Ok(kube::Client::try_from(config)?)
@@ -144,6 +190,6 @@ pub(crate) async fn until_trusted(endpoint: &Endpoint, credential: Credential) -
 
 /// Whether a server answers well, or why not.
 pub(crate) async fn answers(probe: &kube::Client, path: &str) -> Result<Result<(), kube::Error>, ClusterError> {
-    let request = http::Request::get(path).body(Vec::new()).map_err(std::io::Error::other)?;
+    let request = http::Request::get(path).body(Vec::new()).map_err(io::Error::other)?;
     Ok(probe.request_text(request).await.map(drop))
 }

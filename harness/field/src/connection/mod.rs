@@ -1,21 +1,22 @@
 //! A cluster that others made: everything that a kubeconfig leads to.
 
-use std::os::unix::fs::FileTypeExt;
+mod bounded;
+mod exec;
+mod kubeconfig;
+mod proxy;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderValue;
-use kube::client::AuthError;
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, Cluster, Kubeconfig};
 use secrecy::ExposeSecret;
 
-use tlsboot_engine::cluster::client::{Credentials, USER_AGENT};
-use tlsboot_engine::untrusted::{self, LONGEST};
+use kubeconfig::Source;
+use tlsboot_engine::cluster::client::{Credentials, USER_AGENT, direct};
 
 /// Somebody waits for the answer, in front of a terminal.
 const CONNECT: Duration = Duration::from_secs(5);
-/// A command that gives credentials may open a browser to log in.
-const COMMAND: Duration = Duration::from_secs(60);
 
 /// Why a cluster can't be asked anything.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,11 @@ pub enum Unreachable {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// There is none.
+    #[error(
+        "no cluster is named: neither --kubeconfig nor the variable KUBECONFIG, there is no ~/.kube/config, and this is not a pod"
+    )]
+    NoKubeconfig,
     /// Nobody answers there, or somebody else.
     #[error(
         "{server} can't be reached: {reason}\n  Look whether that is the right cluster (--context) and whether `kubectl --kubeconfig … version` works from here."
@@ -60,35 +66,26 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads a kubeconfig; a context other than the current one can be named. Nothing is sent yet.
+    /// Reads a kubeconfig: the named file, or what kubectl would take (`KUBECONFIG`, `~/.kube/config`, the service account
+    /// of this pod). A context other than the current one can be named. Nothing is sent yet; a command that the kubeconfig
+    /// names for credentials is run.
     ///
     /// # Errors
-    /// When the file or the context is no use.
-    pub async fn open(path: &Path, context: Option<&str>) -> Result<Self, Unreachable> {
-        let refuse = |reason: String| Unreachable::Kubeconfig { path: path.to_owned(), reason };
-        let kubeconfig = read(path).map_err(refuse)?;
-        let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
-        let name = context
-            .or(kubeconfig.current_context.as_deref())
-            .filter(|name| !name.is_empty())
-            .ok_or_else(|| {
-                let known = known.join(", ");
-                refuse(format!("it has no current-context; name one by --context: {known}"))
-            })?
-            .to_owned();
-        if !known.contains(&name.as_str()) {
-            let known = known.join(", ");
-            return Err(refuse(format!("it has no context `{name}`; it has: {known}")));
-        }
-        let options = KubeConfigOptions { context: Some(name.clone()), ..Default::default() };
-        let mut config =
-            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| refuse(chain(&error)))?;
+    /// When there is none, or the file or the context can't be used.
+    pub async fn open(path: Option<&Path>, context: Option<&str>) -> Result<Self, Unreachable> {
+        let source = Source::find(path).ok_or(Unreachable::NoKubeconfig)?;
+        let opened = match source {
+            Source::Pod => pod(),
+            _ => read(&source, context).await,
+        };
+        let (mut config, context) = opened.map_err(|reason| Unreachable::Kubeconfig { path: source.name(), reason })?;
         // Every answer counts here.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
-        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
-        let client = client(config.clone()).await.map_err(refuse)?;
-        Ok(Self { config, client, context: name })
+        config.headers.push((http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
+        let client = bounded::client(config.clone())
+            .map_err(|error| Unreachable::Kubeconfig { path: source.name(), reason: chain(&error) })?;
+        Ok(Self { config, client, context })
     }
 
     /// A client with the kubeconfig's own credentials.
@@ -114,7 +111,7 @@ impl Connection {
         let auth_info: AuthInfo = serde_json::from_value(credentials.auth_info()).map_err(kube::Error::SerdeError)?;
         let mut config = self.config.clone();
         config.auth_info = auth_info;
-        kube::Client::try_from(config)
+        bounded::client(config)
     }
 
     /// A client that asks in somebody else's name, for which the kubeconfig's user needs the right to impersonate.
@@ -125,7 +122,7 @@ impl Connection {
         let mut config = self.config.clone();
         config.auth_info.impersonate = Some(user.to_owned());
         config.auth_info.impersonate_groups = Some(groups.iter().map(|&group| group.to_owned()).collect());
-        kube::Client::try_from(config)
+        bounded::client(config)
     }
 
     /// What a node begins with, by a bootstrap kubeconfig. Only its user counts: what is created for it must be found
@@ -134,13 +131,13 @@ impl Connection {
     /// # Errors
     /// When the file is no use.
     pub async fn bootstrap(&self, path: &Path) -> Result<Bootstrap, Unreachable> {
-        let auth_info = Self::open(path, None).await?.config.auth_info;
+        let auth_info = Self::open(Some(path), None).await?.config.auth_info;
         let token = auth_info.token.as_ref();
         let token_id = token.and_then(|token| bootstrap_token_id(token.expose_secret()));
         let mut config = self.config.clone();
         config.auth_info = auth_info;
-        let client =
-            client(config).await.map_err(|reason| Unreachable::Kubeconfig { path: path.to_owned(), reason })?;
+        let client = bounded::client(config)
+            .map_err(|error| Unreachable::Kubeconfig { path: path.to_owned(), reason: chain(&error) })?;
         Ok(Bootstrap { client, token_id })
     }
 
@@ -181,69 +178,84 @@ pub fn is_bootstrap_token(id: &str, secret: &str) -> bool {
     is_half(id, 6) && is_half(secret, 16)
 }
 
-fn read(path: &Path) -> Result<Kubeconfig, String> {
-    let is_pipe = path.metadata().map_err(|error| error.to_string())?.file_type().is_fifo();
-    if is_pipe {
-        let text = untrusted::read_text(path, LONGEST).map_err(|error| error.to_string())?;
-        return Kubeconfig::from_yaml(&text).map_err(|error| chain(&error));
+/// What one context of a kubeconfig leads to, and its name. No file is read after this.
+async fn read(source: &Source, context: Option<&str>) -> Result<(kube::Config, String), String> {
+    let mut kubeconfig = source.read()?;
+    let name = chosen(&kubeconfig, context)?;
+    let (cluster, user) = parts(&mut kubeconfig, &name);
+    let mut proxy_url = None;
+    if let Some(cluster) = cluster {
+        kubeconfig::take_authority(cluster)?;
+        proxy_url = cluster.proxy_url.clone();
+        if let Some(user) = user {
+            *user = credentials(user, cluster).await?;
+        }
     }
-    // kube reads it itself, since the paths in it are relative to its own.
-    untrusted::check(path, LONGEST).map_err(|error| error.to_string())?;
-    Kubeconfig::read_from(path).map_err(|error| chain(&error))
+    let mut config = direct(&kubeconfig, Some(&name)).map_err(|error| error.to_string())?;
+    config.proxy_url = proxy::of(&config.cluster_url, proxy_url.as_deref())?;
+    Ok((config, name))
 }
 
-/// A client with a kubeconfig's credentials. If they come from a command (`exec`, or the `auth-provider` gcp), it is run.
-///
-/// # Errors
-/// When they can't be used, in words that show none of them.
-async fn client(config: kube::Config) -> Result<kube::Client, String> {
-    let auth = &config.auth_info;
-    if auth.token.as_ref().is_some_and(|token| HeaderValue::try_from(token.expose_secret()).is_err()) {
+/// The context's name.
+fn chosen(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<String, String> {
+    let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
+    let current = kubeconfig.current_context.as_deref();
+    let Some(name) = context.or(current).filter(|name| !name.is_empty()) else {
+        return Err(format!("it has no current-context; name one by --context: {}", known.join(", ")));
+    };
+    if !known.contains(&name) {
+        return Err(format!("it has no context `{name}`; it has: {}", known.join(", ")));
+    }
+    Ok(name.to_owned())
+}
+
+/// The cluster and the user of a context.
+fn parts<'a>(kubeconfig: &'a mut Kubeconfig, context: &str) -> (Option<&'a mut Cluster>, Option<&'a mut AuthInfo>) {
+    let context = kubeconfig.contexts.iter().find(|named| named.name == context);
+    let Some(context) = context.and_then(|named| named.context.clone()) else {
+        return (None, None);
+    };
+    let cluster = kubeconfig.clusters.iter_mut().find(|named| named.name == context.cluster);
+    let user = kubeconfig.auth_infos.iter_mut().find(|named| Some(&named.name) == context.user.as_ref());
+    (cluster.and_then(|named| named.cluster.as_mut()), user.and_then(|named| named.auth_info.as_mut()))
+}
+
+/// A user with all its credentials in itself, and none that still would have to be fetched.
+async fn credentials(user: &AuthInfo, cluster: &Cluster) -> Result<AuthInfo, String> {
+    let mut user = user.clone();
+    kubeconfig::take_files(&mut user)?;
+    if let Some(provider) = &user.auth_provider {
+        return Err(format!(
+            "its user's credentials come from the auth-provider `{}`, which Kubernetes 1.26 has removed: let a command give them (exec)",
+            provider.name
+        ));
+    }
+    if let Some(exec) = user.exec.take() {
+        let about = exec.provide_cluster_info.then(|| cluster.try_into()).transpose();
+        let about = about.map_err(|error: kube::config::KubeconfigError| chain(&error))?;
+        let given = exec::credentials(&exec, about).await?;
+        user.token = given.token.or(user.token);
+        user.client_certificate_data = given.client_certificate_data.or(user.client_certificate_data);
+        user.client_key_data = given.client_key_data.or(user.client_key_data);
+    }
+    if user.token.as_ref().is_some_and(|token| HeaderValue::try_from(token.expose_secret()).is_err()) {
         return Err(
             "the token of its user can't be sent: a line break or something else is in it that a header can't hold"
                 .into(),
         );
     }
-    if auth.exec.is_none() && auth.auth_provider.is_none() {
-        return kube::Client::try_from(config).map_err(|error| chain(&error));
-    }
-    // kube waits for the command, which may never end: in a thread that nobody waits for.
-    let (sender, client) = tokio::sync::oneshot::channel();
-    let runtime = tokio::runtime::Handle::current();
-    std::thread::spawn(move || {
-        let _runtime = runtime.enter();
-        let _ = sender.send(kube::Client::try_from(config));
-    });
-    match tokio::time::timeout(COMMAND, client).await {
-        Ok(Ok(client)) => client.map_err(|error| chain(&error)),
-        Ok(Err(_)) => Err("the command that gives its user's credentials could not be run".into()),
-        Err(_) => Err(format!(
-            "the command that gives its user's credentials has not ended within {} s: run it by hand, and see what it waits for",
-            COMMAND.as_secs()
-        )),
-    }
+    Ok(user)
 }
 
-/// What a command that gives credentials has printed may be credentials, and its environment hold them.
-fn of_command(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    match error.downcast_ref::<AuthError>()? {
-        AuthError::AuthExecRun { out, .. } => Some(format!(
-            "the command that gives its user's credentials failed ({}): run it by hand to see why",
-            out.status
-        )),
-        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) => {
-            Some("what the command printed that gives its user's credentials can't be read".into())
-        }
-        _ => None,
-    }
+/// The API server of the pod that this runs in, as the pod's service account.
+fn pod() -> Result<(kube::Config, String), String> {
+    let mut config = kube::Config::incluster_env().map_err(|error| chain(&error))?;
+    config.proxy_url = proxy::of(&config.cluster_url, None)?;
+    Ok((config, "in-cluster".to_owned()))
 }
 
 /// The innermost reason is what helps; the outer ones say "client error".
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
-    if let Some(said) = causes.find_map(of_command) {
-        return said;
-    }
     let mut words = vec![error.to_string()];
     let mut next = error.source();
     while let Some(source) = next {
@@ -264,7 +276,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig).unwrap();
-        let opened = Connection::open(&path, context).await;
+        let opened = Connection::open(Some(&path), context).await;
         opened.map(drop).unwrap_err().to_string()
     }
 
@@ -307,7 +319,7 @@ contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluste
     async fn a_context_that_is_not_there_is_named_with_those_that_are() {
         assert!(refused(TWO, Some("z")).await.contains("no context `z`; it has: a, b"));
         assert!(refused(TWO, None).await.contains("name one by --context: a, b"));
-        let missing = Connection::open(Path::new("/nowhere/kubeconfig"), None).await;
+        let missing = Connection::open(Some(Path::new("/nowhere/kubeconfig")), None).await;
         let said = missing.map(drop).unwrap_err().to_string();
         assert!(said.contains("/nowhere/kubeconfig: No such file"), "{said}");
     }
@@ -318,7 +330,7 @@ contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluste
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kubeconfig");
         std::fs::write(&path, TWO).unwrap();
-        let connection = Connection::open(&path, Some("b")).await.unwrap();
+        let connection = Connection::open(Some(&path), Some("b")).await.unwrap();
         assert_eq!(connection.context(), "b");
         let error = connection.client().apiserver_version().await.unwrap_err();
         let said = connection.unreachable(&error).to_string();
