@@ -1,4 +1,4 @@
-//! `tlsboot approver`: hostile and odd CSRs for a cluster's approver.
+//! `tlsboot approver`: hostile and malformed CSRs for a cluster's approver.
 
 use std::io::stdout;
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ use tlsboot_field::approver::words;
 use tlsboot_field::connection::Connection;
 use tlsboot_field::owned;
 
-/// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.
+/// Fire hostile and malformed CSRs at the approver of a cluster, and see which ones it approves.
 ///
 /// Some seventy CSRs: of foreign signers, in other nodes' names, with wildcards, hundreds of names, a CA's constraints,
-/// weak keys, of expired tokens, …. What must become of each goes by Kubernetes' own rules, or by the policy that you
-/// write. tlsboot makes a bootstrap token, gets a certificate with it as a kubelet does, and sends everything in the names
-/// of nodes that are not there. Between the first and the last of them it sends good ones: only where those are approved
-/// does a pending one show anything.
+/// weak keys, from expired tokens, …. The expected result of each follows from Kubernetes' own rules, or from the
+/// policy that you write. tlsboot creates a bootstrap token, gets a certificate with it as a kubelet does, and sends
+/// everything in the names of nodes that do not exist. Between the first and the last CSR it sends good ones: a CSR
+/// that stays Pending shows something only if those are approved.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ApproverCommand {
@@ -34,43 +34,43 @@ pub(super) struct ApproverCommand {
     cluster: ExistingCluster,
     #[command(flatten)]
     bootstrap: BootstrapOptions,
-    /// What the approver is to do, where that differs from Kubernetes' own rules.
+    /// What the approver is expected to do, where that differs from Kubernetes' own rules.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Create what is needed in the cluster; without it, only say what that would be.
+    /// Create what is needed in the cluster; without it, only print what would be created.
     #[arg(long)]
     allow_writes: bool,
-    /// List the CSRs and what is expected of each, without any cluster.
+    /// List the CSRs and the expected result of each, without any cluster.
     #[arg(long, conflicts_with_all = ["kubeconfig", "allow_writes"])]
     list: bool,
-    /// How to write what became of them.
+    /// The format of the results.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
 Examples:
-  tlsboot approver --list                             the CSRs, and what Kubernetes makes of each
+  tlsboot approver --list                             the CSRs, and what Kubernetes does with each
   tlsboot approver --kubeconfig F                     what would be created in the cluster
-  tlsboot approver --kubeconfig F --allow-writes      fire
+  tlsboot approver --kubeconfig F --allow-writes      send the CSRs
   tlsboot approver --kubeconfig F --allow-writes --policy P.yaml
 
-A policy for an approver of serving certificates that denies what is wrong (schema: `tlsboot schema policy`):
-  node: worker-7                        # a Node that is there, if the approver looks for it
+A policy for an approver of serving certificates that denies invalid CSRs (schema: `tlsboot schema policy`):
+  node: worker-7                        # an existing Node, if the approver looks for it
   serving: {dns: [worker-7], ips: [192.0.2.7]}
-  settle: 10s                           # an approver that takes its time
-  expect:                               # the last rule for a case counts
+  settle: 10s                           # for a slow approver
+  expect:                               # the last matching rule counts
     - {cases: 'serving.*', decision: [deny, pending]}
     - {cases: 'names.*', decision: [deny, pending]}
     - {cases: serving.rightful, decision: approve}
 
 Everything that is created has the label tlsboot-run and is removed at the end; after a kill -9, by
-`tlsboot gc --kubeconfig F`. Certificates that were issued to hostile CSRs can't be used by anyone: their keys were never
-written down. The kubeconfig's user needs to create and delete Secrets in kube-system (not with --bootstrap-kubeconfig) and
+`tlsboot gc --kubeconfig F`. Certificates that were issued to hostile CSRs cannot be used: their keys were never
+stored. The kubeconfig's user needs to create and delete Secrets in kube-system (not with --bootstrap-kubeconfig) and
 to list and delete CSRs.
 
-Exit codes: 0 all as expected, 1 something else was decided, or good CSRs are not approved, 2 a wrong command line,
-kubeconfig or policy, 3 the cluster can't be reached or refuses, 130 interrupted.";
+Exit codes: 0 all as expected, 1 unexpected decisions, or good CSRs are not approved, 2 invalid command line,
+kubeconfig or policy, 3 the cluster is not reachable or refuses, 130 interrupted.";
 
 pub(super) fn run(command: &ApproverCommand) -> Result<Exit, Failure> {
     let policy = policy(command)?;
@@ -83,7 +83,7 @@ pub(super) fn run(command: &ApproverCommand) -> Result<Exit, Failure> {
         let plan = Plan::new(&connection, &policy, given).await.map_err(failure)?;
         if !command.allow_writes {
             return Err(Failure::usage(format!(
-                "this creates things in {}, {}\n  With --allow-writes it is done.",
+                "this creates things in {}, {}\n  Add --allow-writes to do it.",
                 connection.server(),
                 plan.creates()
             )));
@@ -106,7 +106,7 @@ fn policy(command: &ApproverCommand) -> Result<Policy, Failure> {
         untrusted::read_text(path, LONGEST).map_err(|error| Failure::usage(format!("--policy {name}: {error}")))?;
     Policy::read(&name, &text).map_err(|errors| {
         let drawn: Vec<String> = errors.iter().map(|error| error.render(colours())).collect();
-        Failure::usage(format!("the policy is wrong\n{}", drawn.join("\n\n")))
+        Failure::usage(format!("the policy is invalid\n{}", drawn.join("\n\n")))
     })
 }
 
@@ -128,7 +128,7 @@ fn list(policy: &Policy) -> Result<Exit, Failure> {
     print(&lines)
 }
 
-/// None when it was interrupted. What was created is removed in any case.
+/// `None` if it was interrupted. What was created is removed in any case.
 async fn fire_and_remove(connection: &Connection, plan: Plan) -> Result<Option<Fired>, Failure> {
     let mut interrupt = on_interrupt().map_err(Failure::error)?;
     let run = plan.run.clone();

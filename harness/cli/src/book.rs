@@ -13,9 +13,9 @@ use tlsboot_engine::mutants;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  tlsboot book target/book/reference   the pages, and SUMMARY.md: the part of the table of contents that lists them")]
+  tlsboot book target/book/reference   the pages, and SUMMARY.md with their part of the table of contents")]
 pub(super) struct BookCommand {
-    /// Where the pages go. Its last part is the folder that SUMMARY.md names.
+    /// Folder for the pages. Its last part is the folder that SUMMARY.md names.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// The folder of scenarios.

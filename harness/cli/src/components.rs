@@ -16,11 +16,11 @@ use tlsboot_engine::components::{
 /// Which components to use; for `#[command(flatten)]`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ComponentOptions {
-    /// A distribution under test: a folder with kube-apiserver, kube-controller-manager, kubelet, and etcd if it has
-    /// its own. Wrapper scripts will do. Versions are read by running them with --version
+    /// A distribution under test: a folder with kube-apiserver, kube-controller-manager, kubelet, and optionally its
+    /// own etcd. Wrapper scripts work too. Versions are read by running the executables with --version
     #[arg(long, value_name = "DIR", env = "TLSBOOT_COMPONENTS", global = true)]
     pub components: Option<PathBuf>,
-    /// Take what is not in DIR from this source only [default: the first that serves, in this order]
+    /// Take what is not in DIR only from this source [default: the first one that has it, in this order]
     #[arg(long, value_parser = values::source(), env = "TLSBOOT_SOURCE", global = true)]
     pub source: Option<SourceKind>,
 }
@@ -32,7 +32,7 @@ pub struct ComponentsCommand {
     action: Action,
     #[command(flatten)]
     options: ComponentOptions,
-    /// The etcd to get or export
+    /// The etcd version to get or export
     #[arg(long, value_name = "VERSION", default_value_t = DEFAULT_ETCD, global = true)]
     etcd: Version,
 }
@@ -43,29 +43,29 @@ enum Action {
     List,
     /// Fetch versions into the store, and show their executables
     Get {
-        /// Like 1.37 or 1.37.2 [default: the distribution's, or else the newest known]
+        /// Such as 1.37 or 1.37.2 [default: the distribution's, or else the newest known]
         versions: Vec<VersionRequest>,
-        /// Only the kubelet, which is all that skew needs of another version
+        /// Only the kubelet, which is all that version skew needs of another version
         #[arg(long)]
         kubelet: bool,
     },
-    /// Write a mirror for a machine without a network: there, set TLSBOOT_MIRROR to the folder
+    /// Write a mirror for a machine without network access; set TLSBOOT_MIRROR to the folder there
     Export {
-        /// The folder, made if it does not exist; what it has already stays
+        /// The folder, created if it does not exist; existing content is kept
         dir: PathBuf,
-        /// What to export, fetched if need be [default: all that the store has]
+        /// What to export, fetched if necessary [default: everything in the store]
         versions: Vec<VersionRequest>,
     },
-    /// Read every byte in the store again
+    /// Verify every byte in the store
     Verify {
-        /// Remove what is damaged, so that it is fetched anew when needed
+        /// Remove damaged versions, so that they are fetched again when needed
         #[arg(long)]
         remove: bool,
     },
 }
 
 impl ComponentOptions {
-    /// These options, and the environment's for the rest: see [`Options::from_env`].
+    /// These options, with the environment for the rest: see [`Options::from_env`].
     pub fn options(&self) -> Result<Options, ComponentError> {
         Ok(Options { components: self.components.clone(), source: self.source, ..Options::from_env()? })
     }
@@ -76,7 +76,7 @@ impl ComponentOptions {
     }
 }
 
-/// Runs `tlsboot components …`; what was asked for goes to `out`.
+/// Runs `tlsboot components …`; its output goes to `out`.
 pub fn run(command: &ComponentsCommand, out: &mut dyn Write) -> Result<(), ComponentError> {
     let options = Options { etcd: command.etcd, ..command.options.options()? };
     let progress = progress::on_stderr();
@@ -92,7 +92,7 @@ pub fn run(command: &ComponentsCommand, out: &mut dyn Write) -> Result<(), Compo
         Action::Verify { remove } => verify(resolver.store(), *remove, &progress)?,
     };
     match out.write_all(text.as_bytes()) {
-        // `tlsboot components list | head` is no error
+        // `tlsboot components list | head` is not an error
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(ComponentError::Io { doing: "cannot write to", path: "standard output".into(), cause: error })
         }
@@ -164,8 +164,8 @@ fn verify(store: &Store, remove: bool, progress: &Progress) -> Result<String, Co
     }
     let names: String = damaged.iter().map(|path| format!("\n  {}", path.display())).collect();
     match (damaged.is_empty(), remove) {
-        (true, _) => Ok(format!("{} versions in {}: every byte is right\n", listings.len(), store.root().display())),
-        (false, true) => Ok(format!("removed, as they were damaged:{names}\n")),
+        (true, _) => Ok(format!("{} versions in {}: all intact\n", listings.len(), store.root().display())),
+        (false, true) => Ok(format!("removed because they were damaged:{names}\n")),
         (false, false) => Err(ComponentError::DamagedStore(names)),
     }
 }

@@ -1,4 +1,4 @@
-//! `tlsboot diff`: what changed in behaviour between two runs.
+//! `tlsboot diff`: what changed in behavior between two runs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use tlsboot_core::result::ScenarioResult;
 use tlsboot_engine::evidence::{EvidenceError, EvidenceFolder, find, target_folder};
 use tlsboot_engine::report;
 
-/// Compare two runs: what changed in behaviour between two versions, distributions or machines.
+/// Compare two runs: what changed in behavior between two versions, distributions or machines.
 ///
-/// Compared are verdicts, requests, CSRs, certificates, files and links, handshakes, metrics, log messages and times, as the
-/// histories have them. Names of nodes, random suffixes, dates, numbers and keys are taken out first. Where a side has
-/// several runs (`--also`), what differs among them is noise and left out.
+/// It compares verdicts, requests, CSRs, certificates, files and links, handshakes, metrics, log messages and times, as
+/// recorded in the histories. Names of nodes, random suffixes, dates, numbers and keys are removed first. If a side has
+/// several runs (`--also`), differences among them are noise and are left out.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,29 +26,29 @@ Examples:
   tlsboot diff out/local-1.24.17 out/local-1.28.15        two targets of one run
   tlsboot diff upstream mine --format json                for CI, with all values
 
-A regression is a scenario that passed in A and fails, hangs, errs or is a known failure in B. That it is unsupported in
-B, or was not run there, is shown but is none: no promise was broken.
+A regression is a scenario that passed in A and fails, hangs, errors or is a known failure in B. A scenario that is
+unsupported or was not run in B is shown, but is not a regression: no promise was broken.
 
-Exit codes: 0 no regression (whatever else changed), 1 a regression, 2 wrong command line or no runs to compare.")]
+Exit codes: 0 no regression (whatever else changed), 1 a regression, 2 invalid command line or no runs to compare.")]
 pub(super) struct DiffCommand {
     /// A run's output folder, or the folder of one target in it.
     #[arg(value_name = "RUN_A")]
     a: PathBuf,
-    /// Another's.
+    /// The same for the other run.
     #[arg(value_name = "RUN_B")]
     b: PathBuf,
-    /// A further run of what A or B is a run of, told by its target: what differs among them is noise.
+    /// A further run of A or B, recognized by its target: differences among runs of the same target are noise.
     #[arg(long, value_name = "RUN")]
     also: Vec<PathBuf>,
-    /// For people or for programs.
+    /// The output format.
     #[arg(long, value_enum, default_value = "text")]
     format: DiffFormat,
 }
 
-/// A form of the comparison.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DiffFormat {
-    /// For people.
+    /// For people to read.
     Text,
     /// For programs.
     Json,
@@ -63,7 +63,7 @@ pub(super) fn run(command: &DiffCommand) -> Result<Exit, Failure> {
         let place = [&name_a, &name_b].iter().position(|name| **name == again.target);
         let place = place.ok_or_else(|| {
             Failure::usage(format!(
-                "--also {}: it is a run on {}, neither on {name_a} nor on {name_b}",
+                "--also {}: its target is {}, neither {name_a} nor {name_b}",
                 folder.display(),
                 again.target
             ))
@@ -95,7 +95,7 @@ impl From<Run> for Side {
 }
 
 impl Run {
-    /// Reads a run's output folder, one target's folder in it, or a folder with evidence only.
+    /// Reads a run's output folder, one target's folder in it, or a folder with only evidence.
     fn read(folder: &Path) -> Result<Self, Failure> {
         if folder.join("result.json").is_file() {
             let run = report::json::read(folder).map_err(Failure::usage)?;
@@ -128,7 +128,7 @@ impl Run {
         Ok(Self { target, recorded: recorded.collect::<Result<_, Failure>>()? })
     }
 
-    /// Without a `result.json` (as `cargo nextest` leaves it) each history is judged again.
+    /// Without a `result.json` (as left by `cargo nextest`) each history is judged again.
     fn of_evidence(folder: &Path) -> Result<Self, Failure> {
         let found = find(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
         let mut recorded = Vec::new();
@@ -155,7 +155,7 @@ fn one_target(folder: &Path, targets: &BTreeSet<&str>) -> Result<String, Failure
         (Some(one), _) => {
             let all: Vec<&str> = targets.iter().copied().collect();
             Err(Failure::usage(format!(
-                "{} has several targets ({}): name the folder of one, like {}",
+                "{} has several targets ({}): name the folder of one, such as {}",
                 folder.display(),
                 all.join(", "),
                 folder.join(target_folder(one)).display()

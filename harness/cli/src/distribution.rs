@@ -9,15 +9,15 @@ use super::{Exit, Failure};
 
 /// Check what a distribution does instead of bootstrapping its own nodes by CSRs.
 ///
-/// k3s: its supervisor hands agents their certificates. A server is started in a container, an agent's part is played, and
-/// what k3s' documentation and source say is held against what came. What only a running agent could show is said, and
-/// not judged.
+/// k3s: its supervisor issues certificates to agents. tlsboot starts a server in a container, plays the agent, and
+/// checks the results against k3s' documentation and source. What only a running agent could show is reported but not
+/// judged.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct DistributionCommand {
     #[command(flatten)]
     target: TargetOptions,
-    /// How to write what was found out.
+    /// The format of the results.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: OutputFormat,
 }
@@ -26,7 +26,7 @@ const AFTER_HELP: &str = "\
 Examples:
   tlsboot distribution --provider k3s --image rancher/k3s:v1.37.2-k3s1
 
-Exit codes: 0 all that was judged holds, 1 something does not, 2 a wrong command line, 3 the harness' own error,
+Exit codes: 0 every check passed, 1 a check failed, 2 invalid command line, 3 harness error,
 130 interrupted.";
 
 #[cfg(not(feature = "docker"))]
@@ -66,11 +66,13 @@ mod with_docker {
 
     pub(crate) fn run(command: &DistributionCommand) -> Result<Exit, Failure> {
         if command.target.provider != ProviderKind::K3s {
-            return Err(Failure::usage("only k3s does it otherwise and has a profile: say --provider k3s"));
+            return Err(Failure::usage(
+                "only k3s bootstraps its nodes differently and has a profile: use --provider k3s",
+            ));
         }
         let planned = command.target.plan()?;
         let [planned] = planned.as_slice() else {
-            return Err(Failure::usage("one version at a time: --kubernetes"));
+            return Err(Failure::usage("give one version by --kubernetes"));
         };
         let (k3s, used) = command.target.k3s(planned, progress::on_stderr())?;
         runtime()?.block_on(async {
@@ -85,7 +87,7 @@ mod with_docker {
         })
     }
 
-    /// Starts a server, plays the agent, and ends it.
+    /// Starts a server, plays the agent, and stops the server.
     async fn see(k3s: &K3s) -> Result<Seen, ClusterError> {
         let folder = RunDir::create()?;
         let logs = folder.path().join(LOGS);
@@ -106,7 +108,7 @@ mod with_docker {
         judged: &[Judged],
     ) -> Result<Exit, Failure> {
         let (is, id) = (&image.origin, &image.sha256);
-        let warning = "this image is a stand-in for k3s: what holds here says nothing of k3s";
+        let warning = "this image is a stand-in for k3s: the results say nothing about k3s";
         match format {
             OutputFormat::Text => {
                 let note = if stand_in { format!("{warning}\n") } else { String::new() };

@@ -1,4 +1,4 @@
-//! `tlsboot doctor`: what this machine can do, or how a cluster is.
+//! `tlsboot doctor`: what this machine can do, or the state of a cluster.
 
 use std::fs;
 use std::io::stdout;
@@ -23,28 +23,29 @@ use tlsboot_engine::process::try_sandbox;
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_engine::report::paint::paint;
 
-/// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
+/// Check whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
 ///
-/// Of a cluster it tells, without changing anything: who is bound to the roles of bootstrapping, and too widely; who
-/// approves and signs CSRs, and for how long; which bootstrap tokens there are and when they expire (never their
-/// values); when each node's certificates end and are renewed; what would break, and the command that mends it.
+/// For a cluster it reports, without changing anything: who is bound to the bootstrap roles, and whether that is overly
+/// permissive; who approves and signs CSRs, and for how long; which bootstrap tokens exist and when they expire (never
+/// their values); when each node's certificates expire and are renewed; what would break, and the command that fixes
+/// it.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct DoctorCommand {
     #[command(flatten)]
     target: TargetOptions,
-    /// Look at the cluster of this kubeconfig, instead of this machine. Read-only. It has its own versions, so
-    /// `--kubernetes` and `--kubelet`, which may come from the environment, mean nothing then.
+    /// Check the cluster of this kubeconfig instead of this machine. Read-only. The cluster has its own versions, so
+    /// `--kubernetes` and `--kubelet`, which may come from the environment, are ignored.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Another context of the kubeconfig than the current one; implies --cluster.
+    /// A context of the kubeconfig other than the current one; implies --cluster.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
     /// Look at the cluster that kubectl would take, instead of this machine: that of KUBECONFIG, `~/.kube/config`, or of
     /// this pod.
     #[arg(long)]
     cluster: bool,
-    /// How to write what was found out about a cluster.
+    /// The format of the findings about a cluster.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: OutputFormat,
 }
@@ -52,19 +53,19 @@ pub(super) struct DoctorCommand {
 const AFTER_HELP: &str = "\
 Examples:
   tlsboot doctor                                    can clusters run on this machine?
-  tlsboot doctor --provider kind                    can clusters in containers?
+  tlsboot doctor --provider kind                    can clusters in containers run on it?
   tlsboot doctor --kubeconfig ~/.kube/config        what would break at the next rotation?
   tlsboot doctor --kubeconfig F --format json | jq '.findings[] | select(.grade == \"broken\")'
 
-It needs the rights of ClusterRole cluster-admin, or these: list clusterroles, clusterrolebindings, nodes and
+It needs the ClusterRole cluster-admin, or these rights: list clusterroles, clusterrolebindings, nodes and
 certificatesigningrequests; create subjectaccessreviews (they are never stored); in kube-system list secrets and get
-configmaps. What it may not look at, it says, with the command that grants the right.
+configmaps. It reports what it may not read, with the command that grants the right.
 
-Exit codes of a machine: 0 clusters can run here (warnings included), 3 something that they need is missing.
-Exit codes of a cluster: 0 healthy (warnings included), 1 something is or would be broken, or a hole is open, 2 a wrong
-command line or kubeconfig, 3 not reachable, or rights are missing and nothing wrong was seen.";
+Exit codes for a machine: 0 clusters can run here (possibly with warnings), 3 something that they need is missing.
+Exit codes for a cluster: 0 healthy (possibly with warnings), 1 broken, about to break, or a security finding, 2 invalid
+command line or kubeconfig, 3 not reachable, or rights are missing and nothing wrong was found.";
 
-/// What was found out about one thing.
+/// A finding about one thing.
 #[derive(Debug)]
 struct Finding {
     grade: Grade,
@@ -124,7 +125,7 @@ fn machine(command: &DoctorCommand) -> Result<Exit, Failure> {
             if provider == ProviderKind::K3s {
                 findings.push(docker_daemon(Grade::Problem));
             } else {
-                // Who does not ask for containers may do without.
+                // Containers are optional unless they were asked for.
                 findings.extend(container_tools(Grade::Warning));
             }
         }
@@ -162,11 +163,11 @@ fn line(finding: &Finding, colours: bool) -> String {
     format!("{word}  {:22}  {}\n{}", finding.about, finding.found, remedy.unwrap_or_default())
 }
 
-/// Tries what a kubelet gets. Where it fails, the kernel's settings say why.
+/// Tries what a kubelet needs. If that fails, the kernel's settings show why.
 fn namespaces() -> Finding {
     let about = "user namespaces";
     let Err(error) = try_sandbox() else {
-        return Finding::ok(about, "a process with namespaces of its own ran");
+        return Finding::ok(about, "a process ran in its own namespaces");
     };
     let setting = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let remedy = if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" {
@@ -176,7 +177,7 @@ fn namespaces() -> Finding {
     } else if setting("/proc/sys/user/max_user_namespaces") == "0" {
         "sudo sysctl user.max_user_namespaces=1000"
     } else {
-        "in a container, give it the capability SYS_ADMIN (docker run --privileged), or run outside of it"
+        "in a container, give it the capability SYS_ADMIN (docker run --privileged), or run outside the container"
     };
     Finding::new(Grade::Problem, about, error.to_string()).remedy(remedy)
 }
@@ -186,7 +187,7 @@ fn cgroups() -> Finding {
     if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         Finding::ok(about, "version 2")
     } else {
-        Finding::ok(about, "version 1: kubelets from 1.35 on are told to take it (failCgroupV1: false)")
+        Finding::ok(about, "version 1: kubelets since 1.35 are configured to accept it (failCgroupV1: false)")
     }
 }
 
@@ -208,11 +209,11 @@ fn open_files() -> Finding {
     }
 }
 
-/// As many nodes as `run` starts at a time by default.
+/// As many nodes as `run` starts at the same time by default.
 fn inotify() -> Finding {
     let about = "inotify instances";
     let Some(now) = Instances::now() else {
-        return Finding::new(Grade::Warning, about, "/proc does not tell how many there are");
+        return Finding::new(Grade::Warning, about, "/proc does not show how many there are");
     };
     let wanted = 2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let found = format!("{} of {} in use, room for {} kubelets", now.used, now.limit, now.nodes());
@@ -229,9 +230,9 @@ fn ports() -> Finding {
         Ok(port) => Finding::ok(about, format!("{port} is free, for example")),
         Err(error) if error.kind() == std::io::ErrorKind::Other => {
             Finding::new(Grade::Problem, about, error.to_string())
-                .remedy("end what listens there: ss -ltnp 'sport >= :20000 and sport <= :32000'")
+                .remedy("stop what listens there: ss -ltnp 'sport >= :20000 and sport <= :32000'")
         }
-        // The folder of their locks; there is a finding about temporary files too.
+        // The folder of their lock files; there is a finding about temporary files too.
         Err(error) => Finding::new(Grade::Problem, about, error.to_string()),
     }
 }
@@ -242,24 +243,24 @@ fn temporary_folder() -> Finding {
     let shown = folder.display().to_string();
     if let Err(error) = tempfile::tempdir() {
         return Finding::new(Grade::Problem, about, format!("{shown}: {error}"))
-            .remedy("set TMPDIR to a folder that you may write to");
+            .remedy("set TMPDIR to a writable folder");
     }
     if shown.len() > LONGEST_TEMPORARY {
         return Finding::new(Grade::Problem, about, format!("{shown}: too long for the paths of Unix sockets"))
-            .remedy("set TMPDIR to a folder with a shorter path, as /tmp");
+            .remedy("set TMPDIR to a folder with a shorter path, such as /tmp");
     }
     Finding::ok(about, shown)
 }
 
-/// etcd's files are most of it: 64 MB of log, made whole at the start.
+/// Mostly etcd's files: 64 MB of write-ahead log, allocated at the start.
 const CLUSTER: u64 = 500 << 20;
 /// With less an etcd ends at its start.
 const LEAST: u64 = 100 << 20;
-/// Kubernetes and etcd of one version, and as much while they are fetched.
+/// Kubernetes and etcd of one version, and the same again while they are fetched.
 const EXECUTABLES: u64 = 1 << 30;
 
 fn space(about: &'static str, folder: &Path, wanted: u64) -> Finding {
-    // The folder may not be there yet.
+    // The folder may not exist yet.
     let Some(there) = folder.ancestors().find(|folder| folder.exists()) else {
         return Finding::new(Grade::Warning, about, format!("{} does not exist", folder.display()));
     };
@@ -361,7 +362,7 @@ fn docker_daemon(missing: Grade) -> Finding {
     tool("docker", missing, kind::doctor::daemon(), |version| format!("the daemon answers, version {version}"))
 }
 
-/// What the error says of a remedy is part of it.
+/// The error's remedy is part of its text.
 fn tool(
     about: &'static str,
     missing: Grade,
@@ -380,7 +381,7 @@ fn tool(
     }
 }
 
-/// All that clusters in containers need.
+/// Everything that clusters in containers need.
 fn containers(target: &TargetOptions) -> Result<Vec<Finding>, Failure> {
     let mut findings = vec![if rustix::process::geteuid().is_root() {
         Finding::ok("user", "root")
@@ -401,7 +402,7 @@ fn containers(target: &TargetOptions) -> Result<Vec<Finding>, Failure> {
             }
             Err(error) => {
                 findings.push(Finding::new(Grade::Warning, "node image", format!("{image}: {error}")).remedy(format!(
-                    "it will be pulled, where that is possible; ci/node-image {} builds one",
+                    "it will be pulled if possible; ci/node-image {} builds one",
                     planned.id.kubernetes
                 )))
             }
@@ -410,7 +411,7 @@ fn containers(target: &TargetOptions) -> Result<Vec<Finding>, Failure> {
     Ok(findings)
 }
 
-/// Tries the way from a container to this machine; root alone can give the bridge an address for that.
+/// Tries the route from a container to this machine. Only root can give the bridge an address for that.
 fn link(image: &str) -> Result<Option<Finding>, Failure> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -426,7 +427,7 @@ fn link(image: &str) -> Result<Option<Finding>, Failure> {
 fn leftovers() -> Finding {
     let about = "leftovers";
     match abandoned() {
-        Ok(left) if left.is_empty() => Finding::ok(about, "none of killed runs"),
+        Ok(left) if left.is_empty() => Finding::ok(about, "no leftovers of killed runs"),
         Ok(left) => {
             let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
             Finding::new(Grade::Warning, about, names.join(", ")).remedy("tlsboot gc")

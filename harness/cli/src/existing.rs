@@ -1,4 +1,4 @@
-//! What commands about a cluster that others made have in common.
+//! What the commands for existing clusters have in common.
 
 use std::io::stdout;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use tlsboot_field::doctor::diagnose::{Diagnosis, Grade, diagnose};
 use tlsboot_field::doctor::{look, words};
 use tlsboot_field::owned;
 
-/// How an answer is written.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
-    /// For people.
+    /// For people to read.
     #[default]
     Text,
     /// For programs.
@@ -30,7 +30,7 @@ pub(super) struct ExistingCluster {
     /// of this pod. If its user's credentials come from a command (`exec`), the command is run.
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
-    /// Another context of it than the current one.
+    /// A context of the kubeconfig other than the current one.
     #[arg(long, value_name = "NAME")]
     pub(super) context: Option<String>,
 }
@@ -41,11 +41,11 @@ impl ExistingCluster {
     }
 }
 
-/// With what a node that has no certificate comes.
+/// How a node that has no certificate authenticates.
 #[derive(Debug, Args)]
 pub(super) struct BootstrapOptions {
-    /// Begin with the user of this bootstrap kubeconfig, as a kubelet of yours would. No token is created then, so that
-    /// the kubeconfig's user needs no rights on Secrets, and what takes tokens that can be made and deleted is left out.
+    /// Begin with the user of this bootstrap kubeconfig, as a kubelet of yours would. Then no token is created, so the
+    /// kubeconfig's user needs no rights on Secrets, and what needs tokens that can be created and deleted is left out.
     #[arg(long, value_name = "FILE")]
     bootstrap_kubeconfig: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ impl BootstrapOptions {
     }
 }
 
-/// A kubeconfig that is no use is a wrong command line; a cluster that does not answer is none.
+/// An unusable kubeconfig is an invalid command line; a cluster that does not answer is an error.
 pub(super) fn failure(error: Unreachable) -> Failure {
     match error {
         Unreachable::Kubeconfig { .. } | Unreachable::NoKubeconfig => Failure::usage(error),
@@ -84,14 +84,14 @@ pub(super) fn doctor(cluster: &ExistingCluster, format: OutputFormat) -> Result<
 /// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "In a cluster, whatever has the label tlsboot-run and whose process is gone; what another machine made is left alone \
+    after_help = "In a cluster, everything with the label tlsboot-run whose process has exited. What another machine created is kept \
 for an hour."
 )]
 pub(super) struct GcCommand {
     /// In the cluster of this kubeconfig, instead of on this machine.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Another context of it than the current one; implies --cluster.
+    /// A context of the kubeconfig other than the current one; implies --cluster.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
     /// In the cluster that kubectl would take: of KUBECONFIG, `~/.kube/config`, or this pod.

@@ -13,12 +13,12 @@ use tlsboot_core::scenario::schema::{Part, Place, Word, places, words};
 use tlsboot_core::scenario::{Profile, Scenario, describe};
 use tlsboot_engine::report::colours_wanted;
 
-/// Explain a scenario, a behaviour of the catalogue, or a word of the scenario language.
+/// Explain a scenario, a behavior of the catalogue, or a word of the scenario language.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tlsboot explain rbac.missing-bootstrapper-binding   what the scenario shows, why, and each of its steps
-  tlsboot explain T-01                                a behaviour, its source, and the scenarios that show it
+  tlsboot explain T-01                                a behavior, its source, and the scenarios that show it
   tlsboot explain csr                                 what can be written in an `expect: {csr: …}`
   tlsboot explain restart                             what a stimulus does, and its fields
   tlsboot explain control                             any other word of the language")]
@@ -38,7 +38,7 @@ pub(super) fn run(command: &ExplainCommand) -> Result<Exit, Failure> {
     };
     let id = &command.id;
     if let Some(requirement) = requirements::find(&id.to_ascii_uppercase()) {
-        return print(&behaviour(requirement, &load(Vec::new())?));
+        return print(&behavior(requirement, &load(Vec::new())?));
     }
     let words: Vec<Word> = words().into_iter().filter(|word| word.name == *id).collect();
     let places = places(id);
@@ -63,7 +63,7 @@ fn unknown(id: &str) -> String {
         words.map(|word| word.name).collect::<Vec<_>>().join(", ")
     };
     format!(
-        "there is nothing to explain about `{id}`\n  scenarios:    `tlsboot list` shows their ids\n  behaviors:    \
+        "`{id}` is not a scenario, a behavior or a word of the language\n  scenarios:    `tlsboot list` shows their ids\n  behaviors:    \
          `tlsboot list --requirements` shows their ids\n  stimuli:      {}\n  expectations: {}\n  and:          {}",
         names(&[Part::Stimulus]),
         names(&[Part::Kind]),
@@ -81,10 +81,10 @@ fn scenario(scenario: &Scenario) -> String {
         if let Some(Requirement { statement, source, .. }) = requirements::find(id) {
             let _ = writeln!(text, "  {id}  {statement}\n        {source}");
         } else {
-            let _ = writeln!(text, "  {id}  a behavior of its own");
+            let _ = writeln!(text, "  {id}  a custom behavior");
         }
     }
-    let _ = writeln!(text, "\n{}", bold("Where it holds"));
+    let _ = writeln!(text, "\n{}", bold("Where it applies"));
     for (name, value) in facts(scenario) {
         let _ = writeln!(text, "  {name:13} {value}");
     }
@@ -98,13 +98,13 @@ fn scenario(scenario: &Scenario) -> String {
     }
     let _ = writeln!(
         text,
-        "\n  ! is done, ? is judged: what is judged counts from the ! above it\n  run it: tlsboot run {}",
+        "\n  ! is performed, ? is judged, counted from the ! above it\n  run it: tlsboot run {}",
         scenario.id
     );
     text
 }
 
-/// Level, profile, versions, and what of the cluster is not the default.
+/// Level, profile, versions, and the cluster's settings that are not the default.
 fn facts(scenario: &Scenario) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("file", scenario.file.clone()),
@@ -126,7 +126,7 @@ fn facts(scenario: &Scenario) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn behaviour(requirement: &Requirement, scenarios: &[Scenario]) -> String {
+fn behavior(requirement: &Requirement, scenarios: &[Scenario]) -> String {
     let Requirement { id, statement, level, versions, source } = requirement;
     let versions = if versions.is_empty() { "all" } else { versions };
     let showing = showing(scenarios, id);
@@ -168,7 +168,7 @@ fn word(word: &Word, scenarios: &[Scenario]) -> String {
         .take(3)
         .collect();
     if word.part == Part::Judged {
-        let _ = writeln!(text, "\n  and one kind of thing: {}", tlsboot_core::check::KINDS.join(", "));
+        let _ = writeln!(text, "\n  and one kind: {}", tlsboot_core::check::KINDS.join(", "));
     }
     if !using.is_empty() {
         let _ = writeln!(text, "\n  for example in {}", using.join(", "));
@@ -176,9 +176,9 @@ fn word(word: &Word, scenarios: &[Scenario]) -> String {
     text
 }
 
-/// Where a name stands inside of other words.
+/// The occurrences of a name inside other words.
 fn inside(name: &str, places: &[Place]) -> String {
-    let mut text = format!("{} (inside of other words)\n", bold(name));
+    let mut text = format!("{} (inside other words)\n", bold(name));
     for Place { path, doc, values } in places {
         let values = if values.is_empty() { String::new() } else { format!("\n    = {values}") };
         let _ = writeln!(text, "\n  {path}\n    {doc}{values}");

@@ -1,4 +1,4 @@
-//! What ends a command early.
+//! Why a command ends early.
 
 use std::error::Error;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use tlsboot_core::exit::Exit;
 use tlsboot_engine::components::ComponentError;
 
-/// What ends a command early: what is wrong, and the exit code.
+/// Why a command ends early: what is wrong, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
@@ -26,7 +26,7 @@ impl Failure {
         Self { exit: Exit::Error, error: error.into() }
     }
 
-    /// Versions that don't exist and folders that hold nothing were asked for on the command line.
+    /// Versions that do not exist and empty folders are mistakes on the command line.
     pub(super) fn of_components(error: ComponentError) -> Self {
         use ComponentError::{Directory, Setting, UnknownMinor};
         match error {

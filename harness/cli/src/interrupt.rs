@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: a run ends in order, unless it is asked twice.
+//! SIGINT and SIGTERM: a run shuts down cleanly, unless it is interrupted twice.
 
 use std::io;
 
@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use super::Exit;
 use tlsboot_engine::say;
 
-/// Becomes true on SIGINT or SIGTERM: then clusters are stopped in order. A second signal ends this process at once, and
-/// the kernel takes its processes along.
+/// Becomes true on SIGINT or SIGTERM: then clusters are stopped cleanly. A second signal ends this process at once, and
+/// the kernel kills its child processes.
 ///
 /// # Errors
-/// When the signals can't be caught.
+/// If the signal handlers cannot be installed.
 pub fn on_interrupt() -> io::Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     let mut int = signal(SignalKind::interrupt())?;

@@ -57,30 +57,30 @@ const AFTER_HELP: &str = "\
 Examples:
   tlsboot run                                     the core profile on the newest Kubernetes
   tlsboot run 'rotation.*' --kubernetes 1.37,1.33 a chapter, on two versions
-  tlsboot run @files T-01 --jobs 4                by tag, by behaviour of the catalogue
+  tlsboot run @files T-01 --jobs 4                by tag, by behavior of the catalogue
   tlsboot explain rotation.short-signing-duration what a scenario does, step by step
   tlsboot up -- kubectl get csr --watch           a cluster to look at, with short certificates
   tlsboot rejudge tlsboot-out                     judge the recorded histories again
-  tlsboot new site.my-first                       write a scenario to start from
+  tlsboot new site.my-first                       create a scenario from a template
   tlsboot lint my-scenarios/                      check scenario files without running anything
   tlsboot doctor --kubeconfig F                   what would break at that cluster's next rotation?
   tlsboot approver --kubeconfig F --allow-writes  which hostile CSRs does that cluster's approver approve?
 
-Exit codes: 0 all as expected, 1 fail or hang, 2 wrong command line or scenario, 3 harness error, 130 interrupted.";
+Exit codes: 0 all as expected, 1 fail or hang, 2 invalid command line or scenario, 3 harness error, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run scenarios on real clusters and report.
     Run(run::RunCommand),
-    /// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
+    /// Run scenarios on clusters with one fault each, and report which scenarios notice it.
     Mutants(mutants::MutantsCommand),
-    /// Start a cluster with short certificates to look at, and tell what happens in it.
+    /// Start a cluster with short-lived certificates, and show what happens in it.
     Up(up::UpCommand),
-    /// List scenarios, or the behaviours that they show.
+    /// List scenarios, or the behaviors that they show.
     List(list::ListCommand),
-    /// Explain a scenario, a behaviour of the catalogue, or a word of the scenario language.
+    /// Explain a scenario, a behavior of the catalogue, or a word of the scenario language.
     Explain(explain::ExplainCommand),
-    /// Write a scenario to start from.
+    /// Create a scenario from a template.
     New(new::NewCommand),
     /// Write the reference pages of the book.
     #[command(hide = true)]
@@ -90,29 +90,30 @@ enum Command {
     /// Judge recorded histories again: same verdicts, no cluster needed.
     #[command(alias = "check")]
     Rejudge(rejudge::RejudgeCommand),
-    /// Compare two runs: what changed in behaviour between versions, distributions or machines.
+    /// Compare two runs: what changed in behavior between versions, distributions or machines.
     Diff(diff::DiffCommand),
     /// Merge the output folders of several runs into one report.
     Merge(merge::MergeCommand),
-    /// Check a report: hashes, verdicts, signature; and say what it does not prove.
+    /// Check a report: hashes, verdicts and signature; and list what it does not prove.
     Verify(verify::VerifyCommand),
     /// Get, list, export and verify Kubernetes' executables.
     Components(ComponentsCommand),
-    /// Look whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next rotation.
+    /// Check whether this machine can run clusters; or, with --kubeconfig, what would break at a cluster's next
+    /// rotation.
     Doctor(doctor::DoctorCommand),
-    /// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
+    /// Play the node in an existing cluster: authentication, rights, approval, issuance, renewal, denial.
     Probe(probe::ProbeCommand),
     /// Check what a distribution does instead of bootstrapping its own nodes by CSRs.
     #[command(alias = "profile")]
     Distribution(distribution::DistributionCommand),
-    /// Fire hostile and odd CSRs at the approver of a cluster, and see which it approves.
+    /// Fire hostile and malformed CSRs at the approver of a cluster, and see which ones it approves.
     Approver(approver::ApproverCommand),
     /// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
     Gc(existing::GcCommand),
     /// Print the JSON Schema of scenario files or approver policies, for editors.
     #[command(after_help = "In a scenario file: # yaml-language-server: $schema=../schema.json")]
     Schema {
-        /// Of which files.
+        /// Which schema.
         #[arg(value_enum, default_value_t)]
         of: SchemaOf,
     },
@@ -140,7 +141,7 @@ Examples:
   tlsboot completions zsh > \"${fpath[1]}/_tlsboot\"
   tlsboot completions fish > ~/.config/fish/completions/tlsboot.fish";
 
-/// What a command runs on.
+/// What a command runs with.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tlsboot_engine::runtime::runtime().map_err(Failure::error)
 }
@@ -148,7 +149,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// The whole command. The first thing in `main`, after the shim.
 pub fn main() -> ExitCode {
     init_tracing();
-    // One provider for all of TLS; a second would make kube refuse to choose.
+    // One provider for all of TLS; with two, kube would refuse to choose.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
     let done = match cli.command {
@@ -183,35 +184,35 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// Whether clusters of this provider can run on this machine, and removes what killed runs left.
+/// Checks whether clusters of this provider can run on this machine, and removes what killed runs left.
 fn prepare_clusters(provider: ProviderKind) -> Result<(), Failure> {
     use tlsboot_engine::cluster::shared::dir;
     dir::check_temporary().map_err(Failure::usage)?;
     doctor::preflight(provider)?;
     if let Err(error) = dir::sweep() {
-        tracing::warn!(%error, "what killed runs left could not be removed");
+        tracing::warn!(%error, "the leftovers of killed runs could not be removed");
     }
     Ok(())
 }
 
-/// Makes the folder of `--out`.
+/// Creates the folder of `--out`.
 fn create_out(out: &Path) -> Result<(), Failure> {
     not_reserved(out)?;
     std::fs::create_dir_all(out).map_err(|error| Failure::usage(format!("--out {}: {error}", out.display())))
 }
 
-/// Whether a report may lie there.
+/// Whether a report may be written there.
 fn not_reserved(out: &Path) -> Result<(), Failure> {
     if tlsboot_engine::cluster::shared::dir::is_reserved(out) {
         return Err(Failure::usage(format!(
-            "--out {}: `tlsboot gc` takes it for a run's temporary folder: choose another",
+            "--out {}: `tlsboot gc` would mistake it for a run's temporary folder: choose another",
             out.display()
         )));
     }
     Ok(())
 }
 
-/// Writes a text for people to standard output. It may hold text from elsewhere.
+/// Writes a text for people to standard output. It may contain untrusted text.
 fn print(text: &str) -> Result<Exit, Failure> {
     print_as_is(&plain::lines(text, tlsboot_engine::report::colours_wanted(&std::io::stdout())))
 }
@@ -222,7 +223,7 @@ fn print_json(value: &impl serde::Serialize) -> Result<Exit, Failure> {
     print_as_is(&format!("{json}\n"))
 }
 
-/// Writes what was asked for to standard output; a reader that has enough (`tlsboot list | head`) is no error.
+/// Writes a command's output to standard output. A reader that has enough (`tlsboot list | head`) is not an error.
 fn print_as_is(text: &str) -> Result<Exit, Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -250,9 +251,9 @@ fn gc() -> Result<Exit, Failure> {
     use std::fmt::Write;
     use tlsboot_engine::components::{Options, Store};
 
-    // Containers first: they have folders in use. Where there is no Docker there are none.
+    // Containers first: they use folders. Without Docker there are none.
     let clusters = tlsboot_engine::cluster::docker::sweep().unwrap_or_else(|error| {
-        tracing::info!(%error, "Docker can't be asked");
+        tracing::info!(%error, "Docker does not answer");
         Vec::new()
     });
     let runs = tlsboot_engine::cluster::shared::dir::sweep().map_err(Failure::error)?;
@@ -271,7 +272,7 @@ fn gc() -> Result<Exit, Failure> {
         Ok(0) if text.is_empty() => text.push_str("nothing was left behind\n"),
         Ok(0) | Err(_) => {}
         Ok(ports) => {
-            let _ = writeln!(text, "removed {ports} lock files of ports");
+            let _ = writeln!(text, "removed {ports} port lock files");
         }
     }
     for (path, why) in runs.left {
@@ -291,7 +292,7 @@ fn init_tracing() {
         .try_init();
 }
 
-/// Whether to colour what goes to standard error.
+/// Whether to use colors on standard error.
 fn colours() -> bool {
     tlsboot_engine::report::colours_wanted(&std::io::stderr())
 }

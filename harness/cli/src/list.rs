@@ -16,20 +16,20 @@ use tlsboot_core::scenario::{Profile, Scenario};
 use tlsboot_core::tables;
 use tlsboot_engine::report;
 
-/// List scenarios, the behaviours that they show, or what differs between versions.
+/// List scenarios, the behaviors that they show, or what differs between versions.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tlsboot list                                    every scenario with its title
-  tlsboot list T-01 @files                        those that show a behaviour, those with a tag
-  tlsboot list --requirements                     every behaviour of the catalogue, with the scenarios that show it
+  tlsboot list T-01 @files                        those that show a behavior, those with a tag
+  tlsboot list --requirements                     every behavior of the catalogue, with the scenarios that show it
   tlsboot list --requirements --out tlsboot-out   the same, with each scenario's last verdict in that run
   tlsboot list --versions                         what differs between versions of Kubernetes, with its source
-  tlsboot list --requirements --markdown          as scenarios/COVERAGE.md; with --versions as scenarios/VERSIONS.md
+  tlsboot list --requirements --markdown          writes scenarios/COVERAGE.md; with --versions, VERSIONS.md
   tlsboot list --json                             for programs")]
 pub(super) struct ListCommand {
-    /// Scenario ids, globs of ids ('rotation.*'), tags (@rotation), behaviours of the catalogue (T-01), or paths of
-    /// YAML files or folders; without any, all.
+    /// Scenario ids, globs of ids ('rotation.*'), tags (@rotation), behaviors of the catalogue (T-01), or paths of YAML
+    /// files or folders; all by default.
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
     /// The folder of scenarios.
@@ -38,19 +38,19 @@ pub(super) struct ListCommand {
     /// Only scenarios of this profile and the smaller ones.
     #[arg(long, value_parser = values::profile(), env = "TLSBOOT_PROFILE")]
     profile: Option<Profile>,
-    /// The catalogue instead: each behaviour, and the scenarios that show it, or why none does.
+    /// List the catalogue instead: each behavior, and the scenarios that show it, or why none does.
     #[arg(long)]
     requirements: bool,
-    /// With --requirements: the output folder of a run, whose verdicts are shown beside the scenarios.
+    /// With --requirements: the output folder of a run, whose verdicts are shown next to the scenarios.
     #[arg(long, value_name = "DIR", requires = "requirements")]
     out: Option<PathBuf>,
-    /// What differs between versions instead: behaviour, range, value, source.
+    /// List what differs between versions instead: behavior, range, value, source.
     #[arg(long, conflicts_with = "requirements")]
     versions: bool,
-    /// As JSON, for programs.
+    /// Print JSON, for programs.
     #[arg(long)]
     json: bool,
-    /// With --requirements or --versions: as a page in Markdown.
+    /// With --requirements or --versions: print a page in Markdown.
     #[arg(long, conflicts_with_all = ["json", "out"])]
     markdown: bool,
 }
@@ -81,7 +81,7 @@ pub(super) fn run(command: &ListCommand) -> Result<Exit, Failure> {
     })
 }
 
-/// How scenarios came out in a run: outcomes by scenario and target.
+/// The outcomes of a run, by scenario and target.
 #[derive(Default)]
 struct Verdicts(BTreeMap<String, BTreeMap<String, Outcome>>);
 
@@ -95,7 +95,7 @@ impl Verdicts {
         Self(all)
     }
 
-    /// `id`, with its outcome where one is known: the same on all targets, or each target's.
+    /// `id`, with its outcome if it is known: the common one of all targets, or one for each target.
     fn beside(&self, id: &str) -> String {
         let Some(targets) = self.0.get(id) else {
             let not_run = if self.0.is_empty() { "" } else { " (not run)" };
@@ -166,7 +166,7 @@ fn catalogue(scenarios: &[Scenario], verdicts: &Verdicts) -> String {
         text.push('\n');
     }
     let covered = all.iter().filter(|one| !one.scenarios.is_empty()).count();
-    let _ = writeln!(text, "{covered} of {} behaviours are covered", all.len());
+    let _ = writeln!(text, "{covered} of {} behaviors are covered", all.len());
     text
 }
 
@@ -198,11 +198,11 @@ fn versions() -> String {
     let mut text = String::new();
     let mut last = "";
     for line in rules::table() {
-        if line.behaviour != last {
-            last = line.behaviour;
+        if line.behavior != last {
+            last = line.behavior;
             let _ = writeln!(
                 text,
-                "{last}, by the {}'s version\n  shown by {}",
+                "{last}, by the version of the {}\n  shown by {}",
                 tables::who(&line),
                 line.shown_by.join(", ")
             );
@@ -210,14 +210,14 @@ fn versions() -> String {
         let range = tables::range(&line);
         let _ = writeln!(text, "  {range:8} {}\n           {}", line.value, line.source);
     }
-    text.push_str("\nwhat else is bound to versions: tlsboot list --versions --markdown\n");
+    text.push_str("\neverything that depends on versions: tlsboot list --versions --markdown\n");
     text
 }
 
 fn versions_json() -> Value {
     let one = |line: &rules::Line| {
         json!({
-            "behaviour": line.behaviour,
+            "behaviour": line.behavior,
             "goesBy": tables::who(line),
             "versions": tables::range(line),
             "value": line.value,

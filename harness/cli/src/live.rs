@@ -1,4 +1,4 @@
-//! A run while it lasts: a line for each running scenario on a terminal, a line for each change elsewhere.
+//! The progress of a run: a line for each running scenario on a terminal, a line for each change elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
@@ -14,10 +14,10 @@ use tlsboot_engine::report::terminal;
 use tlsboot_engine::run::{Listener, RunEvent, RunEventKind};
 use tlsboot_engine::say;
 
-/// Columns of ids and targets; what is longer pushes the rest aside.
+/// Column widths of ids and targets; longer ones push the rest aside.
 const WIDTHS: (usize, usize) = (44, 15);
 
-/// Shows on stderr which scenarios run, and what each waits for.
+/// Shows on stderr which scenarios are running, and what each is waiting for.
 #[derive(Debug)]
 pub(super) struct LiveProgress {
     output: Output,
@@ -37,7 +37,7 @@ struct Running {
     waits: Arc<Mutex<Wait>>,
 }
 
-/// What a scenario waits for.
+/// What a scenario is waiting for.
 #[derive(Debug, Default)]
 struct Wait {
     what: String,
@@ -45,7 +45,7 @@ struct Wait {
 }
 
 impl LiveProgress {
-    /// Bars if stderr is a terminal, else lines.
+    /// Bars if stderr is a terminal, otherwise lines.
     pub(super) fn on_stderr() -> Self {
         Self::with(if stderr().is_terminal() { Output::Bars(MultiProgress::new()) } else { Output::Lines })
     }
@@ -68,21 +68,21 @@ impl LiveProgress {
             }
             Output::Lines => ProgressBar::hidden(),
         };
-        self.line(&format!("{id} on {target} begins"), false);
+        self.line(&format!("{id} on {target} started"), false);
         lock(&self.running).insert(key(id, target), Running { bar, waits });
     }
 
-    /// It waits for something (`rotation of n1 (line 23)`), for `until` from now at most.
+    /// It waits for something (`rotation of n1 (line 23)`), for at most `until` from now.
     fn waits(&self, id: &str, target: &str, what: &str, until: Duration) {
         let running = lock(&self.running);
         let Some(running) = running.get(&key(id, target)) else {
             return;
         };
-        let wait = Wait { what: format!("waits for {what}"), until: Instant::now().checked_add(until) };
+        let wait = Wait { what: format!("waiting for {what}"), until: Instant::now().checked_add(until) };
         let before = std::mem::replace(&mut *lock(&running.waits), wait);
-        // called again for the same thing, it has nothing new for a log
-        if before.what != format!("waits for {what}") {
-            self.line(&format!("{id} on {target} waits for {what}, {} s left", until.as_secs()), false);
+        // called again for the same thing, it has no news for a log
+        if before.what != format!("waiting for {what}") {
+            self.line(&format!("{id} on {target} waiting for {what}, {} s left", until.as_secs()), false);
         }
     }
 
@@ -154,10 +154,12 @@ mod tests {
     #[test]
     fn time_left_counts_down_and_stops_at_zero() {
         let now = Instant::now();
-        let wait =
-            Wait { what: "waits for rotation of n1 (line 23)".into(), until: now.checked_add(Duration::from_secs(87)) };
-        assert_eq!(wait.text(now), "waits for rotation of n1 (line 23), 87 s left");
-        assert_eq!(wait.text(now + Duration::from_secs(200)), "waits for rotation of n1 (line 23), 0 s left");
+        let wait = Wait {
+            what: "waiting for rotation of n1 (line 23)".into(),
+            until: now.checked_add(Duration::from_secs(87)),
+        };
+        assert_eq!(wait.text(now), "waiting for rotation of n1 (line 23), 87 s left");
+        assert_eq!(wait.text(now + Duration::from_secs(200)), "waiting for rotation of n1 (line 23), 0 s left");
         assert_eq!(Wait::default().text(now), "starts");
     }
 

@@ -13,8 +13,8 @@ use tlsboot_engine::say;
 
 /// Merge the output folders of several runs into one report.
 ///
-/// The evidence is checked against its hashes and copied. What two runs say of the same scenario on the same target must
-/// be the same. When parts of a partitioned run are missing, the report is written all the same, and the exit code is 3.
+/// The evidence is checked against its hashes and copied. Two runs must agree about the same scenario on the same
+/// target. If parts of a partitioned run are missing, the report is still written, and the exit code is 3.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,14 +22,14 @@ Examples:
   tlsboot run --partition 2/2 --out shard-2      on another
   tlsboot merge shard-1 shard-2 --out all        one report of both
   tlsboot merge on-1.36 on-1.37 --out all        runs of several versions side by side
-  tlsboot merge tlsboot-out --out again          the views (HTML, JUnit, Markdown) made anew
+  tlsboot merge tlsboot-out --out again          regenerates the views (HTML, JUnit, Markdown)
 
-Exit codes: as `tlsboot run`, for the whole; 3 also when parts are missing.")]
+Exit codes: the same as for `tlsboot run`; also 3 if parts are missing.")]
 pub(super) struct MergeCommand {
     /// Output folders of runs.
     #[arg(value_name = "OUT", required = true)]
     folders: Vec<PathBuf>,
-    /// Where evidence and reports of the whole go.
+    /// Folder for the merged evidence and reports.
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// Reports to write; several with commas.
@@ -64,7 +64,7 @@ pub(super) fn run(command: &MergeCommand) -> Result<Exit, Failure> {
     Ok(if merged.missing.is_empty() { merged.run.exit() } else { Exit::Error })
 }
 
-/// Where a folder lies, or will lie.
+/// Where a folder is, or will be.
 fn place_of(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let there = absolute.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));

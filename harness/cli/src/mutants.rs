@@ -25,35 +25,35 @@ use tlsboot_engine::mutants::{Buggy, Made, Mutant, edits, select, table};
 use tlsboot_engine::run::{Runner, Silent, Target};
 use tlsboot_engine::say;
 
-/// Run scenarios on clusters with one thing wrong each, and tell which scenarios notice.
+/// Run scenarios on clusters with one fault each, and report which scenarios notice it.
 ///
-/// Mutants `bug.*` are bugs built into Kubernetes itself, by Go 1.26 or newer from its modules: about 15 minutes, once for
-/// a version.
+/// Mutants `bug.*` are bugs built into Kubernetes itself: Go 1.26 or newer builds it from its modules, which takes
+/// about 15 minutes, once per version.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tlsboot mutants --list                   what can be wrong, and which scenarios must notice
+  tlsboot mutants --list                   the faults, and which scenarios must notice them
   tlsboot mutants                          all mutants, each with its scenarios
   tlsboot mutants --first 'signer.*'       some mutants, each until a scenario notices
   tlsboot mutants rbac.all-may-ask --all-scenarios
-  tlsboot mutants 'bug.*'                  bugs inside of Kubernetes, built by Go
+  tlsboot mutants 'bug.*'                  bugs inside Kubernetes, built with Go
 
-Exit codes: 0 all killed, 1 a mutant survived or a scenario that must notice did not, 2 wrong command line,
+Exit codes: 0 all killed, 1 a mutant survived, or a scenario that must notice it did not, 2 invalid command line,
 3 harness error, 130 interrupted.")]
 pub(super) struct MutantsCommand {
     /// Mutants by id or glob ('signer.*'); all by default.
     #[arg(value_name = "MUTANT")]
     mutants: Vec<String>,
-    /// Say what there is, and run nothing.
+    /// List the mutants and exit.
     #[arg(long)]
     list: bool,
     /// Run every scenario of the profile on each mutant, not only those that must notice it.
     #[arg(long)]
     all_scenarios: bool,
-    /// Run a mutant's scenarios one after the other, quickest first, until one notices.
+    /// Run a mutant's scenarios one after the other, quickest first, until one notices the fault.
     #[arg(long, conflicts_with = "all_scenarios")]
     first: bool,
-    /// Go on with the run whose results are in the output folder: what was decided stays.
+    /// Continue the run whose results are in the output folder: decided results are kept.
     #[arg(long)]
     resume: bool,
     /// Only scenarios of this profile and the smaller ones.
@@ -66,7 +66,7 @@ pub(super) struct MutantsCommand {
     target: TargetOptions,
     #[command(flatten)]
     jobs: super::run::JobsOptions,
-    /// Where evidence, `mutants.json` and `KILLS.md` go.
+    /// Folder for the evidence, `mutants.json` and `KILLS.md`.
     #[arg(long, short, value_name = "DIR", default_value = "tlsboot-mutants")]
     out: PathBuf,
 }
@@ -114,7 +114,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<Exit, Failure> {
     write(&command.out, &matrix)?;
     print(&matrix.text())?;
     if interrupted {
-        say!("interrupted: the same command with --resume goes on");
+        say!("interrupted: run the same command with --resume to continue");
         return Ok(Exit::Interrupted);
     }
     Ok(matrix.exit())
@@ -124,12 +124,12 @@ pub(super) fn run(command: MutantsCommand) -> Result<Exit, Failure> {
 fn edited(command: &MutantsCommand, planned: &Planned, mutants: &[Mutant]) -> Result<PathBuf, String> {
     let is_inside = |mutant: &Mutant| matches!(mutant.made, Made::Inside(_));
     if !mutants.iter().any(is_inside) {
-        return Err("none was asked for".into());
+        return Err("none was selected".into());
     }
     if planned.id.kubelet != planned.id.kubernetes {
         return Err("bugs are built into one version; leave --kubelet out".into());
     }
-    // All that there are, so that there is one build of a version.
+    // All of them, so that there is one build per version.
     let edits = edits(&table(), planned.id.kubernetes.minor);
     let progress = progress::on_stderr();
     let built = command.target.edited(planned.id.kubernetes, edits, progress);
@@ -144,7 +144,7 @@ fn read(out: &Path, target: &str) -> Result<Vec<Row>, Failure> {
         .map_err(|error| wrong(error.to_string()))?;
     let matrix: Matrix = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     if matrix.target != target {
-        return Err(wrong(format!("it is of {}, not of {target}", matrix.target)));
+        return Err(wrong(format!("it is from {}, not from {target}", matrix.target)));
     }
     Ok(matrix.mutants)
 }
@@ -166,7 +166,7 @@ fn write(out: &Path, matrix: &Matrix) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where mutants are made.
+/// Where mutants are created.
 struct Lab {
     local: Local,
     edited: Result<PathBuf, String>,
@@ -183,7 +183,7 @@ struct Trial {
     scenarios: Vec<Scenario>,
 }
 
-/// Runs all trials, some at a time. What an earlier run decided stays.
+/// Runs all trials, several at the same time. What an earlier run decided is kept.
 async fn all(
     command: &MutantsCommand,
     mutants: &[Mutant],
@@ -226,7 +226,7 @@ async fn all(
     });
     let done: Vec<_> = futures::stream::iter(runs).buffer_unordered(command.jobs.get(4)).collect().await;
     for (id, cells) in done {
-        let cells = cells.map_err(|_| Failure::error("a scenario's task ended by a panic; see above"))?;
+        let cells = cells.map_err(|_| Failure::error("a scenario's task panicked; see above"))?;
         let row = rows.iter_mut().find(|row| row.id == id);
         row.into_iter().for_each(|row| row.cells.extend(cells.clone()));
     }
@@ -237,7 +237,7 @@ async fn all(
     Ok((rows, interrupted))
 }
 
-/// The longest begin first, and after each one of the shortest: what waits leaves the cores to what works.
+/// The longest begin first, each followed by one of the shortest: those that wait leave the cores to those that work.
 fn spread<T>(longest_first: Vec<T>) -> Vec<T> {
     let mut rest = VecDeque::from(longest_first);
     let mut order = Vec::with_capacity(rest.len());
@@ -248,7 +248,7 @@ fn spread<T>(longest_first: Vec<T>) -> Vec<T> {
     order
 }
 
-/// What is to be run on a mutant. A sound one is there for its own scenarios only.
+/// What is to be run on a mutant. A fault-free control (`sound.*`) only runs its own scenarios.
 fn trials_of<'a>(
     mutant: &Mutant,
     defect: &Arc<dyn Defect>,
@@ -270,12 +270,12 @@ fn trials_of<'a>(
 }
 
 impl Lab {
-    /// What is wrong, or why it can't be made here.
+    /// The fault, or why it cannot be created here.
     fn defect(&self, mutant: &Mutant) -> Result<Arc<dyn Defect>, String> {
         let minor = self.planned.id.kubernetes.minor;
         if minor < mutant.from {
             let from = mutant.from;
-            return Err(format!("it needs Kubernetes 1.{from}, and this is 1.{minor}"));
+            return Err(format!("it needs Kubernetes 1.{from} (this is 1.{minor})"));
         }
         Ok(match &mutant.made {
             Made::Around(defect) => Arc::clone(defect),

@@ -14,7 +14,7 @@ use super::{Exit, Failure, print, print_json};
 use tlsboot_core::check::mutate::{Effort, Proof, prove};
 use tlsboot_engine::evidence::EvidenceFolder;
 
-/// What one history says.
+/// The results for one history.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Tried {
@@ -25,8 +25,8 @@ struct Tried {
     expectations: Vec<Proof>,
 }
 
-/// Changes the histories of these folders, and says which expectations nothing turned red. With `json`, everything that
-/// turned each of them red.
+/// Changes the histories of these folders, and reports which expectations no change turned red. With `json`, everything
+/// that turned each of them red.
 pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     let folders = histories(folders)?;
     let effort = if json { Effort::All } else { Effort::First };
@@ -43,7 +43,7 @@ pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<Exit, Failure> {
             (0..thread::available_parallelism().map_or(1, NonZero::get)).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
-            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::error("a worker ended early"))))
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(Failure::error("a worker panicked"))))
     })?;
     let mut tried = tried.into_inner().unwrap_or_else(|broken| broken.into_inner());
     tried.sort_by(|a, b| (&a.target, &a.scenario).cmp(&(&b.target, &b.scenario)));
@@ -70,7 +70,7 @@ fn try_one(folder: &Path, effort: Effort) -> Result<Tried, Failure> {
     };
     let (not_judged, expectations) = match prove(&scenario, &events, effort) {
         Ok(proofs) => (None, proofs),
-        Err(verdict) => (Some(format!("its verdict is {} as it is", verdict.outcome.word())), Vec::new()),
+        Err(verdict) => (Some(format!("without any change its verdict is {}", verdict.outcome.word())), Vec::new()),
     };
     Ok(Tried { scenario: scenario.id, target, not_judged, expectations })
 }

@@ -9,7 +9,7 @@ use tlsboot_core::scenario::start_of;
 
 use super::{Exit, Failure, print};
 
-/// Write a scenario to start from: it loads, and every part of it is to be replaced.
+/// Create a scenario from a template: it loads as it is, and all of it is meant to be replaced.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +30,7 @@ pub(super) fn run(command: &NewCommand) -> Result<Exit, Failure> {
     let folder = command.scenarios.join(chapter);
     let file = folder.join(format!("{name}.yaml"));
     let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::usage(format!("{} exists already", file.display())),
+        ErrorKind::AlreadyExists => Failure::usage(format!("{} already exists", file.display())),
         _ => Failure::usage(format!("{}: {error}", file.display())),
     };
     fs::create_dir_all(&folder).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! `tlsboot probe`: the node's part, played in a cluster that others made.
+//! `tlsboot probe`: plays the node in an existing cluster.
 
 use std::io::stdout;
 
@@ -14,11 +14,11 @@ use tlsboot_field::connection::{Connection, Unreachable};
 use tlsboot_field::owned;
 use tlsboot_field::probe::{Outcome, Plan, Probed, play, text};
 
-/// Play the node in a cluster: authentication, rights, approval, issuance, renewal, denial.
+/// Play the node in an existing cluster: authentication, rights, approval, issuance, renewal, denial.
 ///
-/// Without --allow-writes it creates nothing: it reads, shows credentials that must be refused, and creates CSRs as a dry
-/// run, which admission and validation judge and nobody stores. With it, a bootstrap client does what a kubelet does:
-/// key, CSR, watch, certificate, renewal with the old certificate. Its keys are in memory only.
+/// Without --allow-writes it creates nothing: it reads, presents credentials that must be refused, and creates CSRs as
+/// a dry run, which admission and validation check but which is not stored. With it, a bootstrap client does what a
+/// kubelet does: key, CSR, watch, certificate, renewal with the old certificate. Its keys stay in memory.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ProbeCommand {
@@ -26,26 +26,26 @@ pub(super) struct ProbeCommand {
     cluster: ExistingCluster,
     #[command(flatten)]
     bootstrap: BootstrapOptions,
-    /// Create what is needed in the cluster; without it, the probes that need that are unsupported.
+    /// Create what is needed in the cluster; without it, the probes that need it are unsupported.
     #[arg(long)]
     allow_writes: bool,
-    /// How to write what was found out.
+    /// The format of the results.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\
 Examples:
-  tlsboot probe --kubeconfig F                        what can be found out without creating anything
-  tlsboot probe --kubeconfig F --allow-writes         the whole life of a node's certificate, in seconds
+  tlsboot probe --kubeconfig F                        what can be tested without creating anything
+  tlsboot probe --kubeconfig F --allow-writes         the whole lifecycle of a node's certificate, in seconds
   tlsboot probe --kubeconfig F --allow-writes --bootstrap-kubeconfig bootstrap-kubelet.conf
-                                                      the same, with a token of yours
+                                                      the same, with your own token
   tlsboot probe --kubeconfig F --format json | jq '.probes[] | select(.outcome == \"fail\")'
 
-Everything that is created has the label tlsboot-run, is listed before, and removed at the end; after a kill -9, by
-`tlsboot gc --kubeconfig F`. What is unsupported says why.
+Everything that is created has the label tlsboot-run, is listed first, and is removed at the end; after a kill -9, by
+`tlsboot gc --kubeconfig F`. Unsupported probes say why.
 
-Exit codes: 0 nothing failed, 1 something did, 2 a wrong command line or kubeconfig, 3 the cluster can't be reached,
+Exit codes: 0 nothing failed, 1 something failed, 2 invalid command line or kubeconfig, 3 the cluster is not reachable,
 130 interrupted.";
 
 pub(super) fn run(command: &ProbeCommand) -> Result<Exit, Failure> {
@@ -63,7 +63,7 @@ pub(super) fn run(command: &ProbeCommand) -> Result<Exit, Failure> {
     })
 }
 
-/// None when it was interrupted. What was created is removed in any case.
+/// `None` if it was interrupted. What was created is removed in any case.
 async fn play_and_remove(connection: &Connection, plan: &Plan, writes: bool) -> Result<Option<Vec<Probed>>, Failure> {
     let mut interrupt = on_interrupt().map_err(Failure::error)?;
     let probed: Option<Result<Vec<Probed>, Unreachable>> = tokio::select! {

@@ -1,4 +1,4 @@
-//! The progress of fetching, building and checking executables on stderr: bars on a terminal, plain lines elsewhere.
+//! The progress of fetching, building and checking executables, on stderr: bars on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use tlsboot_engine::components::progress::{Progress, ProgressListener, TaskListener, Unit};
 use tlsboot_engine::say;
 
-/// How often a long task without a terminal says where it is.
+/// How often a long task reports its progress without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Bars if stderr is a terminal, else lines.
+/// Bars if stderr is a terminal, otherwise lines.
 pub fn on_stderr() -> Progress {
     Progress::to(if stderr().is_terminal() { Output::Bars(MultiProgress::new()) } else { Output::Lines })
 }
@@ -33,7 +33,7 @@ struct Task {
 }
 
 impl ProgressListener for Output {
-    /// Says one line, above any bars.
+    /// Prints one line, above any bars.
     fn note(&self, text: &str) {
         self.line(text);
     }

@@ -19,17 +19,18 @@ use tlsboot_engine::report::failure;
 /// Judge recorded histories again: same verdicts, no cluster needed.
 #[derive(Debug, Args)]
 pub(super) struct RejudgeCommand {
-    /// Folders of evidence: of one scenario (with history.jsonl and scenario.yaml), or a whole run's.
+    /// Folders of evidence: of one scenario (with history.jsonl and scenario.yaml), or of a whole run.
     #[arg(value_name = "DIR", required = true)]
     folders: Vec<PathBuf>,
     /// Show that each expectation can fail: change each history, one thing at a time, and see what turns red.
     ///
-    /// The events that fulfilled an expectation are dropped, doubled, or altered field by field; what must never be is put
-    /// into its window. What no change turns red *survives*: it proves nothing. Exit code 1 when something survives.
+    /// The events that fulfilled an `expect` are dropped, duplicated, or altered field by field; what a `never` forbids
+    /// is put into its window. An expectation that no change turns red *survives*: it proves nothing. The exit code is
+    /// 1 if any survives.
     #[arg(long)]
     mutate: bool,
-    /// With --mutate: each expectation with all that turns it red, as JSON. Takes longer: else the first change that does
-    /// so is enough.
+    /// With --mutate: print each expectation with everything that turns it red, as JSON. Takes longer: otherwise the
+    /// first change that does so is enough.
     #[arg(long, requires = "mutate")]
     json: bool,
 }
@@ -48,14 +49,14 @@ pub(super) fn run(command: &RejudgeCommand) -> Result<Exit, Failure> {
         let verdict = judge_all(&scenario, events.clone());
         let same = match evidence.verdict() {
             Ok(recorded) => recorded == verdict,
-            // A run that was killed has none.
+            // A run that was killed has no result.
             Err(EvidenceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => true,
             Err(error) => return Err(wrong(error)),
         };
-        let remark = if same { "" } else { "  (not the verdict that was recorded)" };
+        let remark = if same { "" } else { "  (differs from the recorded verdict)" };
         let _ = writeln!(text, "{:6} {}{remark}", verdict.outcome.word(), folder.display());
         if told.scenario_sha256 != hex::encode(Sha256::digest(scenario.text.as_bytes())) {
-            let _ = writeln!(text, "       (scenario.yaml is not the one that was run)");
+            let _ = writeln!(text, "       (scenario.yaml was changed after the run)");
         }
         let outcome = verdict.outcome;
         if outcome != Outcome::Pass {
@@ -77,7 +78,7 @@ pub(super) fn run(command: &RejudgeCommand) -> Result<Exit, Failure> {
     Ok(code)
 }
 
-/// The folders with a history, in these and below them.
+/// The folders with a history, among these and below them.
 pub(super) fn histories(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     for folder in folders {
@@ -96,7 +97,7 @@ pub(super) fn load(evidence: &EvidenceFolder) -> Result<(Scenario, Vec<Event>), 
     Ok((evidence.scenario(SCENARIO).map_err(wrong)?, evidence.history().map_err(wrong)?))
 }
 
-/// What a history tells of its run.
+/// What a history says about its run.
 #[derive(Default)]
 struct Told {
     scenario_sha256: String,

@@ -33,10 +33,10 @@ Examples:
   tlsboot run                                       the core profile on the newest Kubernetes
   tlsboot run 'rotation.*' --kubernetes 1.37,1.33   a chapter, on two versions
   tlsboot run --kubernetes 1.37 --kubelet 1.35      kubelets older than their control plane
-  tlsboot run --components ./my-distribution        executables of your own
-  tlsboot run my-scenarios/ --profile full          scenarios of your own
+  tlsboot run --components ./my-distribution        your own executables
+  tlsboot run my-scenarios/ --profile full          your own scenarios
   tlsboot run --partition 2/5 --out shard-2         the second of five parts; `tlsboot merge` joins them
-  tlsboot run --known known.yaml                    failures that are no surprise, listed with reason and link
+  tlsboot run --known known.yaml                    expected failures, listed with reason and link
   tlsboot run --sign key.pem                        sign result.json; `tlsboot verify --key` checks it")]
 pub(super) struct RunCommand {
     #[command(flatten)]
@@ -50,10 +50,10 @@ pub(super) struct RunCommand {
     known: KnownOptions,
     #[command(flatten)]
     jobs: JobsOptions,
-    /// Where evidence and reports go.
+    /// Folder for evidence and reports.
     #[arg(long, short, value_name = "DIR", default_value = "tlsboot-out")]
     out: PathBuf,
-    /// Reports to write; several with commas.
+    /// Reports to write, separated by commas.
     #[arg(long, value_parser = values::format(), value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
     format: Vec<Format>,
     #[command(flatten)]
@@ -63,17 +63,18 @@ pub(super) struct RunCommand {
 /// A scenario on one of the planned targets.
 type Pair = (usize, Scenario);
 
-/// How many clusters live side by side.
+/// How many clusters run at the same time.
 #[derive(Debug, Args)]
 pub(super) struct JobsOptions {
-    /// How many clusters at a time; most of a scenario is waiting. By default two for each core (`mutants`: four, for
-    /// what is broken is waited for longer), but no more than the kernel has inotify instances for.
+    /// How many clusters run at the same time; most of a scenario is waiting. Default: two per core (four for
+    /// `mutants`, whose failing scenarios run to their deadline), limited by the available inotify instances.
     #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS")]
     jobs: Option<NonZero<usize>>,
 }
 
 impl JobsOptions {
-    /// Looked up when it is needed: it reads all of /proc. While one cluster starts, the others wait for their kubelets.
+    /// Determined only when needed: it reads all of /proc. While one cluster starts, the others wait for their
+    /// kubelets.
     pub(super) fn get(&self, for_each_core: usize) -> usize {
         let default = || {
             let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -107,11 +108,11 @@ pub(super) fn run(command: RunCommand) -> Result<Exit, Failure> {
         }
     }
     super::create_out(&command.out)?;
-    // Containers first: they have folders in use.
+    // Containers first: they use folders.
     if command.target.provider != ProviderKind::Local
         && let Err(error) = tlsboot_engine::cluster::docker::sweep()
     {
-        tracing::warn!(%error, "what killed runs left in Docker could not be removed");
+        tracing::warn!(%error, "the leftovers of killed runs in Docker could not be removed");
     }
     super::prepare_clusters(command.target.provider)?;
     let runtime = super::runtime()?;
@@ -137,7 +138,7 @@ pub(super) fn run(command: RunCommand) -> Result<Exit, Failure> {
     Ok(if interrupted { Exit::Interrupted } else { result.exit() })
 }
 
-/// This run's part of the whole, and what it says of itself in the report.
+/// This run's part of the whole, and its entry in the report.
 fn share(
     pairs: Vec<Pair>,
     planned: &[Planned],
@@ -158,8 +159,8 @@ fn share(
     Ok((part, vec![shard]))
 }
 
-/// Runs scenarios on targets, some at a time. Those that may wait longest begin first, so that at the end
-/// nothing is waited for alone; the results are in the order of the list.
+/// Runs scenarios on targets, several at the same time. Those with the longest possible wait begin first, so that no
+/// single scenario is left waiting at the end. The results are in the order of the list.
 async fn all(
     command: &RunCommand,
     known: KnownFailures,
@@ -180,7 +181,7 @@ async fn all(
             if *runner.interrupt.borrow() {
                 return (place, None);
             }
-            // Its own task: a core's worth of work a scenario, where there are cores.
+            // Its own task: a core for each scenario, as long as there are cores.
             let task = tokio::spawn(async move { runner.run(&scenario, &target).await });
             (place, task.await.ok())
         }
@@ -191,7 +192,7 @@ async fn all(
     let interrupted = *interrupt.borrow();
     let missing = results.iter().any(|(_, result)| result.is_none());
     if missing && !interrupted {
-        return Err(Failure::error("a scenario's task ended by a panic; see above"));
+        return Err(Failure::error("a scenario's task panicked; see above"));
     }
     let results = results.into_iter().filter_map(|(_, result)| result);
     Ok((results.collect(), interrupted))

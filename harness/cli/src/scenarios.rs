@@ -1,4 +1,4 @@
-//! Where scenarios come from and which of them are meant.
+//! Where scenarios come from and which of them are selected.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ use tlsboot_engine::untrusted::{self, LONGEST};
 /// Which scenarios.
 #[derive(Clone, Debug, Args)]
 pub struct ScenarioOptions {
-    /// Scenario ids, globs of ids ('rotation.*'), tags (@rotation), behaviours of the catalogue (T-01), or paths of
-    /// YAML files or folders; without any, the whole profile.
+    /// Scenario ids, globs of ids ('rotation.*'), tags (@rotation), behaviors of the catalogue (T-01), or paths of YAML
+    /// files or folders; the whole profile by default.
     #[arg(value_name = "SELECTOR")]
     pub selectors: Vec<String>,
     /// The folder of scenarios.
@@ -28,7 +28,7 @@ pub struct ScenarioOptions {
 }
 
 impl ScenarioOptions {
-    /// The scenarios that are meant. Any file that can't be loaded fails the whole, for it could have been one of them.
+    /// The selected scenarios. Any file that cannot be loaded is an error, because it could have been one of them.
     pub fn load(&self) -> Result<Vec<Scenario>, Failure> {
         let (paths, selectors): (Vec<&String>, Vec<&String>) =
             self.selectors.iter().partition(|selector| is_path(selector));
@@ -44,7 +44,7 @@ impl ScenarioOptions {
     }
 }
 
-/// The list of failures that are no surprise.
+/// The list of known failures.
 #[derive(Clone, Debug, Default, Args)]
 pub struct KnownOptions {
     /// A list of known failures in YAML, each `{scenario, kubernetes, kubelet, reason, link}` with ranges of versions:
@@ -54,7 +54,7 @@ pub struct KnownOptions {
 }
 
 impl KnownOptions {
-    /// The list, checked against the scenarios that there are.
+    /// The list, checked against the existing scenarios.
     pub fn load(&self, scenarios: &ScenarioOptions) -> Result<KnownFailures, Failure> {
         let Some(path) = &self.known else {
             return Ok(KnownFailures::default());
@@ -64,7 +64,7 @@ impl KnownOptions {
         if scenarios.scenarios.is_dir() {
             paths.push(scenarios.scenarios.clone());
         }
-        // Their errors are said where they are loaded to be run.
+        // Their errors are reported where they are loaded to be run.
         let all = library::load(&paths).scenarios;
         let ids: Vec<String> = all.into_iter().map(|scenario| scenario.id).collect();
         let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("--known {}: {error}", path.display()));
@@ -118,7 +118,7 @@ pub(super) fn lint(command: &LintCommand) -> Result<Exit, Failure> {
             super::print(&format!("{scenarios}, no errors\n"))
         }
         errors => {
-            say!("{} in the scenario files; {} are right", count(errors), library.scenarios.len());
+            say!("{} in the scenario files; {} are valid", count(errors), library.scenarios.len());
             Ok(Exit::Usage)
         }
     }

@@ -11,7 +11,7 @@ use tlsboot_engine::report::signature::SigningKey;
 /// Whether a report is signed.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct SignOptions {
-    /// Sign result.json with this Ed25519 key (PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` makes them).
+    /// Sign result.json with this Ed25519 key (PKCS#8 PEM, as created by `openssl genpkey -algorithm ed25519`).
     #[arg(long, value_name = "KEY", env = "TLSBOOT_SIGN")]
     sign: Option<PathBuf>,
 }
@@ -23,7 +23,7 @@ impl SignOptions {
             return Ok(None);
         };
         if !formats.contains(&Format::Json) {
-            return Err(Failure::usage("--sign signs result.json: name `json` in --format too"));
+            return Err(Failure::usage("--sign signs result.json: add `json` to --format"));
         }
         SigningKey::read(path).map(Some).map_err(Failure::usage)
     }

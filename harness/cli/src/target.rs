@@ -18,22 +18,23 @@ use tlsboot_engine::cluster::{Provider, ProviderKind};
 use tlsboot_engine::components::{ComponentSet, Edit, Executable, Progress, Resolver, Role};
 use tlsboot_engine::run::{Target, TargetId};
 
-/// On what scenarios run.
+/// What scenarios run on.
 #[derive(Clone, Debug, Args)]
 pub struct TargetOptions {
-    /// What runs the clusters. A cluster that runs already: see `tlsboot doctor`, `probe` and `approver`.
+    /// What runs the clusters. For an existing cluster, see `tlsboot doctor`, `probe` and `approver`.
     #[arg(long, value_parser = values::provider(), env = "TLSBOOT_PROVIDER", default_value_t)]
     pub provider: ProviderKind,
-    /// The node image of `kind`, as kindest/node:v1.37.2@sha256:…; what `ci/node-image` builds of the version by default.
+    /// The node image for `kind`, such as kindest/node:v1.37.2@sha256:…; by default the one that `ci/node-image` builds
+    /// for the version.
     #[arg(long, value_name = "IMAGE", env = "TLSBOOT_NODE_IMAGE")]
     pub node_image: Option<Image>,
-    /// The image of `k3s`, as rancher/k3s:v1.37.2-k3s1@sha256:…; by default rancher/k3s of the version.
+    /// The image for `k3s`, such as rancher/k3s:v1.37.2-k3s1@sha256:…; by default rancher/k3s of the version.
     #[arg(long, value_name = "IMAGE", env = "TLSBOOT_IMAGE")]
     pub image: Option<Image>,
-    /// Versions of the control plane: 1.37 or 1.37.2, several with commas. The newest known by default.
+    /// Versions of the control plane, separated by commas: 1.37 or 1.37.2. The newest known by default.
     #[arg(long, value_name = "VERSIONS", env = "TLSBOOT_KUBERNETES", value_delimiter = ',')]
     pub kubernetes: Vec<VersionRequest>,
-    /// Version of the kubelets, for skew; the control plane's by default.
+    /// Version of the kubelets, for version skew; the control plane's by default.
     #[arg(long, value_name = "VERSION", env = "TLSBOOT_KUBELET")]
     pub kubelet: Option<VersionRequest>,
     /// Where executables come from.
@@ -41,7 +42,7 @@ pub struct TargetOptions {
     pub components: ComponentOptions,
 }
 
-/// A provider, and what takes part in its clusters.
+/// A provider, and what its clusters are made of.
 type Resolved = (Box<dyn Provider>, Vec<ComponentResult>);
 
 const SKEW: &str = "a node image is one version, of control plane and kubelets: run kind once for each image";
@@ -49,7 +50,7 @@ const SKEW: &str = "a node image is one version, of control plane and kubelets: 
 /// A target by its versions, before anything is fetched or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// What it is called.
+    /// Its name.
     pub id: TargetId,
     control_plane_request: VersionRequest,
     kubelet_request: VersionRequest,
@@ -80,7 +81,7 @@ impl TargetOptions {
         Ok(planned)
     }
 
-    /// Options that go together.
+    /// Checks which options belong together.
     fn check(&self) -> Result<(), Failure> {
         let several = self.kubernetes.len() > 1;
         let untagged = |image: &Option<Image>| {
@@ -94,16 +95,16 @@ impl TargetOptions {
             ProviderKind::Kind if self.kubelet.is_some() => SKEW,
             ProviderKind::Kind if self.node_image.is_some() && several => SKEW,
             ProviderKind::Kind if untagged(&self.node_image) => {
-                "the tag of --node-image is not a version: name the one in it by --kubernetes, as 1.37.2"
+                "the tag of --node-image is not a version: give the image's version by --kubernetes, such as 1.37.2"
             }
             ProviderKind::Kind if self.components.components.is_some() => {
-                "--components is for --provider local: kind's executables are those of the node image"
+                "--components is for --provider local: kind uses the executables in the node image"
             }
             ProviderKind::K3s if self.image.is_some() && several => {
-                "an image of k3s is one version: run k3s once for each image"
+                "a k3s image has one version: run k3s once for each image"
             }
             ProviderKind::K3s if untagged(&self.image) => {
-                "the tag of --image is not a version: name the one in it by --kubernetes, as 1.37.2"
+                "the tag of --image is not a version: give the image's version by --kubernetes, such as 1.37.2"
             }
             _ => return Ok(()),
         };
@@ -126,7 +127,7 @@ impl TargetOptions {
             #[cfg(not(feature = "docker"))]
             ProviderKind::K3s => {
                 return Err(Failure::error(
-                    "this tlsboot was built without containers for k3s, which nothing else needs: build it by `cargo build --features docker`",
+                    "this tlsboot was built without support for k3s: build it with `cargo build --features docker`",
                 ));
             }
         };
@@ -145,7 +146,7 @@ impl TargetOptions {
         self.node_image.clone().unwrap_or_else(built)
     }
 
-    /// The provider of k3s, and what it uses: the image first.
+    /// The provider for k3s, and what it uses: the image first.
     #[cfg(feature = "docker")]
     pub(super) fn k3s(&self, planned: &Planned, progress: Progress) -> Result<(K3s, Vec<ComponentResult>), Failure> {
         let image = K3sImage::find(self.image.clone(), planned.id.kubernetes);
@@ -159,7 +160,7 @@ impl TargetOptions {
         Ok((k3s, used))
     }
 
-    /// The provider of plain processes, and which executables it uses.
+    /// The provider of plain processes, and the executables that it uses.
     pub(super) fn local(
         &self,
         planned: &Planned,
@@ -177,7 +178,7 @@ impl TargetOptions {
         Ok((local, used))
     }
 
-    /// The folder of a version's executables with these changes, built if need be.
+    /// The folder of a version's executables with these changes, built if necessary.
     pub(super) fn edited(&self, version: Version, edits: Vec<Edit>, progress: Progress) -> Result<PathBuf, Failure> {
         let options = self.components.options().map_err(Failure::usage)?;
         let resolver = Resolver::new(options.edited(edits), progress).map_err(Failure::of_components)?;

@@ -1,4 +1,4 @@
-//! `tlsboot up`: a cluster to look at and play with.
+//! `tlsboot up`: a cluster to explore.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -28,23 +28,24 @@ use tlsboot_engine::run::Target;
 use tlsboot_engine::say;
 use tlsboot_engine::secret::Vault;
 
-/// Start a cluster with short certificates to look at, and tell what happens in it.
+/// Start a cluster with short-lived certificates, and show what happens in it.
 ///
-/// It has the bindings that kubeadm makes, and nodes that bootstrap with a static token. It runs until Ctrl-C, or as
-/// long as COMMAND, and leaves nothing behind.
+/// It has the bindings that kubeadm creates, and nodes that bootstrap with a static token. It runs until Ctrl-C, or
+/// until COMMAND exits, and leaves nothing behind.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tlsboot up                                        a node whose certificate is renewed every minute or two
-  tlsboot up --nodes 3 --server-tls-bootstrap       three, whose serving CSRs wait for your approval
-  tlsboot up -- kubectl get csr --watch             run a command with KUBECONFIG set, and end with it
+  tlsboot up --nodes 3 --server-tls-bootstrap       three nodes, whose serving CSRs wait for your approval
+  tlsboot up -- kubectl get csr --watch             run a command with KUBECONFIG set, and stop when it exits
   tlsboot up --kubernetes 1.33 --out look           keep the history and the logs
 
-Exit codes: COMMAND's own; without one, 0 after Ctrl-C. 3 when the cluster could not be started.")]
+Exit codes: that of COMMAND; without one, 0 after Ctrl-C. 3 if the cluster could not be started.")]
 pub(super) struct UpCommand {
     #[command(flatten)]
     target: TargetOptions,
-    /// How long certificates are signed for, or `quick` for the shortest that this version's kubelets can take.
+    /// How long certificates are signed for, or `quick` for the shortest duration that this version's kubelets can
+    /// handle.
     #[arg(long, value_name = "DURATION", default_value = "3m")]
     signing_duration: SigningDuration,
     /// How many nodes: n1, n2, …
@@ -53,10 +54,10 @@ pub(super) struct UpCommand {
     /// Whether requests without credentials are anonymous (403) or refused (401).
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     anonymous_auth: bool,
-    /// Let the kubelets ask for serving certificates, too; nobody approves them but you.
+    /// Let the kubelets also request serving certificates, which are not approved automatically.
     #[arg(long)]
     server_tls_bootstrap: bool,
-    /// Keep the history and the logs in this folder; without it they go with the cluster.
+    /// Keep the history and the logs in this folder; without it they are removed with the cluster.
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
     /// A command to run with KUBECONFIG set.
@@ -94,22 +95,22 @@ async fn up(command: &UpCommand, target: &Target) -> Result<Exit, Failure> {
     };
     let used = use_until_end(command, &scenario, &*cluster, folder.path(), &mut signals).await;
     telling.abort();
-    say!("ending the cluster");
+    say!("stopping the cluster");
     tokio::select! {
         () = cluster.stop() => {}
-        // The kernel takes the processes along; `tlsboot gc` or the next run removes the folder.
+        // The kernel kills the processes; `tlsboot gc` or the next run removes the folder.
         () = signals.any() => std::process::exit(Exit::Interrupted.code().into()),
     }
     used
 }
 
-/// Makes the history and the folder of logs; what is there already stays.
+/// Creates the history and the folder of logs; existing files are kept.
 fn history(out: &Path) -> Result<(Sink, mpsc::UnboundedReceiver<Event>), Failure> {
     let wrong = |error: std::io::Error| Failure::usage(format!("--out {}: {error}", out.display()));
     std::fs::create_dir_all(out.join(LOGS)).map_err(wrong)?;
     let file = out.join(HISTORY);
     if file.exists() {
-        return Err(Failure::usage(format!("{} is there already: choose another folder by --out", file.display())));
+        return Err(Failure::usage(format!("{} already exists: choose another folder by --out", file.display())));
     }
     Sink::create(&file, Vault::new()).map_err(wrong)
 }
@@ -134,7 +135,7 @@ async fn tell(mut events: mpsc::UnboundedReceiver<Event>, rules: Rules) {
     }
 }
 
-/// From a ready control plane to the end of its use: Ctrl-C, or that of the command.
+/// From a ready control plane to the end of its use: Ctrl-C, or the exit of the command.
 async fn use_until_end(
     command: &UpCommand,
     scenario: &Scenario,
@@ -150,7 +151,7 @@ async fn use_until_end(
     }
     if command.command.is_empty() {
         print(&format!("export KUBECONFIG={}\n", kubeconfig.display()))?;
-        say!("Ctrl-C ends the cluster");
+        say!("Ctrl-C stops the cluster");
         signals.any().await;
         return Ok(Exit::Pass);
     }
@@ -166,37 +167,37 @@ async fn prepare(scenario: &Scenario, cluster: &dyn Cluster, kubeconfig: &Path) 
     Ok(())
 }
 
-/// What a command that is asked to end may take.
+/// How long a command may take to exit when it is asked to.
 const GOODBYE: Duration = Duration::from_secs(10);
 
-/// Ctrl-C is the command's own business, as in a shell; SIGTERM is passed on.
+/// The command handles Ctrl-C itself, as in a shell; SIGTERM is passed on.
 async fn run_command(command: &[String], kubeconfig: &Path, signals: &mut Signals) -> Result<Exit, Failure> {
     let mut child = tokio::process::Command::new(&command[0])
         .args(&command[1..])
         .env("KUBECONFIG", kubeconfig)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| Failure::usage(format!("`{}` can't be started: {error}", command[0])))?;
+        .map_err(|error| Failure::usage(format!("`{}` cannot be started: {error}", command[0])))?;
     let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
     tokio::select! {
         ended = child.wait() => return ended.map(exit).map_err(Failure::error),
         _ = signals.term.recv() => {}
     }
     if let Some(pid) = pid {
-        // One that has ended meanwhile needs no signal.
+        // A command that has exited in the meantime needs no signal.
         let _ = kill_process(pid, Kill::TERM);
     }
     let _ = tokio::time::timeout(GOODBYE, child.wait()).await;
     Ok(Exit::Interrupted)
 }
 
-/// As shells have it: the code, or 128 and the signal's number.
+/// As shells report it: the code, or 128 plus the signal number.
 fn exit(status: ExitStatus) -> Exit {
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
     Exit::Command(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
 }
 
-/// SIGINT and SIGTERM, caught from the beginning on.
+/// SIGINT and SIGTERM, caught from the start.
 struct Signals {
     int: Signal,
     term: Signal,

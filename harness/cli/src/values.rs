@@ -14,14 +14,14 @@ pub(super) fn profile() -> impl TypedValueParser<Value = Profile> {
     by_name(Profile::ALL, Profile::name, |profile| match profile {
         Profile::Core => "The main promises, in minutes",
         Profile::Full => "Everything that takes no longer than a few minutes each",
-        Profile::Slow => "Also what takes a quarter of an hour and more",
+        Profile::Slow => "Also what takes a quarter of an hour or more",
     })
 }
 
 pub(super) fn provider() -> impl TypedValueParser<Value = ProviderKind> {
     by_name(ProviderKind::ALL, ProviderKind::name, |provider| match provider {
         ProviderKind::Local => "Plain processes on this machine",
-        ProviderKind::Kind => "Containers, made by the `kind` command",
+        ProviderKind::Kind => "Containers, created by the `kind` command",
         ProviderKind::K3s => "The k3s image as a control plane, in a container",
     })
 }
@@ -39,7 +39,7 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
 
 pub(super) fn source() -> impl TypedValueParser<Value = SourceKind> {
     by_name(SourceKind::ALL, SourceKind::name, |source| match source {
-        SourceKind::Store => "What the store has, wherever it came from; nothing is fetched",
+        SourceKind::Store => "The local store, without fetching anything",
         SourceKind::Mirror => "A folder or web server with the store's layout: TLSBOOT_MIRROR",
         SourceKind::Release => "The official release of Kubernetes and etcd",
         SourceKind::Build => "A Go build from the modules of Kubernetes and etcd",

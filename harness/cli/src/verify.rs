@@ -11,24 +11,24 @@ use tlsboot_engine::report::ReportError;
 use tlsboot_engine::report::signature::PublicKey;
 use tlsboot_engine::report::verify::{Verification, verify};
 
-/// Check a report: hashes of all evidence, verdicts judged anew, and its signature; and say what it does not prove.
+/// Check a report: hashes of all evidence, verdicts judged again, and its signature; and list what it does not prove.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tlsboot verify tlsboot-out                      hashes and verdicts only
-  tlsboot verify tlsboot-out --key pub.pem        the signature too: what a third person does
+  tlsboot verify tlsboot-out --key pub.pem        also the signature, as a third party would
 
 Keys and signed reports:
-  openssl genpkey -algorithm ed25519 -out key.pem     a key to sign with, once
-  openssl pkey -in key.pem -pubout -out pub.pem       the key to check with, for everybody
+  openssl genpkey -algorithm ed25519 -out key.pem     a signing key, created once
+  openssl pkey -in key.pem -pubout -out pub.pem       the public key, for everyone who verifies
   tlsboot run --sign key.pem                          a signed report
 
-Exit codes: 0 all fits, 1 something was changed or damaged, 2 no report or no key.")]
+Exit codes: 0 all matches, 1 something was changed or damaged, 2 no report or no key.")]
 pub(super) struct VerifyCommand {
     /// The output folder of a run or a merge.
     #[arg(value_name = "REPORT", default_value = "tlsboot-out")]
     report: PathBuf,
-    /// The Ed25519 public key of whoever signed it, in PEM.
+    /// The signer's Ed25519 public key, in PEM.
     #[arg(long, value_name = "PUB")]
     key: Option<PathBuf>,
 }
@@ -51,9 +51,9 @@ fn text(verification: &Verification) -> String {
         let _ = writeln!(text, "WRONG  {}", one_line(finding));
     }
     let verdict = match verification.findings.len() {
-        0 => "It all fits.".to_owned(),
-        1 => "One thing does not fit: the report was changed or damaged.".to_owned(),
-        many => format!("{many} things do not fit: the report was changed or damaged."),
+        0 => "Everything matches.".to_owned(),
+        1 => "One thing does not match: the report was changed or damaged.".to_owned(),
+        many => format!("{many} things do not match: the report was changed or damaged."),
     };
     let list = |items: &[String]| {
         let lines: Vec<String> = items

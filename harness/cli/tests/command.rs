@@ -1,4 +1,4 @@
-//! The command as its users meet it: exit codes, messages, output. No cluster is started here.
+//! The command as users see it: exit codes, messages, output. No cluster is started here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Ran {
         self.out
     }
 
-    /// A usage error with these words; nothing on standard output, no colours in a pipe.
+    /// A usage error with these words; nothing on standard output, no colors in a pipe.
     fn wrong(self, words: &[&str]) {
         assert_eq!(self.code, Some(2), "{}{}", self.out, self.err);
         assert!(self.out.is_empty(), "{}", self.out);
@@ -175,7 +175,7 @@ fn the_catalogue_says_who_shows_what() {
     let folder = scenarios(&[("good.yaml", GOOD)]);
     let list = |args: &[&str]| tlsboot_in(folder.path(), args).ok();
     let text = list(&["list", "--requirements"]);
-    assert!(text.ends_with("1 of 130 behaviours are covered\n"), "{text}");
+    assert!(text.ends_with("1 of 130 behaviors are covered\n"), "{text}");
     assert!(text.contains("R: RBAC\n  R-01  The built-in ClusterRole system:node-bootstrapper"));
     assert!(text.contains("and nothing else.\n        rbac.good\n  R-02"));
     let json: Value = serde_json::from_str(&list(&["list", "--requirements", "--json"])).unwrap();
@@ -208,14 +208,14 @@ fn every_scenario_can_be_explained() {
 #[case("nodes", &["at a scenario's head", "serverTLSBootstrap"])]
 #[case("requestor", &["csr.requestor", "spec.username"])]
 #[case("tlsAlert", &["presented.shows: tlsAlert"])]
-fn behaviours_and_words_can_be_explained(#[case] id: &str, #[case] words: &[&str]) {
+fn behaviors_and_words_can_be_explained(#[case] id: &str, #[case] words: &[&str]) {
     let text = tlsboot(&["explain", id]).ok();
     for word in words {
         assert!(text.contains(word), "no `{word}` in {text}");
     }
 }
 
-/// They are only looked for an example in.
+/// They are only searched for an example.
 #[test]
 fn words_can_be_explained_without_scenarios() {
     let empty = tempfile::tempdir().unwrap();
@@ -230,7 +230,7 @@ fn a_new_scenario_lints_and_is_never_written_over() {
     assert!(said.starts_with("scenarios/site/node-labels.yaml\n"), "{said}");
     let lint = tlsboot_in(folder.path(), &["lint", "scenarios"]).ok();
     assert!(lint.contains("1 scenario, no errors"), "{lint}");
-    tlsboot_in(folder.path(), &["new", "site.node-labels"]).wrong(&["exists already"]);
+    tlsboot_in(folder.path(), &["new", "site.node-labels"]).wrong(&["already exists"]);
     tlsboot_in(folder.path(), &["new", "Node labels"]).wrong(&["`Node labels` is not an id"]);
 }
 
@@ -238,7 +238,7 @@ fn a_new_scenario_lints_and_is_never_written_over() {
 fn lint_minds_long_lines_and_titles_and_a_run_does_not() {
     let long = GOOD.replace("title: ", &format!("title: {} ", "word ".repeat(20)));
     let folder = scenarios(&[("good.yaml", &long)]);
-    tlsboot_in(folder.path(), &["lint", "scenarios"]).wrong(&["say it in 90", "longer than 100 columns"]);
+    tlsboot_in(folder.path(), &["lint", "scenarios"]).wrong(&["shorten it to 90", "longer than 100 columns"]);
     tlsboot_in(folder.path(), &["list"]).ok();
 }
 
@@ -343,7 +343,7 @@ fn a_red_history_is_explained() {
     fs::write(folder.path().join("history.jsonl"), history.join("\n")).unwrap();
     let ran = tlsboot(&["rejudge", folder.path().to_str().unwrap()]);
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
-    for words in ["fail ", "not the one that was run", "299", "scenario.yaml:9"] {
+    for words in ["fail ", "changed after the run", "299", "scenario.yaml:9"] {
         assert!(ran.out.contains(words), "no `{words}` in {}", ran.out);
     }
 }
@@ -414,7 +414,7 @@ fn gc_removes_only_what_tlsboot_made() {
 
     let said = gc().ok();
     assert!(said.starts_with("nothing was left behind\nnot removed: "), "{said}");
-    assert!(said.contains("tlsboot-run-notes: no run of this tlsboot made it"), "{said}");
+    assert!(said.contains("tlsboot-run-notes: it was not created by a run of this tlsboot"), "{said}");
 
     let ports = temporary.join(format!("tlsboot-ports-{}", rustix::process::geteuid().as_raw()));
     fs::remove_dir(&ports).unwrap();

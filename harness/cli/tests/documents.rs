@@ -1,5 +1,5 @@
-//! The documents say what is true: examples load, commands are commands, formats and crates are those of the code, links
-//! lead somewhere. Links between pages of the built book are checked by `ci/book`.
+//! The documents are true: examples load, commands exist, formats and crates match the code, links lead somewhere.
+//! Links between pages of the built book are checked by `ci/book`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ fn documents() -> BTreeMap<String, String> {
     names.map(|name| (name.clone(), read(&name))).collect()
 }
 
-/// The fenced blocks of this language.
+/// The fenced blocks in this language.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let starts = text.match_indices(&fence).map(|(start, fence)| start + fence.len());
@@ -76,7 +76,7 @@ fn commands_in_the_documents_are_commands() {
     for (name, text) in documents() {
         let lines = blocks(&text, "sh").into_iter().flat_map(str::lines);
         for line in lines.filter_map(|line| line.trim().trim_start_matches("sudo ").strip_prefix("tlsboot ")) {
-            // A digest that is left out stands for any.
+            // A shortened digest stands for any.
             let line = line.replace("sha256:…", &format!("sha256:{}", "0".repeat(64)));
             let words = words(&line);
             let parsed = Cli::command().try_get_matches_from(std::iter::once("tlsboot".to_owned()).chain(words));
@@ -101,7 +101,7 @@ fn features_in_the_documents_are_features() {
     }
 }
 
-/// Words as a shell makes them of what the documents use: quotes and comments, and `||`, which ends the command.
+/// Words as a shell would split what the documents use: quotes and comments, and `||`, which ends the command.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
@@ -142,7 +142,7 @@ fn the_changelog_names_the_formats_of_the_code() {
     }
 }
 
-/// Every example of an event is a recorded one: all that it shows is in a line of the fixture, `…` stands for any text.
+/// Every example of an event is a recorded one: all that it shows is in a line of the fixture; `…` stands for any text.
 #[test]
 fn events_in_the_description_of_the_history_were_recorded() {
     let page = read("docs/results/history.md");
@@ -176,7 +176,7 @@ fn shows(shown: &Value, recorded: &Value) -> bool {
     }
 }
 
-/// The table of crates says what each imports of the others, as Cargo sees it.
+/// The table of crates says what each imports from the others, as Cargo sees it.
 #[test]
 fn the_import_graph_in_the_architecture_is_cargos() {
     let page = read("docs/design/architecture.md");
@@ -201,7 +201,7 @@ fn the_import_graph_in_the_architecture_is_cargos() {
     }
 }
 
-/// The tree names every module of every crate, and nothing that is not there.
+/// The tree names every module of every crate, and nothing that does not exist.
 #[test]
 fn the_tree_in_the_architecture_is_the_folders() {
     let page = read("docs/design/architecture.md");
@@ -209,7 +209,7 @@ fn the_tree_in_the_architecture_is_the_folders() {
     let mut folder = PathBuf::new();
     let mut shown: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
     for line in tree.lines().filter(|line| !line.trim().is_empty()) {
-        let (name, about) = line.trim().split_once("  ").unwrap_or_else(|| panic!("nothing is said about {line}"));
+        let (name, about) = line.trim().split_once("  ").unwrap_or_else(|| panic!("{line} has no description"));
         assert!(!about.trim().is_empty());
         assert!(root().join(if line.starts_with(' ') { folder.join(name) } else { name.into() }).exists(), "{line}");
         match line.starts_with(' ') {
@@ -220,7 +220,7 @@ fn the_tree_in_the_architecture_is_the_folders() {
     for (folder, shown) in shown {
         let entries = root().join(&folder).read_dir().unwrap().map(|entry| entry.unwrap().file_name());
         let there: BTreeSet<String> = entries.map(|name| name.into_string().unwrap()).collect();
-        // What is said once for all crates.
+        // Described once for all crates.
         let there =
             there.into_iter().filter(|name| !["lib.rs", "main.rs"].contains(&name.as_str())).collect::<BTreeSet<_>>();
         assert_eq!(shown, there, "the tree of {}", folder.display());
@@ -240,7 +240,7 @@ fn links_lead_somewhere() {
                 || ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
                     .iter()
                     .any(|page| path == Path::new("docs").join(page));
-            assert!(is_made || root().join(&path).exists(), "{name} links to {target}, which is not there");
+            assert!(is_made || root().join(&path).exists(), "{name} links to {target}, which does not exist");
         }
     }
 }

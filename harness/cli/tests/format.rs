@@ -1,10 +1,10 @@
-//! `ci/format` looks at every Rust file, also at those that `cargo fmt` does not find.
+//! `ci/format` checks every Rust file, including those that `cargo fmt` does not find.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A module that a macro declares is out of `cargo fmt`'s sight: for months the matchers were, and CI said all was well.
+/// `cargo fmt` does not see a module that a macro declares: for months it missed the matchers, and CI was green.
 #[test]
 fn an_unformatted_file_that_only_a_macro_declares_turns_it_red() {
     let folder = tempfile::tempdir().unwrap();

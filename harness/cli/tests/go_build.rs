@@ -1,4 +1,4 @@
-//! The Go build as a source of components, with a script in the place of Go.
+//! The Go build as a source of components, with a script in place of Go.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ impl Machine {
     fn with_go(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let go = folder.path().join("go");
-        // Under another name first: a file that is being written can't be run.
+        // Under another name first: a file that is being written cannot be run.
         let text = format!("#!/bin/sh\n{script}\n");
         fs::write(&go, text).unwrap();
         fs::set_permissions(&go, Permissions::from_mode(0o755)).unwrap();
@@ -80,11 +80,11 @@ fn a_killed_get_takes_its_build_along() {
     let file = machine.store().join("staging/pid");
     let pid: u32 = wait_for(|| fs::read_to_string(&file).ok()?.trim().parse().ok());
     let go = PathBuf::from(format!("/proc/{pid}/cmdline"));
-    // The script says its pid just before it becomes the command.
+    // The script reports its pid just before it becomes the command.
     wait_for(|| fs::read_to_string(&go).ok()?.contains("600").then_some(()));
     get.kill().unwrap();
     get.wait().unwrap();
-    // A zombie has no command line any more, and one that is gone has no file.
+    // A zombie no longer has a command line, and a process that has been reaped has no file.
     wait_for(|| fs::read(&go).unwrap_or_default().is_empty().then_some(()));
 }
 

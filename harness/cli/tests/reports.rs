@@ -1,4 +1,4 @@
-//! Partition, merge, sign and verify as their users meet them, on recorded evidence. No cluster is started here.
+//! Partition, merge, sign and verify as users see them, on recorded evidence. No cluster is started here.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -33,13 +33,13 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/fixtures/all-kinds").join(name)
 }
 
-/// A run's output folder with the recorded scenario, under another target's name each, as one of some parts.
+/// A run's output folder with the recorded scenario, under a different target name each, as some of several parts.
 fn shard(folder: &Path, part: u32, of: u32, outcome: &str) {
     let target = format!("local::1.37.{part}");
     let evidence = format!("local-1.37.{part}/lab.all-kinds");
     let place = folder.join(&evidence);
     fs::create_dir_all(&place).unwrap();
-    // The recording is older than the name that its scenario has now.
+    // The recording is older than the current name of its scenario.
     let scenario = fs::read(fixture("scenario.yaml")).unwrap();
     let mut lines: Vec<String> =
         fs::read_to_string(fixture("history.jsonl")).unwrap().lines().map(str::to_owned).collect();
@@ -116,7 +116,7 @@ fn parts_are_merged_into_one_report() {
     }
     let verified = tlsboot(folder.path(), &["verify", "all"]);
     assert_eq!(verified.code, Some(0), "{}", verified.out);
-    assert!(verified.out.contains("It all fits") && verified.out.contains("it is not signed"));
+    assert!(verified.out.contains("Everything matches") && verified.out.contains("it is not signed"));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn what_contradicts_or_is_damaged_is_not_merged() {
     assert!(refused.err.contains("name another"), "{}", refused.err);
 }
 
-// made by `openssl genpkey -algorithm ed25519`, for these tests only
+// created by `openssl genpkey -algorithm ed25519`, only for these tests
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHelQGCbVfdnMIRjdCC6uQkFRxS0I9HxlIstaPMOleZy\n-----END PRIVATE KEY-----\n";
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAYyz+fmmi9gDAgJsr0a5g7on3Wv49crnS+v68ljT5tns=\n-----END PUBLIC KEY-----\n";
 
@@ -169,7 +169,7 @@ fn a_signed_report_shows_every_change() {
     assert_eq!(right.code, Some(0), "{}", right.out);
     assert!(right.out.contains("the signature of result.json"));
     assert!(right.out.contains("Not proven"));
-    // any byte of the result, by samples from all over it; the unit tests flip them all
+    // any byte of the result, sampled from all over it; the unit tests flip them all
     for name in ["all/result.json", "all/result.json.sig"] {
         let bytes = fs::read(path(name)).unwrap();
         for at in (0..bytes.len()).step_by((bytes.len() / 4).max(1)) {
@@ -229,7 +229,7 @@ fn runs_of_two_targets_can_be_compared_in_one_folder() {
     assert_eq!(json["changes"], json!([]));
     let again = tlsboot(folder.path(), &["diff", "shard-1", "shard-2", "--also", "shard-3"]);
     assert_eq!(again.code, Some(2));
-    assert!(again.err.contains("neither on"), "{}", again.err);
+    assert!(again.err.contains("neither local::1.37.1"), "{}", again.err);
 }
 
 #[test]
@@ -281,11 +281,11 @@ fn more_parts_than_scenarios_are_refused() {
         |part: &str| tlsboot(&root, &["run", "rbac.hand-made-roles", "--kubernetes", "1.37", "--partition", part]);
     let wrong = run("2/2");
     assert_eq!(wrong.code, Some(2));
-    assert!(wrong.err.contains("1 parts at most"), "{}", wrong.err);
+    assert!(wrong.err.contains("at most 1"), "{}", wrong.err);
     assert!(run("0/2").err.contains("K/N"));
 }
 
-/// What distributions copy must not name options that are gone.
+/// What distributions copy must not name options that no longer exist.
 #[test]
 fn the_templates_name_options_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -309,7 +309,7 @@ fn the_templates_name_options_that_exist() {
     assert_eq!(seen, 6);
 }
 
-/// A report is somebody else's: what is no file in it is not read, whatever waits behind it.
+/// A report is untrusted: only regular files in it are read, whatever is behind the others.
 #[rstest]
 #[case::pipe("scenario.yaml", |path: &Path| make_pipe(path))]
 #[case::pipe_of_a_verdict("verdict.json", |path: &Path| make_pipe(path))]
@@ -342,11 +342,11 @@ fn make_pipe(path: &Path) {
 fn a_report_does_not_move_the_cursor() {
     let folder = shards();
     let evidence = folder.path().join("shard-1/local-1.37.1/lab.all-kinds");
-    fs::write(evidence.join("\u{1b}[2J\u{1b}[H\nIt all fits.\n::error ::x"), "").unwrap();
+    fs::write(evidence.join("\u{1b}[2J\u{1b}[H\nEverything matches.\n::error ::x"), "").unwrap();
     for args in [&["verify", "shard-1"][..], &["merge", "shard-1", "--out", "all"]] {
         let ran = tlsboot(folder.path(), args);
         let said = format!("{}{}", ran.out, ran.err);
         assert!(said.contains("was added") && !said.contains('\u{1b}'), "{said}");
-        assert!(!said.lines().any(|line| line.starts_with("It all fits.") || line.starts_with("::")), "{said}");
+        assert!(!said.lines().any(|line| line.starts_with("Everything matches.") || line.starts_with("::")), "{said}");
     }
 }

@@ -1,5 +1,5 @@
 //! Known failures: a list of scenarios that fail on some versions, each with its reason and a link. Their outcome is
-//! `known`; an entry whose scenario passes is stale and makes the run fail, so that the list can only shrink.
+//! `known`. An entry whose scenario passes is stale and makes the run fail, so that the list can only shrink.
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -34,7 +34,7 @@ struct Entry {
     kubelet: Option<Versions>,
     /// Why it fails.
     reason: String,
-    /// Where that is dealt with.
+    /// Where the failure is tracked.
     link: String,
 }
 
@@ -46,7 +46,8 @@ impl KnownFailures {
     /// Parses a list. `ids` are those of all scenarios.
     ///
     /// # Errors
-    /// The text is not a list in YAML, an entry is incomplete or there twice, or it names a scenario that does not exist.
+    /// The text is not a list in YAML, an entry is incomplete or listed twice, or it names a scenario that does not
+    /// exist.
     pub fn parse(text: &str, ids: &[String]) -> Result<Self, KnownError> {
         let entries: Vec<Entry> = serde_saphyr::from_str_with_options(
             text,
@@ -72,7 +73,7 @@ impl KnownFailures {
         Ok(Self(entries))
     }
 
-    /// Takes what is known of a result into it. Says so where the scenario passed though its failure is known.
+    /// Applies the list to a result. Returns a stale entry if the scenario passed although its failure is known.
     pub fn apply(&self, result: &mut ScenarioResult, kubernetes: Version, kubelet: Version) -> Option<StaleEntry> {
         let entry = self.0.iter().find(|entry| {
             entry.scenario == result.id
@@ -92,13 +93,13 @@ impl KnownFailures {
                 reason: entry.reason.clone(),
                 link: entry.link.clone(),
             }),
-            // Nothing was shown about the cluster.
+            // This shows nothing about the cluster.
             Outcome::Known | Outcome::Unsupported | Outcome::Error => None,
         }
     }
 }
 
-/// What was judged of a scenario, whether or not its failure is known.
+/// The verdict on a scenario, whether or not its failure is known.
 pub fn judged(result: &ScenarioResult) -> Outcome {
     match &result.known {
         Some(known) if result.verdict.outcome == Outcome::Known => known.judged,

@@ -1,14 +1,14 @@
 //! What Kubernetes promises about kubelet TLS bootstrapping and certificate rotation, and whether a recorded history keeps it.
 //!
-//! This crate is pure: the same history gives the same verdict, on any machine and at any time. It reads no files, opens no
-//! sockets, starts no processes, asks no clock and draws no random numbers; whoever calls it brings texts and bytes. It
-//! depends on neither tokio, kube, k8s-openapi, clap nor rustix, and uses neither `std::fs`, `std::net`, `std::process`, `std::env`
-//! nor `std::time`'s clocks. `tests/purity.rs` keeps that true.
+//! This crate is pure: the same history gives the same verdict, on any machine and at any time. It reads no files,
+//! opens no sockets, starts no processes, reads no clock and draws no random numbers; its caller provides texts and
+//! bytes. It does not depend on tokio, kube, k8s-openapi, clap or rustix, and does not use `std::fs`, `std::net`,
+//! `std::process`, `std::env` or the clocks of `std::time`. `tests/purity.rs` keeps that true.
 //!
 //! # Judging a history
 //!
-//! An evidence folder of a run holds `scenario.yaml` and `history.jsonl`. That is all it takes to judge again, for a dashboard,
-//! for the tests of an approver, or in a browser:
+//! An evidence folder of a run holds `scenario.yaml` and `history.jsonl`. That is all it takes to judge again, for a
+//! dashboard, for the tests of an approver, or in a browser:
 //!
 //! ```
 //! use tlsboot_core::check::{Outcome, judge_all};
@@ -28,10 +28,11 @@
 //!
 //! # What is stable
 //!
-//! The public items of [`history`], [`scenario`], [`check`] and [`result`] are a contract, together with the formats that they
-//! read and write: `history.jsonl` ([`history::event::FORMAT`]), `result.json` ([`result::FORMAT`]) and scenario files. What may
-//! grow is `#[non_exhaustive]`. [`x509`], [`diff`], [`tables`], [`pages`] and [`name`] are for tlsboot's other crates and may change in any
-//! release, as may everything public in `tlsboot-engine`, `tlsboot-field` and `tlsboot`.
+//! The public items of [`history`], [`scenario`], [`check`] and [`result`] are a contract, together with the formats
+//! that they read and write: `history.jsonl` ([`history::event::FORMAT`]), `result.json` ([`result::FORMAT`]) and
+//! scenario files. What may grow is `#[non_exhaustive]`. [`x509`], [`diff`], [`tables`], [`pages`] and [`name`] are for
+//! tlsboot's other crates and may change in any release, as may everything public in `tlsboot-engine`, `tlsboot-field`
+//! and `tlsboot`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 

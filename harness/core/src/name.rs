@@ -1,4 +1,4 @@
-//! Values that go by a name: on the command line, in the environment and in files.
+//! Values that have names: on the command line, in the environment and in files.
 
 use thiserror::Error;
 
@@ -11,10 +11,10 @@ pub struct UnknownName {
     known: Vec<&'static str>,
 }
 
-/// The value of this name, for `FromStr`. `kind` is what to call such a value in the error.
+/// The value with this name, for `FromStr`. `kind` is what such a value is called in the error.
 ///
 /// # Errors
-/// When none of `all` has the name.
+/// If none of `all` has the name.
 pub fn by_name<T: Copy>(
     kind: &'static str,
     all: &[T],

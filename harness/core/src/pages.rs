@@ -1,5 +1,5 @@
-//! The reference pages of the book, as Markdown: one for each scenario and each behavior of the catalogue, and what can be
-//! written in a scenario file. Pure; `tlsboot book` writes them and `ci/book` builds the book with them.
+//! The reference pages of the book, as Markdown: one for each scenario and each behavior of the catalogue, and the
+//! syntax of scenario files. Pure; `tlsboot book` writes them and `ci/book` builds the book with them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -15,24 +15,24 @@ use crate::tables::{cell, row, versions_page};
 /// A page of the book.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Where it goes below the folder of reference pages: `scenarios/rbac.binding-to-user.md`. Published links depend on it.
+    /// Its path below the folder of reference pages: `scenarios/rbac.binding-to-user.md`. Published links depend on it.
     pub path: String,
     /// Its name in the table of contents.
     pub title: String,
     /// Its Markdown.
     pub text: String,
-    /// Pages that the table of contents shows below it.
+    /// Pages that the table of contents lists below it.
     pub children: Vec<Page>,
 }
 
-/// A mutant, for the pages of the scenarios that must notice it.
+/// A mutant, for the pages of the scenarios that must kill it.
 #[derive(Clone, Debug)]
 pub struct Mutant {
     /// Its id.
     pub id: String,
     /// What is wrong.
     pub wrong: String,
-    /// Ids of the scenarios that must notice.
+    /// Ids of the scenarios that must kill it.
     pub scenarios: Vec<String>,
 }
 
@@ -77,8 +77,8 @@ fn behaviors_index(scenarios: &[Scenario]) -> String {
     let all = coverage(scenarios);
     let covered = all.iter().filter(|one| !one.scenarios.is_empty()).count();
     let mut text = format!(
-        "# Behaviors\n\nThe catalogue: what a cluster can be held to. {covered} of {} behaviors are covered by a scenario; \
-         the pages of the others say why not.\n",
+        "# Behaviors\n\nThe catalogue: what a conforming cluster does. {covered} of {} behaviors are covered by a scenario; \
+         the pages of the others give the reason.\n",
         all.len()
     );
     for chapter in CHAPTERS {
@@ -131,7 +131,7 @@ fn behavior(one: &Coverage<'_>, scenarios: &[Scenario]) -> Page {
     Page { path: format!("behaviors/{id}.md"), title: (*id).to_owned(), text, children: Vec::new() }
 }
 
-/// Numbers of Kubernetes' pull requests as links.
+/// Turns the numbers of Kubernetes' pull requests into links.
 fn with_links(source: &str) -> String {
     let mut text = String::new();
     let mut rest = source;
@@ -187,11 +187,11 @@ fn scenario(scenario: &Scenario, mutants: &[Mutant]) -> Page {
         let words = if is_judged { prose(&words) } else { format!("**{}**", prose(&words)) };
         let _ = writeln!(text, "1. {words}{fields}");
     }
-    text.push_str("\nWhat is in bold is done; everything else is judged, from the step in bold above it.\n");
+    text.push_str("\nSteps in bold are performed. The others are judged, counted from the bold step above them.\n");
     let noticing: Vec<&Mutant> =
         mutants.iter().filter(|mutant| mutant.scenarios.iter().any(|known| known == id)).collect();
     if !noticing.is_empty() {
-        text.push_str("\n## Mutants that it must notice\n\n| mutant | what is wrong |\n|---|---|\n");
+        text.push_str("\n## Mutants that it must kill\n\n| mutant | what is wrong |\n|---|---|\n");
         for Mutant { id, wrong, .. } in noticing {
             text.push_str(&row(&[&format!("`{id}`"), &prose(wrong)]));
         }
@@ -238,7 +238,7 @@ fn profile(profile: Profile) -> &'static str {
 
 // --- the language ----------------------------------------------------------------------------------------------------
 
-/// Parts of a scenario file besides its steps, by their names in the schema, with a heading each.
+/// Parts of a scenario file besides its steps, by their names in the schema, each with a heading.
 const HEAD: [(&str, &str); 7] = [
     ("", "The file"),
     ("Cluster", "`cluster`"),
@@ -252,7 +252,7 @@ const HEAD: [(&str, &str); 7] = [
 fn head() -> String {
     let mut page = String::from(
         "# The head of a scenario\n\n\
-         Everything above the steps. What is left out has Kubernetes' own default, and the cluster has kubeadm's bindings.\n",
+         Everything above the steps. Fields that are left out have Kubernetes' own defaults, and the cluster has kubeadm's bindings.\n",
     );
     for (name, heading) in HEAD {
         let (doc, fields) = definition(name);
@@ -261,7 +261,8 @@ fn head() -> String {
     page
 }
 
-/// What the schema says about one of its definitions, with its fields; the empty name is the whole file without its steps.
+/// What the schema says about one of its definitions, with its fields; the empty name is the whole file without its
+/// steps.
 fn definition(name: &str) -> (String, Vec<Field>) {
     let schema = schema();
     let inner = if name.is_empty() { &schema } else { &schema["$defs"][name] };
@@ -280,7 +281,7 @@ fn definition(name: &str) -> (String, Vec<Field>) {
     let mut fields: Vec<Field> =
         properties.map(|(name, property)| field(name, property, &property["description"])).collect();
     fields.sort_by_key(|field| !field.required);
-    // Of an enum, its words.
+    // The words of an enum.
     for variant in inner["oneOf"].as_array().into_iter().flatten() {
         let about = &variant["description"];
         if let Some(constant) = variant["const"].as_str() {
@@ -296,7 +297,7 @@ fn definition(name: &str) -> (String, Vec<Field>) {
 fn stimuli(scenarios: &[Scenario]) -> String {
     let mut text = String::from(
         "# Stimuli\n\n\
-         What can be done to a cluster. Each is a step, `- start: {node: n1}`, and ends with proof that it took effect.\n",
+         What can be done to a cluster. Each is a step, such as `- start: {node: n1}`, and ends with proof that it took effect.\n",
     );
     words().iter().filter(|word| word.part == Part::Stimulus).for_each(|word| text.push_str(&entry(word, scenarios)));
     text
@@ -305,7 +306,7 @@ fn stimuli(scenarios: &[Scenario]) -> String {
 fn expectations(scenarios: &[Scenario]) -> String {
     let mut text = String::from(
         "# Expectations\n\n\
-         What must follow (`expect`) or must never follow (`never`). A step names one of them, `- expect: {csr: {node: n1}}`.\n",
+         What must follow (`expect`) or must never follow (`never`). Each step names one of them, such as `- expect: {csr: {node: n1}}`.\n",
     );
     words().iter().filter(|word| word.part == Part::Kind).for_each(|word| text.push_str(&entry(word, scenarios)));
     text
@@ -347,7 +348,7 @@ fn code(text: &str) -> String {
     if text.contains('`') { prose(text) } else { format!("`{text}`") }
 }
 
-/// A text in which nothing outside of backticks becomes markup.
+/// A text in which only what is in backticks is markup.
 fn prose(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut in_code = false;

@@ -1,26 +1,27 @@
-//! Text from elsewhere, made plain before people see it: a name, a message, a log line can hold what moves a terminal's
-//! cursor, ends a line to begin a verdict of its own, or commands a CI system.
+//! Makes untrusted text safe to display: a name, a message or a log line can contain characters that move a terminal's
+//! cursor, end a line to fake a verdict, or issue a command to a CI system.
 
-/// Whether a letter does something else than to be seen: a control character, or one that turns the direction of text.
+/// Whether a character does something other than being seen: a control character, or one that changes the text
+/// direction.
 fn is_active(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text on one line, with escapes for what can't be seen.
+/// A text on one line, with escapes for invisible characters.
 pub fn one_line(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     text.chars().for_each(|letter| push(&mut plain, letter));
     plain
 }
 
-/// A letter, or its escape.
+/// A character, or its escape.
 pub fn push(plain: &mut String, letter: char) {
     if is_active(letter) { plain.extend(letter.escape_default()) } else { plain.push(letter) }
 }
 
-/// A whole text for people, of several lines, that may hold text from elsewhere. Escaped is what can't be seen, but for
-/// colours (SGR of ECMA-48) where there are any; and what a CI system would take for a command at the beginning of a line
-/// (`::error`, `##[error]`, `##vso[`) is moved by a space.
+/// A whole text of several lines that may contain untrusted text. Invisible characters are escaped, except colors (SGR
+/// of ECMA-48) if `colors` is set; and what a CI system would take for a command at the beginning of a line (`::error`,
+/// `##[error]`, `##vso[`) is indented by a space.
 pub fn lines(text: &str, colours: bool) -> String {
     let mut plain = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
@@ -42,7 +43,7 @@ pub fn lines(text: &str, colours: bool) -> String {
     plain
 }
 
-/// The length of the colour that a text begins with.
+/// The length of the color sequence that a text begins with.
 fn colour(text: &str) -> Option<usize> {
     let codes = text.strip_prefix("\x1b[")?;
     let end = codes.find('m')?;
@@ -58,7 +59,7 @@ mod tests {
 
     #[rstest]
     #[case("plain, ä and 日本", "plain, ä and 日本")]
-    #[case("\u{1b}[2J\u{1b}[HIt all fits.", "\\u{1b}[2J\\u{1b}[HIt all fits.")]
+    #[case("\u{1b}[2J\u{1b}[HEverything matches.", "\\u{1b}[2J\\u{1b}[HEverything matches.")]
     #[case("a\r\nb\tc", "a\\r\\nb\\tc")]
     #[case("\u{9b}31m\u{7f}", "\\u{9b}31m\\u{7f}")]
     #[case("abc\u{202e}fed", "abc\\u{202e}fed")]

@@ -1,4 +1,4 @@
-//! The result of a run: what `result.json` holds and every report is made from.
+//! The result of a run: what `result.json` holds and every report is created from.
 
 use std::collections::BTreeMap;
 
@@ -30,27 +30,27 @@ pub struct RunResult {
     pub environment: BTreeMap<String, String>,
     /// Executables that took part.
     pub components: Vec<ComponentResult>,
-    /// One entry for each scenario on each target, in the order they were listed.
+    /// One entry for each scenario on each target, in the order in which they were listed.
     pub scenarios: Vec<ScenarioResult>,
     /// Whether the run was interrupted before its end, or shards of it are missing.
     pub interrupted: bool,
-    /// Entries of the list of known failures that hold no more: they make the run fail.
+    /// Entries of the list of known failures that are no longer true: they make the run fail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<StaleEntry>,
-    /// The parts of a partitioned run that this is made of; none where it was run in one piece.
+    /// The parts of a partitioned run that were merged into this; `None` if it was run in one piece.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<Shard>,
 }
 
-/// A failure that is no surprise.
+/// An expected failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KnownFailure {
     /// Why it fails.
     pub reason: String,
-    /// Where that is dealt with.
+    /// Where it is tracked.
     pub link: String,
-    /// What was judged: `fail` or `hang`.
+    /// The original verdict: `fail` or `hang`.
     pub judged: Outcome,
 }
 
@@ -76,7 +76,7 @@ pub struct StaleEntry {
 
 impl std::fmt::Display for StaleEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "it passes now: remove its entry or narrow its versions ({}; {})", self.reason, self.link)
+        write!(f, "it passes now: remove the entry or narrow its versions ({}; {})", self.reason, self.link)
     }
 }
 
@@ -84,11 +84,11 @@ impl std::fmt::Display for StaleEntry {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Shard {
-    /// SHA-256 over everything that was shared out, so that parts of different runs are told apart.
+    /// SHA-256 over everything that was partitioned, so that parts of different runs are told apart.
     pub whole: String,
-    /// Which part, from 1.
+    /// Which part, starting at 1.
     pub part: u32,
-    /// Of how many.
+    /// The number of parts.
     pub of: u32,
 }
 
@@ -98,7 +98,7 @@ pub struct Shard {
 pub struct ComponentResult {
     /// `kubelet`, …
     pub name: String,
-    /// What it says of its version.
+    /// The version that it reports.
     pub version: String,
     /// SHA-256 of the file, in hex.
     pub sha256: String,
@@ -128,13 +128,13 @@ pub struct ScenarioResult {
     pub duration_ms: u64,
     /// The verdict.
     pub verdict: Verdict,
-    /// Why it is unsupported here, where it is.
+    /// Why it is unsupported here, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported: Option<String>,
-    /// Why its failure is no surprise, where it is listed as known.
+    /// Why its failure is expected, if it is listed as known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<KnownFailure>,
-    /// Folder of its evidence, relative to the run's output folder; none where nothing was run.
+    /// Folder of its evidence, relative to the run's output folder; `None` if nothing was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
     /// SHA-256 of each evidence file, by its path in that folder.
@@ -142,8 +142,8 @@ pub struct ScenarioResult {
 }
 
 impl ScenarioResult {
-    /// The result of a scenario that ran on a target from `started`: what a history's verdict alone says of it. How long it
-    /// took, where its evidence is and why it is unsupported or known is the caller's to fill in.
+    /// The result of a scenario that ran on a target from `started`, as far as the verdict determines it. The caller
+    /// fills in how long it took, where its evidence is, and why it is unsupported or known.
     pub fn new(scenario: &Scenario, target: &str, started: Timestamp, verdict: Verdict) -> Self {
         Self {
             id: scenario.id.clone(),
@@ -164,7 +164,8 @@ impl ScenarioResult {
 }
 
 impl RunResult {
-    /// How the command ends that made or merged the run. A stale known failure is a failure; a run of nothing is an error.
+    /// The exit code of the command that made or merged the run. A stale known failure is a failure; an empty run is an
+    /// error.
     pub fn exit(&self) -> Exit {
         let has = |wanted: &[Outcome]| self.scenarios.iter().any(|scenario| wanted.contains(&scenario.verdict.outcome));
         match () {

@@ -8,7 +8,7 @@ use crate::scenario::coverage::{Coverage, coverage, showing};
 use crate::scenario::requirements::{self, CHAPTERS};
 use crate::scenario::{Scenario, Step, describe};
 
-/// `COVERAGE.md`: each behaviour of the catalogue with the scenarios that show it, or the reason why none does.
+/// `COVERAGE.md`: each behavior of the catalogue with the scenarios that show it, or the reason why none does.
 pub fn coverage_page(scenarios: &[Scenario]) -> String {
     let all = coverage(scenarios);
     let covered = all.iter().filter(|one| !one.scenarios.is_empty()).count();
@@ -63,7 +63,7 @@ pub fn versions_page(scenarios: &[Scenario]) -> String {
     );
     for line in rules::table() {
         text.push_str(&row(&[
-            line.behaviour,
+            line.behavior,
             who(&line),
             &range(&line),
             &line.value,
@@ -95,7 +95,7 @@ pub fn versions_page(scenarios: &[Scenario]) -> String {
     text
 }
 
-/// What of a scenario is bound to versions, and to which.
+/// The parts of a scenario that apply to some versions only, and to which.
 fn bound(scenario: &Scenario) -> Vec<(String, String)> {
     let ranges = |kubernetes: &Option<_>, kubelet: &Option<_>| {
         let of = |what: &str, range: &Option<crate::version::Versions>| {
@@ -118,7 +118,7 @@ fn bound(scenario: &Scenario) -> Vec<(String, String)> {
     all.filter(|(_, versions)| !versions.is_empty()).collect()
 }
 
-/// The range of a line of the table of rules, as `>=1.22, <1.27`.
+/// The range of a row of the table of rules, such as `>=1.22, <1.27`.
 pub fn range(line: &Line) -> String {
     match (line.from, line.until) {
         (None, None) => "all".into(),
@@ -145,7 +145,7 @@ pub(crate) fn row(cells: &[&str]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// A text that can't leave its cell or become markup; ranges of versions stay readable as they are.
+/// A text that cannot break out of its cell or become markup; ranges of versions stay readable as they are.
 pub(crate) fn cell(text: &str) -> String {
     let mut cell = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();

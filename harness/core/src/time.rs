@@ -1,13 +1,13 @@
-//! Times that come from elsewhere: from a history, a certificate, a scenario. Each may lie at an end of what a
-//! [`Timestamp`] can hold, where `+` and `-` panic; clippy's `arithmetic_side_effects` finds those.
+//! Times from outside: from a history, a certificate, a scenario. Each may lie at the limit of what a [`Timestamp`] can
+//! hold, where `+` and `-` panic; clippy's `arithmetic_side_effects` finds those.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Arithmetic that stops at the ends.
+/// Saturating arithmetic.
 pub trait Shift: Copy {
-    /// So much later.
+    /// This much later.
     fn later(self, by: SignedDuration) -> Self;
-    /// So much earlier.
+    /// This much earlier.
     fn earlier(self, by: SignedDuration) -> Self;
 }
 

@@ -9,22 +9,22 @@ use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A version, such as 1.37.2 or 1.38.0-alpha.1. Text may begin with `v`; the suffix of a build or a distribution is refused
-/// (but see [`Version::of_build`]).
+/// A version, such as 1.37.2 or 1.38.0-alpha.1. Text may begin with `v`; the suffix of a build or a distribution is
+/// rejected (but see [`Version::of_build`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Version {
-    /// 1, as long as Kubernetes lives.
+    /// 1, as long as Kubernetes exists.
     pub major: u32,
     /// The Kubernetes minor: 37 in 1.37.2.
     pub minor: u32,
     /// The patch release: 2 in 1.37.2.
     pub patch: u32,
-    /// Whether it is out.
+    /// Whether it has been released.
     pub maturity: Maturity,
 }
 
-/// How far a version is, in Kubernetes' order of tags (kubernetes.io/releases/release-cycle).
+/// The maturity of a version, in the order of Kubernetes' tags (kubernetes.io/releases/release-cycle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Maturity {
     /// `-alpha.1`
@@ -37,13 +37,13 @@ pub enum Maturity {
     Released,
 }
 
-/// What a user asks for.
+/// The version that a user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum VersionRequest {
-    /// The newest release to be had of a minor: `1.37`.
+    /// The newest available release of a minor version: `1.37`.
     Minor {
-        /// 1, as long as Kubernetes lives.
+        /// 1, as long as Kubernetes exists.
         major: u32,
         /// The Kubernetes minor: 37 in 1.37.
         minor: u32,
@@ -52,7 +52,7 @@ pub enum VersionRequest {
     Exact(Version),
 }
 
-/// A text is no version.
+/// A text is not a version.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{text:?} is not a version: write {wanted}")]
 pub struct ParseVersionError {
@@ -60,8 +60,9 @@ pub struct ParseVersionError {
     wanted: &'static str,
 }
 
-/// The newest patch of each minor whose modules all resolve on the Go module proxy, so that every source can serve it.
-/// Newer patches exist of some (1.31.14 and 1.32.13 lack a module there): ask for them by their full version.
+/// The newest patch of each minor version whose modules all resolve on the Go module proxy, so that every source can
+/// serve it. For some there are newer patches (1.31.14 and 1.32.13 lack a module there): ask for them by their full
+/// version.
 const KNOWN: [Version; 23] = [
     Version::new(1, 37, 2),
     Version::new(1, 36, 3),
@@ -94,7 +95,7 @@ impl Version {
         Self { major, minor, patch, maturity: Maturity::Released }
     }
 
-    /// The patch that tlsboot takes of each minor when it finds none on this machine, newest first.
+    /// The patch that tlsboot uses for each minor version when it finds none on this machine, newest first.
     pub fn known() -> &'static [Version] {
         &KNOWN
     }
@@ -107,7 +108,7 @@ impl Version {
 }
 
 impl VersionRequest {
-    /// Whether `version` is one of those asked for.
+    /// Whether `version` is the one asked for, or one of them.
     pub fn matches(&self, version: Version) -> bool {
         match *self {
             Self::Minor { major, minor } => {
@@ -117,7 +118,7 @@ impl VersionRequest {
         }
     }
 
-    /// The one version asked for, if it is one.
+    /// The one version asked for, if it is exact.
     pub fn exact(&self) -> Option<Version> {
         match *self {
             Self::Minor { .. } => None,
@@ -190,7 +191,7 @@ fn numbers(text: &str) -> Option<Vec<u32>> {
     digits.split('.').map(as_printed).collect()
 }
 
-/// A number that is written as it is printed: no sign, no leading zeros.
+/// A number without a sign or leading zeros, exactly as it would be printed.
 fn as_printed(text: &str) -> Option<u32> {
     let number: u32 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
@@ -249,12 +250,12 @@ macro_rules! as_string {
 as_string!(Version, r"^v?\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?$");
 as_string!(VersionRequest, r"^v?\d+\.\d+(\.\d+(-(alpha|beta|rc)\.\d+)?)?$");
 
-/// A range of versions, as Cargo writes them: `>=1.31, <1.34`.
+/// A range of versions, in Cargo's syntax: `>=1.31, <1.34`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versions(VersionReq);
 
 impl Versions {
-    /// Whether a version lies in it. A pre-release is held to what its release is held to.
+    /// Whether a version is in the range. A pre-release is treated like its release.
     pub fn contains(&self, version: Version) -> bool {
         let Version { major, minor, patch, .. } = version;
         self.0.matches(&semver::Version::new(major.into(), minor.into(), patch.into()))
@@ -272,7 +273,7 @@ impl<'de> Deserialize<'de> for Versions {
         let text = String::deserialize(deserializer)?;
         VersionReq::parse(&text).map(Self).map_err(|error| {
             serde::de::Error::custom(format!(
-                "`{text}` is no range of versions ({error}); write one like `>=1.31, <1.34`"
+                "`{text}` is not a range of versions ({error}); write one like `>=1.31, <1.34`"
             ))
         })
     }

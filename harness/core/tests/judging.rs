@@ -66,7 +66,7 @@ fn the_recorded_history_passes_and_has_every_kind() {
     }
 }
 
-/// What each kind looks at. Without these events it must not pass.
+/// What each kind evaluates. Without these events it must not pass.
 #[rstest]
 #[case("request", "request")]
 #[case("csr", "csr")]
@@ -105,7 +105,7 @@ fn a_recorder_that_lost_events_or_never_started_is_an_error(#[case] recorder: &s
     assert_eq!(verdict.outcome, Outcome::Error, "{:?}", verdict.error);
 }
 
-/// One field of the recorded events is changed, and just the expectation about it turns red, for that field.
+/// One field of the recorded events is changed: exactly the expectation about it turns red, and for that field.
 #[rstest]
 // what a signer could do wrong (catalogue S-05, S-07)
 #[case("csr", "/certificates/0/version", json!(1), "certificate", "version")]
@@ -126,7 +126,7 @@ fn a_recorder_that_lost_events_or_never_started_is_an_error(#[case] recorder: &s
 #[case("csr", "/certificates/0/notBefore", json!("2026-11-24T00:00:00Z"), "certificate", "notBefore")]
 #[case("csr", "/certificates/0/der", json!("MAA="), "certificate", "chain")]
 #[case("signing", "/durationSeconds", json!(136), "certificate", "notAfter")]
-// what a kubelet could ask for wrongly
+// what a kubelet could request wrongly
 #[case("csr", "/usages", json!(["digital signature", "client auth", "server auth"]), "csr", "usages")]
 #[case("csr", "/username", json!("system:anonymous"), "csr", "requestor")]
 #[case("csr", "/name", json!("node-csr-x"), "csr", "name")]
@@ -176,7 +176,7 @@ fn one_changed_field_turns_its_expectation_red(
     );
 }
 
-/// Judges with the expectations of one kind only, so that another one that turns red first does not hide it.
+/// Judges only the expectations of one kind, so that another one that turns red first does not hide it.
 fn judge_of_kind(kind: &str, change: impl Fn(&mut Vec<Value>)) -> Verdict {
     let mut scenario = scenario();
     scenario.steps.retain(|step| match &step.value {
@@ -186,11 +186,11 @@ fn judge_of_kind(kind: &str, change: impl Fn(&mut Vec<Value>)) -> Verdict {
     });
     for step in &mut scenario.steps {
         if let tlsboot_core::scenario::Step::Expect(expect) = &mut step.value {
-            // What it comes after is of another kind.
+            // The expectation that it comes `after` is of another kind.
             expect.after = None;
         }
     }
-    // Steps are counted anew, and the history speaks of the old count.
+    // Steps are renumbered, and the history uses the old numbers.
     let kept: Vec<u64> = scenario.steps.iter().map(|step| step.referenced.line()).collect();
     let all = self::scenario();
     let place = |old: usize| kept.iter().position(|line| *line == all.steps[old].referenced.line());
@@ -226,7 +226,7 @@ fn deadline(step: usize, beside: &Value) -> Value {
     event
 }
 
-/// A link that is swapped in another way, and a kubelet that was started twice.
+/// A link that is swapped in a different way, and a kubelet that was started twice.
 #[rstest]
 #[case::renamed_from_elsewhere("linkSwap", "rename", |event: &mut Value| {
     if event["what"]["file"]["op"] == "movedFrom" { event["what"]["file"]["cookie"] = json!(7) }
@@ -247,7 +247,7 @@ fn another_sequence_of_events_is_red(#[case] kind: &str, #[case] field: &str, #[
     assert!(fields.iter().any(|found| found == field), "{fields:?}");
 }
 
-/// A renewal at the wrong time, with an old key, or by somebody else.
+/// A renewal at the wrong time, with an old key, or by someone else.
 #[rstest]
 #[case::too_early("/at", json!("2026-11-24T04:22:20Z"), "time")]
 #[case::reused_key("/what/csr/request/key/spkiSha256", Value::Null, "key")]
@@ -300,7 +300,7 @@ fn a_history_that_was_cut_off_proves_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever happens to a history, judging it ends, and the same history gives the same verdict.
+    /// Whatever happens to a history, judging it terminates, and the same history gives the same verdict.
     #[test]
     fn judging_is_total_and_repeatable(drops in prop::collection::vec(0_usize..278, 0..40), swaps in prop::collection::vec((0_usize..278, 0_usize..278), 0..20)) {
         let change = |events: &mut Vec<Value>| {
@@ -314,7 +314,7 @@ proptest! {
         prop_assert_eq!(judge_changed(change), judge_changed(change));
     }
 
-    /// An event that is there twice says nothing new.
+    /// A duplicate event changes nothing.
     #[test]
     fn a_repeated_event_changes_no_verdict(place in 1_usize..277) {
         let verdict = judge_changed(|events| {
@@ -327,7 +327,7 @@ proptest! {
     }
 }
 
-/// The fields of a history that hold times or numbers: the kind of event, and the path in it without positions in lists.
+/// The fields of a history that hold times or numbers: the kind of event, and the path in it without list positions.
 fn shapes(value: &Value, path: String, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(key, value)| shapes(value, format!("{path}/{key}"), found)),
@@ -338,7 +338,7 @@ fn shapes(value: &Value, path: String, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Sets all fields of a shape; those that hold texts to one, those that hold numbers to another.
+/// Sets all fields of a shape: texts to one value, numbers to another.
 fn set_all(value: &mut Value, path: &str, text: &str, number: &Value) {
     match (path.strip_prefix('/').map(|path| path.split_once('/').unwrap_or((path, ""))), value) {
         (None, Value::Number(old)) => *old = number.as_number().unwrap().clone(),
@@ -359,7 +359,7 @@ fn below(rest: &str) -> String {
     if rest.is_empty() { String::new() } else { format!("/{rest}") }
 }
 
-/// A history is somebody else's, and so is a certificate in it: no time and no number ends the judge.
+/// A history, and any certificate in it, is untrusted: no time and no number may crash the judge.
 #[test]
 fn times_and_numbers_at_their_ends_are_judged() {
     let lines: Vec<Value> = read("history.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -377,7 +377,7 @@ fn times_and_numbers_at_their_ends_are_judged() {
             let mut changed = lines.clone();
             changed.iter_mut().for_each(|line| set_all(line, shape, text, number));
             let changed: String = changed.iter().map(|line| format!("{line}\n")).collect();
-            // Some fields have bounds of their own.
+            // Some fields have limits of their own.
             if let Ok(events) = parse(&changed) {
                 let _ = judge_all(&scenario(), events.clone());
                 let _ = tlsboot_core::diff::Features::of(&events);
@@ -407,7 +407,7 @@ fn submitted_csr_is_judged_when_its_name_is_known() {
     assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:#?}");
 }
 
-/// What got into its state in the moment between two steps is seen by the `never` after them.
+/// A state that was reached in the moment between two steps is seen by the `never` after them.
 #[rstest]
 #[case::approved_between_the_steps(true, Outcome::Fail)]
 #[case::not_approved(false, Outcome::Error)]
@@ -459,7 +459,7 @@ steps:
     assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
 }
 
-/// Judges one expectation on a history made for it: what happened, in order, after `start: {node: n1}`.
+/// Judges one expectation on a constructed history: what happened, in order, after `start: {node: n1}`.
 fn judge_made(expectation: &str, happened: &[Value]) -> Option<Outcome> {
     let text = format!(
         "id: lab.made\ntitle: Made\nrequirements: [T-01]\nnodes: [{{name: n1}}]\nsteps:\n  - start: {{node: n1}}\n  - expect: {{{expectation}}}\n"
@@ -526,8 +526,8 @@ fn what_is_presented_is_compared_with_a_file_and_with_ca_names() {
     assert_eq!(judge(&[presented]), Some(Outcome::Fail));
 }
 
-/// Recorded on 1.33.13: asked for in time over the connection of the renewal before, 88 s old, whose certificate had
-/// expired; refused, and asked for again 6 s later. Had that certificate been good, six seconds would be too late.
+/// Recorded on 1.33.13: requested in time over the connection of the previous renewal, 88 s old, whose certificate had
+/// expired; refused, and requested again 6 s later. Had that certificate been valid, six seconds would be too late.
 #[rstest]
 #[case::over_an_old_connection(None, Outcome::Pass)]
 #[case::without_a_reason(Some("2026-11-27T00:20:00Z"), Outcome::Fail)]
@@ -545,7 +545,7 @@ fn a_renewal_may_be_late_where_it_was_refused(#[case] not_after: Option<&str>, #
 }
 
 /// Recorded on 1.23.17: the connection of all other requests was opened a third of a second before that of the renewal.
-/// What does not come before the record's end is undecided, an error.
+/// What does not happen before the end of the record is undecided, which is an error.
 #[rstest]
 #[case::closed_by_the_kubelet(json!("kubelet"), Outcome::Pass)]
 #[case::closed_by_the_server(json!("server"), Outcome::Error)]
@@ -560,8 +560,8 @@ fn a_connection_just_before_that_of_a_csr_is_an_old_one(#[case] by: Value, #[cas
     assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
 }
 
-/// Recorded on 1.18.19 with a kubelet 1.15.12: another connection was opened between the request for a CSR and the moment
-/// when that was seen, so it is by the request's time that the CSR's own is known.
+/// Recorded on 1.18.19 with a kubelet 1.15.12: another connection was opened between the request for a CSR and its
+/// observation, so the CSR's own connection is identified by the time of the request.
 #[rstest]
 #[case::as_it_was(false, Outcome::Pass)]
 #[case::without_requests(true, Outcome::Error)]
@@ -574,7 +574,7 @@ fn a_connection_just_after_the_request_for_a_csr_is_another(#[case] is_blind: bo
     assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
 }
 
-/// Recorded on 1.16.15, whose certificates cfssl makes.
+/// Recorded on 1.16.15, where cfssl creates the certificates.
 #[rstest]
 #[case::as_it_was("/none", json!(null), None)]
 #[case::by_a_newer_version("/begin/kubernetes", json!("1.17.17"), Some("subjectKeyIdentifier"))]

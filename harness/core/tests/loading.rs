@@ -1,4 +1,4 @@
-//! Scenario files that are wrong are never green: each error has its place and says what would be right.
+//! Invalid scenario files are never green: each error has its position and says how to fix it.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -24,7 +24,7 @@ fn the_example_is_right() {
     assert!(scenario.tokens.contains_key("staticToken") && scenario.tokens.contains_key("odd"));
 }
 
-/// The line of the error, and a part of what it says.
+/// The line of the error, and a part of its message.
 #[rstest]
 #[case::unknown_key("title: A title", "titel: A title", 2, "titel")]
 #[case::unknown_field_in_a_step("role: client}", "rolle: client}", 9, "rolle")]
@@ -33,20 +33,20 @@ fn the_example_is_right() {
 #[case::tab("title: A title", "\ttitle: A title", 1, "tab")]
 #[case::duplicate_key("title: A title", "title: A title\ntitle: B", 3, "duplicate")]
 #[case::bad_duration("for: 1s", "for: soon", 10, "write it like `90s`")]
-#[case::no_duration("for: 1s", "for: 0s", 10, "longer than nothing")]
-#[case::negative_duration("name: asked", "name: asked, within: -5s", 9, "longer than nothing")]
+#[case::no_duration("for: 1s", "for: 0s", 10, "longer than 0s")]
+#[case::negative_duration("name: asked", "name: asked, within: -5s", 9, "longer than 0s")]
 #[case::submitted_by_no_step(
     "csr: {node: n1, role: client}",
     "csr: {submitted: other}",
     9,
     "no step `submit` is called `other`"
 )]
-#[case::count_of_nothing("csr: {node: n1, role: client}", "csrCount: {node: n1, role: client}", 9, "how many?")]
+#[case::count_of_nothing("csr: {node: n1, role: client}", "csrCount: {node: n1, role: client}", 9, "set `min`")]
 #[case::bad_versions("title: A title", "title: A\nkubernetes: new", 3, "range of versions")]
-#[case::bad_id("rbac.example", "Example", 1, "is no id")]
+#[case::bad_id("rbac.example", "Example", 1, "is not an id")]
 #[case::empty_title("title: A title", "title: ''", 1, "title is empty")]
 #[case::no_requirement("[A-04]", "[]", 1, "`requirements` is empty")]
-#[case::unknown_requirement("A-04", "A-99", 3, "no behaviour `A-99`")]
+#[case::unknown_requirement("A-04", "A-99", 3, "no behavior `A-99`")]
 #[case::unknown_node("start: {node: n1}", "start: {node: n2}", 8, "no node `n2`")]
 #[case::never_for_an_unknown_node("node: n1, role: serving}", "node: n3, role: serving}", 10, "no node `n3`")]
 #[case::count_for_an_unknown_node(
@@ -119,33 +119,33 @@ fn the_example_is_right() {
 )]
 #[case::two_nodes_by_capitals("[{name: n1}]", "[{name: n1}, {name: N1}]", 1, "two nodes are called `n1`")]
 #[case::unknown_token("{name: n1}", "{name: n1, bootstrap: other}", 1, "no token `other`")]
-#[case::node_above_the_folder("[{name: n1}]", "[{name: n1}, {name: ../evil}]", 1, "can't be the name of a node")]
-#[case::node_by_a_path("[{name: n1}]", "[{name: n1}, {name: /tmp/x}]", 1, "can't be the name of a node")]
-#[case::node_without_a_name("[{name: n1}]", "[{name: n1}, {name: ''}]", 1, "can't be the name of a node")]
-#[case::node_on_two_lines("[{name: n1}]", "[{name: n1}, {name: \"a\\nb\"}]", 1, "can't be the name of a node")]
+#[case::node_above_the_folder("[{name: n1}]", "[{name: n1}, {name: ../evil}]", 1, "cannot be the name of a node")]
+#[case::node_by_a_path("[{name: n1}]", "[{name: n1}, {name: /tmp/x}]", 1, "cannot be the name of a node")]
+#[case::node_without_a_name("[{name: n1}]", "[{name: n1}, {name: ''}]", 1, "cannot be the name of a node")]
+#[case::node_on_two_lines("[{name: n1}]", "[{name: n1}, {name: \"a\\nb\"}]", 1, "cannot be the name of a node")]
 #[case::file_by_a_path(
     "start: {node: n1}",
     "damage: {node: n1, file: /abs/file, action: delete}",
     8,
-    "is no name of a file"
+    "is not a file name"
 )]
 #[case::file_above_the_folder(
     "start: {node: n1}",
     "damage: {node: n1, file: ../../f, action: corrupt}",
     8,
-    "is no name of a file"
+    "is not a file name"
 )]
 #[case::file_that_is_the_folder(
     "start: {node: n1}",
     "damage: {node: n1, file: '..', action: delete}",
     8,
-    "is no name of a file"
+    "is not a file name"
 )]
 #[case::file_without_a_name(
     "start: {node: n1}",
     "damage: {node: n1, file: '', action: delete}",
     8,
-    "is no name of a file"
+    "is not a file name"
 )]
 #[case::two_nodes_of_a_name("[{name: n1}]", "[{name: n1}, {name: n1}]", 1, "two nodes")]
 #[case::node_and_component(
@@ -168,46 +168,46 @@ fn the_example_is_right() {
     "another kind"
 )]
 #[case::endless_never(", for: 1s", "", 10, "")]
-#[case::nothing_expected("csr: {node: n1, role: client}, ", "", 9, "what is expected?")]
+#[case::nothing_expected("csr: {node: n1, role: client}, ", "", 9, "nothing is expected")]
 #[case::two_things_expected("role: client}, ", "role: client}, nodeObject: {node: n1}, ", 9, "one thing")]
 #[case::never_without_limit(
     "start: {node: n1}",
     "start: {node: n1}\n  - never: {csr: {node: n1}, control: asked}\n  - stop: {node: n1}",
     9,
-    "how long"
+    "needs a duration"
 )]
 #[case::never_of_the_audit_log_without_limit(
     "never: {csr: {node: n1, role: serving}, control: asked, for: 1s}",
     "never: {request: {node: n1, verb: delete}, control: asked}",
     10,
-    "say how long"
+    "set `for`"
 )]
 #[case::unknown_after("name: asked", "name: asked, after: that", 9, "called `that`")]
 #[case::zero_times("name: asked", "name: asked, times: 0", 9, "times: 0")]
-#[case::any_csr("node: n1, role: client", "state: pending", 9, "any CSR would do")]
+#[case::any_csr("node: n1, role: client", "state: pending", 9, "any CSR would match")]
 #[case::failure_with_a_code(
     "csr: {node: n1, role: client}",
     "process: {node: n1, state: failed, code: 1}",
     9,
-    "`failed` says which"
+    "`failed` already implies"
 )]
 #[case::failure_of_another_component(
     "csr: {node: n1, role: client}",
     "process: {component: kube-apiserver, state: failed}",
     9,
-    "said of kubelets"
+    "for kubelets"
 )]
 #[case::counted_from_one("role: client}, name", "role: client, number: 0}, name", 9, "counted from 1")]
-#[case::static_tokens_are_not_deleted("start: {node: n1}", "deleteToken: {token: staticToken}", 8, "read once")]
-#[case::stopped_before_the_start("start: {node: n1}", "stop: {node: n1}", 8, "n1 does not run")]
+#[case::static_tokens_are_not_deleted("start: {node: n1}", "deleteToken: {token: staticToken}", 8, "only once")]
+#[case::stopped_before_the_start("start: {node: n1}", "stop: {node: n1}", 8, "n1 is not running")]
 #[case::restarted_before_the_start("start: {node: n1}", "restart: {node: n1}", 8, "`start` it")]
 #[case::stopped_twice(
     "start: {node: n1}",
     "stop: {component: kube-apiserver}\n  - kill: {component: kube-apiserver}",
     9,
-    "kube-apiserver does not run"
+    "kube-apiserver is not running"
 )]
-#[case::bound_already("start: {node: n1}", "bind: {clusterRole: nodeClient, to: {user: eve}}", 8, "bound already")]
+#[case::bound_already("start: {node: n1}", "bind: {clusterRole: nodeClient, to: {user: eve}}", 8, "already bound")]
 #[case::not_bound(
     "start: {node: n1}",
     "unbind: {clusterRole: nodeClient}\n  - unbind: {clusterRole: nodeClient}",
@@ -218,25 +218,25 @@ fn the_example_is_right() {
     "start: {node: n1}",
     "deleteToken: {token: odd}\n  - deleteToken: {token: odd}",
     9,
-    "deleted already"
+    "already deleted"
 )]
 #[case::expired_after_deletion(
     "start: {node: n1}",
     "deleteToken: {token: odd}\n  - expireToken: {token: odd}",
     9,
-    "deleted, or expired"
+    "already deleted or expired"
 )]
 #[case::made_twice(
     "start: {node: n1}",
     "createClusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}\n  - createClusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}",
     9,
-    "a ClusterRole a already"
+    "ClusterRole a already"
 )]
 #[case::cut_twice(
     "start: {node: n1}",
     "cut: {node: n1}\n  - cut: {node: n1, kind: silence}\n  - cut: {node: n1, kind: silence}",
     10,
-    "cut so already"
+    "already cut"
 )]
 #[case::not_cut("start: {node: n1}", "reconnect: {node: n1}", 8, "is not cut")]
 #[case::no_link("start: {node: n1}", "damage: {node: n1, file: kubelet.crt, action: replaceLink}", 8, "is not a link")]
@@ -244,7 +244,7 @@ fn the_example_is_right() {
     "csr: {node: n1, role: client}, name: asked",
     "cel: {event: csr, expression: 'event.'}, name: asked",
     9,
-    "can't be read"
+    "not valid CEL"
 )]
 #[case::unknown_field_in_cel(
     "csr: {node: n1, role: client}, name: asked",
@@ -267,7 +267,7 @@ fn what_is_wrong_is_said_with_its_place(
     let text = RIGHT.replacen(right, wrong, 1);
     assert_ne!(text, RIGHT, "the case changes nothing");
     match load_text("wrong.yaml", &text) {
-        // Beside an `expect`, a `never` may go without a time of its own.
+        // A `never` beside an `expect` needs no duration of its own.
         Ok(_) => assert!(says.is_empty(), "loaded though {wrong:?}"),
         Err(errors) => {
             let fits = errors.iter().find(|error| error.line == line && error.message.contains(says));
@@ -292,7 +292,7 @@ fn steps_must_make_sense_together(#[case] steps: &str, #[case] says: &str) {
     assert!(errors.iter().any(|error| error.message.contains(says)), "{errors:#?}");
 }
 
-/// It is an expectation like any other, behind the step that it stands in.
+/// It is an expectation like any other, after the step that contains it.
 #[test]
 fn an_answer_inside_of_a_step_is_expected_of_it() {
     let text = "id: a.b\ntitle: t\nrequirements: [A-04]\nsteps:\n  - get: {as: anonymous, path: /version, answer: {code: 200}}\n";
@@ -377,13 +377,13 @@ fn a_selector_that_chooses_nothing_is_an_error() {
 }
 
 proptest! {
-    /// Whatever stands in a file, loading it ends with a scenario or with errors.
+    /// Whatever a file contains, loading it ends with a scenario or with errors.
     #[test]
     fn loading_is_total(text in "\\PC{0,200}") {
         let _ = load_text("x.yaml", &text);
     }
 
-    /// A scenario with a part cut out never loads as something else than it says.
+    /// A scenario with a part cut out never loads as something other than what it says.
     #[test]
     fn loading_what_was_damaged_is_total(from in 0_usize..300, length in 0_usize..60, put in "[\\PC\n]{0,8}") {
         let mut text: Vec<char> = RIGHT.chars().collect();
@@ -421,12 +421,12 @@ fn kubeadms_token_is_there_where_kubeadm_is() {
 #[rstest]
 #[case::own_bindings("true}", "true, bindings: {nodeClient: absent}}", 1, "its own bindings")]
 #[case::own_configuration("kubeadmToken}", "kubeadmToken, rotateCertificates: false}", 1, "kubeadm configures")]
-#[case::static_token("kubeadmToken}", "staticToken}", 1, "bootstrap tokens only")]
-#[case::no_token(", bootstrap: kubeadmToken", ", bootstrap: none", 1, "bootstrap tokens only")]
+#[case::static_token("kubeadmToken}", "staticToken}", 1, "only bootstrap tokens")]
+#[case::no_token(", bootstrap: kubeadmToken", ", bootstrap: none", 1, "only bootstrap tokens")]
 #[case::started("join: {node: n1}", "start: {node: n1}", 7, "use `join`")]
 #[case::joined_elsewhere("cluster: {kubeadm: true}", "cluster: {}", 7, "clusters that kubeadm sets up")]
 #[case::unknown_node("join: {node: n1}", "join: {node: n2}", 7, "no node `n2`")]
-#[case::joined_twice("  - expect", "  - join: {node: n1}\n  - expect", 8, "has joined n1 already")]
+#[case::joined_twice("  - expect", "  - join: {node: n1}\n  - expect", 8, "n1 has already been joined")]
 #[case::kubeadm_of_no_node("node: n1, component", "component", 8, "name the `node`")]
 #[case::component_on_a_node("component: kubeadm", "component: etcd", 8, "either a `node` or a `component`")]
 fn what_is_kubeadms_is_not_said_otherwise(

@@ -1,4 +1,5 @@
-//! What each field of an expectation is worth, what must never be, and the generic mutator: pure, without a cluster.
+//! What each field of an expectation is worth, what must never happen, and the generic mutator: pure, without a
+//! cluster.
 
 mod common;
 
@@ -12,7 +13,7 @@ use tlsboot_core::scenario::{Scenario, load_text};
 
 // --- each field of each kind ---
 
-/// One expectation alone, over the recorded history of a kubelet's start, after a change of its events.
+/// One expectation alone, over the recorded history of a kubelet's start, after changing its events.
 fn judged(expectation: &str, change: impl FnOnce(&mut Vec<Value>)) -> ExpectationVerdict {
     let text = format!(
         "\
@@ -77,8 +78,8 @@ fn assert_red(verdict: &ExpectationVerdict, field: &str) {
     assert!(field.is_empty() || is_named, "no `{field}` in {found:?}");
 }
 
-/// It passes as it is, and with one field of the events changed it is red for that field (or, where the field says
-/// which event is meant, because none came).
+/// It passes unchanged. With one field of the events changed it is red for that field (or because no event came, if the
+/// field identifies the event that is meant).
 #[rstest]
 #[case("request: {node: n1, verb: create, resource: nodes}", "request", "/node", json!("n2"), "")]
 #[case("request: {node: n1, verb: create, resource: nodes}", "request", "/verb", json!("get"), "")]
@@ -142,14 +143,14 @@ fn each_field_of_an_expectation_counts(
     assert_eq!(as_it_is.outcome, Some(Outcome::Pass), "{as_it_is:#?}");
     let changed = judged(expectation, |events| set(event, pointer, &value, events));
     if field == "no red" {
-        // The control of this test: what an expectation does not speak of changes nothing.
+        // The control of this test: fields that an expectation does not mention change nothing.
         assert_eq!(changed.outcome, Some(Outcome::Pass), "{changed:#?}");
     } else {
         assert_red(&changed, field);
     }
 }
 
-/// What the recorded history does not show is red as it is, for the right field.
+/// What the recorded history does not show is red without any change, for the right field.
 #[rstest]
 #[case("csr: {node: n1, role: client, number: 1, named: digest}", "name")]
 #[case("csr: {node: n1, role: client, number: 2, key: same}", "key")]
@@ -213,7 +214,7 @@ fn more_than_one_certificate_is_red() {
     assert_red(&verdict, "certificates");
 }
 
-// --- what must never be, of kinds that look at how things stand ---
+// --- `never` for kinds that evaluate the state ---
 
 /// A kubelet that runs with a file, which is deleted; five seconds without it; and its return at the next start.
 fn scenario_with_never(never: &str) -> Scenario {
@@ -313,7 +314,7 @@ fn what_stands_is_judged_where_it_can_change(
     assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
 }
 
-/// A `never` whose control, or whose beginning, is left out for the version at hand proves nothing there.
+/// A `never` whose control or `after` does not apply to this version proves nothing there.
 #[test]
 fn a_never_without_its_control_is_an_error() {
     let text = scenario_with_never(NEVER_FILE).text.replace("name: made", "name: made, kubernetes: \">=1.36\"");
@@ -327,7 +328,7 @@ fn a_never_without_its_control_is_an_error() {
     assert!(verdict.error.unwrap().contains("`made` is for other versions"));
 }
 
-/// A kubelet's own pair, and what its port shows.
+/// A kubelet's own pair, and what its port presents.
 #[rstest]
 #[case::as_it_is("", json!(null), None)]
 #[case::foreign_key("/file/facts/pem/0/privateKey/spkiSha256", json!("00"), Some(("file", "key")))]
@@ -376,7 +377,7 @@ steps:
     }
 }
 
-/// How a kubelet ended.
+/// How a kubelet exited.
 #[rstest]
 #[case(json!({"exited": {"code": 1, "asked": false}}), None)]
 #[case(json!({"exited": {"code": 2, "asked": false}}), Some("code"))]
@@ -440,7 +441,8 @@ fn every_expectation_of_every_kind_can_be_turned_red() {
     assert_eq!(proofs.len(), judge_all(&scenario(), history()).expectations.len());
 }
 
-/// What can't fail is found: here the log says nothing that could be dropped, and no file is ever named like that.
+/// An expectation that cannot fail is found: here the log says nothing that could be dropped, and no file ever has that
+/// name.
 #[test]
 fn an_expectation_that_cannot_fail_survives() {
     let never = "never: {file: {node: n1, name: kubelet.crt, mode: \"0600\", kind: link}, control: made, for: 5s}";

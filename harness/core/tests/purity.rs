@@ -1,10 +1,10 @@
-//! What judges a history is pure. The crate's own docs say so; these tests keep it true.
+//! The code that judges a history is pure. The crate's own docs say so; these tests keep it true.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Crates that do IO, speak to clusters, or parse command lines.
+/// Crates that do IO, talk to clusters, or parse command lines.
 const FOREIGN: [&str; 12] = [
     "tokio",
     "kube",
@@ -20,7 +20,7 @@ const FOREIGN: [&str; 12] = [
     "testcontainers",
 ];
 
-/// Modules of the standard library that know the outside world.
+/// Modules of the standard library that access the outside world.
 const OUTSIDE: [&str; 8] =
     ["std::fs", "std::net", "std::process", "std::env", "std::os", "std::thread", "Instant::now", "SystemTime::now"];
 
@@ -45,7 +45,7 @@ fn its_code_names_nothing_of_the_outside_world() {
     let mut found = Vec::new();
     for file in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = fs::read_to_string(&file).unwrap();
-        // Unit tests stand at a file's end, and read the repository.
+        // Unit tests are at the end of a file, and read the repository.
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         let lines = code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
         for (number, line) in lines {
@@ -57,7 +57,7 @@ fn its_code_names_nothing_of_the_outside_world() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// All files but what is for unit tests only.
+/// All files except those that are only for unit tests.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     paths

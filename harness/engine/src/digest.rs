@@ -1,4 +1,4 @@
-//! SHA-256 of what is read, in pieces: a history or an executable is larger than what should be held in memory.
+//! SHA-256 of a stream, in chunks: a history or an executable is too large to hold in memory.
 
 use std::io::{self, Read};
 
@@ -9,7 +9,7 @@ const PIECE: usize = 1 << 16;
 /// The SHA-256, in lower-case hex, and the length in bytes of all that is left to read.
 ///
 /// # Errors
-/// When it can't be read.
+/// If it cannot be read.
 pub(crate) fn sha256(mut from: impl Read) -> io::Result<(String, u64)> {
     let (mut digest, mut length, mut piece) = (Sha256::new(), 0, vec![0; PIECE]);
     loop {

@@ -2,29 +2,29 @@
 
 use std::ffi::{OsStr, OsString};
 
-/// Flags by their names, each of them once, in the order in which they were given.
+/// Flags by name, each at most once, in the order in which they were given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlagSet(Vec<(String, OsString)>);
 
 impl FlagSet {
-    /// A flag's value. None too where it is not UTF-8, as a path may be.
+    /// A flag's value. `None` also if it is not UTF-8, which a path may not be.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name)?.1.to_str()
     }
 
-    /// Gives a flag this value, whatever it was; then it is the last one.
+    /// Sets a flag to this value, whatever it was; it becomes the last one.
     pub fn set(&mut self, name: impl Into<String>, value: impl AsRef<OsStr>) {
         let name = name.into();
         self.remove(&name);
         self.0.push((name, value.as_ref().to_owned()));
     }
 
-    /// Leaves a flag out.
+    /// Removes a flag.
     pub fn remove(&mut self, name: &str) {
         self.0.retain(|(given, _)| given != name);
     }
 
-    /// The arguments of a command.
+    /// The arguments for a command.
     pub fn args(&self) -> Vec<OsString> {
         let arg = |(name, value): &(String, OsString)| {
             let mut arg = OsString::from(format!("--{name}="));

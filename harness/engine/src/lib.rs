@@ -1,9 +1,9 @@
-//! The engine of tlsboot: it starts clusters, does to them what a scenario says, records what happens, and reports.
+//! The engine of tlsboot: it starts clusters, performs a scenario's steps on them, records what happens, and reports.
 //!
 //! Three planes over a history: [`drive`] acts on a real cluster, [`observe`] records what happens, and
-//! [`tlsboot_core::check`] judges the record. [`run`] joins them for one scenario on one target; [`cluster`] has the providers;
-//! [`mutants`] breaks clusters on purpose, to show that the scenarios notice. It knows no command line: what a run tells goes
-//! to a listener.
+//! [`tlsboot_core::check`] judges the record. [`run`] joins them for one scenario on one target; [`cluster`] has the
+//! providers; [`mutants`] breaks clusters on purpose, to show that the scenarios notice. It knows nothing of the
+//! command line: a run reports its progress to a listener.
 //!
 //! Nothing here is a stable interface; see `tlsboot-core` for what is.
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::untrusted::{self, LONGEST};
 use tlsboot_core::scenario::{Diagnostic, Library};
 
-/// Loads files, and every `.yaml` and `.yml` file below folders. A path without any is one of the library's errors.
+/// Loads files, and every `.yaml` and `.yml` file below folders. A folder without any is one of the library's errors.
 pub fn load(paths: &[PathBuf]) -> Library {
     let found: Vec<_> = paths.iter().map(|path| (path, files_below(path))).collect();
     let files = found.iter().flat_map(|(_, files)| files);
@@ -86,7 +86,7 @@ mod tests {
         assert!(load(&[dir.path().to_owned()]).errors.is_empty());
         std::os::unix::fs::symlink("/dev/zero", dir.path().join("b.yaml")).unwrap();
         let library = load(&[dir.path().to_owned()]);
-        assert!(library.errors[0].message.contains("not a plain file"), "{:#?}", library.errors);
+        assert!(library.errors[0].message.contains("not a regular file"), "{:#?}", library.errors);
     }
 
     #[test]

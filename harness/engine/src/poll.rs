@@ -1,17 +1,18 @@
-//! Waiting for what nothing announces: look, pause, look again, up to a deadline. What is announced, by a watch, an exit
-//! or a file's event, is waited for there.
+//! Waiting for what sends no notification: check, pause, check again, up to a deadline. What does send one (a watch, an
+//! exit, a file event) is waited for there.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// The pause between looks that cost next to nothing: at a file, or by a request to a server on this machine.
+/// The pause between checks that cost next to nothing: of a file, or by a request to a server on this machine.
 pub const OFTEN: Duration = Duration::from_millis(25);
-/// The pause between looks that start a command, as `docker exec` does, or that burden a cluster which others use.
+/// The pause between checks that start a command, such as `docker exec`, or that load a cluster which others use.
 pub const SELDOM: Duration = Duration::from_millis(100);
 
-/// Looks until something is there. `look` answers `Ok(Ok(found))`, or `Ok(Err(last))` with what it saw instead; an error
-/// of its own ends the wait. After the deadline the answer is what the last look saw; there is always one look.
+/// Checks until something is found. `look` returns `Ok(Ok(found))`, or `Ok(Err(last))` with what it saw instead; an
+/// error of its own ends the wait. After the deadline the result is what the last check saw; there is always at least
+/// one check.
 ///
 /// # Errors
 /// Those of `look`.
@@ -41,7 +42,7 @@ mod tests {
     const NO_TIME: Duration = Duration::ZERO;
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Looks that see these one after another.
+    /// Checks that see these one after another.
     async fn looks<E>(patience: Duration, seen: Vec<Result<Result<u8, u8>, E>>) -> (Result<Result<u8, u8>, E>, usize) {
         let mut left = seen.into_iter();
         let found = until(Instant::now() + patience, Duration::from_millis(1), || {

@@ -1,8 +1,9 @@
-//! Folders of this user's own in places where others may write, such as `/tmp`: keys are kept there, and `tlsboot gc`
+//! This user's own folders in places where others may write, such as `/tmp`: keys are kept there, and `tlsboot gc`
 //! deletes there.
 //!
-//! A name in such a place proves nothing: another user may have made the folder first, or put a link there. So a folder
-//! is opened once, without following a link, and checked; its files are opened and removed by way of that descriptor.
+//! A name in such a place proves nothing: another user may have created the folder first, or put a link there. So a
+//! folder is opened once, without following a link, and checked; its files are opened and removed through that
+//! descriptor.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -29,7 +30,7 @@ impl PrivateDir {
     /// Opens a folder.
     ///
     /// # Errors
-    /// When it does not exist, is not a folder (a link to one is not), or belongs to another user.
+    /// If it does not exist, is not a folder (a link to one is not), or belongs to another user.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let folder = rustix::fs::open(path, FOLDER, Mode::empty()).map_err(|error| match error {
             Errno::NOTDIR | Errno::LOOP => refused(path, "it is not a folder"),
@@ -41,11 +42,11 @@ impl PrivateDir {
         }
     }
 
-    /// Opens a folder, and makes it if it does not exist. Nobody but this user can enter it from then on, whatever the
-    /// umask is now, and was when it was made.
+    /// Opens a folder, and creates it if it does not exist. From then on only this user can enter it, whatever the
+    /// umask is now or was when it was created.
     ///
     /// # Errors
-    /// As [`PrivateDir::open`], and when it can't be made.
+    /// Those of [`PrivateDir::open`], and if it cannot be created.
     pub(crate) fn ensure(path: &Path) -> io::Result<Self> {
         match rustix::fs::mkdir(path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -56,7 +57,7 @@ impl PrivateDir {
         Ok(folder)
     }
 
-    /// Where it lies.
+    /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -64,25 +65,25 @@ impl PrivateDir {
     /// Moves it to another name in the same file system.
     ///
     /// # Errors
-    /// When something else has that name.
+    /// If something else has that name.
     pub(crate) fn rename(&mut self, to: PathBuf) -> io::Result<()> {
         std::fs::rename(&self.path, &to)?;
         self.path = to;
         Ok(())
     }
 
-    /// Opens a plain file of this user, to read and write it.
+    /// Opens a regular file of this user, for reading and writing.
     ///
     /// # Errors
-    /// When it does not exist, is something else than a plain file (a link is), or belongs to another user.
+    /// If it does not exist, is something other than a regular file (a link is), or belongs to another user.
     pub(crate) fn open_file(&self, name: &str) -> io::Result<File> {
         self.file(name, OFlags::empty())
     }
 
-    /// The same, and makes the file if it does not exist.
+    /// The same, and creates the file if it does not exist.
     ///
     /// # Errors
-    /// As [`PrivateDir::open_file`], and when it can't be made.
+    /// Those of [`PrivateDir::open_file`], and if it cannot be created.
     pub(crate) fn open_or_create_file(&self, name: &str) -> io::Result<File> {
         self.file(name, OFlags::CREATE)
     }
@@ -92,19 +93,20 @@ impl PrivateDir {
         let file = rustix::fs::openat(&self.folder, name, FILE | flags, Mode::RUSR | Mode::WUSR);
         let file = file.map_err(|error| at(&path, error))?;
         let found = rustix::fs::fstat(&file)?;
-        // A second name elsewhere would make another file of this user's the target; none means that it was just removed.
+        // A second hard link could make another of this user's files the target; no link means that it was just
+        // removed.
         let is_plain = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_nlink <= 1;
         if is_plain && found.st_uid == user() {
             Ok(file.into())
         } else {
-            Err(refused(&path, "it is not a plain file of this user"))
+            Err(refused(&path, "it is not a regular file of this user"))
         }
     }
 
-    /// The names of what is in it, as far as they are UTF-8.
+    /// The names of its entries, as far as they are UTF-8.
     ///
     /// # Errors
-    /// When it can't be read.
+    /// If it cannot be read.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let entries =
             Dir::read_from(&self.folder)?.map(|entry| Ok(entry?.file_name().to_str().ok().map(str::to_owned)));
@@ -115,16 +117,16 @@ impl PrivateDir {
     /// Removes a file or link in it.
     ///
     /// # Errors
-    /// When it does not exist, or is a folder.
+    /// If it does not exist, or is a folder.
     pub(crate) fn remove_file(&self, name: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.folder, name, AtFlags::empty())?)
     }
 
-    /// Removes all that is in it, and then the folder. Links are removed, not followed; a folder that was put in its place
-    /// meanwhile is not touched.
+    /// Removes everything in it, and then the folder. Links are removed, not followed; a folder that was put in its
+    /// place in the meantime is not touched.
     ///
     /// # Errors
-    /// When something can't be removed; what comes after it stays.
+    /// If something cannot be removed; what comes after it is kept.
     pub(crate) fn remove(&self) -> io::Result<()> {
         empty(self.folder.as_fd())?;
         Ok(rustix::fs::rmdir(&self.path)?)
@@ -159,7 +161,7 @@ fn at(path: &Path, error: Errno) -> io::Error {
 }
 
 fn refused(path: &Path, why: &str) -> io::Error {
-    let what = format!("{}: {why}; remove it, or set TMPDIR to a folder of your own", path.display());
+    let what = format!("{}: {why}; remove it, or set TMPDIR to your own folder", path.display());
     io::Error::new(io::ErrorKind::PermissionDenied, what)
 }
 
@@ -198,7 +200,7 @@ mod tests {
         }
     }
 
-    /// Only root can give a folder away.
+    /// Only root can change the owner of a folder.
     #[test]
     fn a_folder_of_another_user_is_refused() {
         let lab = tempfile::tempdir().unwrap();

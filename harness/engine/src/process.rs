@@ -1,4 +1,4 @@
-//! Processes that a run starts, and ends. Each is kept by a [`crate::shim`], so none outlives the run.
+//! Processes that a run starts and stops. Each has a [`crate::shim`] as its parent, so none outlives the run.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::shim;
 
-/// How a process ended.
+/// How a process exited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
     /// Its exit code.
@@ -62,7 +62,7 @@ pub struct Process {
     stage: watch::Receiver<Stage>,
 }
 
-/// Whether a process gets namespaces of its own.
+/// Whether a process gets its own namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
     /// None.
@@ -74,10 +74,10 @@ pub enum Isolation {
 }
 
 impl Process {
-    /// Starts a program, with variables beside those of this process. Its output goes to the end of `log`.
+    /// Starts a program, with variables in addition to those of this process. Its output is appended to `log`.
     ///
     /// # Errors
-    /// When it can't be started, with the reason.
+    /// If it cannot be started, with the reason.
     pub async fn start(
         program: &Path,
         args: &[OsString],
@@ -100,7 +100,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
-            // Ctrl-C is for the run, which ends its processes in order.
+            // Ctrl-C is for the run, which stops its processes in order.
             .process_group(0);
         let child = spawn_on_keeper(command).await?;
         let shim = open(child.id())?;
@@ -110,7 +110,7 @@ impl Process {
         match now {
             Stage::Running(handle) => Ok(Self { pid: handle.pid, shim, stage }),
             Stage::Failed(error) => Err(io::Error::other(error)),
-            Stage::Starting | Stage::Ended(_) => Err(io::Error::other("it ended at once")),
+            Stage::Starting | Stage::Ended(_) => Err(io::Error::other("it exited at once")),
         }
     }
 
@@ -119,7 +119,7 @@ impl Process {
         self.pid
     }
 
-    /// Its end, for whoever waits: holding on to this does not keep the process.
+    /// Its exit, for those who wait: holding on to this does not keep the process.
     pub fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
         let mut stage = self.stage.clone();
         async move {
@@ -132,12 +132,12 @@ impl Process {
         }
     }
 
-    /// Whether it runs.
+    /// Whether it is running.
     pub fn is_running(&self) -> bool {
         matches!(*self.stage.borrow(), Stage::Running(_))
     }
 
-    /// Ends it: politely by SIGTERM, and by SIGKILL when it takes longer than `patience`.
+    /// Stops it with SIGTERM, and with SIGKILL if it takes longer than `patience`.
     pub async fn stop(&self, patience: Duration) -> Exit {
         self.signal(Signal::TERM);
         match tokio::time::timeout(patience, self.exited()).await {
@@ -146,7 +146,7 @@ impl Process {
         }
     }
 
-    /// Ends it by SIGKILL.
+    /// Kills it with SIGKILL.
     pub async fn kill(&self) -> Exit {
         self.signal(Signal::KILL);
         self.exited().await
@@ -154,7 +154,7 @@ impl Process {
 
     fn signal(&self, signal: Signal) {
         if let Stage::Running(handle) = &*self.stage.borrow() {
-            // A process that has ended meanwhile needs no signal.
+            // A process that has exited in the meantime needs no signal.
             let _ = pidfd_send_signal(&handle.fd, signal);
         }
     }
@@ -162,15 +162,15 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The kernel takes the process along with its shim.
+        // The kernel kills the process together with its shim.
         let _ = pidfd_send_signal(&self.shim, Signal::KILL);
     }
 }
 
-/// Tries whether processes can get namespaces of their own here. Blocks for some milliseconds.
+/// Tries whether processes can get their own namespaces here. Blocks for a few milliseconds.
 ///
 /// # Errors
-/// When they can't, with the reason and what to do.
+/// If they cannot, with the reason and what to do.
 pub fn try_sandbox() -> io::Result<()> {
     let me = "/proc/self/exe";
     let (shim, run) = (shim::SHIM, std::process::id().to_string());
@@ -179,7 +179,7 @@ pub fn try_sandbox() -> io::Result<()> {
     match reports.lines().last() {
         Some("code 0") => Ok(()),
         Some(last) => Err(io::Error::other(last.trim_start_matches("error ").to_owned())),
-        None => Err(io::Error::other(format!("it ended at once ({})", tried.status))),
+        None => Err(io::Error::other(format!("it exited at once ({})", tried.status))),
     }
 }
 
@@ -188,7 +188,7 @@ fn open(pid: u32) -> io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Reads the shim's reports until it is gone.
+/// Reads the shim's reports until it exits.
 fn follow(mut child: Child, stage: &watch::Sender<Stage>) {
     let reports = child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok);
     for report in reports {
@@ -197,7 +197,7 @@ fn follow(mut child: Child, stage: &watch::Sender<Stage>) {
         let next = match word {
             "pid" => match open(number.unsigned_abs()) {
                 Ok(fd) => Stage::Running(Arc::new(Handle { pid: number.unsigned_abs(), fd })),
-                Err(error) => Stage::Failed(format!("it ended at once ({error})")),
+                Err(error) => Stage::Failed(format!("it exited at once ({error})")),
             },
             "code" => Stage::Ended(Exit { code: Some(number), signal: None }),
             "signal" => Stage::Ended(Exit { code: None, signal: Some(number) }),
@@ -217,8 +217,8 @@ fn follow(mut child: Child, stage: &watch::Sender<Stage>) {
 
 type Order = (Command, tokio::sync::oneshot::Sender<io::Result<Child>>);
 
-/// Starts a command on a thread that lives as long as this process: the kernel's death signal goes by the parent
-/// *thread*, and threads of a runtime come and go.
+/// Starts a command on a thread that lives as long as this process: the kernel's parent death signal depends on the
+/// parent *thread*, and threads of a runtime come and go.
 async fn spawn_on_keeper(command: Command) -> io::Result<Child> {
     static KEEPER: OnceLock<Sender<Order>> = OnceLock::new();
     let keeper = KEEPER.get_or_init(|| {
@@ -228,7 +228,7 @@ async fn spawn_on_keeper(command: Command) -> io::Result<Child> {
                 let _ = reply.send(command.spawn());
             }
         };
-        // Without a thread there is no sender to answer, and the order below says so.
+        // Without a thread nobody receives the order, and sending it below fails.
         let _ = std::thread::Builder::new().name("process keeper".into()).spawn(keep);
         orders
     });

@@ -17,9 +17,9 @@ use tlsboot_core::x509::{self, Block, key, read};
 const HIDDEN: &str = "[secret]";
 /// Shorter values would be found everywhere.
 const SHORTEST_SECRET: usize = 8;
-/// Shorter base64 lines of a key are its tail, hence guessable or public.
+/// Shorter base64 lines of a key are its tail, and therefore guessable or public.
 const SHORTEST_KEY_LINE: usize = 40;
-/// What every private key in PEM has, registered or not.
+/// What every private key in PEM contains, registered or not.
 const KEY_MARKER: &str = "PRIVATE KEY-----";
 
 /// A value that must never be shown: it has no `Serialize`, and prints as `[secret]`.
@@ -32,7 +32,7 @@ impl<T> Secret<T> {
         Self(value)
     }
 
-    /// The value itself, for the one place that needs it.
+    /// The value itself, for the only code that needs it.
     pub fn expose(&self) -> &T {
         &self.0
     }
@@ -61,7 +61,7 @@ impl<T> From<T> for Secret<T> {
 pub struct Leak {
     /// The file it is in.
     pub file: PathBuf,
-    /// Where in the file, in bytes.
+    /// The position in the file, in bytes.
     pub offset: u64,
     /// What was found: `token`, `private key` …, never the value.
     pub what: &'static str,
@@ -77,13 +77,13 @@ pub struct ScanError {
 
 /// All secret values of a run. Clones share the same values.
 ///
-/// A value is found as it is, and inside base64 (a kubeconfig's `client-key-data`, a Secret's `data`) at any alignment,
-/// with the standard and the URL alphabet, and with JSON's escaping.
+/// A value is found in plain text and inside base64 (a kubeconfig's `client-key-data`, a Secret's `data`) at any
+/// alignment, with the standard and the URL alphabet, and with JSON's escaping.
 #[derive(Clone)]
 pub struct Vault(Arc<Mutex<Registry>>);
 
 struct Registry {
-    /// What to look for, and what to call it.
+    /// What to look for, and its name.
     patterns: Vec<(String, &'static str)>,
     /// Built from `patterns` at the first search after a registration.
     searcher: Option<Arc<Searcher>>,
@@ -118,9 +118,9 @@ impl Vault {
         Self::default()
     }
 
-    /// Registers a secret: a PEM text with private keys, or a token. Of a key every base64 line counts that is not public;
-    /// of a token the whole and its secret last part (bootstrap token, JWT). Values under 8 characters are not taken:
-    /// they would be found everywhere.
+    /// Registers a secret: a PEM text with private keys, or a token. Of a key, every base64 line is registered that is
+    /// not public; of a token, the whole and its secret last part (bootstrap token, JWT). Values under 8 characters are
+    /// not registered: they would be found everywhere.
     pub fn register(&self, secret: &str) {
         if secret.contains(KEY_MARKER) {
             x509::blocks(secret.as_bytes()).iter().for_each(|block| self.register_block(block));
@@ -141,7 +141,7 @@ impl Vault {
         read::pem_file(bytes)
     }
 
-    /// Registers the lines of a private key block, readable or not; other blocks hold nothing secret.
+    /// Registers the lines of a private key block, readable or not; other blocks contain nothing secret.
     fn register_block(&self, block: &Block) {
         if !block.is_private_key() {
             return;
@@ -156,16 +156,16 @@ impl Vault {
         }
     }
 
-    /// The first secret in some bytes, by its kind; also any private key block.
+    /// The first secret in some bytes, by kind; also any private key block.
     pub fn scan(&self, bytes: &[u8]) -> Option<&'static str> {
         let searcher = self.searcher();
         searcher.automaton.find(bytes).map(|found| searcher.names[found.pattern()])
     }
 
-    /// Every secret in the files under `dir`, in the order of their paths. Links are not followed.
+    /// Every secret in the files under `dir`, ordered by path. Links are not followed.
     ///
     /// # Errors
-    /// When a folder or file cannot be read: it may hold a secret unseen.
+    /// If a folder or file cannot be read: it may contain an undetected secret.
     pub fn scan_dir(&self, dir: &Path) -> Result<Vec<Leak>, ScanError> {
         let searcher = self.searcher();
         let mut leaks = Vec::new();
@@ -180,7 +180,8 @@ impl Vault {
         Ok(leaks)
     }
 
-    /// The text with every registered value replaced by `[secret]`. Key blocks that nobody registered stay, for the scan to find.
+    /// The text with every registered value replaced by `[secret]`. Unregistered key blocks are kept, for the scan to
+    /// find.
     pub fn scrub(&self, text: &str) -> String {
         let searcher = self.searcher();
         let mut clean = String::with_capacity(text.len());
@@ -199,7 +200,7 @@ impl Vault {
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
-        // No panic can leave the list half-changed: every push is whole.
+        // No panic can leave the list half-changed: every push is atomic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -230,7 +231,8 @@ impl Searcher {
     }
 }
 
-/// The part of a token that proves something: a bootstrap token's secret, a JWT's signature. The parts before it are public.
+/// The part of a token that proves something: a bootstrap token's secret, a JWT's signature. The other parts are
+/// public.
 fn secret_part(token: &str) -> Option<&str> {
     match token.split('.').collect::<Vec<_>>()[..] {
         [id, secret] if id.len() == 6 && secret.len() == 16 => Some(secret),
@@ -239,7 +241,7 @@ fn secret_part(token: &str) -> Option<&str> {
     }
 }
 
-/// The other shapes in which a value turns up: with JSON's optional `\/`, and inside base64.
+/// The other forms of a value: with JSON's optional `\/`, and inside base64.
 fn forms(value: &str) -> Vec<String> {
     let mut forms = Vec::new();
     let escaped = serde_json::Value::from(value).to_string();
@@ -265,7 +267,7 @@ fn forms(value: &str) -> Vec<String> {
     forms
 }
 
-/// Does a base64 line hold nothing but bytes of `public`?
+/// Does a base64 line contain nothing but bytes of `public`?
 fn is_within(public: &[u8], line: &str) -> bool {
     let Ok(bytes) = STANDARD.decode(line) else {
         return false;
@@ -376,7 +378,7 @@ mod tests {
         assert_eq!(vault.scrub(&pem), pem);
     }
 
-    /// The tail of a PKCS#8 file is the public key, which the certificate shows too: no leak.
+    /// The tail of a PKCS#8 file is the public key, which the certificate shows too: not a leak.
     #[test]
     fn public_half_is_no_secret() {
         use p256::pkcs8::{EncodePrivateKey, LineEnding};

@@ -1,8 +1,8 @@
 //! The shim: tlsboot's own executable, run again between a run and each process that it starts.
 //!
-//! It makes three promises without a line of shell: the process dies with its run, whatever ends the run
-//! (PR_SET_PDEATHSIG, twice); a kubelet lives in user, mount and pid namespaces of its own, so that it needs no root
-//! and leaves nothing behind; and the run learns the process id and the exit code.
+//! It guarantees three things without a shell: the process dies with its run, however the run ends (PR_SET_PDEATHSIG,
+//! twice); a kubelet has its own user, mount and pid namespaces, so that it needs no root and leaves nothing behind;
+//! and the run learns the process id and the exit code.
 //!
 //! Every executable that uses this library calls [`run_if_asked`] first thing in `main`.
 
@@ -16,20 +16,20 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
-/// The first argument that makes an executable a shim.
+/// The first argument that turns an executable into a shim.
 pub(crate) const SHIM: &str = "--tlsboot-shim";
 /// The mode that starts a process and reports on it.
 pub(crate) const KEEP: &str = "keep";
-/// The same, with namespaces of its own.
+/// The same, with its own namespaces.
 pub(crate) const SANDBOX: &str = "sandbox";
-/// The same, with stand-ins for what is the machine's.
+/// The same, with substitutes for some of the machine's files.
 pub(crate) const OLD_SANDBOX: &str = "old-sandbox";
 /// The mode that only becomes the process.
 const BECOME: &str = "become";
 
-/// A parent outside of the pid namespace.
+/// A parent outside the pid namespace.
 const OUTSIDE: u32 = 0;
-/// The folder whose path is fixed in the kubelet's code (its device plugins' sockets).
+/// The folder whose path is hard-coded in the kubelet (its device plugins' sockets).
 const KUBELET_FOLDER: &str = "/var/lib/kubelet";
 /// Settings of the kernel, and what kubelets set them to (`setupKernelTunables` in
 /// `pkg/kubelet/cm/container_manager_linux.go`).
@@ -42,7 +42,7 @@ const SETTINGS: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// A command that becomes the program, and is killed when the thread that started it ends.
+/// A command that becomes the program, and is killed when the thread that started it exits.
 pub(crate) fn dies_with_us(program: &Path) -> Command {
     let mut command = Command::new("/proc/self/exe");
     let me = std::process::id().to_string();
@@ -85,15 +85,15 @@ fn act(args: Vec<OsString>) -> io::Result<()> {
     }
 }
 
-/// From now on this process is killed when its parent ends. `parent` is the pid that the parent should have, or 0
-/// where it lies outside of this pid namespace: a parent that was gone before is caught so.
+/// From now on this process is killed when its parent exits. `parent` is the expected pid of the parent, or 0 if it is
+/// outside this pid namespace: this detects a parent that has already exited.
 fn die_with_parent(parent: &str) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let now = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
     if now.to_string() == parent { Ok(()) } else { Err(io::Error::other("the run ended")) }
 }
 
-/// Starts the process, reports its pid and its end on standard output, and ends as it ends.
+/// Starts the process, reports its pid and its exit on standard output, and exits in the same way.
 fn keep(program: &OsString, args: &[OsString], me: u32) -> io::Result<()> {
     let log = io::stderr();
     let mut child = Command::new("/proc/self/exe")
@@ -114,7 +114,7 @@ fn keep(program: &OsString, args: &[OsString], me: u32) -> io::Result<()> {
 
 fn report(line: &str) {
     let mut out = io::stdout();
-    // A run that reads no more is gone, and this process with it.
+    // A run that no longer reads has exited, and this process with it.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
@@ -133,8 +133,8 @@ fn enter_namespaces() -> io::Result<()> {
     std::fs::create_dir_all(KUBELET_FOLDER)
 }
 
-/// Kubelets up to 1.21 end where they may not read the kernel's log or set it up; here they find a log without lines, and
-/// all settings as they want them.
+/// Kubelets up to 1.21 exit if they may not read the kernel's log or change kernel settings; here they find an empty
+/// log, and all settings as they need them.
 fn stand_in_for_the_machine() -> io::Result<()> {
     let bind = |from: &Path, to: &Path| {
         let words = |error: rustix::io::Errno| {
@@ -158,15 +158,15 @@ fn unshare() -> io::Result<()> {
     // SAFETY: unsafe only for CLONE_FILES, which is not among the flags.
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|error| {
         let remedy = match rustix::process::geteuid().is_root() {
-            true => "in a container, give it the capability SYS_ADMIN and a seccomp profile that lets it (docker run --privileged)",
+            true => "in a container, give it the capability SYS_ADMIN and a seccomp profile that allows it (docker run --privileged)",
             false => "allow them (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces>0), or run as root",
         };
-        io::Error::other(format!("user namespaces are refused here ({error}): {remedy}"))
+        io::Error::other(format!("user namespaces are not available here ({error}): {remedy}"))
     })
 }
 
 fn restricted(error: rustix::io::Errno) -> io::Error {
     io::Error::other(format!(
-        "user namespaces are restricted here ({error}), as Ubuntu does by AppArmor: run `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or run as root"
+        "user namespaces are restricted here ({error}), for example by AppArmor on Ubuntu: run `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or run as root"
     ))
 }

@@ -1,4 +1,4 @@
-//! Tasks that end with whoever started them.
+//! Tasks that end with their owner.
 
 use tokio::task::JoinHandle;
 

@@ -1,7 +1,7 @@
-//! Reading files that somebody else may have written: reports and evidence that were sent, lists, policies.
+//! Reading files from untrusted sources: reports and evidence from others, lists, policies.
 //!
-//! Such a file may be a link to another that must not be shown, a named pipe that nobody writes to, or larger than the
-//! memory. What is read here is a plain file of bounded length, and below a [`Folder`] it is reached through no link.
+//! Such a file may be a link to another one that must not be shown, a named pipe without a writer, or larger than the
+//! memory. Only regular files of bounded length are read here, and below a [`Folder`] without following any link.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,22 +10,22 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
 
-/// The longest history, in bytes.
+/// The size limit of a history, in bytes.
 pub const LONGEST_HISTORY: u64 = 1 << 30;
-/// The longest of all other files, in bytes.
+/// The size limit of all other files, in bytes.
 pub const LONGEST: u64 = 64 << 20;
 /// How long a pipe may be silent.
 const PATIENCE: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
-/// How deep folders lie in one another, at most.
+/// The maximum depth of nested folders.
 const DEEPEST: usize = 32;
 
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 const NO_LINK: OFlags = READ.union(OFlags::NOFOLLOW);
 
-/// Reads a file that the user named, and that may well be a link, or a pipe of the shell's (`<(…)`).
+/// Reads a file that the user named, which may be a link, or a pipe of the shell's (`<(…)`).
 ///
 /// # Errors
-/// When it can't be read, is neither a plain file nor a pipe, or is longer than `longest` bytes; or when nothing comes
+/// If it cannot be read, is neither a regular file nor a pipe, or is larger than `longest` bytes; or if nothing comes
 /// through the pipe.
 pub fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let file = rustix::fs::openat(CWD, path, READ, Mode::empty())?;
@@ -35,10 +35,11 @@ pub fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether a file that somebody else reads can be read: see [`read`]. A pipe can't, as it would be empty afterwards.
+/// Whether a file that another library reads can be read: see [`read`]. A pipe cannot, because it would be empty
+/// afterwards.
 ///
 /// # Errors
-/// When it can't.
+/// If it cannot.
 pub fn check(path: &Path, longest: u64) -> io::Result<()> {
     read_all(plain(rustix::fs::openat(CWD, path, READ, Mode::empty())?)?, longest).map(drop)
 }
@@ -46,12 +47,12 @@ pub fn check(path: &Path, longest: u64) -> io::Result<()> {
 /// The same for a text.
 ///
 /// # Errors
-/// As [`read`], and when it is not UTF-8.
+/// Those of [`read`], and if it is not UTF-8.
 pub fn read_text(path: &Path, longest: u64) -> io::Result<String> {
     text(read(path, longest)?)
 }
 
-/// A folder with files that somebody else may have put there.
+/// A folder with untrusted files.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -59,16 +60,16 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder that the user named, and that may well be a link.
+    /// Opens a folder that the user named, which may be a link.
     ///
     /// # Errors
-    /// When there is no such folder.
+    /// If there is no such folder.
     pub fn open(path: &Path) -> io::Result<Self> {
         let folder = rustix::fs::openat(CWD, path, READ | OFlags::DIRECTORY, Mode::empty())?;
         Ok(Self { path: path.to_owned(), folder })
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -76,7 +77,7 @@ impl Folder {
     /// A folder in it.
     ///
     /// # Errors
-    /// When there is none, or only through a link or outside of this one.
+    /// If it does not exist, or only through a link or outside this folder.
     pub fn folder(&self, inside: &Path) -> io::Result<Self> {
         let mut folder = self.folder.try_clone()?;
         for name in names(inside)? {
@@ -85,10 +86,10 @@ impl Folder {
         Ok(Self { path: self.path.join(inside), folder })
     }
 
-    /// Opens a plain file in it.
+    /// Opens a regular file in it.
     ///
     /// # Errors
-    /// When there is none, or only through a link or outside of this folder.
+    /// If it does not exist, or only through a link or outside this folder.
     pub fn file(&self, inside: &Path) -> io::Result<File> {
         let (Some(name), above) = (inside.file_name(), inside.parent().unwrap_or(Path::new(""))) else {
             return Err(outside());
@@ -102,10 +103,10 @@ impl Folder {
         })?)
     }
 
-    /// Reads a plain file in it.
+    /// Reads a regular file in it.
     ///
     /// # Errors
-    /// As [`Folder::file`], and when it is longer than `longest` bytes.
+    /// Those of [`Folder::file`], and if it is larger than `longest` bytes.
     pub fn read(&self, inside: impl AsRef<Path>, longest: u64) -> io::Result<Vec<u8>> {
         read_all(self.file(inside.as_ref())?, longest)
     }
@@ -113,15 +114,15 @@ impl Folder {
     /// The same for a text.
     ///
     /// # Errors
-    /// As [`Folder::read`], and when it is not UTF-8.
+    /// Those of [`Folder::read`], and if it is not UTF-8.
     pub fn read_text(&self, inside: impl AsRef<Path>, longest: u64) -> io::Result<String> {
         text(self.read(inside, longest)?)
     }
 
-    /// All files in it and below, by their paths in it, sorted.
+    /// All files in it and below, by their relative paths, sorted.
     ///
     /// # Errors
-    /// When one is no plain file, a link for example, or when a folder can't be read.
+    /// If one is not a regular file, for example a link, or if a folder cannot be read.
     pub fn files(&self) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         collect(self.folder.as_fd(), Path::new(""), DEEPEST, &mut files)?;
@@ -146,7 +147,7 @@ fn collect(folder: BorrowedFd<'_>, at: &Path, deepest: usize, files: &mut Vec<Pa
             FileType::Directory if deepest > 0 => {
                 collect(open_folder(folder, name)?.as_fd(), &path, deepest - 1, files)?;
             }
-            FileType::Directory => return Err(io::Error::other(format!("{} lies too deep", path.display()))),
+            FileType::Directory => return Err(io::Error::other(format!("{} is nested too deeply", path.display()))),
             _ => return Err(io::Error::other(format!("{} is neither a file nor a folder", path.display()))),
         }
     }
@@ -163,7 +164,7 @@ fn open_folder(above: BorrowedFd<'_>, name: &std::ffi::OsStr) -> io::Result<Owne
     })
 }
 
-/// The parts of a path that stays where it begins.
+/// The parts of a path that stays inside its folder.
 fn names(inside: &Path) -> io::Result<Vec<&std::ffi::OsStr>> {
     let name = |part| match part {
         Component::Normal(name) => Ok(name),
@@ -173,12 +174,12 @@ fn names(inside: &Path) -> io::Result<Vec<&std::ffi::OsStr>> {
 }
 
 fn outside() -> io::Error {
-    io::Error::other("it lies outside of its folder")
+    io::Error::other("it is outside its folder")
 }
 
 fn plain(file: OwnedFd) -> io::Result<File> {
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
-    if kind == FileType::RegularFile { Ok(file.into()) } else { Err(io::Error::other("it is not a plain file")) }
+    if kind == FileType::RegularFile { Ok(file.into()) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 fn read_all(file: File, longest: u64) -> io::Result<Vec<u8>> {
@@ -186,7 +187,7 @@ fn read_all(file: File, longest: u64) -> io::Result<Vec<u8>> {
         return Err(too_long(longest));
     }
     let mut bytes = Vec::new();
-    // It may grow, and what /proc holds has no length.
+    // It may grow, and files in /proc have no length.
     file.take(longest + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > longest { Err(too_long(longest)) } else { Ok(bytes) }
 }
@@ -213,7 +214,7 @@ fn read_pipe(pipe: OwnedFd, longest: u64) -> io::Result<Vec<u8>> {
 }
 
 fn too_long(longest: u64) -> io::Error {
-    io::Error::other(format!("it is longer than {} MiB", longest >> 20))
+    io::Error::other(format!("it is larger than {} MiB", longest >> 20))
 }
 
 fn text(bytes: Vec<u8>) -> io::Result<String> {
@@ -229,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder with a file, and what is no file; and beside it a secret.
+    /// A folder with a file and entries that are not files, next to a secret.
     fn lab() -> tempfile::TempDir {
         let lab = tempfile::tempdir().unwrap();
         let inside = lab.path().join("report");
@@ -301,7 +302,7 @@ mod tests {
         let path = lab.path().join("secret");
         assert_eq!(read(&path, 6).unwrap(), b"secret");
         read(&path, 5).unwrap_err();
-        assert!(read(Path::new("/dev/zero"), LONGEST).unwrap_err().to_string().contains("not a plain file"));
+        assert!(read(Path::new("/dev/zero"), LONGEST).unwrap_err().to_string().contains("not a regular file"));
         assert!(read(Path::new("/proc/self/environ"), 1).is_err());
     }
 }

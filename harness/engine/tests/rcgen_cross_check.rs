@@ -1,5 +1,5 @@
-//! What another maker of certificates writes, our reader and our judge of chains understand, and the other way round.
-//! Our own maker (`pki`) and our own reader could agree on the same mistake; rcgen knows nothing of either.
+//! tlsboot's certificate reader and chain verification accept what another generator writes, and the other way round.
+//! Its own generator (`pki`) and reader could agree on the same mistake; rcgen is independent of both.
 
 use jiff::{Timestamp, ToSpan};
 use rcgen::{
@@ -15,7 +15,7 @@ use tlsboot_core::x509::{AltName, read};
 use tlsboot_engine::pki::RequestBuilder;
 use tlsboot_engine::secret::Vault;
 
-/// A moment in the validity of everything that is made here.
+/// A moment in the validity of everything that is created here.
 fn now() -> Timestamp {
     "2026-06-15T12:00:00Z".parse().unwrap()
 }
@@ -35,7 +35,7 @@ fn ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// What a kubelet's client certificate says.
+/// The content of a kubelet's client certificate.
 fn node_params() -> CertificateParams {
     let mut params = params();
     params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
@@ -144,7 +144,7 @@ fn our_requests_are_read_right_by_rcgen() {
     let (pem, _key) = RequestBuilder::node("n1").alt_names(names).build().unwrap();
     let read = CertificateSigningRequestParams::from_pem(&pem).unwrap();
     let subject = &read.params.distinguished_name;
-    // Go, so the kubelet, writes a PrintableString wherever the characters allow it.
+    // Go, and so the kubelet, writes a PrintableString wherever the characters allow it.
     let printable = |text: &str| DnValue::PrintableString(text.try_into().unwrap());
     assert_eq!(subject.get(&DnType::CommonName), Some(&printable("system:node:n1")));
     assert_eq!(subject.get(&DnType::OrganizationName), Some(&printable("system:nodes")));
@@ -193,7 +193,7 @@ fn a_certificate_that_no_ca_signed_does_not_verify() {
 
     let no_ca = CertifiedIssuer::self_signed(node_params(), own_key).unwrap();
     let below = node_params().signed_by(&KeyPair::generate().unwrap(), &no_ca).unwrap();
-    chain(below.der(), &[no_ca.der()], &[root.der()], now(), Usage::Client).expect_err("its issuer is no CA");
+    chain(below.der(), &[no_ca.der()], &[root.der()], now(), Usage::Client).expect_err("its issuer is not a CA");
 
     let mut bytes = node_params().signed_by(&KeyPair::generate().unwrap(), &root).unwrap().der().to_vec();
     assert_eq!(chain(&bytes, &[], &[root.der()], now(), Usage::Client), Ok(()));

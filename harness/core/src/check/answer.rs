@@ -8,16 +8,16 @@ use super::{LooksAt, Match, Matcher, Moment, OfEvents};
 use crate::history::What;
 use crate::history::event::{Phase, Recorder};
 
-/// The answer to the step right above: a `submit`, `get`, `approve` and so on.
+/// The answer to the step directly above: a `submit`, `get`, `approve` and so on.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AnswerIs {
     /// The HTTP status code.
     pub code: u16,
-    /// The Status object's reason.
+    /// The `reason` of the Status object.
     #[serde(default)]
     pub reason: Option<String>,
-    /// A part of the Status object's message.
+    /// A substring of the Status object's `message`.
     #[serde(default)]
     pub message: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Any event, by a CEL expression: the escape hatch, for what the structured kinds can't say.
+//! Any event, matched by a CEL expression: the escape hatch for what the structured kinds cannot express.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -18,9 +18,9 @@ use crate::history::event::{RECORDED, Recorder};
 pub struct Cel {
     /// The kind of event, as in the history: `request`, `csr`, `file`, …
     pub event: String,
-    /// The CEL expression. `event` is what happened, as it stands in the history; `at` is when, in RFC 3339.
+    /// The CEL expression. `event` is the content of the event, as in the history; `at` is its time, in RFC 3339.
     pub expression: String,
-    /// The expression as it is evaluated, compiled at its first use.
+    /// The expression as it is evaluated, compiled on first use.
     #[serde(skip)]
     #[schemars(skip)]
     program: OnceLock<Arc<Result<Program, String>>>,
@@ -44,7 +44,7 @@ impl Cel {
         context.add_variable_from_value(AT, at.to_owned());
         match program.execute(&context) {
             Ok(Value::Bool(holds)) => Ok(Some(holds)),
-            Ok(other) => Err(format!("it gives {other:?}, not true or false")),
+            Ok(other) => Err(format!("the result is {other:?}, not true or false")),
             Err(ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_)) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
@@ -101,15 +101,15 @@ impl Matcher for Cel {
     fn lint(&self) -> Option<String> {
         if !RECORDED.iter().any(|(name, _)| *name == self.event) {
             let known = RECORDED.map(|(name, _)| name).join(", ");
-            return Some(format!("there are no events `{}`; there are {known}", self.event));
+            return Some(format!("there is no event kind `{}`; the kinds are {known}", self.event));
         }
         let program = match self.program() {
             Ok(program) => program,
-            Err(error) => return Some(format!("the expression can't be read: {error}")),
+            Err(error) => return Some(format!("the expression is not valid CEL: {error}")),
         };
         if let Some(unknown) = expression::free_variables(program).into_iter().find(|name| ![EVENT, AT].contains(name))
         {
-            return Some(format!("there is no variable `{unknown}`; there are `{EVENT}` and `{AT}`"));
+            return Some(format!("there is no variable `{unknown}`; the variables are `{EVENT}` and `{AT}`"));
         }
         if let Some(unknown) = expression::unknown_functions(program, &Context::default().with_all()).first() {
             return Some(format!("there is no function `{unknown}`"));
@@ -129,9 +129,9 @@ impl OfEvents for Cel {
         let found = match self.evaluate(event, &moment.event.at.to_string()) {
             Ok(Some(true)) => return Match::Yes,
             Ok(Some(false)) => "false",
-            // A missing key is no answer: the event is just another one, but what it has is worth seeing.
+            // A missing key only means that this is a different event, but what it has is worth showing.
             Ok(None) => "no such field",
-            Err(error) => return Match::Unknown(format!("the expression can't be evaluated: {error}")),
+            Err(error) => return Match::Unknown(format!("the expression cannot be evaluated: {error}")),
         };
         let found = match self.seen(event) {
             seen if seen.is_empty() => found.to_owned(),

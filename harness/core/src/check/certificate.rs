@@ -1,4 +1,4 @@
-//! Certificates, field by field, as the signer of this version makes them (catalogue S-04 to S-07, C-08).
+//! Certificates, field by field, as the signer of this version creates them (catalogue S-04 to S-07, C-08).
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -15,8 +15,8 @@ use crate::scenario::{NodeName, duration};
 use crate::time::Shift;
 use crate::x509::{read, verify};
 
-/// A certificate that was issued to a node. Whatever is not said here is as Kubernetes' signer makes it:
-/// subject, alternative names, usages, constraints, identifiers, key, chain, serial number and validity are all checked.
+/// A certificate that was issued to a node. Whatever is left out here is checked against Kubernetes' own signer:
+/// subject, alternative names, usages, constraints, identifiers, key, chain, serial number and validity.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Certificate {
@@ -24,15 +24,14 @@ pub struct Certificate {
     pub node: NodeName,
     /// Which of its certificates.
     pub role: Role,
-    /// Its number among those issued, from 1.
+    /// Its number among the issued ones, starting at 1.
     #[serde(default = "first")]
     pub number: usize,
-    /// How long it is valid from the moment of signing, where neither the signer's duration nor
-    /// `expirationSeconds` says so.
+    /// How long it is valid after signing, if neither the signer's duration nor `expirationSeconds` determines it.
     #[serde(default, deserialize_with = "duration::positive_if_given")]
     #[schemars(schema_with = "duration::schema")]
     pub valid_for: Option<SignedDuration>,
-    /// It expires with the CA that signed it (catalogue S-06).
+    /// It expires together with the CA that signed it (catalogue S-06).
     #[serde(default, rename = "expiresWithCA")]
     pub expires_with_ca: bool,
 }
@@ -41,9 +40,9 @@ fn first() -> usize {
     1
 }
 
-/// Clocks differ by nothing here, but certificates have whole seconds and events come a moment later.
+/// All clocks are the same here, but certificates have whole seconds and events arrive a moment later.
 const CLOCK_ROOM: SignedDuration = SignedDuration::from_secs(2);
-/// NotBefore by the minute is rounded to the nearest (`signer.FillTemplate` in cfssl).
+/// cfssl rounds NotBefore to the nearest minute (`signer.FillTemplate`).
 const HALF_A_MINUTE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Matcher for Certificate {
@@ -145,7 +144,7 @@ impl Certificate {
         compare.holds(
             "chain",
             chain.is_ok(),
-            "leads to the signer's CA",
+            "chains to the signer's CA",
             chain.err().map(|error| error.to_string()).unwrap_or_default(),
         );
         self.validity(compare, moment, csr, certificate, ca.not_after);
@@ -160,7 +159,7 @@ impl Certificate {
         ca_ends: Timestamp,
     ) {
         let (Some(rules), Some(flag)) = (moment.state.rules(), moment.state.signing) else {
-            compare.holds("notAfter", false, "by the signing duration", "the signing duration is not known");
+            compare.holds("notAfter", false, "determined by the signing duration", "the signing duration is not known");
             return;
         };
         let signed = certificate.not_before.later(rules.backdate());
@@ -172,7 +171,7 @@ impl Certificate {
         compare.holds(
             "notBefore",
             (earliest..=latest).contains(&signed),
-            format!("5 min before the signing, which was between {earliest} and {latest}"),
+            format!("5 min before signing, which was between {earliest} and {latest}"),
             certificate.not_before,
         );
         if rules.authority() == Authority::Cfssl {
@@ -185,7 +184,7 @@ impl Certificate {
         let expected = if self.expires_with_ca { ca_ends } else { by_rule };
         compare.holds("notAfter", certificate.not_after == expected, expected, certificate.not_after);
         if self.expires_with_ca {
-            compare.holds("notAfter", ca_ends < by_rule, format!("the CA to end before {by_rule}"), ca_ends);
+            compare.holds("notAfter", ca_ends < by_rule, format!("the CA to expire before {by_rule}"), ca_ends);
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::state::State;
 use crate::history::Event;
 
-/// An event, and all that came before it.
+/// An event, and everything that came before it.
 pub struct Moment<'a> {
     /// The event to judge.
     pub event: &'a Event,
@@ -22,11 +22,11 @@ pub struct Moment<'a> {
 pub enum Match {
     /// It is about something else.
     Other,
-    /// It is about the thing expected, but differs; another event may still fulfil it.
+    /// It is about the expected thing but differs from it; another event may still fulfill the expectation.
     Near(Vec<Mismatch>),
-    /// It fulfils the expectation.
+    /// It fulfills the expectation.
     Yes,
-    /// It shows that the expectation can't be fulfilled any more.
+    /// It shows that the expectation can no longer be fulfilled.
     Wrong(Vec<Mismatch>),
     /// It can't be judged, and why: then nothing is proven.
     Unknown(String),
@@ -48,7 +48,7 @@ pub struct Mismatch {
 pub(super) struct Compare(pub(super) Vec<Mismatch>);
 
 impl Compare {
-    /// Notes a difference where `holds` is false.
+    /// Records a difference if `holds` is false.
     pub(super) fn holds(&mut self, field: &str, holds: bool, expected: impl Display, found: impl Display) -> &mut Self {
         if !holds {
             self.0.push(Mismatch { field: field.into(), expected: expected.to_string(), found: found.to_string() });
@@ -56,7 +56,7 @@ impl Compare {
         self
     }
 
-    /// Compares with what is expected, where something is.
+    /// Compares with the expected value, if there is one.
     pub(super) fn same<T: PartialEq + Display>(&mut self, field: &str, expected: Option<&T>, found: &T) -> &mut Self {
         match expected {
             Some(expected) => self.holds(field, expected == found, expected, found),
@@ -72,7 +72,7 @@ impl Compare {
         }
     }
 
-    /// Looks for a part of a text.
+    /// Looks for a substring.
     pub(super) fn contains(&mut self, field: &str, part: Option<&str>, found: &str) -> &mut Self {
         match part {
             Some(part) => self.holds(
@@ -85,7 +85,7 @@ impl Compare {
         }
     }
 
-    /// Compares sets, whatever the order.
+    /// Compares sets, in any order.
     pub(super) fn set(&mut self, field: &str, expected: Option<&[String]>, found: &[String]) -> &mut Self {
         let Some(expected) = expected else {
             return self;
@@ -98,12 +98,12 @@ impl Compare {
         self.holds(field, sorted(expected) == sorted(found), list(expected), list(found))
     }
 
-    /// Fulfilled without differences, else near.
+    /// Fulfilled if there are no differences, otherwise near.
     pub(super) fn or_near(self) -> Match {
         if self.0.is_empty() { Match::Yes } else { Match::Near(self.0) }
     }
 
-    /// Fulfilled without differences, else wrong for good.
+    /// Fulfilled if there are no differences, otherwise final failure.
     pub(super) fn or_wrong(self) -> Match {
         if self.0.is_empty() { Match::Yes } else { Match::Wrong(self.0) }
     }
@@ -112,7 +112,7 @@ impl Compare {
 /// The word for something absent.
 pub(super) const NONE: &str = "none";
 
-/// A list for people.
+/// A list for people to read.
 pub(super) fn list(items: &[impl Display]) -> String {
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     format!("[{}]", items.join(", "))

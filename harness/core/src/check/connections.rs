@@ -1,4 +1,4 @@
-//! Connections between a kubelet and the API server, seen on the link between them (catalogue T-03).
+//! Connections between a kubelet and the API server, observed on the link between them (catalogue T-03).
 
 use std::collections::BTreeMap;
 
@@ -13,24 +13,25 @@ use crate::scenario::stimulus::Need;
 use crate::scenario::{Capability, NodeName};
 use crate::time::Shift;
 
-/// After a new client certificate the kubelet closes the connections that it opened before, and opens new ones.
+/// After it gets a new client certificate, the kubelet closes the connections that it opened before, and opens new
+/// ones.
 ///
-/// Runs show one exception that the catalogue does not know: the certificate manager asks for each renewal on a
-/// connection of its own, which nobody closes; it goes when it has been idle for 90 s. So connections that were opened
-/// for a client CSR do not count. Serving CSRs are sent on the connection of all other requests, which does.
+/// Runs show one exception that the catalogue does not mention: the certificate manager sends each renewal on a
+/// connection of its own, which is not closed but times out after 90 s without use. Connections that were opened for a
+/// client CSR therefore do not count. Serving CSRs are sent on the connection of all other requests, which does count.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Connections {
     /// The node.
     pub node: NodeName,
-    /// The client certificate with which all of them were opened, by its number among those issued, from 2.
+    /// The client certificate with which all of them were opened, by its number among the issued ones, starting at 2.
     pub certificate: usize,
 }
 
 /// A connection for a CSR is opened just before it.
 const JUST_BEFORE: SignedDuration = SignedDuration::from_secs(1);
 
-/// A connection, as far as the history tells.
+/// A connection, as far as the history shows.
 struct Span {
     opened: Timestamp,
     closed: Option<(Timestamp, ClosedBy)>,
@@ -55,7 +56,7 @@ impl Matcher for Connections {
 
     fn lint(&self) -> Option<String> {
         (self.certificate < 2).then(|| {
-            "the first certificate replaces none, so there are no old connections: name the second or a later one"
+            "the first certificate replaces no other, so there are no old connections: name the second or a later one"
                 .into()
         })
     }
@@ -104,8 +105,8 @@ impl OfEvents for Connections {
 }
 
 impl Connections {
-    /// When the API server received the request for a CSR, which is a little before that is seen: connections may be opened
-    /// in between.
+    /// When the API server received the request for a CSR. The CSR is observed a little later, and connections may be
+    /// opened in between.
     fn asked(&self, moment: &Moment<'_>, seen: Timestamp) -> Timestamp {
         let requests = moment.past.iter().filter_map(|event| match &event.what {
             What::Request(request) => Some((event.at, request)),

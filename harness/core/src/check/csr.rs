@@ -11,23 +11,23 @@ use crate::history::What;
 use crate::history::event::{Change, CsrEvent, Recorder};
 use crate::scenario::{ExpirationSeconds, NodeName};
 
-/// A CSR. What is left out does not matter.
+/// A CSR. Fields that are left out are not checked.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Csr {
     /// The node that the certificate is for.
     #[serde(default)]
     pub node: Option<NodeName>,
-    /// Which certificate it is for.
+    /// Which of the node's certificates it is for.
     #[serde(default)]
     pub role: Option<Role>,
-    /// Its number among the CSRs for this node and role, from 1.
+    /// Its number among the CSRs for this node and role, starting at 1.
     #[serde(default)]
     pub number: Option<usize>,
-    /// The one that the step `submit` of this name made.
+    /// The CSR that the step `submit` of this name created.
     #[serde(default)]
     pub submitted: Option<String>,
-    /// How it stands.
+    /// Its state.
     #[serde(default)]
     pub state: Option<CsrState>,
     /// `csr-` and five characters (rotation on), or `node-csr-` and a digest (rotation off); catalogue C-01.
@@ -39,53 +39,53 @@ pub struct Csr {
     /// `spec.username`.
     #[serde(default)]
     pub requestor: Option<String>,
-    /// `spec.uid`; `none` when the requestor has none.
+    /// `spec.uid`; `none` if the requestor has none.
     #[serde(default)]
     pub uid: Option<String>,
-    /// `spec.groups`, whatever the order.
+    /// `spec.groups`, in any order.
     #[serde(default)]
     pub groups: Option<Vec<String>>,
     /// `asKubelet` (by the kubelet's version, catalogue C-03), or a list.
     #[serde(default)]
     pub usages: Option<Usages>,
-    /// `spec.expirationSeconds`; `none` when the field is not set.
+    /// `spec.expirationSeconds`; `none` if the field is not set.
     #[serde(default)]
     pub expiration_seconds: Option<ExpirationSeconds>,
-    /// Reason of its newest condition.
+    /// The reason of its newest condition.
     #[serde(default)]
     pub reason: Option<String>,
-    /// A part of its newest condition's message.
+    /// A substring of its newest condition's message.
     #[serde(default)]
     pub message: Option<String>,
     /// Which of the node's client certificates it was requested with (control plane ≥ 1.32).
     #[serde(default)]
     pub requested_with: Option<RequestedWith>,
-    /// Whether its key is the one of the CSR before it for the same node and role.
+    /// Whether its key is that of the previous CSR for the same node and role.
     #[serde(default)]
     pub key: Option<KeyIs>,
-    /// DNS names requested, whatever the order.
+    /// DNS names requested, in any order.
     #[serde(default)]
     pub dns: Option<Vec<String>>,
-    /// IP addresses requested, whatever the order.
+    /// IP addresses requested, in any order.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     pub ips: Option<Vec<IpAddr>>,
-    /// Whether any IP address is requested, whichever.
+    /// Whether any IP address is requested.
     #[serde(default, rename = "hasIPs")]
     pub has_ips: Option<bool>,
 }
 
-/// With what a CSR was requested.
+/// What a CSR was requested with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum RequestedWith {
-    /// With something else than a client certificate, as a token.
+    /// Something other than a client certificate, such as a token.
     None,
-    /// The client certificate with this number among those issued to the node, from 1.
+    /// The client certificate with this number among those issued to the node, starting at 1.
     Certificate(usize),
 }
 
-/// How a CSR stands.
+/// The state of a CSR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CsrState {
@@ -93,18 +93,18 @@ pub enum CsrState {
     Pending,
     /// Approved, with or without a certificate.
     Approved,
-    /// Approved, and the certificate is there.
+    /// Approved, and the certificate was issued.
     Issued,
     /// Denied.
     Denied,
-    /// Refused by the signer.
+    /// Failed: refused by the signer.
     Failed,
-    /// The object is gone.
+    /// The object was deleted.
     Deleted,
 }
 
 impl CsrState {
-    /// Whether a CSR stands so.
+    /// Whether a CSR is in this state.
     pub(super) fn is_that_of(self, csr: &CsrEvent) -> bool {
         let exists = csr.change != Change::Deleted;
         match self {
@@ -139,13 +139,13 @@ pub enum Naming {
     Digest,
 }
 
-/// A key, compared with the one before.
+/// A key, compared with the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyIs {
-    /// Another one.
+    /// Another key.
     New,
-    /// The same.
+    /// The same key.
     Same,
 }
 
@@ -158,19 +158,19 @@ impl KeyIs {
     }
 }
 
-/// Usages asked for.
+/// Usages requested.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Usages {
-    /// As the kubelet of this version asks.
+    /// Those that the kubelet of this version requests.
     AsKubelet,
-    /// Just these, whatever the order.
+    /// Exactly these, in any order.
     Exactly(Vec<String>),
 }
 
 impl Csr {
-    /// The CSR that the event shows. Which one a `submit` made is known when the step is done, and the watch may have
-    /// shown it before.
+    /// The CSR that the event shows. Which one a `submit` created is only known when the step is done, and the watch
+    /// may have shown it before.
     fn shown<'a>(&self, moment: &'a Moment<'_>) -> Option<&'a CsrEvent> {
         match &moment.event.what {
             What::Csr(csr) => Some(csr),
@@ -179,7 +179,7 @@ impl Csr {
         }
     }
 
-    /// The CSR that the step `submit` made, as it stands.
+    /// The CSR that the step `submit` created, in its current state.
     fn made<'a>(&self, state: &'a State) -> Option<&'a CsrEvent> {
         let name = state.submitted(self.submitted.as_deref()?)?;
         state.csrs.iter().rev().map(|known| &known.now).find(|csr| csr.name == *name)
@@ -245,13 +245,13 @@ impl Csr {
                     .get(number.wrapping_sub(1))
                     .map(|(_, certificate)| format!("X509SHA256={}", certificate.sha256)),
             };
-            let expected = expected.as_deref().unwrap_or("a certificate that is not issued yet");
+            let expected = expected.as_deref().unwrap_or("a certificate that has not been issued yet");
             compare.text("requestedWith", Some(expected), csr.credential_id());
         }
         if let (Some(key), Some(node), Some(role)) = (self.key, csr.node(), role_of(csr)) {
             let before = state.csrs_of(node, role).take_while(|known| known.now.uid != csr.uid).last();
             let same = before.is_some_and(|before| before.now.request.key.spki_sha256 == csr.request.key.spki_sha256);
-            let found = if same { "the key of the CSR before" } else { "another key" };
+            let found = if same { "the key of the previous CSR" } else { "another key" };
             compare.holds("key", before.is_some() && same == (key == KeyIs::Same), key.word(), found);
         }
         compare.or_near()
@@ -285,10 +285,10 @@ impl Matcher for Csr {
             return Some("CSRs are counted from 1".into());
         }
         if self.number.is_some() && (self.node.is_none() || self.role.is_none()) {
-            return Some("`number` needs `node` and `role`: which CSRs are counted?".into());
+            return Some("`number` needs `node` and `role`, which say which CSRs are counted".into());
         }
         (self.node.is_none() && self.submitted.is_none() && self.signer_name.is_none())
-            .then(|| "any CSR would do: name a node or a submitted one".into())
+            .then(|| "any CSR would match: name a `node` or a `submitted` one".into())
     }
 }
 
@@ -300,7 +300,7 @@ impl OfEvents for Csr {
         }
     }
 
-    /// Only of a CSR that a step submitted: any other may have been in this state for good reason.
+    /// Only for a CSR that a step submitted: any other may have been in this state for a good reason.
     fn already(&self, state: &State) -> bool {
         let made = self.made(state).filter(|csr| self.state.is_some() && self.is_meant(csr, state));
         made.is_some_and(|csr| self.compare(csr, state) == Match::Yes)

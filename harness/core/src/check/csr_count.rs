@@ -1,4 +1,5 @@
-//! How many CSRs there are at once (catalogue C-11): those that pile up are the sign of a kubelet that is never answered.
+//! How many CSRs exist at the same time (catalogue C-11). CSRs that pile up are the sign of a kubelet that never gets
+//! an answer.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,7 +10,7 @@ use super::{LooksAt, Match, Matcher, OfState, Role, State};
 use crate::history::event::{Event, Recorder, What};
 use crate::scenario::NodeName;
 
-/// A number of CSRs for a node, of all that exist now.
+/// The number of CSRs for a node that exist now.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CsrCount {
@@ -17,13 +18,13 @@ pub struct CsrCount {
     pub node: NodeName,
     /// Which of its certificates they are for.
     pub role: Role,
-    /// How they stand; in any state by default, as long as they exist.
+    /// Their state; any state by default, as long as they exist.
     #[serde(default)]
     pub state: Option<CsrState>,
-    /// The least number.
+    /// The smallest number allowed.
     #[serde(default)]
     pub min: Option<usize>,
-    /// The greatest number.
+    /// The largest number allowed.
     #[serde(default)]
     pub max: Option<usize>,
 }
@@ -43,10 +44,10 @@ impl Matcher for CsrCount {
 
     fn lint(&self) -> Option<String> {
         if self.state == Some(CsrState::Deleted) {
-            return Some("deleted CSRs are not there to be counted".into());
+            return Some("deleted CSRs no longer exist, so they cannot be counted".into());
         }
         match (self.min, self.max) {
-            (None, None) => Some("how many? Say `min`, `max`, or both".into()),
+            (None, None) => Some("set `min`, `max`, or both".into()),
             (Some(min), Some(max)) if min > max => Some("`min` is greater than `max`".into()),
             _ => None,
         }

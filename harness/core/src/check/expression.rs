@@ -1,35 +1,37 @@
-//! CEL expressions that end. They come with scenarios, which may be somebody else's, and are evaluated by whoever checks a
-//! report: so an expression has a bounded length, and what it may cost for an event is known before it is evaluated.
+//! CEL expressions that are guaranteed to terminate. They come with scenarios from other people and are evaluated by
+//! everyone who checks a report, so the length of an expression is bounded, and its cost for an event is known before
+//! it is evaluated.
 
 use std::collections::BTreeSet;
 
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use kube_cel::cel::{Context, ExecutionError, Program};
 
-/// The longest expression, in bytes. (cel 0.13 panics at errors beyond the 65 535th column.)
+/// The maximum length of an expression, in bytes. (cel 0.13 panics on errors beyond column 65 535.)
 const LONGEST: usize = 4096;
 /// How often the innermost part of an expression may be evaluated for one event.
 const ROUNDS: usize = 1_000_000;
-/// How many calls that make texts or lists longer may be in an expression: each can multiply what the one before made.
+/// How many calls that lengthen texts or lists an expression may contain: each can multiply the result of the one
+/// before.
 const GROWING: usize = 2;
-/// Those calls (kube-cel 0.8, and the standard library).
+/// These calls (kube-cel 0.8 and the standard library).
 const GROW: [&str; 4] = ["replace", "join", "flatten", "split"];
 
 /// Compiles an expression.
 ///
 /// # Errors
-/// When it is no expression, too long, or could grow without bound, in words.
+/// If it is not an expression, too long, or could grow without bound, in words.
 pub(super) fn compile(text: &str) -> Result<Program, String> {
     if text.len() > LONGEST {
-        return Err(format!("it has {} bytes, and may have {LONGEST}", text.len()));
+        return Err(format!("it has {} bytes, the limit is {LONGEST}", text.len()));
     }
     let program = Program::compile(text).map_err(|error| error.to_string())?;
     let growing = calls(program.expression(), &|call| GROW.contains(&call));
     if growing > GROWING {
-        return Err(format!("it calls {} {growing} times, and may {GROWING} times", GROW.join(", ")));
+        return Err(format!("it calls {} {growing} times, the limit is {GROWING}", GROW.join(", ")));
     }
     if rounds(&program, 0).is_none_or(|rounds| rounds > ROUNDS) {
-        return Err("its macros (`all`, `exists`, `map`, `filter`) are nested too deep".to_owned());
+        return Err("its macros (`all`, `exists`, `map`, `filter`) are nested too deeply".to_owned());
     }
     Ok(program)
 }
@@ -37,7 +39,7 @@ pub(super) fn compile(text: &str) -> Result<Program, String> {
 /// Whether an expression can be evaluated for an event in reasonable time.
 ///
 /// # Errors
-/// When it could not, in words.
+/// If it could not, in words.
 pub(super) fn is_affordable(program: &Program, event: &serde_json::Value) -> Result<(), String> {
     match rounds(program, size(event)) {
         Some(rounds) if rounds <= ROUNDS => Ok(()),
@@ -144,8 +146,8 @@ fn visit_piece<'a>(
     bound.truncate(outer);
 }
 
-/// How often the innermost part of an expression is evaluated at most: no list is longer than all values of the event and
-/// of the expression together.
+/// The maximum number of evaluations of the innermost part: no list is longer than all values of the event and of the
+/// expression together.
 fn rounds(program: &Program, event: usize) -> Option<usize> {
     let expression = program.expression();
     let longest = event.checked_add(literals(expression))?;
@@ -161,10 +163,10 @@ fn size(value: &serde_json::Value) -> usize {
     }
 }
 
-/// How deep comprehensions, which macros are, lie in one another.
+/// The nesting depth of comprehensions, which is what macros are.
 fn depth(expression: &IdedExpr) -> usize {
     match &expression.expr {
-        // Its list is made once, all the rest is evaluated for each item.
+        // The list is built once; everything else is evaluated for each item.
         Expr::Comprehension(part) => {
             let inner = [&part.accu_init, &part.loop_cond, &part.loop_step, &part.result].map(depth);
             depth(&part.iter_range).max(1 + inner.into_iter().max().unwrap_or(0))
@@ -173,7 +175,7 @@ fn depth(expression: &IdedExpr) -> usize {
     }
 }
 
-/// The values that an expression writes out.
+/// How many literals an expression has.
 fn literals(expression: &IdedExpr) -> usize {
     let own = usize::from(matches!(expression.expr, Expr::Literal(_)));
     children(expression).into_iter().map(literals).fold(own, usize::saturating_add)
@@ -212,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// A list in a macro for each letter: `[0, …, 9].all(a, [0, …, 9].all(b, true))`.
+    /// One nested list macro per letter: `[0, …, 9].all(a, [0, …, 9].all(b, true))`.
     fn nested(letters: &str) -> String {
         letters
             .chars()
@@ -230,10 +232,10 @@ mod tests {
     }
 
     #[rstest]
-    #[case::deep(&nested("abcdefghi"), "nested too deep")]
-    #[case::long(&format!("event.a == '{}'", "a".repeat(5000)), "may have 4096")]
-    #[case::error_far_out(&format!("{}!", " ".repeat(70_000)), "may have 4096")]
-    #[case::growing(&format!("'a'{} == ''", ".replace('a', 'aa')".repeat(60)), "and may 2 times")]
+    #[case::deep(&nested("abcdefghi"), "nested too deeply")]
+    #[case::long(&format!("event.a == '{}'", "a".repeat(5000)), "limit is 4096")]
+    #[case::error_far_out(&format!("{}!", " ".repeat(70_000)), "limit is 4096")]
+    #[case::growing(&format!("'a'{} == ''", ".replace('a', 'aa')".repeat(60)), "limit is 2")]
     #[case::wrong("event.", "")]
     fn what_would_not_end_is_refused(#[case] text: &str, #[case] says: &str) {
         let error = compile(text).map(drop).unwrap_err();

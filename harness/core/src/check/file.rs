@@ -10,37 +10,37 @@ use crate::history::facts::PemBlock;
 use crate::scenario::stimulus::Need;
 use crate::scenario::{Capability, NodeName};
 
-/// What stands under a name. It is looked at after every event, and fulfilled when all of it is true at once.
+/// A file, link or directory. Evaluated after every event; fulfilled when all of it is true at the same time.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct File {
     /// The node.
     pub node: NodeName,
-    /// `kubeconfig`, or a name in the certificate directory; `*` stands for anything.
+    /// `kubeconfig`, or a name in the certificate directory; `*` matches anything.
     pub name: String,
-    /// How many names fit; 1 by default, 0 for none.
+    /// How many names match; 1 by default, 0 for none.
     #[serde(default = "one")]
     pub count: usize,
-    /// What it is.
+    /// What kind of file it is.
     #[serde(default)]
     pub kind: Option<FileKind>,
     /// Permission bits, as in `"0600"`.
     #[serde(default)]
     pub mode: Option<String>,
-    /// The name in the certificate directory that a link points to, by an absolute path; `*` stands for anything.
+    /// The name in the certificate directory that a link points to, by an absolute path; `*` matches anything.
     #[serde(default)]
     pub points_to: Option<String>,
     /// Labels of the PEM blocks, in order.
     #[serde(default)]
     pub blocks: Option<Vec<String>>,
-    /// The node's certificate in it, by role and number of issue; the key beside it must be its own.
+    /// The node's certificate in it, by role and number of issue; the key next to it must belong to it.
     #[serde(default)]
     pub holds: Option<Holds>,
-    /// A certificate that its own key signed, or that a CA made on the spot signed (catalogue K-18), with its key in
-    /// the file of the same name that ends with `.key`.
+    /// A certificate that is signed by its own key or by a temporary CA (catalogue K-18), with its key in the file of
+    /// the same name ending in `.key`.
     #[serde(default)]
     pub self_signed: Option<bool>,
-    /// The kubeconfig refers to `kubelet-client-current.pem` for certificate and key, and embeds nothing.
+    /// The kubeconfig refers to `kubelet-client-current.pem` for certificate and key, and embeds no data.
     #[serde(default)]
     pub refers_to_link: Option<bool>,
 }
@@ -51,7 +51,7 @@ pub struct File {
 pub struct Holds {
     /// Which certificate.
     pub role: Role,
-    /// Its number among those issued, from 1.
+    /// Its number among the issued ones, starting at 1.
     pub certificate: usize,
 }
 
@@ -108,7 +108,8 @@ impl OfState for File {
             What::File(file) => {
                 file.node == self.node && (self.self_signed.is_some() || glob_match::glob_match(&self.name, &file.name))
             }
-            // Which certificate was issued, or signed by whom, may be recorded later than the file that holds it.
+            // The event that says which certificate was issued, or who signed it, may be recorded later than the file
+            // that holds it.
             What::Csr(_) => self.holds.is_some() || self.self_signed.is_some(),
             What::Kubelet(kubelet) => {
                 kubelet.node == self.node && (self.points_to.is_some() || self.refers_to_link.is_some())

@@ -1,4 +1,4 @@
-//! From events to verdict, one event at a time.
+//! From events to a verdict, one event at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -10,26 +10,26 @@ use super::{DEFAULT_WITHIN, LooksAt, Match, Matcher, Mismatch, Moment, Never, St
 use crate::history::event::{Event, Phase, What};
 use crate::scenario::{Scenario, Step};
 
-/// How a scenario, or one expectation of it, came out.
+/// The outcome of a scenario, or of one of its expectations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// All as expected.
+    /// Everything as expected.
     Pass,
     /// A failure that is listed as known, with its reason: only in reports, never from a judge.
     Known,
-    /// Something else happened than what was expected.
+    /// Something other than what was expected happened.
     Fail,
     /// Nothing happened by the deadline: the silent failure.
     Hang,
-    /// The target can't show it.
+    /// The target cannot show it.
     Unsupported,
-    /// Not decided, or the harness' own fault.
+    /// Not decided, or a fault of the harness itself.
     Error,
 }
 
 impl Outcome {
-    /// Its word: `pass`, `fail`, …
+    /// Its name: `pass`, `fail`, …
     pub fn word(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -46,12 +46,12 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
-    /// The whole.
+    /// The overall outcome.
     pub outcome: Outcome,
-    /// Why it is an error, where it is one.
+    /// Why it is an error, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Each expectation that applies to the versions at hand, in the order of the steps.
+    /// Each expectation that applies to these versions, in the order of the steps.
     pub expectations: Vec<ExpectationVerdict>,
 }
 
@@ -65,11 +65,11 @@ pub struct ExpectationVerdict {
     pub line: u64,
     /// Its kind: `request`, `csr`, …
     pub kind: String,
-    /// Whether it is about something that must never be.
+    /// Whether it is about something that must never happen.
     pub never: bool,
-    /// How it came out; none where the scenario ended before.
+    /// Its outcome; `None` if the scenario ended before it was decided.
     pub outcome: Option<Outcome>,
-    /// The events that fulfilled it, or, for a failure, the one that decided it.
+    /// The events that fulfilled it, or for a failure, the event that decided it.
     pub events: Vec<u64>,
     /// What came closest, closest first.
     pub closest: Vec<Closest>,
@@ -80,23 +80,23 @@ pub struct ExpectationVerdict {
 pub struct Closest {
     /// The event.
     pub seq: u64,
-    /// What was different.
+    /// What differed.
     pub mismatches: Vec<Mismatch>,
 }
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// Do the step of this index.
+    /// Perform the step of this index.
     Drive(usize),
-    /// Wait for events; write a deadline event for the step when its time (microseconds of `mono`) has come.
+    /// Wait for events. When `at` (microseconds of `mono`) has passed, write a deadline event for the step.
     Wait {
         /// The earliest deadline.
         step: usize,
-        /// When it is.
+        /// Its time.
         mono: u64,
     },
-    /// All is decided.
+    /// Everything is decided.
     Done,
 }
 
@@ -114,18 +114,18 @@ pub struct Judge<'s> {
     zero: u64,
     /// The same moment by the wall clock.
     zero_at: Timestamp,
-    /// Whether the step at the cursor is being done.
+    /// Whether the step at the cursor is in progress.
     driving: bool,
     broken: Option<String>,
     over: bool,
-    /// The only steps that are judged; all where there is none.
+    /// The only steps that are judged; all of them if `None`.
     only: Option<BTreeSet<usize>>,
 }
 
 const KEPT_CLOSEST: usize = 3;
 
 impl<'s> Judge<'s> {
-    /// A judge who has seen nothing yet.
+    /// A judge that has seen no events yet.
     pub fn new(scenario: &'s Scenario) -> Self {
         let mut judge = Self {
             scenario,
@@ -160,8 +160,8 @@ impl<'s> Judge<'s> {
         judge
     }
 
-    /// A judge of one expectation alone: how the others come out does not end the scenario. Those that it can't be judged
-    /// without are kept: what it comes after, and for a `never` without a time of its own those beside it.
+    /// A judge of one expectation alone: the outcome of the others does not end the scenario. Those that it depends on
+    /// are kept: the one it comes `after`, and the ones beside a `never` without a duration of its own.
     pub fn of_one(scenario: &'s Scenario, index: usize) -> Self {
         let mut judge = Self::new(scenario);
         let mut only = BTreeSet::new();
@@ -182,7 +182,7 @@ impl<'s> Judge<'s> {
         judge
     }
 
-    /// How things stand after the events so far.
+    /// The state after the events so far.
     pub fn state(&self) -> &State {
         &self.state
     }
@@ -227,7 +227,7 @@ impl<'s> Judge<'s> {
             .map_or(Next::Done, |(step, mono)| Next::Wait { step, mono })
     }
 
-    /// The verdict, as far as the events go. What is undecided is an error: a history that was cut off proves nothing.
+    /// The verdict on the events so far. What is undecided is an error: a history that was cut off proves nothing.
     pub fn verdict(&self) -> Verdict {
         let expectations: Vec<_> = self.verdicts.values().cloned().collect();
         let worst = expectations.iter().filter_map(|verdict| verdict.outcome).max().unwrap_or(Outcome::Error);
@@ -239,7 +239,7 @@ impl<'s> Judge<'s> {
             } else if expectations.is_empty() {
                 Some("no expectation of this scenario applies to these versions".into())
             } else if undecided {
-                Some("the history ends before everything is decided".into())
+                Some("the history ends before every expectation is decided".into())
             } else {
                 self.unproven()
             }
@@ -248,7 +248,7 @@ impl<'s> Judge<'s> {
         Verdict { outcome, error, expectations }
     }
 
-    /// What the harness itself could not do ends the scenario.
+    /// A failure of the harness itself ends the scenario.
     pub fn give_up(&mut self, why: String) {
         self.broken.get_or_insert(why);
         self.over = true;
@@ -257,7 +257,7 @@ impl<'s> Judge<'s> {
     fn stimulus(&mut self, index: usize, phase: &Phase, event: &Event) {
         if index != self.cursor {
             return self.give_up(format!(
-                "step {index} was done while step {} was next: the history does not belong to this scenario",
+                "step {index} was done while step {} was next: this history belongs to another scenario",
                 self.cursor
             ));
         }
@@ -274,11 +274,11 @@ impl<'s> Judge<'s> {
                 self.driving = false;
                 self.judge_what_stands(event);
             }
-            Phase::Done { .. } => self.give_up(format!("step {index} ended without a beginning")),
+            Phase::Done { .. } => self.give_up(format!("step {index} ended without having begun")),
             Phase::Failed { error } => {
                 let step = &self.scenario.steps[index];
                 self.give_up(format!(
-                    "line {}: `{}` could not be done: {error}",
+                    "line {}: `{}` could not be performed: {error}",
                     step.referenced.line(),
                     step.value.word()
                 ));
@@ -286,7 +286,7 @@ impl<'s> Judge<'s> {
         }
     }
 
-    /// What must never come fails at once where it has come before its time began.
+    /// A `never` fails at once if it was already true before its time began.
     fn refuse_what_is_there(&mut self, event: &Event) {
         let there = self.group().find(|index| {
             let judged = Judged::of(&self.scenario.steps[*index].value);
@@ -335,7 +335,7 @@ impl<'s> Judge<'s> {
             return false;
         };
         let in_time = match judged.never.map(|never| never.duration) {
-            // What must not come may be reported late: what counts is when it happened.
+            // What must not happen may be reported late: what counts is when it happened.
             Some(_) if self.driving => true,
             Some(duration) => {
                 duration.is_none_or(|duration| self.zero_at.saturating_add(duration).is_ok_and(|end| event.at <= end))
@@ -360,8 +360,8 @@ impl<'s> Judge<'s> {
             })
     }
 
-    /// What an event says about an expectation. How things stand is looked at after every event that tells of the cluster;
-    /// what must never be, only where it can have come true.
+    /// What an event says about an expectation. The state is evaluated after every event about the cluster; for a
+    /// `never`, only after events that can have changed it.
     fn look(&self, index: usize, event: &Event) -> Match {
         let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
             return Match::Other;
@@ -378,7 +378,7 @@ impl<'s> Judge<'s> {
         }
     }
 
-    /// What stands when the stimulus is done, and must never be.
+    /// The state that exists when the stimulus is done, and that must never exist.
     fn judge_what_stands(&mut self, done: &Event) {
         for index in self.group() {
             let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
@@ -391,7 +391,7 @@ impl<'s> Judge<'s> {
         }
     }
 
-    /// Takes note of what an event says about an expectation.
+    /// Records what an event says about an expectation.
     fn take(&mut self, index: usize, found: Match, event: &Event) {
         let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
             return;
@@ -443,7 +443,7 @@ impl<'s> Judge<'s> {
         self.over = verdict.outcome != Some(Outcome::Pass);
     }
 
-    /// Goes on when the group is decided. A `never` without a time of its own is decided with the others.
+    /// Moves on when the group is decided. A `never` without a duration of its own is decided with the others.
     fn advance(&mut self) {
         if self.over || self.driving {
             return;
@@ -462,7 +462,7 @@ impl<'s> Judge<'s> {
         }
     }
 
-    /// When the time for an expectation is over, by `mono`; none for a `never` that goes with its companions.
+    /// When the time for an expectation is over, by `mono`; `None` for a `never` that is decided with the others.
     fn deadline_of(&self, index: usize) -> Option<u64> {
         let within = match &self.scenario.steps[index].value {
             Step::Expect(expect) => Some(expect.within.unwrap_or(DEFAULT_WITHIN)),
@@ -489,8 +489,8 @@ impl<'s> Judge<'s> {
         });
     }
 
-    /// A recorder that was not there or missed events proves nothing, nor does a `never` whose positive control, or whose
-    /// beginning, is for other versions.
+    /// A recorder that did not run or missed events proves nothing. Neither does a `never` whose positive control, or
+    /// whose `after`, is for other versions.
     fn unproven(&self) -> Option<String> {
         self.verdicts.iter().find_map(|(index, verdict)| {
             let judged = Judged::of(&self.scenario.steps[*index].value)?;
@@ -501,7 +501,7 @@ impl<'s> Judge<'s> {
             let control = judged.never.map(|never| never.control.as_str()).filter(|_| self.only.is_none());
             if let Some(name) = control.into_iter().chain(judged.after).find(left_out) {
                 return Some(format!(
-                    "line {}: `{name}` is for other versions, so nothing is proven here",
+                    "line {}: `{name}` is for other versions, so nothing is proven on this one",
                     verdict.line
                 ));
             }

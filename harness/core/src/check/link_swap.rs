@@ -1,5 +1,6 @@
-//! The swap of the `-current.pem` link at a rotation (catalogue K-16): the new link is made beside it, the old one is
-//! removed, the new one is renamed. For a moment there is no link; how long is in the history, event by event.
+//! The swap of the `-current.pem` link at a rotation (catalogue K-16): the new link is created beside it, the old one
+//! is removed, and the new one is renamed. For a moment there is no link; the history shows for how long, event by
+//! event.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

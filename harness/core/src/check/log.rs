@@ -1,4 +1,4 @@
-//! Lines of the components' logs. The recorder keeps those that speak of certificates, CSRs and bootstrapping.
+//! Lines of the components' logs. The recorder keeps those that mention certificates, CSRs or bootstrapping.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,10 +17,10 @@ pub struct Log {
     /// The node, for its kubelet's log.
     #[serde(default)]
     pub node: Option<NodeName>,
-    /// The component, for another's log; with a node, `kubeadm`.
+    /// The component, for any other log; with a node, `kubeadm`.
     #[serde(default)]
     pub component: Option<String>,
-    /// A part of the line.
+    /// A substring of the line.
     pub contains: String,
 }
 

@@ -11,22 +11,22 @@ use crate::scenario::stimulus::{Component, Need};
 use crate::scenario::vocabulary::wrong_component;
 use crate::scenario::{Capability, NodeName};
 
-/// A metric, looked at whenever a scrape shows a change.
+/// A metric, evaluated whenever a scrape shows a change.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metric {
     /// The node, for a kubelet's metric.
     #[serde(default)]
     pub node: Option<NodeName>,
-    /// The component, for another's: `kube-controller-manager`.
+    /// The component, for the metric of another component: `kube-controller-manager`.
     #[serde(default)]
     pub component: Option<String>,
-    /// Its name, with labels as exposed where it has some.
+    /// Its name, with its labels as exposed, if it has any.
     pub name: String,
-    /// The least value.
+    /// The smallest value allowed.
     #[serde(default)]
     pub min: Option<f64>,
-    /// The greatest value.
+    /// The largest value allowed.
     #[serde(default)]
     pub max: Option<f64>,
 }

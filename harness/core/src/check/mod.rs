@@ -1,8 +1,8 @@
-//! Judging a history: pure functions of events, without clock or IO.
+//! Judging a history: pure functions of events, without a clock or IO.
 //!
 //! [`Judge`] takes events one by one and says what is decided. The runner feeds it live and `tlsboot rejudge` feeds it
-//! from a file, so both give the same verdict. Each kind of expectation is one module with one [`Matcher`]; a new
-//! kind is one new file and one line in the list below.
+//! from a file, so both give the same verdict. Each kind of expectation is one module with one [`Matcher`]; a new kind
+//! is one new file and one line in the list below.
 
 pub mod answer;
 pub mod cel;
@@ -44,14 +44,14 @@ use crate::scenario::{duration, schema};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
-    /// With which it speaks to the API server.
+    /// The one it authenticates with to the API server.
     Client,
-    /// Which it presents on its own port.
+    /// The one it presents on its own port.
     Serving,
 }
 
 impl Role {
-    /// Its word: `client` or `serving`.
+    /// Its name: `client` or `serving`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -78,10 +78,10 @@ impl Role {
 
 /// One kind of expectation.
 pub trait Matcher: std::fmt::Debug + Send + Sync {
-    /// The recorders without which it can't be judged.
+    /// The recorders that are needed to judge it.
     fn recorders(&self) -> &'static [Recorder];
 
-    /// What it looks at.
+    /// What it evaluates.
     fn looks_at(&self) -> LooksAt<'_>;
 
     /// The nodes whose kubelets it is about: each must be one of the scenario's.
@@ -99,7 +99,7 @@ pub trait Matcher: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// What makes it meaningless, where something does.
+    /// Why it is meaningless, if it is.
     fn lint(&self) -> Option<String> {
         None
     }
@@ -110,12 +110,12 @@ pub trait Matcher: std::fmt::Debug + Send + Sync {
     }
 }
 
-/// What a kind of expectation looks at.
+/// What a kind of expectation evaluates.
 #[derive(Clone, Copy, Debug)]
 pub enum LooksAt<'a> {
-    /// Each event by itself, in the light of all that came before it.
+    /// Each event on its own, given everything that came before it.
     Events(&'a dyn OfEvents),
-    /// How things stand.
+    /// The current state.
     State(&'a dyn OfState),
 }
 
@@ -134,25 +134,27 @@ pub trait OfEvents: std::fmt::Debug {
     /// Judges one event.
     fn judge(&self, moment: &Moment<'_>) -> Match;
 
-    /// Whether what must never come is there already when the time for it begins. An object that got into its state in
-    /// the moment between two steps would go unseen otherwise.
+    /// Whether what must never happen is already true when its time begins. Otherwise an object that reached its state
+    /// in the moment between two steps would go unseen.
     fn already(&self, _state: &State) -> bool {
         false
     }
 }
 
-/// An expectation about how things stand: it is looked at after every event, and fulfilled when all of it is true at once.
+/// An expectation about the state: it is evaluated after every event, and fulfilled when all of it is true at the same
+/// time.
 pub trait OfState: std::fmt::Debug {
     /// Whether it is true.
     fn holds(&self, state: &State) -> Match;
 
-    /// Whether an event can change the answer. What must never be is looked at only then, and when the stimulus is done: an
-    /// event about something else must not show what the stimulus has ended and a recorder has not reported yet.
+    /// Whether an event can change the answer. A `never` is evaluated only then, and when the stimulus is done: an
+    /// event about something else must not reveal a state that the stimulus has ended, but that a recorder has not yet
+    /// reported as ended.
     fn is_changed_by(&self, event: &Event) -> bool;
 }
 
-/// How long an expectation waits by default, counted from the end of the stimulus before it. It is an upper bound only:
-/// a scenario goes on at the moment of decision.
+/// How long an expectation waits by default, counted from the end of the stimulus before it. This is only an upper
+/// bound: a scenario continues as soon as the expectation is decided.
 pub const DEFAULT_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
 macro_rules! expectations {
@@ -162,7 +164,7 @@ macro_rules! expectations {
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         pub struct Expectation {
             $($(#[$doc])* #[serde(default, rename = $word)] pub $module: Option<$module::$matcher>,)*
-            /// How long to wait for it at most, from the end of the stimulus above; the scenario's `within` by default.
+            /// How long to wait for it at most, from the end of the stimulus above; by default the scenario's `within`.
             #[serde(default, deserialize_with = "duration::positive_if_given")]
             #[schemars(schema_with = "duration::schema")]
             pub within: Option<SignedDuration>,
@@ -172,14 +174,14 @@ macro_rules! expectations {
             /// Only what happens after the event that fulfilled the expectation of this name counts.
             #[serde(default)]
             pub after: Option<String>,
-            /// How many different events must fulfil it; once by default.
+            /// How many different events must fulfill it; one by default.
             #[serde(default)]
             pub times: Option<u32>,
-            /// Control-plane versions for which it holds; it is left out for others.
+            /// Control-plane versions to which it applies; it is skipped for others.
             #[serde(default)]
             #[schemars(schema_with = "schema::versions")]
             pub kubernetes: Option<crate::version::Versions>,
-            /// Kubelet versions for which it holds; it is left out for others.
+            /// Kubelet versions to which it applies; it is skipped for others.
             #[serde(default)]
             #[schemars(schema_with = "schema::versions")]
             pub kubelet: Option<crate::version::Versions>,
@@ -190,7 +192,8 @@ macro_rules! expectations {
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         pub struct Never {
             $($(#[$doc])* #[serde(default, rename = $word)] pub $module: Option<$module::$matcher>,)*
-            /// Name of an expectation of the same kind, fulfilled elsewhere in this scenario: the positive control.
+            /// The name of an expectation of the same kind that is fulfilled elsewhere in this scenario: the positive
+            /// control.
             pub control: String,
             /// How long it must not happen; by default until the expectations beside it are decided.
             #[serde(default, rename = "for", deserialize_with = "duration::positive_if_given")]
@@ -199,18 +202,18 @@ macro_rules! expectations {
             /// Only what happens after the event that fulfilled the expectation of this name counts.
             #[serde(default)]
             pub after: Option<String>,
-            /// Control-plane versions for which it holds; it is left out for others.
+            /// Control-plane versions to which it applies; it is skipped for others.
             #[serde(default)]
             #[schemars(schema_with = "schema::versions")]
             pub kubernetes: Option<crate::version::Versions>,
-            /// Kubelet versions for which it holds; it is left out for others.
+            /// Kubelet versions to which it applies; it is skipped for others.
             #[serde(default)]
             #[schemars(schema_with = "schema::versions")]
             pub kubelet: Option<crate::version::Versions>,
         }
 
         impl Expectation {
-            /// The kinds that are named, with their matchers; valid with exactly one.
+            /// The kinds that are named, with their matchers. Valid only with exactly one.
             pub fn matchers(&self) -> Vec<(&'static str, &dyn Matcher)> {
                 let mut named: Vec<(&'static str, &dyn Matcher)> = Vec::new();
                 $(if let Some(matcher) = &self.$module { named.push(($word, matcher)); })*
@@ -219,7 +222,7 @@ macro_rules! expectations {
         }
 
         impl Never {
-            /// The kinds that are named, with their matchers; valid with exactly one.
+            /// The kinds that are named, with their matchers. Valid only with exactly one.
             pub fn matchers(&self) -> Vec<(&'static str, &dyn Matcher)> {
                 let mut named: Vec<(&'static str, &dyn Matcher)> = Vec::new();
                 $(if let Some(matcher) = &self.$module { named.push(($word, matcher)); })*
@@ -239,11 +242,11 @@ expectations! {
     "answer" answer::AnswerIs,
     /// A CertificateSigningRequest.
     "csr" csr::Csr,
-    /// How many CSRs for a node there are at once.
+    /// How many CSRs for a node exist at the same time.
     "csrCount" csr_count::CsrCount,
     /// A certificate that was issued to a node, field by field.
     "certificate" certificate::Certificate,
-    /// A renewal: when it was requested, by whom, with which key.
+    /// A renewal: when it was requested, by whom, and with which key.
     "rotation" rotation::Rotation,
     /// A file in a kubelet's certificate directory, or its kubeconfig.
     "file" file::File,
@@ -270,8 +273,8 @@ mod tests {
     use super::KINDS;
     use crate::testing::modules_with;
 
-    /// Modules are declared above, where `cargo fmt` sees them, and listed in the macro; a matcher that is not in the list
-    /// would be dead.
+    /// Modules are declared above, where `cargo fmt` sees them, and listed in the macro. A matcher that is not in the
+    /// list would be dead code.
     #[test]
     fn every_module_with_a_matcher_is_a_kind() {
         let snake = |kind: &&str| {

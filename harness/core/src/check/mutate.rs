@@ -1,13 +1,13 @@
 //! Whether each expectation of a scenario can fail: its recorded history is changed, one thing at a time, and judged
 //! again. A pure function of scenario and history, as judging is.
 //!
-//! Something *expected* must turn red when the events that fulfilled it are dropped, doubled, or have a field altered.
-//! Something that must *never* be must turn red when it is put into its window: an event from elsewhere in the history,
-//! the whole story of the positive control come too early, or an event of the window with the control's fields grafted on.
-//! An expectation that nothing turns red proves nothing.
+//! An `expect` must turn red when the events that fulfilled it are dropped, duplicated, or have a field altered. A
+//! `never` must turn red when the forbidden thing is put into its window: an event from elsewhere in the history, the
+//! whole story of the positive control too early, or an event of the window with the control's fields grafted on. An
+//! expectation that no change turns red proves nothing.
 //!
-//! Each expectation is judged alone, so that another one that turns red first does not hide it. Deadlines come when the
-//! history's clock has passed them, or when the scenario goes on to its next stimulus.
+//! Each expectation is judged alone, so that another one that turns red first does not hide it. A deadline comes when
+//! the history's clock has passed it, or when the scenario moves on to its next stimulus.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -20,7 +20,7 @@ use crate::history::event::{CsrCondition, Deadline, Event, Phase, What};
 use crate::scenario::{Scenario, Step};
 use crate::time::Shift;
 
-/// What the changes of a history say about one expectation.
+/// What the changes of a history show about one expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
@@ -30,7 +30,7 @@ pub struct Proof {
     pub line: u64,
     /// Its kind: `request`, `csr`, …
     pub kind: String,
-    /// Whether it is about something that must never be.
+    /// Whether it is about something that must never happen.
     pub never: bool,
     /// How many changes were tried.
     pub tried: usize,
@@ -39,7 +39,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Whether nothing turned it red.
+    /// Whether no change turned it red.
     pub fn survives(&self) -> bool {
         self.killed_by.is_empty()
     }
@@ -48,7 +48,7 @@ impl Proof {
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Until something turns an expectation red.
+    /// Stop at the first change that turns an expectation red.
     First,
     /// Every change.
     All,
@@ -57,7 +57,7 @@ pub enum Effort {
 /// Tries to turn each expectation red that a history fulfilled.
 ///
 /// # Errors
-/// When the history does not pass as it is: then there is nothing to turn.
+/// If the history does not pass unchanged: then there is nothing to turn red.
 pub fn prove(scenario: &Scenario, events: &[Event], effort: Effort) -> Result<Vec<Proof>, Verdict> {
     let verdict = judge_all(scenario, events.to_vec());
     if verdict.outcome != Outcome::Pass {
@@ -107,7 +107,7 @@ impl<'a> Subject<'a> {
         matches!(self.outcome(events).0, Some(Outcome::Fail | Outcome::Hang))
     }
 
-    /// How the expectation comes out when it is judged alone, and the places of the events that decided it.
+    /// The outcome of the expectation when it is judged alone, and the positions of the events that decided it.
     fn outcome(&self, events: &[Event]) -> (Option<Outcome>, Vec<usize>) {
         let (verdict, places) = replay(Judge::of_one(self.scenario, self.index), events);
         let mut all = verdict.expectations.into_iter();
@@ -136,8 +136,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// The events that an expectation stands on: those that fulfilled it, or where it looks at how things stand, the last
-    /// ones that made them so.
+    /// The events that an expectation depends on: those that fulfilled it, or for an expectation about the state, the
+    /// last events that made it true.
     fn places(&self, decided: &[usize]) -> Vec<usize> {
         let speaks = |event: &Event| self.is_own(event) || self.matcher.recorders().is_empty();
         if decided.iter().any(|place| speaks(&self.events[*place])) {
@@ -148,16 +148,16 @@ impl<'a> Subject<'a> {
         own.take(LAST).collect()
     }
 
-    /// Whether the event is of a recorder that the expectation needs, and concerns it.
+    /// Whether the event comes from a recorder that the expectation needs, and concerns it.
     fn is_own(&self, event: &Event) -> bool {
         let recorder = event.what.recorder();
         recorder.is_some_and(|recorder| self.matcher.recorders().contains(&recorder))
             && self.matcher.looks_at().is_changed_by(event)
     }
 
-    // --- what is expected ---
+    // --- expect ---
 
-    /// Without the events that fulfilled it, nor those that would do so in their place.
+    /// Without the events that fulfilled it, and without those that would do so in their place.
     fn dropped(&self, mut decided: Vec<usize>) -> Vec<Event> {
         let mut events = self.events.to_vec();
         for _ in 0..ROUNDS {
@@ -176,7 +176,7 @@ impl<'a> Subject<'a> {
             }
             decided = next;
         }
-        // It looks at how things stand, or at very many events.
+        // It evaluates the state, or very many events.
         events.retain(|event| !self.is_own(event));
         events
     }
@@ -190,7 +190,7 @@ impl<'a> Subject<'a> {
         }))
     }
 
-    /// Each field of the events that it stands on, altered wherever it says the same in this history.
+    /// Each field of the events that it depends on, altered wherever this history has the same value.
     fn altered(&'a self, places: Vec<usize>) -> Changed<'a> {
         let mut seen = BTreeSet::new();
         let mut fields = Vec::new();
@@ -205,7 +205,7 @@ impl<'a> Subject<'a> {
         let documents: Vec<Value> = self.events.iter().map(|event| json(&event.what)).collect();
         Box::new(fields.into_iter().flat_map(move |(pointer, value)| {
             let mut values: Vec<Value> = alterations(&value).to_vec();
-            // A word of a closed set can only become another one of it.
+            // A word of a closed set can only become another word of that set.
             let others = documents.iter().filter_map(|document| document.pointer(&pointer));
             values.extend(others.filter(|other| **other != value && other.is_string()).take(LAST).cloned());
             let documents = &documents;
@@ -229,18 +229,20 @@ impl<'a> Subject<'a> {
         }))
     }
 
-    /// What stands elsewhere in the history stands where the expectation was fulfilled: for what is expected not to be.
+    /// An event from elsewhere in the history, inserted where the expectation was fulfilled: for an `expect` that
+    /// something is absent.
     fn planted(&'a self, place: Option<usize>) -> Changed<'a> {
         let own = self.events.iter().enumerate().filter(|(_, event)| self.is_own(event));
         Box::new(own.filter_map(move |(from, event)| {
             let place = place.filter(|place| *place != from && *place > 0)?;
-            Some(("what stands elsewhere stands there".to_owned(), self.inserted(place, vec![event.clone()])))
+            Some(("an event from elsewhere inserted there".to_owned(), self.inserted(place, vec![event.clone()])))
         }))
     }
 
-    // --- what must never be ---
+    // --- never ---
 
-    /// What is forbidden, put into the window: when the stimulus is done, at the window's end, and while the stimulus is being done.
+    /// The forbidden thing, put into the window: when the stimulus is done, at the end of the window, and during the
+    /// stimulus.
     fn intrusions(&'a self, control: &str, after: Option<&str>) -> Changed<'a> {
         let Some(window) = self.window(after) else {
             return Box::new(std::iter::empty());
@@ -261,8 +263,9 @@ impl<'a> Subject<'a> {
                 .iter()
                 .map(|place| ("the control's event in its window".to_owned(), vec![self.events[*place].clone()])),
         );
-        intruders
-            .extend(own.iter().map(|event| ("an event of elsewhere in its window".to_owned(), vec![(*event).clone()])));
+        intruders.extend(
+            own.iter().map(|event| ("an event from elsewhere in its window".to_owned(), vec![(*event).clone()])),
+        );
         intruders.push(("the control's story in its window".to_owned(), self.story(window[0], until)));
         intruders.push(("the control's end in its window".to_owned(), self.end_of_story(until, &places)));
         intruders.extend(own.iter().map(|event| ("another one of its kind".to_owned(), vec![fresh(event)])));
@@ -283,8 +286,8 @@ impl<'a> Subject<'a> {
         Box::new(intruders.into_iter().chain(std::iter::once_with(grafts).flatten()).flat_map(everywhere))
     }
 
-    /// Where something could be inserted: behind the end of the stimulus above (or what it comes after), before the next
-    /// stimulus, and behind the beginning of the one above: what happens while it is being done counts.
+    /// Where something could be inserted: after the end of the stimulus above (or of its `after`), before the next
+    /// stimulus, and after the start of the one above: what happens during the stimulus counts.
     fn window(&self, after: Option<&str>) -> Option<[usize; 3]> {
         let stimulus = (0..self.index).rev().find(|index| !self.scenario.steps[*index].value.is_judged())?;
         let is = |event: &Event, index: usize, begins: bool| matches!(&event.what, What::Step(step) if step.index == index && matches!(step.phase, Phase::Begin) == begins);
@@ -311,8 +314,8 @@ impl<'a> Subject<'a> {
         Some([from, last.unwrap_or(from).max(from), begin])
     }
 
-    /// What was recorded from the window on until the control was decided; or, where the control came before, from
-    /// its stimulus on.
+    /// What was recorded from the window on until the control was decided; or, if the control came before, from its
+    /// stimulus on.
     fn story(&self, from: usize, until: usize) -> Vec<Event> {
         let from = if from <= until {
             from
@@ -323,14 +326,14 @@ impl<'a> Subject<'a> {
         observed.cloned().collect()
     }
 
-    /// The control's events, and the certificates that were issued until then, without how they came about.
+    /// The control's events, and the certificates that were issued until then, without the events that led to them.
     fn end_of_story(&self, until: usize, places: &[usize]) -> Vec<Event> {
         let is_issued = |event: &Event| matches!(&event.what, What::Csr(csr) if !csr.certificates.is_empty());
         let issued = (0..until).filter(|place| is_issued(&self.events[*place]) && !places.contains(place));
         issued.chain(places.iter().copied()).map(|place| self.events[place].clone()).collect()
     }
 
-    /// The control's event with the names of the `never` in it: those that the control has in the same fields, or the
+    /// The control's event with the names of the `never` in it: in the same fields as the control's, or in place of the
     /// scenario's nodes.
     fn renamed(&self, control: Option<usize>, event: &Event) -> Vec<Event> {
         let file: Value = serde_saphyr::from_str(&self.scenario.text).unwrap_or_default();
@@ -364,12 +367,12 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// How many events are looked at where there could be very many.
+/// How many events are changed where there could be very many.
 const LAST: usize = 4;
-/// How often what fulfils an expectation in place of what was dropped is dropped as well.
+/// How often the events that take the place of dropped ones are dropped as well.
 const ROUNDS: usize = 40;
 
-/// Judges a changed history as a run would: with a deadline as soon as time is over. Answers also with the place in
+/// Judges a changed history as a run would: with a deadline as soon as the time is over. Also returns the position in
 /// `events` of each event that was judged.
 fn replay(mut judge: Judge<'_>, events: &[Event]) -> (Verdict, Vec<Option<usize>>) {
     let mut places = Vec::new();
@@ -413,7 +416,7 @@ fn json(what: &What) -> Value {
     serde_json::to_value(what).unwrap_or(Value::Null)
 }
 
-/// The event as one about another object of the same content.
+/// The event, as one about another object with the same content.
 fn fresh(event: &Event) -> Event {
     let mut event = event.clone();
     match &mut event.what {
@@ -424,7 +427,7 @@ fn fresh(event: &Event) -> Event {
         What::Process(process) => process.pid += 1,
         What::Connection(connection) => connection.id += 1000,
         What::File(file) => {
-            // Another name that fits the same pattern, where the name has a date in it.
+            // Another name that matches the same pattern, if the name has a date in it.
             file.name = file.name.replacen("2-", "3-", 1);
         }
         _ => {}
@@ -432,7 +435,7 @@ fn fresh(event: &Event) -> Event {
     event
 }
 
-/// The CSR of an event with each condition that there is.
+/// The CSR of an event, once with each condition that exists.
 fn decided(event: &Event) -> Vec<Event> {
     let What::Csr(csr) = &event.what else {
         return Vec::new();
@@ -485,7 +488,7 @@ fn grafts(base: &Event, scion: &Event) -> Vec<Event> {
     grafted
 }
 
-/// Calls for each value that is no list or object, with its JSON pointer.
+/// Calls `visit` for each value that is not a list or an object, with its JSON pointer.
 fn leaves(value: &Value, pointer: String, found: &mut impl FnMut(&str, &Value)) {
     let deeper = |key: &str| format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
     match value {
@@ -516,13 +519,13 @@ fn alterations(value: &Value) -> Vec<Value> {
     }
 }
 
-/// An hour later, or earlier where time ends.
+/// An hour later, or earlier at the end of time.
 fn changed(time: jiff::Timestamp) -> jiff::Timestamp {
     let hour = jiff::SignedDuration::from_hours(1);
     if time.later(hour) == time { time.earlier(hour) } else { time.later(hour) }
 }
 
-/// Puts `to` for `from` in each text that is it, or ends with it behind a colon.
+/// Replaces `from` by `to` in each text that equals it, or ends with it after a colon.
 fn replace(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::Object(fields) => fields.values_mut().for_each(|value| replace(value, from, to)),

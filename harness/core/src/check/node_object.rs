@@ -15,20 +15,20 @@ use crate::scenario::NodeName;
 pub struct NodeObject {
     /// The node.
     pub node: NodeName,
-    /// How it stands, by its condition Ready.
+    /// Its state, by its condition Ready.
     #[serde(default)]
     pub state: Option<NodeState>,
 }
 
-/// How a Node stands.
+/// The state of a Node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum NodeState {
     /// The condition is `True`.
     Ready,
-    /// It is `False`: the kubelet says that it is not ready.
+    /// The condition is `False`: the kubelet reports that it is not ready.
     NotReady,
-    /// It is `Unknown`: the kubelet has not been heard of for a while.
+    /// The condition is `Unknown`: the kubelet has not reported for a while.
     Unknown,
 }
 

@@ -17,21 +17,21 @@ use crate::scenario::{Capability, NodeName};
 pub struct PresentedIs {
     /// The node.
     pub node: NodeName,
-    /// What it shows.
+    /// What it presents.
     pub shows: Shows,
 }
 
-/// What is shown.
+/// What is presented.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Shows {
-    /// The serving certificate issued under this number, from 1.
+    /// The serving certificate with this number among the issued ones, starting at 1.
     Certificate(usize),
-    /// The certificate that stands in this file of the certificate directory now.
+    /// The certificate that is in this file of the certificate directory now.
     File(String),
     /// The certificate in `kubelet.crt`, which the kubelet signed itself.
     SelfSigned,
-    /// Clients are asked for a certificate of the CA with this CN, among others (catalogue N-12).
+    /// Clients are asked for a certificate of the CA with this CN, possibly among others (catalogue N-12).
     #[serde(rename = "clientCA")]
     ClientCa(String),
     /// The handshake is refused with a TLS alert: there is no certificate.

@@ -1,4 +1,4 @@
-//! Processes: which run, which ended and how.
+//! Processes: which run, which exited, and how.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,35 +10,35 @@ use crate::history::event::{Event, ProcessState, Recorder};
 use crate::scenario::NodeName;
 use crate::scenario::vocabulary::wrong_component;
 
-/// A process: a kubelet's, or a component's of the control plane.
+/// A process: a kubelet, or a component of the control plane.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Process {
     /// The node, for its kubelet.
     #[serde(default)]
     pub node: Option<NodeName>,
-    /// The component, for another's: `kube-apiserver`, `kube-controller-manager`; with a node, `kubeadm`.
+    /// The component, for any other process: `kube-apiserver`, `kube-controller-manager`; with a node, `kubeadm`.
     #[serde(default)]
     pub component: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: Running,
-    /// The exit code, of a process that exited by itself.
+    /// The exit code, for a process that exited on its own.
     #[serde(default)]
     pub code: Option<i32>,
-    /// How often it was started until now: 1 means that it is still the same process.
+    /// How often it has been started so far: 1 means that it is still the same process.
     #[serde(default)]
     pub starts: Option<u32>,
 }
 
-/// How a process is.
+/// The state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Running {
     /// It runs.
     Running,
-    /// It ended by itself.
+    /// It exited on its own.
     Exited,
-    /// It gave up: it ended by itself, with the exit code that a kubelet of its version has for that.
+    /// It gave up: it exited on its own, with the exit code that a kubelet of its version uses for that.
     Failed,
 }
 
@@ -46,11 +46,12 @@ const KUBELET: &str = "kubelet";
 /// Commands that run on a node beside its kubelet.
 const ON_NODES: [&str; 1] = ["kubeadm"];
 
-/// What is wrong with the naming of a process: a kubelet by its node, a component by its name, a command on a node by both.
+/// What is wrong with the naming of a process: a kubelet is named by its node, a component by its name, a command on a
+/// node by both.
 pub(super) fn lint_name(node: Option<&NodeName>, component: Option<&String>) -> Option<String> {
     let on_node = component.filter(|component| ON_NODES.contains(&component.as_str()));
     match (node, component, on_node) {
-        (None, _, Some(command)) => Some(format!("name the `node` on which {command} runs, too")),
+        (None, _, Some(command)) => Some(format!("also name the `node` on which {command} runs")),
         (Some(_), Some(_), None) | (None, None, _) => Some("name either a `node` or a `component`".into()),
         (None, Some(component), None) => wrong_component(component),
         _ => None,
@@ -82,9 +83,9 @@ impl Matcher for Process {
         }
         match (self.state, self.code, &self.component) {
             (Running::Running, Some(_), _) => Some("a running process has no exit `code`".into()),
-            (Running::Failed, Some(_), _) => Some("`failed` says which exit `code`".into()),
+            (Running::Failed, Some(_), _) => Some("`failed` already implies the exit `code`".into()),
             (Running::Failed, None, Some(_)) => {
-                Some("`failed` is said of kubelets: say `exited`, and the exit `code`".into())
+                Some("`failed` is for kubelets: use `exited` and the exit `code`".into())
             }
             _ => None,
         }
@@ -98,7 +99,7 @@ impl OfState for Process {
         let mut compare = Compare::default();
         let (running, found) = match &now.ended {
             None => (true, "running".to_owned()),
-            Some(ProcessState::Exited { asked: true, .. }) => (false, "ended by tlsboot".into()),
+            Some(ProcessState::Exited { asked: true, .. }) => (false, "stopped by tlsboot".into()),
             Some(ProcessState::Exited { code, signal, .. }) => {
                 let code = code.map_or(NONE.into(), |code| code.to_string());
                 (
@@ -114,7 +115,7 @@ impl OfState for Process {
         let exited = matches!(now.ended, Some(ProcessState::Exited { asked: false, .. }));
         match self.state {
             Running::Running => compare.holds("state", running, "running", &found),
-            Running::Exited | Running::Failed => compare.holds("state", exited, "exited by itself", &found),
+            Running::Exited | Running::Failed => compare.holds("state", exited, "exited on its own", &found),
         };
         let code = match self.state {
             Running::Failed => state.rules().map(|rules| rules.failure_code()),
@@ -124,8 +125,8 @@ impl OfState for Process {
             compare.holds("code", *code == Some(expected), expected, &found);
         }
         compare.same("starts", self.starts.as_ref(), &now.starts);
-        // What exited by itself does not come back by itself; but the end of an earlier process than the one meant says
-        // nothing.
+        // A process that exited on its own does not come back, but the exit of an earlier process than the one meant
+        // says nothing.
         let over = exited && self.starts.is_none_or(|starts| now.starts >= starts);
         if over { compare.or_wrong() } else { compare.or_near() }
     }

@@ -10,14 +10,14 @@ use crate::history::event::Recorder;
 use crate::scenario::NodeName;
 use crate::scenario::vocabulary::{wrong_resource, wrong_verb};
 
-/// A request. What is left out does not matter.
+/// A request. Fields that are left out are not checked.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Request {
     /// The node whose kubelet sent it.
     #[serde(default)]
     pub node: Option<NodeName>,
-    /// The user that the API server saw; `none` where authentication failed.
+    /// The user that the API server saw; `none` if authentication failed.
     #[serde(default)]
     pub user: Option<String>,
     /// A group that the user must have.
@@ -26,7 +26,7 @@ pub struct Request {
     /// `create`, `list`, `watch`, `get`, …
     #[serde(default)]
     pub verb: Option<String>,
-    /// The resource, as `certificatesigningrequests`.
+    /// The resource, such as `certificatesigningrequests`.
     #[serde(default)]
     pub resource: Option<String>,
     /// The object's name.
@@ -35,13 +35,14 @@ pub struct Request {
     /// The HTTP status code.
     #[serde(default)]
     pub code: Option<u16>,
-    /// The Status object's reason.
+    /// The `reason` of the Status object.
     #[serde(default)]
     pub reason: Option<String>,
-    /// A part of the Status object's message.
+    /// A substring of the Status object's `message`.
     #[serde(default)]
     pub message: Option<String>,
-    /// Which of the node's client certificates it came with, by number of issue from 1 (needs control plane ≥ 1.32).
+    /// Which of the node's client certificates it was sent with, by number of issue, starting at 1 (needs control plane
+    /// ≥ 1.32).
     #[serde(default)]
     pub certificate: Option<usize>,
 }
@@ -63,10 +64,10 @@ impl Matcher for Request {
         let unknown = self.verb.as_deref().and_then(wrong_verb).or(self.resource.as_deref().and_then(wrong_resource));
         match (self.certificate, &self.node) {
             _ if unknown.is_some() => unknown,
-            (Some(_), None) => Some("`certificate` needs `node`: whose certificate is meant?".into()),
+            (Some(_), None) => Some("`certificate` needs `node`, which says whose certificate is meant".into()),
             (Some(0), _) => Some("certificates are counted from 1".into()),
             _ if self.verb.is_none() && self.user.is_none() && self.code.is_none() && self.resource.is_none() => {
-                Some("any request would do: name at least a verb, resource, user or code".into())
+                Some("any request would match: name at least a verb, resource, user or code".into())
             }
             _ => None,
         }
@@ -76,7 +77,7 @@ impl Matcher for Request {
 impl OfEvents for Request {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Request(request) = &moment.event.what else { return Match::Other };
-        // Who asks for what makes it the request that is meant; how it was answered is what may differ.
+        // Who asks for what identifies the request; how it was answered is what may differ.
         let differs = |expected: Option<&str>, found: &str| expected.is_some_and(|expected| expected != found);
         if differs(self.node.as_deref(), request.node.as_deref().unwrap_or(NONE))
             || differs(self.verb.as_deref(), &request.verb)
@@ -99,7 +100,7 @@ impl OfEvents for Request {
             let expected =
                 issued.get(number.wrapping_sub(1)).map(|(_, certificate)| format!("X509SHA256={}", certificate.sha256));
             let found = request.credential_id.as_deref();
-            let expected_text = expected.as_deref().unwrap_or("a certificate that is not issued yet");
+            let expected_text = expected.as_deref().unwrap_or("a certificate that has not been issued yet");
             compare.holds(
                 "certificate",
                 expected.is_some() && expected.as_deref() == found,

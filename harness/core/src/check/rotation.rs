@@ -1,4 +1,4 @@
-//! Renewals: when a kubelet asks for its next certificate, and as whom (catalogue T-01, T-02, C-07, C-10).
+//! Renewals: when a kubelet requests its next certificate, and as whom (catalogue T-01, T-02, C-07, C-10).
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use crate::history::facts::CertificateFacts;
 use crate::scenario::NodeName;
 use crate::time::Shift;
 
-/// A renewal: a CSR of the node itself, inside the window of 70 % to 90 % of its certificate's life, with a new key.
+/// A renewal: a CSR of the node itself, between 70 % and 90 % of its certificate's lifetime, with a new key.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rotation {
@@ -21,20 +21,20 @@ pub struct Rotation {
     pub node: NodeName,
     /// Which certificate is renewed.
     pub role: Role,
-    /// The number of the certificate that is renewed, among those issued, from 1.
+    /// The number of the certificate that is renewed, among the issued ones, starting at 1.
     pub renews: usize,
-    /// The window is not checked: the renewal comes for another reason than age.
+    /// The window is not checked: the renewal has another reason than age.
     #[serde(default)]
     pub any_time: bool,
 }
 
-/// How long an unused connection of a kubelet lives (`IdleConnTimeout` of k8s.io/apimachinery/pkg/util/net).
+/// How long an idle connection of a kubelet lives (`IdleConnTimeout` in k8s.io/apimachinery/pkg/util/net).
 const IDLE: SignedDuration = SignedDuration::from_secs(90);
-/// From the kubelet's timer to the CSR in the watch: a request and a key, no waiting.
+/// From the kubelet's timer to the CSR in the watch: one key and one request, no waiting.
 const REACTION: SignedDuration = SignedDuration::from_secs(2);
-/// Two tries more, after 2 s and 4 s and up to a tenth longer (`rotateCerts` of client-go's certificate_manager.go). Seen on
-/// 1.33.13: a renewal 88 s after the one before was sent over that one's connection, whose certificate had expired: 401.
-/// While the next try was under way the kubelet closed that connection; the third one came.
+/// Two more attempts, after 2 s and 4 s plus up to 10 % (`rotateCerts` in client-go's certificate_manager.go). Seen on
+/// 1.33.13: a renewal 88 s after the previous one was sent over that one's connection, whose certificate had expired,
+/// and got 401. The kubelet closed that connection during the second attempt; the third one succeeded.
 const RETRIES: SignedDuration = SignedDuration::from_millis(6_600);
 
 impl Matcher for Rotation {
@@ -74,11 +74,11 @@ impl OfEvents for Rotation {
         compare.text("requestor", Some(&format!("{NODE_USER_PREFIX}{}", self.node)), Some(&csr.username)).holds(
             "groups",
             csr.groups.iter().any(|group| group == NODES_GROUP),
-            "system:nodes among them",
+            "system:nodes included",
             super::compare::list(&csr.groups),
         );
         if !self.any_time {
-            // Asked for in time over an old connection, whose certificate the API server does not take any more.
+            // Requested in time over an old connection, whose certificate the API server no longer accepts.
             let first_try = usable(&issued[..self.renews], moment.event.at.earlier(RETRIES));
             let refused = self.role == Role::Client && first_try.iter().any(|one| one.not_after < moment.event.at);
             let late = if refused { REACTION.later(RETRIES) } else { REACTION };
@@ -86,7 +86,7 @@ impl OfEvents for Rotation {
             compare.holds(
                 "time",
                 moment.event.at >= from && moment.event.at <= to.later(late),
-                format!("between {from} and {to}, 70 % to 90 % of the life of the certificate before"),
+                format!("between {from} and {to}, 70 % to 90 % of the previous certificate's lifetime"),
                 moment.event.at,
             );
         }
@@ -107,9 +107,9 @@ impl OfEvents for Rotation {
     }
 }
 
-/// The certificates with which a renewal may be asked for: the one that is renewed; and those before it, as long as the
-/// connection of the renewal before was not idle for its 90 s. Seen on 1.33.13: a second renewal 21 s after the first
-/// came over the first one's connection, so with its certificate.
+/// The certificates with which a renewal may be requested: the one that is renewed, and earlier ones as long as the
+/// connection of the previous renewal was not idle for 90 s. Seen on 1.33.13: a second renewal 21 s after the first was
+/// sent over the first one's connection, and so with its certificate.
 fn usable<'a>(issued: &[(&CsrState, &'a CertificateFacts)], renewal: Timestamp) -> Vec<&'a CertificateFacts> {
     let mut allowed = Vec::new();
     let mut next = renewal;

@@ -1,7 +1,7 @@
-//! Everything that differs between versions, in one table: behaviour, range of versions, value, source.
+//! Everything that differs between versions, in one table: behavior, range of versions, value, source.
 //!
-//! A scenario says "as this version promises"; the table knows what that is. Where runs and catalogue disagree, the
-//! runs are right, and the row says so.
+//! A scenario says "as this version promises"; the table says what that is. Where runs and catalogue disagree, the runs
+//! are right, and the row says so.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +9,7 @@ use super::Role;
 use crate::time::{Shift, at_share};
 use crate::version::Version;
 
-/// Whose version a row goes by.
+/// Whose version decides which row applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The control plane.
@@ -18,20 +18,20 @@ pub enum Who {
     Kubelet,
 }
 
-/// One row: from this minor version on, until the next row of the same behaviour.
+/// One row: from this minor version on, until the next row of the same behavior.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<T: 'static> {
-    /// First minor version of Kubernetes 1 that behaves so.
+    /// The first minor version of Kubernetes 1 that behaves this way.
     pub from: u32,
     /// How it behaves.
     pub value: T,
-    /// Where that stands.
+    /// The source for this.
     pub source: &'static str,
 }
 
-/// A behaviour that differs between versions.
+/// A behavior that differs between versions.
 #[derive(Clone, Copy, Debug)]
-pub struct Behaviour<T: 'static> {
+pub struct Behavior<T: 'static> {
     /// What it is.
     pub name: &'static str,
     /// Whose version decides.
@@ -42,13 +42,13 @@ pub struct Behaviour<T: 'static> {
     pub shown_by: &'static [&'static str],
 }
 
-impl<T: Copy> Behaviour<T> {
+impl<T: Copy> Behavior<T> {
     fn at(&self, minor: u32) -> T {
         self.rows.iter().rev().find(|row| row.from <= minor).unwrap_or(&self.rows[0]).value
     }
 }
 
-/// How a signer sets NotAfter of a certificate that lives shorter than eight hours.
+/// How a signer sets NotAfter of a certificate that is valid for less than eight hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAfterRule {
     /// signing time + T − 5 min.
@@ -58,7 +58,7 @@ pub enum NotAfterRule {
 }
 
 /// NotAfter of short certificates.
-pub const NOT_AFTER: Behaviour<NotAfterRule> = Behaviour {
+pub const NOT_AFTER: Behavior<NotAfterRule> = Behavior {
     name: "NotAfter of certificates shorter than 8 h",
     who: Who::ControlPlane,
     rows: &[
@@ -72,9 +72,9 @@ pub const NOT_AFTER: Behaviour<NotAfterRule> = Behaviour {
     shown_by: &["issuance.signing-duration"],
 };
 
-/// Whether kubelets ask for `key encipherment` with an ECDSA key.
-pub const KEY_ENCIPHERMENT: Behaviour<bool> = Behaviour {
-    name: "kubelet asks for `key encipherment` with ECDSA keys",
+/// Whether kubelets request `key encipherment` with an ECDSA key.
+pub const KEY_ENCIPHERMENT: Behavior<bool> = Behavior {
+    name: "kubelet requests `key encipherment` with ECDSA keys",
     who: Who::Kubelet,
     rows: &[
         Row { from: 0, value: true, source: "catalogue C-03" },
@@ -84,7 +84,7 @@ pub const KEY_ENCIPHERMENT: Behaviour<bool> = Behaviour {
 };
 
 /// Whether the API server records credential ids of certificates.
-pub const CREDENTIAL_IDS: Behaviour<bool> = Behaviour {
+pub const CREDENTIAL_IDS: Behavior<bool> = Behavior {
     name: "API server records X509SHA256 credential ids",
     who: Who::ControlPlane,
     rows: &[
@@ -94,9 +94,9 @@ pub const CREDENTIAL_IDS: Behaviour<bool> = Behaviour {
     shown_by: &["rotation.short-signing-duration", "reload.client-certificate-without-restart"],
 };
 
-/// The shortest `--cluster-signing-duration` with which no kubelet can loop, in seconds.
-pub const QUICK: Behaviour<i64> = Behaviour {
-    name: "shortest signing duration without a loop of renewals, with some room (s)",
+/// The shortest `--cluster-signing-duration` with which no kubelet renews in a loop, in seconds.
+pub const QUICK: Behavior<i64> = Behavior {
+    name: "shortest signing duration without a renewal loop, with some margin (s)",
     who: Who::ControlPlane,
     rows: &[
         Row { from: 0, value: 480, source: "catalogue 0.1: T > 7m09s" },
@@ -106,7 +106,7 @@ pub const QUICK: Behaviour<i64> = Behaviour {
 };
 
 /// The exit code of a kubelet that gives up.
-pub const FAILURE_CODE: Behaviour<i32> = Behaviour {
+pub const FAILURE_CODE: Behavior<i32> = Behavior {
     name: "exit code of a kubelet that gives up",
     who: Who::Kubelet,
     rows: &[
@@ -116,18 +116,18 @@ pub const FAILURE_CODE: Behaviour<i32> = Behaviour {
     shown_by: &["approval.without-rotation-denied", "recovery.kubeconfig-garbage-without-bootstrap-kubeconfig"],
 };
 
-/// What makes the certificates of Kubernetes' own signers.
+/// What creates the certificates of Kubernetes' own signers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authority {
-    /// The library cfssl: subject key identifiers, serial numbers of 160 bits, and NotBefore by the minute.
+    /// The cfssl library: subject key identifiers, 160-bit serial numbers, and NotBefore in whole minutes.
     Cfssl,
-    /// Its own code: none, 128 bits, and to the second.
+    /// Kubernetes' own code: no subject key identifiers, 128-bit serial numbers, and NotBefore in whole seconds.
     Own,
 }
 
-/// What makes certificates.
-pub const AUTHORITY: Behaviour<Authority> = Behaviour {
-    name: "certificates are made by",
+/// What creates certificates.
+pub const AUTHORITY: Behavior<Authority> = Behavior {
+    name: "certificates are created by",
     who: Who::ControlPlane,
     rows: &[
         Row { from: 0, value: Authority::Cfssl, source: "github.com/cloudflare/cfssl/signer, signer/local" },
@@ -137,7 +137,7 @@ pub const AUTHORITY: Behaviour<Authority> = Behaviour {
 };
 
 /// Whether CSRs are in certificates.k8s.io/v1beta1 only.
-pub const BETA_CSRS: Behaviour<bool> = Behaviour {
+pub const BETA_CSRS: Behavior<bool> = Behavior {
     name: "CSRs are in certificates.k8s.io/v1beta1 only",
     who: Who::ControlPlane,
     rows: &[
@@ -147,50 +147,52 @@ pub const BETA_CSRS: Behaviour<bool> = Behaviour {
     shown_by: &["rotation.short-signing-duration"],
 };
 
-/// One line of the table in words: a behaviour, for a range of versions.
+/// One row of the table in words: a behavior, for a range of versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The behaviour.
-    pub behaviour: &'static str,
+    /// The behavior.
+    pub behavior: &'static str,
     /// Whose version decides.
     pub who: Who,
-    /// First minor version that behaves so, but for the oldest.
+    /// The first minor version that behaves this way; `None` for the oldest row.
     pub from: Option<u32>,
-    /// First minor version that behaves so no more, but for the newest.
+    /// The first minor version that no longer behaves this way; `None` for the newest row.
     pub until: Option<u32>,
     /// How it behaves.
     pub value: String,
-    /// Where that stands.
+    /// The source for this.
     pub source: &'static str,
     /// Ids of scenarios whose runs show it.
     pub shown_by: &'static [&'static str],
 }
 
-/// The whole table, for people.
+/// The whole table, for people to read.
 pub fn table() -> Vec<Line> {
-    fn lines<T: Copy>(behaviour: &Behaviour<T>, words: fn(T) -> String) -> Vec<Line> {
-        let rows = behaviour.rows;
+    fn lines<T: Copy>(behavior: &Behavior<T>, words: fn(T) -> String) -> Vec<Line> {
+        let rows = behavior.rows;
         let line = |(index, row): (usize, &Row<T>)| Line {
-            behaviour: behaviour.name,
-            who: behaviour.who,
+            behavior: behavior.name,
+            who: behavior.who,
             from: Some(row.from).filter(|_| index > 0),
             until: rows.get(index + 1).map(|next| next.from),
             value: words(row.value),
             source: row.source,
-            shown_by: behaviour.shown_by,
+            shown_by: behavior.shown_by,
         };
         rows.iter().enumerate().map(line).collect()
     }
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
     let not_after = |rule| match rule {
-        NotAfterRule::LosesBackdate => "signing + T − 5 min".to_owned(),
+        NotAfterRule::LosesBackdate => "signing time + T − 5 min".to_owned(),
         NotAfterRule::Full => "signing + T".to_owned(),
     };
     let authority = |authority| match authority {
         Authority::Cfssl => {
-            "cfssl: a subject key identifier, a serial number of 160 bits, NotBefore by the minute".to_owned()
+            "cfssl: a subject key identifier, a 160-bit serial number, NotBefore in whole minutes".to_owned()
         }
-        Authority::Own => "Kubernetes: no subject key identifier, 128 bits, by the second".to_owned(),
+        Authority::Own => {
+            "Kubernetes: no subject key identifier, a 128-bit serial number, NotBefore in whole seconds".to_owned()
+        }
     };
     [
         lines(&NOT_AFTER, not_after),
@@ -204,9 +206,9 @@ pub fn table() -> Vec<Line> {
     .concat()
 }
 
-/// How long before the signing NotBefore lies, in all versions (catalogue S-05).
+/// How long before the signing time NotBefore lies, in all versions (catalogue S-05).
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
-/// What lives shorter keeps its full time after the signing.
+/// A certificate that is valid for less than this keeps its full duration after signing.
 const SHORT: SignedDuration = SignedDuration::from_hours(8);
 
 /// The rules for one pair of versions.
@@ -222,14 +224,14 @@ impl Rules {
         Self { control_plane: control_plane.minor, kubelet: kubelet.minor }
     }
 
-    fn of<T: Copy>(&self, behaviour: &Behaviour<T>) -> T {
-        behaviour.at(match behaviour.who {
+    fn of<T: Copy>(&self, behavior: &Behavior<T>) -> T {
+        behavior.at(match behavior.who {
             Who::ControlPlane => self.control_plane,
             Who::Kubelet => self.kubelet,
         })
     }
 
-    /// Usages that the kubelet asks for (catalogue C-03).
+    /// Usages that the kubelet requests (catalogue C-03).
     pub fn usages(&self, role: Role) -> Vec<String> {
         let mut usages = vec!["digital signature".to_owned()];
         if self.of(&KEY_ENCIPHERMENT) {
@@ -242,7 +244,7 @@ impl Rules {
         usages
     }
 
-    /// Whether requests by certificate carry a credential id (catalogue T-14).
+    /// Whether requests with a certificate carry a credential id (catalogue T-14).
     pub fn credential_ids(&self) -> bool {
         self.of(&CREDENTIAL_IDS)
     }
@@ -252,23 +254,23 @@ impl Rules {
         self.of(&FAILURE_CODE)
     }
 
-    /// What makes certificates.
+    /// What creates certificates.
     pub fn authority(&self) -> Authority {
         self.of(&AUTHORITY)
     }
 
-    /// Whether the API server has no CSRs of certificates.k8s.io/v1.
+    /// Whether the API server does not serve CSRs in certificates.k8s.io/v1.
     pub fn beta_csrs(&self) -> bool {
         self.of(&BETA_CSRS)
     }
 
-    /// `quick`: the shortest signing duration that forces rotation but no loop.
+    /// `quick`: the shortest signing duration that forces rotation without a loop.
     pub fn quick(&self) -> SignedDuration {
         SignedDuration::from_secs(self.of(&QUICK))
     }
 
     /// NotAfter of a certificate whose NotBefore is known, signed for `duration` (catalogue S-05), by a CA that does
-    /// not end before.
+    /// not expire before it.
     pub fn not_after(&self, not_before: Timestamp, duration: SignedDuration) -> Timestamp {
         let signed = not_before.later(BACKDATE);
         match self.of(&NOT_AFTER) {
@@ -277,7 +279,7 @@ impl Rules {
         }
     }
 
-    /// How long before the moment of signing NotBefore lies.
+    /// How long before signing NotBefore lies.
     pub fn backdate(&self) -> SignedDuration {
         BACKDATE
     }
@@ -335,24 +337,24 @@ mod tests {
 
     #[test]
     fn the_table_for_people_is_whole_and_without_gaps() {
-        let behaviours = include_str!("rules.rs")
+        let behaviors = include_str!("rules.rs")
             .lines()
-            .filter(|line| line.starts_with("pub const") && line.contains(": Behaviour<"))
+            .filter(|line| line.starts_with("pub const") && line.contains(": Behavior<"))
             .count();
         let table = table();
-        let mut names: Vec<&str> = table.iter().map(|line| line.behaviour).collect();
+        let mut names: Vec<&str> = table.iter().map(|line| line.behavior).collect();
         names.dedup();
-        assert_eq!(names.len(), behaviours, "a behaviour is not in `table`");
-        for pair in table.windows(2).filter(|pair| pair[0].behaviour == pair[1].behaviour) {
+        assert_eq!(names.len(), behaviors, "a behavior is not in `table`");
+        for pair in table.windows(2).filter(|pair| pair[0].behavior == pair[1].behavior) {
             assert_eq!(pair[0].until, pair[1].from);
-            assert!(pair[0].value != pair[1].value, "{}", pair[0].behaviour);
+            assert!(pair[0].value != pair[1].value, "{}", pair[0].behavior);
         }
         assert!(table.iter().all(|line| !line.source.is_empty() && !line.shown_by.is_empty()));
     }
 
     proptest! {
-        /// With `quick` no renewal lies before the signing, in any version, so that no kubelet loops; and it comes within
-        /// two minutes.
+        /// With `quick` no renewal is due before signing, in any version, so no kubelet renews in a loop; and it is due
+        /// within two minutes.
         #[test]
         fn quick_never_loops(minor in 17_u32..40) {
             let rules = rules(minor, minor);
@@ -362,7 +364,7 @@ mod tests {
             prop_assert!(from > signed && to < signed + SignedDuration::from_mins(3), "{from} {to}");
         }
 
-        /// The window lies inside of the certificate's life, whatever that is.
+        /// The window lies within the certificate's lifetime, however long that is.
         #[test]
         fn the_window_lies_inside(seconds in 1_i64..1_000_000_000) {
             let (from, to) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z") + SignedDuration::from_secs(seconds));

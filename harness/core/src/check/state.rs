@@ -1,4 +1,4 @@
-//! The fold of a history: how things stand after the events so far.
+//! The fold of a history: the state after the events so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,20 +11,20 @@ use crate::history::event::{
 };
 use crate::history::facts::CertificateFacts;
 
-/// How things stand.
+/// The state.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// The head of the history.
     pub begin: Option<Begin>,
     /// `--cluster-signing-duration` now.
     pub signing: Option<SignedDuration>,
-    /// CA certificates (DER in base64) by signerName: every one that signed in this history, the newest last.
+    /// CA certificates (DER in base64) by signerName: every CA that signed in this history, newest last.
     pub signers: BTreeMap<String, Vec<String>>,
-    /// CSRs in order of appearance, deleted ones too.
+    /// CSRs in order of appearance, including deleted ones.
     pub csrs: Vec<CsrState>,
     /// Kubelets by node.
     pub kubelets: BTreeMap<String, KubeletFacts>,
-    /// What stands in each node's directory now.
+    /// The current content of each node's directory.
     pub files: BTreeMap<(String, String), FileFacts>,
     /// What each node's port presents now.
     pub presented: BTreeMap<String, Presented>,
@@ -34,11 +34,11 @@ pub struct State {
     pub nodes: BTreeMap<String, NodeEvent>,
     /// Metrics by component, node, and `name{labels}`.
     pub metrics: BTreeMap<(String, Option<String>), BTreeMap<String, String>>,
-    /// Answers to the steps that sent requests, by the step's index.
+    /// Answers to the steps that sent requests, by step index.
     pub answers: BTreeMap<usize, Answer>,
-    /// Objects that the steps made, by the step's name.
+    /// Objects that the steps created, by step name.
     pub objects: BTreeMap<String, String>,
-    /// Recorders that run.
+    /// Recorders that are running.
     pub recording: BTreeSet<Recorder>,
     /// Recorders that may have missed events, and why.
     pub gaps: BTreeMap<Recorder, String>,
@@ -60,7 +60,7 @@ pub struct CsrState {
 pub struct ProcessNow {
     /// Its process id.
     pub pid: u32,
-    /// How it ended, if it did.
+    /// How it ended, if it has.
     pub ended: Option<ProcessState>,
     /// How often it was started in this history.
     pub starts: u32,
@@ -153,7 +153,7 @@ impl State {
         }
     }
 
-    /// The rules of the versions at hand, once the history has begun.
+    /// The rules for these versions, once the history has begun.
     pub fn rules(&self) -> Option<Rules> {
         self.begin.as_ref().map(|begin| Rules::new(begin.kubernetes, begin.kubelet))
     }
@@ -171,12 +171,12 @@ impl State {
         issued
     }
 
-    /// A file of a node as it stands.
+    /// The current state of a node's file.
     pub fn file(&self, node: &str, name: &str) -> Option<&FileFacts> {
         self.files.get(&(node.to_owned(), name.to_owned()))
     }
 
-    /// The object that the step of this name made.
+    /// The object that the step of this name created.
     pub fn submitted(&self, step: &str) -> Option<&String> {
         self.objects.get(step)
     }

@@ -1,5 +1,5 @@
-//! A history as facts that can be compared: what was asked, issued, written, presented and logged, without what is
-//! different in every run; and how long things took.
+//! A history as facts that can be compared: what was requested, issued, written, presented and logged, without what
+//! differs in every run; and how long things took.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub enum Aspect {
     Files,
     /// What is presented on kubelets' ports, and connections.
     Connections,
-    /// Processes that end by themselves.
+    /// Processes that exit on their own.
     Processes,
     /// Metrics.
     Metrics,
@@ -63,9 +63,9 @@ impl Aspect {
 pub struct Key {
     /// What it is about.
     pub aspect: Aspect,
-    /// Of what: `client CSR of the node`.
+    /// The subject: `client CSR of the node`.
     pub subject: String,
-    /// Which field: `usages`.
+    /// The field: `usages`.
     pub field: &'static str,
 }
 
@@ -81,11 +81,11 @@ pub enum Interval {
     ApprovalToCertificate,
     /// From the certificate to the link that points to it, in seconds.
     CertificateToLink,
-    /// From a renewed client certificate's link to the end of an old connection, in seconds.
+    /// From a renewed client certificate's link to the closing of an old connection, in seconds.
     LinkToClose,
     /// From the serving certificate to its first handshake, in seconds.
     CertificateToHandshake,
-    /// When a renewal is asked for, as a share of the old certificate's life.
+    /// When a renewal is requested, as a share of the old certificate's lifetime.
     Renewal,
 }
 
@@ -93,24 +93,24 @@ impl Interval {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
-            Self::StartToCsr => "kubelet's start to first CSR",
+            Self::StartToCsr => "kubelet start to first CSR",
             Self::CsrToApproval => "CSR to approval",
             Self::ApprovalToCertificate => "approval to certificate",
             Self::CertificateToLink => "certificate to link",
-            Self::LinkToClose => "new link to end of an old connection",
+            Self::LinkToClose => "new link to closing of an old connection",
             Self::CertificateToHandshake => "serving certificate to handshake",
-            Self::Renewal => "renewal, as a share of life",
+            Self::Renewal => "renewal, as a share of the lifetime",
         }
     }
 
-    /// What a difference must exceed to be more than noise, near a value.
+    /// How much a difference must exceed to count as more than noise around a value.
     pub(super) fn noise(self, near: f64) -> f64 {
         match self {
             // the window is that wide by design (catalogue T-01)
             Self::Renewal => 0.2,
-            // the kubelet looks once in ten seconds (catalogue T-03)
+            // the kubelet checks every ten seconds (catalogue T-03)
             Self::LinkToClose => 10.0,
-            // loaded machines differ by that much: on one of them the same kubelet took 0.5 s, then 1.7 s
+            // machines under load differ by that much: on one of them the same kubelet took 0.5 s, then 1.7 s
             _ => (near / 2.0).max(2.0),
         }
     }
@@ -124,10 +124,10 @@ pub struct Features {
 }
 
 impl Features {
-    /// Those of a history.
+    /// Extracts them from a history.
     pub fn of(events: &[Event]) -> Self {
         let mut sorted: Vec<&Event> = events.iter().collect();
-        // what happens at the same moment is told apart by what it is, not by who wrote it down first
+        // events at the same moment are ordered by content, not by which was recorded first
         sorted.sort_by_cached_key(|event| {
             let what = serde_json::to_string(&event.what).unwrap_or_default();
             (event.at, what)
@@ -143,7 +143,7 @@ impl Features {
     }
 }
 
-/// Reads events in the order of time.
+/// Reads events in order of time.
 #[derive(Default)]
 struct Reader {
     names: Names,
@@ -153,11 +153,11 @@ struct Reader {
     /// Certificates that CSRs led to, by their digests.
     issued: BTreeMap<String, Issued>,
     csrs: BTreeMap<String, Progress>,
-    /// When each node's kubelet started last, before it asked for anything.
+    /// When each node's kubelet last started, until it requests something.
     starting: BTreeMap<String, Timestamp>,
     /// The client certificate that each node holds.
     held: BTreeMap<String, (Timestamp, Timestamp)>,
-    /// When a node's renewed client certificate was linked, before an old connection ended.
+    /// When a node's renewed client certificate was linked, until an old connection is closed.
     relinked: BTreeMap<String, Timestamp>,
     links: BTreeMap<String, u32>,
 }
@@ -170,7 +170,7 @@ struct Issued {
     presented: bool,
 }
 
-/// How far a CSR is.
+/// How far a CSR has come.
 #[derive(Default)]
 struct Progress {
     seen: Option<Timestamp>,
@@ -201,7 +201,7 @@ impl Reader {
             What::Request(request) => self.request(request),
             What::File(file) => self.file(file, at),
             What::Presented(presented) => {
-                // that a connection fails while the kubelet starts is chance; its alerts are not
+                // whether a connection fails while the kubelet starts is chance; TLS alerts are not
                 let refused = presented.refused.as_deref();
                 if let Some(why) = refused.filter(|why| !why.starts_with("no handshake")) {
                     let why = self.names.words(why);
@@ -224,7 +224,7 @@ impl Reader {
                         (None, Some(signal)) => format!("signal {signal}"),
                         (None, None) => "no code".into(),
                     };
-                    self.fact(Aspect::Processes, &process.component, "ends by itself with", how);
+                    self.fact(Aspect::Processes, &process.component, "exits on its own with", how);
                 }
             },
             What::Connection(connection) => {
@@ -242,7 +242,7 @@ impl Reader {
                 }
             }
             What::Log(log) => {
-                // the API server's lines tell of its start; what it answers is in the audit log
+                // the API server's lines are about its startup; what it answers is in the audit log
                 let of_interest = ["kubelet", "kube-controller-manager"];
                 if of_interest.contains(&log.component.as_str())
                     && let Some(message) = self.names.message(&log.line)
@@ -277,7 +277,7 @@ impl Reader {
     }
 
     fn request(&mut self, request: &RequestEvent) {
-        // tlsboot's own are the harness', not the cluster's
+        // tlsboot's own requests come from the harness, not from the cluster
         if request.user_agent.starts_with("tlsboot/") {
             return;
         }
@@ -315,7 +315,7 @@ impl Reader {
             ("e-mails and URIs", list(request.emails.iter().chain(&request.uris))),
             ("key", key(&request.key)),
             ("requested extensions", list(&request.requested_extensions)),
-            ("proves its key", request.signature_valid.to_string()),
+            ("proves possession of its key", request.signature_valid.to_string()),
         ];
         for (field, value) in fields {
             self.fact(Aspect::Csrs, &subject, field, value);
@@ -379,9 +379,9 @@ impl Reader {
             let granted = asked.into_iter().chain(self.signing).min();
             if let Some(granted) = granted {
                 let life = leaf.not_after.duration_since(leaf.not_before).as_secs().saturating_sub(granted);
-                // a CA's own end is a second earlier or later in every run
+                // the time until a CA expires differs by a second from run to run
                 let minutes = (life as f64 / 60.0).round();
-                let whole = format!("the duration asked or set {minutes:+} min");
+                let whole = format!("the requested or configured duration {minutes:+} min");
                 self.fact(Aspect::Certificates, &subject, "life", whole);
             }
         }
@@ -430,7 +430,7 @@ impl Reader {
                 let first = !std::mem::replace(&mut issued.presented, true);
                 ("an issued certificate", first.then_some(issued.at))
             }
-            None => ("a certificate that no CSR led to", None),
+            None => ("a certificate without a CSR", None),
         };
         if let Some(issued) = first {
             self.sample(Interval::CertificateToHandshake, issued, at);
@@ -451,7 +451,7 @@ impl Reader {
         if let Some(target) = &facts.target {
             self.fact(Aspect::Files, &name, "points to", path(target));
         }
-        // a file that is just being written is empty for a moment
+        // a file that is being written is empty for a moment
         let labels: Vec<&str> = facts.pem.iter().map(|block| block.label.as_str()).collect();
         if !labels.is_empty() && labels.iter().all(|label| !label.is_empty()) {
             self.fact(Aspect::Files, &name, "blocks", list(labels));
@@ -466,7 +466,7 @@ impl Reader {
                 ("client key", reference(&kubeconfig.client_key)),
                 ("embeds credentials", kubeconfig.embedded.to_string()),
             ];
-            // a kubeconfig that is just being written is empty for a moment
+            // a kubeconfig that is being written is empty for a moment
             if kubeconfig.error.is_none() && kubeconfig.context.is_some() {
                 for (field, value) in fields {
                     self.fact(Aspect::Files, &name, field, value);
@@ -476,7 +476,7 @@ impl Reader {
         self.linked(file, at);
     }
 
-    /// A link that has been moved to its place.
+    /// A link that was renamed into place.
     fn linked(&mut self, file: &FileEvent, at: Timestamp) {
         let is_current = file.name.ends_with("-current.pem") && file.op == FileOp::MovedTo;
         let leaf = file.facts.iter().flat_map(|facts| &facts.pem).find_map(|block| block.certificate.as_ref());

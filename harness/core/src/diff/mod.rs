@@ -1,6 +1,6 @@
-//! What changed in behaviour between two versions, distributions or runs, from their histories and verdicts. Pure.
+//! What changed in behavior between two versions, distributions or runs, from their histories and verdicts. Pure.
 //!
-//! Each side is one run, or several of the same: what differs among those is noise, and no change.
+//! Each side is one run, or several runs of the same target: what differs among those is noise, not a change.
 
 mod features;
 mod normal;
@@ -20,23 +20,23 @@ use crate::check::Outcome;
 pub struct Recorded {
     /// The scenario's id.
     pub scenario: String,
-    /// How it came out.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What its history holds.
+    /// What its history contains.
     pub features: Features,
 }
 
 /// One side of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Side {
-    /// What it is, for people: the target's name.
+    /// Its name for people: the name of the target.
     pub name: String,
-    /// One run, or several of the same.
+    /// One run, or several of the same target.
     pub runs: Vec<Vec<Recorded>>,
 }
 
 impl Side {
-    /// Whether both have a scenario: without one there is nothing to compare.
+    /// Whether both have a scenario in common: otherwise there is nothing to compare.
     pub fn shares_scenarios_with(&self, other: &Self) -> bool {
         let (mine, others) = (by_scenario(self), by_scenario(other));
         mine.keys().any(|id| others.contains_key(id))
@@ -47,7 +47,7 @@ impl Side {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diff {
-    /// Version of this format.
+    /// The version of this format.
     pub format: u32,
     /// The name of A.
     pub a: String,
@@ -57,25 +57,25 @@ pub struct Diff {
     pub runs: (usize, usize),
     /// How many scenarios both have.
     pub compared: usize,
-    /// Scenarios that came out otherwise, or that only one side has.
+    /// Scenarios whose outcome changed, or that only one side has.
     pub verdicts: Vec<VerdictChange>,
-    /// What was asked, issued, written and said otherwise.
+    /// What was requested, issued, written or logged differently.
     pub changes: Vec<Change>,
-    /// What took longer or shorter, outside of noise.
+    /// What took longer or shorter, beyond noise.
     pub timing: Vec<TimingChange>,
 }
 
-/// A scenario that came out otherwise.
+/// A scenario whose outcome changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerdictChange {
     /// The scenario.
     pub scenario: String,
-    /// In A; none where it was not run.
+    /// In A; `None` if it was not run.
     pub before: Option<Outcome>,
-    /// In B; none where it was not run.
+    /// In B; `None` if it was not run.
     pub after: Option<Outcome>,
-    /// Whether it passed and does not any more. That B can't show it, or did not run it, is none.
+    /// Whether it passed and no longer does. If B cannot show it or did not run it, that is not a regression.
     pub regression: bool,
 }
 
@@ -85,19 +85,19 @@ pub struct VerdictChange {
 pub struct Change {
     /// What it is about.
     pub aspect: Aspect,
-    /// Of what.
+    /// The subject.
     pub subject: String,
-    /// Which field; empty where the subject itself is on one side only.
+    /// The field; empty if the whole subject exists on one side only.
     pub field: &'static str,
     /// Only in A.
     pub before: Vec<String>,
     /// Only in B.
     pub after: Vec<String>,
-    /// In which scenarios.
+    /// The scenarios in which this was seen.
     pub scenarios: Vec<String>,
 }
 
-/// Something that took another time.
+/// Something that took a different time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TimingChange {
@@ -117,7 +117,7 @@ pub struct Samples {
     pub count: usize,
     /// The smallest.
     pub min: f64,
-    /// The one in the middle.
+    /// The median.
     pub median: f64,
     /// The largest.
     pub max: f64,
@@ -130,7 +130,7 @@ pub const FORMAT: u32 = 1;
 const SEEN: &str = "seen";
 
 impl Diff {
-    /// Whether a scenario passed and does not any more.
+    /// Whether a scenario passed and no longer does.
     pub fn is_regression(&self) -> bool {
         self.verdicts.iter().any(|change| change.regression)
     }
@@ -141,7 +141,8 @@ impl Diff {
     }
 }
 
-/// Compares two sides. Behaviour is compared in the scenarios that both have, so that another selection is no change.
+/// Compares two sides. Behavior is compared in the scenarios that both have, so that a different selection is not a
+/// change.
 pub fn diff(a: &Side, b: &Side) -> Diff {
     let (in_a, in_b) = (by_scenario(a), by_scenario(b));
     let all: BTreeSet<&str> = in_a.keys().chain(in_b.keys()).copied().collect();
@@ -166,11 +167,11 @@ pub fn diff(a: &Side, b: &Side) -> Diff {
     }
 }
 
-/// What the runs of one side saw of a scenario.
+/// What the runs of one side show about a scenario.
 struct Seen<'a> {
-    /// The worst of the runs.
+    /// The worst outcome of the runs.
     outcome: Outcome,
-    /// Of the runs that have a history.
+    /// One entry for each run that has a history.
     runs: Vec<&'a Features>,
 }
 
@@ -196,7 +197,7 @@ fn verdict_change(id: &str, before: Option<Outcome>, after: Option<Outcome>) -> 
     })
 }
 
-/// The changes of each scenario, those that are the same in several scenarios once.
+/// The changes of each scenario; those that are the same in several scenarios are listed once.
 fn changes(both: &[(&str, &Seen<'_>, &Seen<'_>)]) -> Vec<Change> {
     type What = (Key, Vec<String>, Vec<String>);
     let mut all: BTreeMap<What, Vec<String>> = BTreeMap::new();
@@ -259,7 +260,7 @@ fn changes_of(a: &[&Features], b: &[&Features]) -> Vec<(Key, Vec<String>, Vec<St
     changes
 }
 
-/// A subject that only one side has: by its values, if it has one field, else as a whole.
+/// A subject that only one side has: shown by its values if it has one field, otherwise as a whole.
 fn whole_subject(side: &[&Features], subject: &Subject) -> (Key, Vec<String>) {
     let of_subject = |key: &&Key| (key.aspect, &key.subject) == (subject.0, &subject.1);
     let fields: Vec<&Key> = side[0].facts.keys().filter(of_subject).collect();
@@ -275,7 +276,7 @@ fn whole_subject(side: &[&Features], subject: &Subject) -> (Key, Vec<String>) {
     }
 }
 
-/// The values of a field in all runs of a side, and in any.
+/// The values of a field in all runs of a side, and in any run.
 fn always_and_ever(runs: &[&Features], key: &Key) -> (BTreeSet<String>, BTreeSet<String>) {
     let none = BTreeSet::new();
     let mut sets = runs.iter().map(|run| run.facts.get(key).unwrap_or(&none));
@@ -283,7 +284,7 @@ fn always_and_ever(runs: &[&Features], key: &Key) -> (BTreeSet<String>, BTreeSet
     sets.fold((first.clone(), first), |(always, ever), set| (&always & set, &ever | set))
 }
 
-/// Times are pooled over all scenarios: the more there are, the less is noise.
+/// Times are pooled over all scenarios: the more there are, the less noise.
 fn timing(both: &[(&str, &Seen<'_>, &Seen<'_>)]) -> Vec<TimingChange> {
     let mut pooled: BTreeMap<Interval, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
     for (_, a, b) in both {

@@ -1,16 +1,16 @@
-//! What is different in every run and says nothing: names of nodes, random suffixes, dates, numbers, folders.
+//! What differs in every run and means nothing: names of nodes, random suffixes, dates, numbers, folders.
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 use crate::history::event::NODE_USER_PREFIX;
 
-/// Stands for what is different in every run.
+/// Stands for what differs in every run.
 const ANY: &str = "*";
-/// The most words of a log line that tell it from others.
+/// The maximum number of words that tell one log line from another.
 const WORDS: usize = 12;
 
-/// The names of a history's nodes, to be taken out of texts.
+/// The names of a history's nodes, to be replaced in texts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names(BTreeSet<String>);
 
@@ -22,7 +22,7 @@ impl Names {
     /// A text in which each node's name is `NODE`.
     pub(super) fn text(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        // the longest first, for one name may begin another
+        // longest first, because one name may be the prefix of another
         let mut names: Vec<&String> = self.0.iter().filter(|name| !name.is_empty()).collect();
         names.sort_by_key(|name| std::cmp::Reverse(name.len()));
         for name in names {
@@ -31,7 +31,7 @@ impl Names {
         text
     }
 
-    /// A certificate's common name; the kubelet's own has the time in it, `NODE@1795555525`.
+    /// A certificate's common name; the kubelet's self-signed certificate has the time in it, `NODE@1795555525`.
     pub(super) fn common_name(&self, name: Option<&str>) -> String {
         let Some(name) = name else {
             return "none".into();
@@ -54,7 +54,7 @@ impl Names {
         }
     }
 
-    /// The message of a line of a log; none for lines that are not klog's.
+    /// The message of a log line; `None` for lines that are not klog's.
     pub(super) fn message(&self, line: &str) -> Option<String> {
         let message = klog_message(line)?;
         // structured: what varies comes after the message
@@ -84,14 +84,14 @@ impl Names {
     }
 }
 
-/// Whether a word of a log is a value.
+/// Whether a word of a log line is a value.
 fn varies(word: &str) -> bool {
     word.contains(|letter: char| letter.is_ascii_digit() || "/\"'=".contains(letter))
         || without_suffix(word.trim_matches(|letter| "[](),.:;".contains(letter))).is_some()
 }
 
-/// What comes before a name's random part: that of `generateName` (apimachinery's alphabet has no vowels), or the digest
-/// in the name of a CSR without rotation.
+/// What comes before the random part of a name: the part that `generateName` adds (apimachinery's alphabet has no
+/// vowels), or the digest in the name of a CSR without rotation.
 fn without_suffix(name: &str) -> Option<&str> {
     let (prefix, suffix) = name.rsplit_once('-')?;
     let random = suffix.len() == 5 && suffix.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
@@ -101,7 +101,7 @@ fn without_suffix(name: &str) -> Option<&str> {
     }
 }
 
-/// What stands after klog's head, `I1124 21:29:46.238840   25502 healthz.go:257] `.
+/// What follows klog's header, `I1124 21:29:46.238840   25502 healthz.go:257] `.
 fn klog_message(line: &str) -> Option<&str> {
     let mut letters = line.chars();
     let severity = letters.next()?;
@@ -113,7 +113,7 @@ fn klog_message(line: &str) -> Option<&str> {
 fn replace_word(text: &str, word: &str, with: &str) -> String {
     let inside = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
     let goes_on = |before: &str| before.ends_with(|letter| inside(letter) || letter == '.');
-    // a full stop ends a sentence, or goes on as a domain
+    // a full stop ends a sentence, or continues as a domain
     let begins = |after: &str| after.strip_prefix('.').unwrap_or(after).starts_with(inside);
     let mut replaced = String::with_capacity(text.len());
     let mut rest = text;
@@ -148,7 +148,7 @@ pub(super) fn file_name(name: &str) -> String {
     parts.concat()
 }
 
-/// A link's target: whether it is absolute, and to which file it leads.
+/// A link's target: whether it is absolute, and which file it leads to.
 pub(super) fn path(path: &str) -> String {
     match path.rsplit_once('/') {
         Some(("", _)) | None => file_name(path),
@@ -163,7 +163,7 @@ pub(super) fn addresses(ips: &[IpAddr]) -> String {
     list(kinds)
 }
 
-/// A list for people; `none` where it is empty.
+/// A list for people to read; `none` if it is empty.
 pub(super) fn list(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| item.as_ref().to_owned()).collect();
     if items.is_empty() { "none".into() } else { items.join(", ") }

@@ -1,4 +1,4 @@
-//! A comparison for people.
+//! A comparison for people to read.
 
 use std::fmt::Write;
 
@@ -7,10 +7,10 @@ use crate::check::Outcome;
 
 /// More scenarios than this are only counted.
 const NAMED: usize = 3;
-/// More values than this are only counted, where nobody reads them one by one.
+/// More values than this are only counted, where they are too many to read one by one.
 const VALUES: usize = 8;
 
-/// Verdicts first, then what changed by aspect, then timing, and a line that sums it up.
+/// Verdicts first, then what changed by aspect, then timing, and a summary line.
 pub fn text(diff: &Diff) -> String {
     let mut text = format!("A: {}\nB: {}\n", diff.a, diff.b);
     if !diff.verdicts.is_empty() {
@@ -25,7 +25,7 @@ pub fn text(diff: &Diff) -> String {
         text.push_str(&of_change(change, diff.compared));
     }
     if !diff.timing.is_empty() {
-        text.push_str("\nTiming, outside of noise\n");
+        text.push_str("\nTiming, beyond noise\n");
         diff.timing.iter().for_each(|change| text.push_str(&timing(change)));
     }
     let _ = write!(text, "\n{}\n", summary(diff));
@@ -50,7 +50,7 @@ fn of_change(change: &Change, compared: usize) -> String {
     };
     let _ = writeln!(text, "  ({places})");
     for (sign, values) in [('-', &change.before), ('+', &change.after)] {
-        // A list of log lines is looked at in JSON; here its size tells enough.
+        // A long list of log lines is better read in the JSON; here its size is enough.
         let shown = match change.aspect {
             Aspect::Logs | Aspect::OtherRequests => VALUES,
             _ => values.len(),
@@ -94,13 +94,13 @@ fn summary(diff: &Diff) -> String {
     let verdicts = diff.verdicts.len() - regressions;
     let mut parts = vec![count(regressions, "regression")];
     if verdicts > 0 {
-        parts.push(count(verdicts, "other verdict"));
+        parts.push(count(verdicts, "changed verdict"));
     }
     parts.push(count(diff.changes.len(), "change"));
-    parts.push(count(diff.timing.len(), "other time"));
+    parts.push(count(diff.timing.len(), "changed time"));
     let chance = match diff.runs {
         (1, 1) => {
-            "\none run a side: some of it may be chance; what is not stays when further runs are given with --also"
+            "\none run per side: some of this may be chance; add further runs with --also to keep only what is not"
         }
         _ => "",
     };

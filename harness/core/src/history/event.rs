@@ -1,8 +1,9 @@
-//! The event types of a history: one JSON object a line, append-only, format 1.
+//! The event types of a history: one JSON object per line, append-only, format 1.
 //!
-//! Every event says when it *happened* (`at`, by the best source there is: the audit log's own time stamp, else the
-//! moment of recording), when it was *recorded* (`seen`), and where it lies on the run's monotonic clock (`mono`).
-//! Windows between stimuli are cut by `at`; deadlines are measured by `mono`, so a stepped wall clock moves no verdict.
+//! Every event says when it *happened* (`at`, from the best available source: the audit log's own timestamp, otherwise
+//! the time of recording), when it was *recorded* (`seen`), and its time on the run's monotonic clock (`mono`). Windows
+//! between stimuli are defined by `at`; deadlines are measured by `mono`, so a wall clock that is stepped changes no
+//! verdict.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -14,16 +15,16 @@ use serde::{Deserialize, Serialize};
 use super::facts::{CertificateFacts, PemBlock, RequestFacts};
 use crate::version::Version;
 
-/// The version of the format that this crate writes. A reader refuses a newer one.
+/// The version of the format that this crate writes. A reader refuses newer ones.
 pub const FORMAT: u32 = 1;
 
 /// One line of `history.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// Position in the history, from 0, without gaps.
+    /// Position in the history, starting at 0, without gaps.
     pub seq: u64,
-    /// When it happened, by the wall clock of whoever knows best.
+    /// When it happened, by the wall clock of the best source.
     pub at: Timestamp,
     /// When it was recorded, by the recorder's wall clock.
     pub seen: Timestamp,
@@ -39,15 +40,15 @@ pub struct Event {
 pub enum What {
     /// The history begins: which scenario, on what.
     Begin(Box<Begin>),
-    /// A step of the scenario: a stimulus begins, took effect, or failed.
+    /// A step of the scenario: a stimulus began, took effect, or failed.
     Step(StepEvent),
-    /// The time for an expectation is over. Written by the runner, so that a re-check needs no clock.
+    /// The time for an expectation is over. Written by the runner, so that judging again needs no clock.
     Deadline(Deadline),
     /// A recorder started, lost events, or stopped.
     Recorder(RecorderEvent),
-    /// What the signer in force does, after a start or a change of the controller-manager.
+    /// What the current signer does, after a start or a change of the controller-manager.
     Signing(Signing),
-    /// Where a kubelet keeps its things; written before each start.
+    /// Where a kubelet keeps its files; written before each start.
     Kubelet(KubeletFacts),
     /// A CertificateSigningRequest as the API shows it.
     Csr(Box<CsrEvent>),
@@ -61,11 +62,11 @@ pub enum What {
     Process(ProcessEvent),
     /// A connection between a kubelet and the API server, seen on the link between them.
     Connection(ConnectionEvent),
-    /// Values of metrics that changed since the last look.
+    /// Values of metrics that changed since the last scrape.
     Metrics(MetricsEvent),
     /// A Node object as the API shows it.
     Node(NodeEvent),
-    /// A line of a component's log that speaks of certificates or bootstrapping.
+    /// A line of a component's log that mentions certificates or bootstrapping.
     Log(LogEvent),
 }
 
@@ -104,7 +105,7 @@ impl What {
         }
     }
 
-    /// Which recorder sees such events; none for what tlsboot itself does.
+    /// Which recorder sees such events; `None` for what tlsboot itself does.
     pub fn recorder(&self) -> Option<Recorder> {
         RECORDED.iter().find(|(kind, _)| *kind == self.kind()).map(|(_, recorder)| *recorder)
     }
@@ -153,49 +154,49 @@ impl Signing {
 pub struct StepEvent {
     /// Its index in the scenario's `steps`, from 0.
     pub index: usize,
-    /// Its word in the YAML: `start`, `bind`, …
+    /// Its keyword in the YAML: `start`, `bind`, …
     pub stimulus: String,
-    /// Its name (`as`), where it has one.
+    /// Its name (`name`), if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How far it is.
+    /// How far it has come.
     pub phase: Phase,
 }
 
-/// How far a stimulus is.
+/// How far a stimulus has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Phase {
-    /// It is about to be done.
+    /// It is about to be performed.
     Begin,
-    /// It was done, and this shows that it took effect.
+    /// It was performed, and this shows that it took effect.
     Done {
-        /// What was seen of the effect, for people.
+        /// The observed effect, for people to read.
         proof: String,
-        /// The API server's answer, where the stimulus was a request.
+        /// The API server's answer, if the stimulus was a request.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         answer: Option<Answer>,
     },
-    /// It could not be done, or its effect was not to be seen: the harness' own error.
+    /// It could not be performed, or its effect was not observed: an error of the harness.
     Failed {
         /// Why.
         error: String,
     },
 }
 
-/// An answer of the API server to a request that a stimulus sent.
+/// The API server's answer to a request that a stimulus sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Answer {
     /// HTTP status code.
     pub code: u16,
-    /// The Status object's reason, where there is one.
+    /// The `reason` of the Status object, if there is one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// The Status object's message.
+    /// The `message` of the Status object.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// The name of the object that was made.
+    /// The name of the object that was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
 }
@@ -248,27 +249,27 @@ impl std::fmt::Display for Recorder {
     }
 }
 
-/// A recorder says how it is.
+/// A recorder reports its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecorderEvent {
     /// Which one.
     pub recorder: Recorder,
-    /// How it is.
+    /// Its state.
     pub state: RecorderState,
 }
 
-/// How a recorder is.
+/// The state of a recorder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum RecorderState {
     /// It records from now on.
     Started,
-    /// It may have missed events, and why. What needs this recorder cannot pass any more.
+    /// It may have missed events, and why. What needs this recorder can no longer pass.
     Gap(String),
 }
 
-/// Where a kubelet keeps its things, and how it was started.
+/// Where a kubelet keeps its files, and how it was started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubeletFacts {
@@ -286,15 +287,15 @@ pub struct KubeletFacts {
     pub server_tls_bootstrap: bool,
 }
 
-/// How an object of the API changed.
+/// How an API object changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
     /// First seen.
     Added,
-    /// Seen again, with another content.
+    /// Seen again, with different content.
     Modified,
-    /// Gone.
+    /// Deleted.
     Deleted,
 }
 
@@ -316,7 +317,7 @@ pub struct CsrEvent {
     /// `metadata.labels`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// `spec.signerName`; up to 1.17, which has none, the one that 1.18 would have given it.
+    /// `spec.signerName`; before 1.18, which introduced it, the one that 1.18 would have set.
     pub signer_name: String,
     /// `spec.username`.
     pub username: String,
@@ -339,7 +340,7 @@ pub struct CsrEvent {
     /// `status.conditions`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<CsrCondition>,
-    /// `status.certificate`: the leaf, then whatever the signer added.
+    /// `status.certificate`: the leaf, followed by what the signer added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateFacts>,
 }
@@ -351,11 +352,11 @@ pub struct CsrCondition {
     /// `Approved`, `Denied` or `Failed`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `True`, always, from 1.19 on.
+    /// `True`, always, since 1.19.
     pub status: String,
-    /// For machines.
+    /// `reason`, for machines.
     pub reason: String,
-    /// For people.
+    /// `message`, for people.
     pub message: String,
     /// `lastUpdateTime`, whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -367,54 +368,54 @@ pub struct CsrCondition {
     pub last_transition_time: Option<Timestamp>,
 }
 
-/// The user name that the kubelet's certificate gives: the node authorizer's prefix.
+/// The user name in the kubelet's certificate: the node authorizer's prefix.
 pub const NODE_USER_PREFIX: &str = "system:node:";
-/// The group that the kubelet's certificate gives (`user.NodesGroup` in `k8s.io/apiserver/pkg/authentication/user`).
+/// The group in the kubelet's certificate (`user.NodesGroup` in `k8s.io/apiserver/pkg/authentication/user`).
 pub const NODES_GROUP: &str = "system:nodes";
-/// The kubelet, as events of processes, logs and metrics name their component.
+/// The name of the kubelet as a component, in events of processes, logs and metrics.
 pub const KUBELET: &str = "kubelet";
 
 impl CsrEvent {
-    /// The node that the certificate is asked for: the CN without `system:node:`.
+    /// The node for which the certificate is requested: the CN without `system:node:`.
     pub fn node(&self) -> Option<&str> {
         self.request.subject.common_name.as_deref()?.strip_prefix(NODE_USER_PREFIX)
     }
 
-    /// The requestor's credential id (`X509SHA256=…`), recorded by API servers from 1.32 on (catalogue C-07).
+    /// The requestor's credential id (`X509SHA256=…`), recorded by API servers since 1.32 (catalogue C-07).
     pub fn credential_id(&self) -> Option<&str> {
         self.extra.get(CREDENTIAL_ID)?.first().map(String::as_str)
     }
 }
 
-/// The key under which API servers from 1.32 on put the credential id into a user's `extra`.
+/// The key under which API servers since 1.32 store the credential id in a user's `extra`.
 pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
-/// An API request, from the audit log, at the stage that shows its code.
+/// An API request, from the audit log, at the stage that shows its status code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestEvent {
     /// `auditID`.
     pub audit_id: String,
-    /// The node whose link it came through, known even where the request carries no identity.
+    /// The node whose link it came through, known even if the request carries no identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// `user.username`; none where authentication failed.
+    /// `user.username`; `None` if authentication failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// `user.groups`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// The credential id, from 1.32 on.
+    /// The credential id, since 1.32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_id: Option<String>,
-    /// `create`, `watch`, …; the HTTP verb in lower case for paths that are no resources.
+    /// `create`, `watch`, …; the HTTP verb in lower case for paths that are not resources.
     pub verb: String,
     /// `requestURI` without its query.
     pub path: String,
     /// `objectRef.apiGroup`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// `objectRef.resource`; empty for paths that are no resources.
+    /// `objectRef.resource`; empty for paths that are not resources.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub resource: String,
     /// `objectRef.subresource`.
@@ -452,7 +453,7 @@ pub struct FileEvent {
     /// inotify's cookie, which pairs `movedFrom` with `movedTo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<u32>,
-    /// What was found under the name right after; none where nothing was.
+    /// What was found under the name right afterwards; `None` if there was nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<FileFacts>,
 }
@@ -461,7 +462,7 @@ pub struct FileEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FileOp {
-    /// It was there when the recorder came.
+    /// It existed when the recorder started.
     Present,
     /// A new name.
     Created,
@@ -473,7 +474,7 @@ pub enum FileOp {
     MovedFrom,
     /// The name was given by a rename.
     MovedTo,
-    /// The name is gone.
+    /// The name was deleted.
     Deleted,
 }
 
@@ -485,11 +486,11 @@ pub struct FileFacts {
     pub kind: FileKind,
     /// Permission bits, as in `0600`.
     pub mode: String,
-    /// Owner, as seen from outside of the node's namespaces.
+    /// Owner, as seen from outside the node's namespaces.
     pub uid: u32,
     /// Size in bytes.
     pub size: u64,
-    /// A link's target as it stands in the link.
+    /// A link's target, exactly as stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// The PEM blocks of a file (through the link, for a link): certificates and the public halves of keys.
@@ -500,7 +501,7 @@ pub struct FileFacts {
     pub kubeconfig: Option<KubeconfigFacts>,
 }
 
-/// What a name stands for.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FileKind {
@@ -513,7 +514,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// Its word: `file`, `link` or `directory`.
+    /// Its name: `file`, `link` or `directory`.
     pub fn word(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -544,7 +545,7 @@ pub struct KubeconfigFacts {
     pub client_key: Option<String>,
     /// Whether certificate or key are embedded as data.
     pub embedded: bool,
-    /// Why it can't be read.
+    /// Why it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -561,7 +562,7 @@ pub struct Presented {
     /// The TLS alert with which the kubelet refused, or why there was no handshake at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// The CAs that it tells clients to have certificates of, by their CN.
+    /// The CAs from which it asks clients for a certificate, by CN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_cas: Vec<String>,
 }
@@ -575,14 +576,14 @@ pub struct ProcessEvent {
     /// The node, for a kubelet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// Its process id, as seen from outside of the node's namespaces.
+    /// Its process id, as seen from outside the node's namespaces.
     pub pid: u32,
     /// Started or ended.
     pub state: ProcessState,
 }
 
 impl ProcessEvent {
-    /// Makes the events of one process out of its states.
+    /// Creates the events of one process from its states.
     pub fn of(component: &str, node: Option<&str>, pid: u32) -> impl Fn(ProcessState) -> What + Send + use<> {
         let (component, node) = (component.to_owned(), node.map(str::to_owned));
         move |state| What::Process(Self { component: component.clone(), node: node.clone(), pid, state })
@@ -593,17 +594,17 @@ impl ProcessEvent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum ProcessState {
-    /// It runs.
+    /// It is running.
     Started,
-    /// It ended.
+    /// It exited.
     Exited {
-        /// Exit code; none where a signal ended it.
+        /// Exit code; `None` if a signal ended it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<i32>,
         /// The signal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signal: Option<i32>,
-        /// Whether tlsboot ended it (a stimulus or the end of the run).
+        /// Whether tlsboot ended it (a stimulus, or the end of the run).
         asked: bool,
     },
 }
@@ -614,7 +615,7 @@ pub enum ProcessState {
 pub struct ConnectionEvent {
     /// The node whose link it is.
     pub node: String,
-    /// Number of the connection on this link, from 1.
+    /// Number of the connection on this link, starting at 1.
     pub id: u64,
     /// What happened.
     pub state: ConnectionState,
@@ -631,7 +632,7 @@ pub enum ConnectionState {
         /// Who closed first.
         by: ClosedBy,
     },
-    /// The link was cut or the API server not there.
+    /// The link was cut, or the API server was not running.
     Refused,
 }
 
@@ -643,7 +644,7 @@ pub enum ClosedBy {
     Kubelet,
     /// The API server.
     Server,
-    /// The link, by a stimulus.
+    /// The link, because of a stimulus.
     Link,
 }
 
@@ -676,7 +677,7 @@ pub struct NodeEvent {
     pub addresses: Vec<IpAddr>,
 }
 
-/// A line of a component's log, scrubbed of secrets.
+/// A line of a component's log, with secrets removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogEvent {

@@ -1,7 +1,7 @@
 //! The public facts of certificates, certificate requests and PEM files.
 //!
-//! These are plain values: they can be written to `history.jsonl`, read back and compared. They never hold secret bytes;
-//! of a private key only the public half is described.
+//! These are plain values: they can be written to `history.jsonl`, read back and compared. They never hold secret
+//! bytes; of a private key only the public half is described.
 
 use core::net::IpAddr;
 
@@ -9,19 +9,19 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a certificate says.
+/// The content of a certificate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CertificateFacts {
-    /// SHA-256 of the DER, lower-case hex: the `X509SHA256=` value of the API server's credential id.
+    /// SHA-256 of the DER, lower-case hex: the value of `X509SHA256=` in the API server's credential id.
     pub sha256: String,
     /// Serial number, lower-case hex without separators and without the sign octet.
     pub serial: String,
     /// X.509 version: 1 or 3.
     pub version: u32,
-    /// Whom the certificate names.
+    /// The subject.
     pub subject: Name,
-    /// Who signed it.
+    /// The issuer.
     pub issuer: Name,
     /// DNS subject alternative names, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -48,7 +48,7 @@ pub struct CertificateFacts {
     pub key_usage: Vec<String>,
     /// Is the KeyUsage extension critical? False when it is absent.
     pub key_usage_critical: bool,
-    /// Extended key usages in Kubernetes' own words (`client auth`, `server auth`, …), else the dotted OID.
+    /// Extended key usages in Kubernetes' own words (`client auth`, `server auth`, …), otherwise the dotted OID.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ext_key_usage: Vec<String>,
     /// Is the ExtendedKeyUsage extension critical? False when it is absent.
@@ -64,7 +64,7 @@ pub struct CertificateFacts {
     /// AuthorityKeyIdentifier's key identifier, lower-case hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority_key_id: Option<String>,
-    /// Signature algorithm as Go names it: `ECDSA-SHA256`, `SHA256-RSA`, …, else the dotted OID.
+    /// Signature algorithm as Go names it: `ECDSA-SHA256`, `SHA256-RSA`, …, otherwise the dotted OID.
     pub signature_algorithm: String,
     /// Dotted OIDs of the extensions that no other field describes, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,7 +77,7 @@ pub struct CertificateFacts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Name {
-    /// CN: the Kubernetes user name. The last one if there are many, as Go reads it.
+    /// CN: the Kubernetes user name. If there are several, the last one, as in Go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub common_name: Option<String>,
     /// Every O in order: the Kubernetes groups.
@@ -92,19 +92,19 @@ pub struct Name {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyFacts {
-    /// `ECDSA`, `RSA`, `Ed25519`, else the dotted OID.
+    /// `ECDSA`, `RSA`, `Ed25519`, otherwise the dotted OID.
     pub algorithm: String,
-    /// The curve (`P-256`), or the modulus' size in bits (`2048`); empty where the algorithm has none.
+    /// The curve (`P-256`), or the size of the modulus in bits (`2048`); empty if the algorithm has neither.
     pub parameters: String,
     /// SHA-256 of the DER SubjectPublicKeyInfo, lower-case hex. Two equal values are the same key.
     pub spki_sha256: String,
 }
 
-/// What a PKCS#10 certificate request says.
+/// The content of a PKCS#10 certificate request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestFacts {
-    /// Whom the requester wants to be.
+    /// The requested subject.
     pub subject: Name,
     /// Requested DNS subject alternative names, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -127,7 +127,7 @@ pub struct RequestFacts {
     pub requested_extensions: Vec<String>,
 }
 
-/// What a PEM file holds.
+/// The content of a PEM file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PemFacts {
@@ -140,12 +140,12 @@ pub struct PemFacts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PemBlock {
-    /// The label: `CERTIFICATE`, `EC PRIVATE KEY`, …; empty for bytes that belong to no block.
+    /// The label: `CERTIFICATE`, `EC PRIVATE KEY`, …; empty for bytes outside any block.
     pub label: String,
     /// Of a `CERTIFICATE` block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateFacts>,
-    /// Of a private key block: its public half only.
+    /// Of a private key block: only its public half.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<KeyFacts>,
     /// Why the block could not be read.

@@ -1,10 +1,10 @@
-//! Lines of a history: reading and writing, without IO of its own.
+//! Reading and writing lines of a history, without IO.
 
 use thiserror::Error;
 
 use super::event::{Event, FORMAT, What};
 
-/// Why a history can't be read.
+/// Why a history cannot be read.
 #[derive(Debug, Error)]
 pub enum HistoryError {
     /// A line is not an event.
@@ -12,7 +12,7 @@ pub enum HistoryError {
     Line {
         /// Line number, from 1.
         line: usize,
-        /// What the parser says.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// Lines are missing or out of order.
@@ -20,9 +20,9 @@ pub enum HistoryError {
     Order {
         /// Line number, from 1.
         line: usize,
-        /// The `seq` that stands there.
+        /// The `seq` that was found.
         found: u64,
-        /// The `seq` that belongs there.
+        /// The `seq` that was expected.
         expected: u64,
     },
     /// The first event is not `begin`.
@@ -33,10 +33,10 @@ pub enum HistoryError {
     Format(u32),
 }
 
-/// Reads a whole history. A last line without its newline (the writer was killed) is left out.
+/// Reads a whole history. A last line without a newline (the writer was killed) is skipped.
 ///
 /// # Errors
-/// The first line that is not an event or is out of order, or a head that is missing or too new.
+/// The first line that is not an event or is out of order, or a missing or too new head.
 pub fn parse(text: &str) -> Result<Vec<Event>, HistoryError> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut events = Vec::new();
@@ -58,7 +58,7 @@ pub fn parse(text: &str) -> Result<Vec<Event>, HistoryError> {
 /// One event as its line, newline included.
 ///
 /// # Errors
-/// Never for the types of this crate; serde's signature has the error.
+/// Never for the types of this crate; serde's signature includes the error.
 pub fn write_line(event: &Event) -> serde_json::Result<String> {
     let mut line = serde_json::to_string(event)?;
     line.push('\n');

@@ -1,6 +1,7 @@
 //! The history of a run: the typed events that the recorders append and that the checks judge.
 //!
-//! `history.jsonl` holds one [`Event`] a line. The format is versioned ([`event::FORMAT`]) and documented in `docs/history.md`.
+//! `history.jsonl` holds one [`Event`] per line. The format is versioned ([`event::FORMAT`]) and documented in
+//! `docs/history.md`.
 
 pub mod event;
 pub mod facts;

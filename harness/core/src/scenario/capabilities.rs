@@ -1,4 +1,4 @@
-//! What a scenario needs of a cluster, read off its steps: a scenario never names a provider.
+//! What a scenario needs from a cluster, derived from its steps: a scenario never names a provider.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use super::{CertDir, CloudProvider, FailCgroupV1, Scenario, ServingPair, Signing
 /// Something that a provider can let a scenario do or see. A scenario never names a provider; it needs these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {
-    /// Choose flags of the control plane: the signing duration, anonymous authentication, controllers.
+    /// Set flags of the control plane: the signing duration, anonymous authentication, controllers.
     ConfigureControlPlane,
-    /// Give any flag to the control plane, also those with which it does not start.
+    /// Set any flag of the control plane, including those with which it does not start.
     AnyFlag,
     /// Choose the API server's authorizers.
     ChooseAuthorizers,
@@ -18,9 +18,9 @@ pub enum Capability {
     RestartControlPlane,
     /// Tell the logs of the control plane's components apart.
     ComponentLogs,
-    /// Start and stop kubelets, choose their configuration.
+    /// Start and stop kubelets and choose their configuration.
     RunKubelets,
-    /// Set kubelets up in other ways than by their configuration: their flags, environment, and first files.
+    /// Set up kubelets in other ways than by their configuration: flags, environment, and initial files.
     SetUpKubelets,
     /// See and change the kubelets' files.
     NodeFiles,
@@ -34,11 +34,11 @@ pub enum Capability {
     ReplaceCa,
     /// Run kubelets on a machine with cgroup v1.
     CgroupV1,
-    /// Leave everything as kubeadm sets it up, and join nodes by kubeadm.
+    /// Leave everything as kubeadm sets it up, and join nodes with kubeadm.
     Kubeadm,
 }
 
-/// The capabilities that a scenario needs, each with words for what can't be done without it.
+/// The capabilities that a scenario needs, each with words for what cannot be done without it.
 pub fn requirements_of(scenario: &Scenario) -> BTreeMap<Capability, &'static str> {
     let mut needs = BTreeMap::new();
     let mut need = |capability, words| {

@@ -1,5 +1,5 @@
-//! A scenario's steps in plain words, for `tlsboot explain`: the model's own docs and the fields as they were written,
-//! so a new stimulus or kind of expectation needs no words here.
+//! A scenario's steps in plain words, for `tlsboot explain`: the model's own doc comments and the fields as they were
+//! written, so a new stimulus or kind of expectation needs no extra text here.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::check::DEFAULT_WITHIN;
 pub struct StepWords {
     /// The line where it begins in the file.
     pub line: u64,
-    /// Whether it is done, or judged.
+    /// Whether it is performed or judged.
     pub is_judged: bool,
     /// What is done, or what must or must not follow.
     pub text: String,
@@ -25,7 +25,7 @@ pub struct StepWords {
 
 /// All steps of a scenario in plain words, in order.
 pub fn describe(scenario: &Scenario) -> Vec<StepWords> {
-    // The file was loaded once already, so its steps are what the model says.
+    // The file was already loaded once, so its steps match the model.
     let written: Written = serde_saphyr::from_str(&scenario.text).unwrap_or_default();
     let telling = Telling { words: words(), within: written.within };
     let told = written.steps.iter().flat_map(|step| {
@@ -44,7 +44,7 @@ pub fn describe(scenario: &Scenario) -> Vec<StepWords> {
         .collect()
 }
 
-/// The cluster's settings that were written down, as `name value`: the rest is the default.
+/// The cluster's settings that were written down, as `name value`: the rest are defaults.
 pub fn differing_settings(scenario: &Scenario) -> String {
     let written: Written = serde_saphyr::from_str(&scenario.text).unwrap_or_default();
     written.cluster.as_ref().map(|cluster| join(cluster.entries())).unwrap_or_default()
@@ -60,7 +60,7 @@ struct Telling {
 }
 
 impl Telling {
-    /// A step as it was written: what it does or expects, and its fields. A stimulus with an answer makes two.
+    /// A step as it was written: what it does or expects, and its fields. A stimulus with an answer becomes two.
     fn step(&self, word: &str, content: &Plain) -> Vec<(String, String)> {
         let fields = content.entries();
         match word {
@@ -115,7 +115,7 @@ impl Telling {
     }
 }
 
-/// What the model says about a word, without the full stop.
+/// The model's doc comment for a word, without the full stop.
 fn doc<'a>(words: &'a [Word], name: &str, part: Part) -> &'a str {
     let found = words.iter().find(|word| word.part == part && word.name == name);
     found.map_or("", |word| word.doc.trim_end_matches('.'))
@@ -144,7 +144,7 @@ struct Written {
     steps: Vec<Plain>,
 }
 
-/// YAML as it was written, in its order.
+/// YAML as it was written, in the same order.
 #[derive(Clone, Debug)]
 enum Plain {
     Scalar(String),

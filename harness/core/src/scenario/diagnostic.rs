@@ -1,10 +1,10 @@
-//! Errors in scenario files, with their place and a snippet.
+//! Errors in scenario files, with their position and a snippet.
 
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-/// How many characters of a line are drawn, at most.
+/// The maximum number of characters of a line that are shown.
 const LONGEST: usize = 400;
 
 /// What is wrong in a file, and where.
@@ -16,26 +16,26 @@ pub struct Diagnostic {
     pub line: u64,
     /// Column, from 1; 0 for the line as a whole.
     pub column: u64,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and how to fix it.
     pub message: String,
     /// The line itself.
     pub snippet: String,
 }
 
 impl Diagnostic {
-    /// At a place in a text.
+    /// An error at a position in a text.
     pub fn at(file: &str, text: &str, line: u64, column: u64, message: impl Into<String>) -> Self {
         let index = usize::try_from(line).unwrap_or(0);
         let snippet = text.lines().nth(index.wrapping_sub(1)).unwrap_or_default().to_owned();
         Self { file: file.into(), line, column, message: message.into(), snippet }
     }
 
-    /// About a file as a whole.
+    /// An error about a file as a whole.
     pub fn whole(file: &str, message: impl Into<String>) -> Self {
         Self { file: file.into(), line: 0, column: 0, message: message.into(), snippet: String::new() }
     }
 
-    /// Draws it, with colours on a terminal.
+    /// Renders it, with colors on a terminal.
     pub fn render(&self, colours: bool) -> String {
         let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
         let title = Level::ERROR.primary_title(&self.message);
@@ -45,7 +45,7 @@ impl Diagnostic {
         // Columns count characters, snippets count bytes.
         let column = usize::try_from(self.column).unwrap_or(1);
         let before = column.saturating_sub(1);
-        // Of an endless line, what is around the place.
+        // Of a very long line, only the part around the position.
         let skipped = if self.snippet.len() > LONGEST { before.saturating_sub(LONGEST / 2) } else { 0 };
         let shown: String = self.snippet.chars().skip(skipped).take(LONGEST).collect();
         let place = shown.char_indices().nth(before - skipped);

@@ -4,12 +4,12 @@ use jiff::SignedDuration;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// What a length of time looks like.
+/// The syntax of a duration.
 pub(super) const PATTERN: &str = "^([0-9]+(h|m|s|ms))+$";
 /// The same, with a sign.
 pub(super) const SIGNED: &str = "^-?([0-9]+(h|m|s|ms))+$";
 
-/// Reads a length of time, with or without a sign.
+/// Parses a duration, with or without a sign.
 pub(super) fn parse(text: &str) -> Result<SignedDuration, String> {
     let wrong = || format!("`{text}` is not a duration: write it like `90s`, `3m` or `1h30m`");
     let letters = text.strip_prefix('-').unwrap_or(text);
@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str) -> Result<SignedDuration, String> {
 
 pub(super) fn above_zero(text: &str) -> Result<SignedDuration, String> {
     let length = parse(text)?;
-    if length.is_positive() { Ok(length) } else { Err(format!("`{text}` must be longer than nothing")) }
+    if length.is_positive() { Ok(length) } else { Err(format!("`{text}` must be longer than 0s")) }
 }
 
 pub(crate) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SignedDuration, D::Error> {
@@ -78,6 +78,6 @@ mod tests {
     #[case("0s")]
     #[case("-5s")]
     fn a_wait_has_a_length(#[case] text: &str) {
-        assert!(above_zero(text).unwrap_err().contains("longer than nothing"));
+        assert!(above_zero(text).unwrap_err().contains("longer than 0s"));
     }
 }

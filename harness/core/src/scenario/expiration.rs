@@ -5,17 +5,17 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// `spec.expirationSeconds`: a number, or `none` where the field is not set.
+/// `spec.expirationSeconds`: a number, or `none` if the field is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpirationSeconds {
     /// The field is not set.
     None,
-    /// So many seconds.
+    /// This number of seconds.
     Seconds(i32),
 }
 
 impl ExpirationSeconds {
-    /// As the field has it.
+    /// The value of the field.
     pub fn field(self) -> Option<i32> {
         match self {
             Self::None => None,

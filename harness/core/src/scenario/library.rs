@@ -9,19 +9,19 @@ use super::{Diagnostic, Scenario, load_text};
 pub struct Library {
     /// Scenarios in the order of their ids.
     pub scenarios: Vec<Scenario>,
-    /// What is wrong. A file with an error is never silently left out of a run.
+    /// Errors. A file with an error is never silently left out of a run.
     pub errors: Vec<Diagnostic>,
 }
 
 impl Library {
-    /// Loads files, each given by its name for messages and its text, or the reason why that can't be read. A file that is
+    /// Loads files, each given by its display name and its text, or the reason why it cannot be read. A file that is
     /// given twice counts once; an id that two files use is an error.
     pub fn of(files: impl IntoIterator<Item = (String, Result<String, String>)>) -> Self {
         let mut library = Self::default();
         let mut places: BTreeMap<String, String> = BTreeMap::new();
         for (name, text) in files {
             let loaded = text
-                .map_err(|reason| vec![Diagnostic::whole(&name, format!("can't be read: {reason}"))])
+                .map_err(|reason| vec![Diagnostic::whole(&name, format!("cannot be read: {reason}"))])
                 .and_then(|text| load_text(&name, &text));
             match loaded {
                 Ok(scenario) => match places.insert(scenario.id.clone(), name.clone()) {

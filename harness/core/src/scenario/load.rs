@@ -1,4 +1,4 @@
-//! Reading scenario files: strict, all files' errors in one go, each with line and column.
+//! Reading scenario files: strict, the errors of all files at once, each with line and column.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,7 @@ pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
     })
 }
 
-/// The steps, with the answer that one of them must get as an expectation behind it.
+/// The steps; an answer that a step must get becomes an expectation after it.
 fn with_answers(steps: Vec<Spanned<Step>>) -> Vec<Spanned<Step>> {
     let with_answer = |step: Spanned<Step>| {
         let answer = step.value.stimulus().and_then(Stimulus::answer).cloned();
@@ -82,14 +82,14 @@ fn kind_of(matchers: &[(&'static str, &dyn Matcher)]) -> Option<(&'static str, &
     matchers.first().map(|(kind, matcher)| (*kind, matcher.recorders()))
 }
 
-/// serde-saphyr repeats the place after the message; we draw it ourselves.
+/// serde-saphyr repeats the position after the message; we show it ourselves.
 fn first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or(message);
     let cut = line.find(" at line ").unwrap_or(line.len());
     line[..cut].to_owned()
 }
 
-/// Every scenario's tokens. kubeadm's is there where kubeadm makes it.
+/// Every scenario's tokens. kubeadm's token exists where kubeadm creates it.
 pub(super) fn ready_tokens(kubeadm: bool) -> BTreeMap<String, Token> {
     let ready =
         |kind, groups: &str| Token { kind, user: None, groups: vec![groups.into()], expires: None, defect: None };
@@ -104,7 +104,7 @@ pub(super) fn ready_tokens(kubeadm: bool) -> BTreeMap<String, Token> {
     tokens
 }
 
-/// Everything about a scenario that can be wrong though its YAML is right.
+/// Everything about a scenario that can be wrong although its YAML is right.
 struct Lint<'a> {
     file: &'a str,
     text: &'a str,
@@ -125,22 +125,22 @@ impl Lint<'_> {
             self.error(
                 place.0,
                 place.1,
-                format!("`{}` is no id: write `chapter.name-in-words`, in lower case", id.value),
+                format!("`{}` is not an id: write `chapter.name-in-words`, in lower case", id.value),
             );
         }
         if raw.title.trim().is_empty() {
             self.error(place.0, place.1, "the title is empty: say what the scenario shows");
         }
         if raw.title != one_line(&raw.title) {
-            self.error(place.0, place.1, "the title has more than one line, or what can't be seen in it");
+            self.error(place.0, place.1, "the title has more than one line or contains invisible characters");
         }
         if raw.requirements.is_empty() {
-            self.error(place.0, place.1, "`requirements` is empty: name the catalogue's behaviours that it shows");
+            self.error(place.0, place.1, "`requirements` is empty: name the catalogue's behaviors that it shows");
         }
         for requirement in &raw.requirements {
             if requirements::find(&requirement.value).is_none() && !requirements::is_own(&requirement.value) {
                 let message = format!(
-                    "the catalogue has no behaviour `{}`; `tlsboot list --requirements` shows all",
+                    "the catalogue has no behavior `{}`; `tlsboot list --requirements` shows all",
                     requirement.value
                 );
                 self.error(requirement.referenced.line(), requirement.referenced.column(), message);
@@ -168,7 +168,7 @@ impl Lint<'_> {
         }
     }
 
-    /// What is kubeadm's to say in a cluster of its own.
+    /// What kubeadm decides in a cluster of its own.
     fn kubeadm(&mut self, place: (u64, u64)) {
         let raw = self.raw;
         if raw.cluster.bindings != Bindings::default() {
@@ -181,13 +181,20 @@ impl Lint<'_> {
         for node in &raw.nodes {
             let bare = Node { bootstrap: node.bootstrap.clone(), ..Node::named(node.name.of_host()) };
             if *node != bare {
-                self.error(place.0, place.1, format!("kubeadm configures the kubelet of `{}`: only its `name` and its token (`bootstrap`) can be said", node.name));
+                self.error(place.0, place.1, format!("kubeadm configures the kubelet of `{}`: only its `name` and its token (`bootstrap`) can be set", node.name));
             }
             let token = raw.tokens.get(&node.bootstrap);
             let is_bootstrap = [KUBEADM_TOKEN, BOOTSTRAP_TOKEN].contains(&node.bootstrap.as_str())
                 || token.is_some_and(|token| token.kind == TokenKind::Bootstrap);
             if !is_bootstrap {
-                self.error(place.0, place.1, format!("`kubeadm join` takes bootstrap tokens only, as {KUBEADM_TOKEN}: say which one `{}` has (`bootstrap`)", node.name));
+                self.error(
+                    place.0,
+                    place.1,
+                    format!(
+                        "`kubeadm join` takes only bootstrap tokens, such as {KUBEADM_TOKEN}: set `bootstrap` of `{}`",
+                        node.name
+                    ),
+                );
             }
         }
     }
@@ -196,11 +203,7 @@ impl Lint<'_> {
         let raw = self.raw;
         let place = (raw.id.referenced.line(), raw.id.referenced.column());
         if !raw.steps.iter().any(|step| matches!(step.value, Step::Expect(_))) {
-            self.error(
-                place.0,
-                place.1,
-                "the scenario expects nothing, so it could only be green: add a step `expect`",
-            );
+            self.error(place.0, place.1, "the scenario expects nothing, so it could never fail: add a step `expect`");
         }
         if raw.steps.first().is_some_and(|step| step.value.is_judged()) {
             self.error(
@@ -214,7 +217,7 @@ impl Lint<'_> {
             self.error(
                 last.line(),
                 last.column(),
-                "nothing is expected of the last step: add a step `expect`, or leave it out",
+                "nothing is expected of the last step: add a step `expect`, or remove the step",
             );
         }
         let mut named = BTreeSet::new();
@@ -231,7 +234,7 @@ impl Lint<'_> {
                         self.error(at.0, at.1, format!("two expectations are called `{name}`"));
                     }
                     if expect.times == Some(0) {
-                        self.error(at.0, at.1, "`times: 0` is always true: write a step `never`");
+                        self.error(at.0, at.1, "`times: 0` is always true: use a step `never`");
                     }
                 }
                 Step::Never(never) => {
@@ -244,11 +247,11 @@ impl Lint<'_> {
                         self.error(
                             at.0,
                             at.1,
-                            "the audit log is read a moment later than what is beside this: say how long, by `for`",
+                            "the audit log is read a moment later than the events of the other expectations: set `for`",
                         );
                     }
                     if never.duration.is_none() && !self.has_companion(index) {
-                        self.error(at.0, at.1, "how long must it not come? Say `for`, or put an `expect` beside it");
+                        self.error(at.0, at.1, "it needs a duration: set `for`, or put an `expect` beside it");
                     }
                 }
                 step => {
@@ -266,7 +269,7 @@ impl Lint<'_> {
         let [(_, matcher)] = matchers else {
             let known = crate::check::KINDS.join(", ");
             let message = match matchers.len() {
-                0 => format!("what is expected? Name one of {known}"),
+                0 => format!("nothing is expected: name one of {known}"),
                 _ => "one step expects one thing: write a step for each".to_owned(),
             };
             return self.error(at.0, at.1, message);
@@ -292,7 +295,7 @@ impl Lint<'_> {
         }
     }
 
-    /// A `never` is worth something only when the same kind of thing was seen by the same recorder elsewhere.
+    /// A `never` is worth something only if the same kind of event was seen by the same recorder elsewhere.
     fn control(&mut self, name: &str, never: &[(&'static str, &dyn Matcher)], at: (u64, u64)) {
         let control = self.raw.steps.iter().find_map(|step| match &step.value {
             Step::Expect(expect) if expect.name.as_deref() == Some(name) => Some(expect.matchers()),
@@ -302,14 +305,14 @@ impl Lint<'_> {
             None => self.error(
                 at.0,
                 at.1,
-                format!("the positive control `{name}` does not exist: name an expectation so (`name: {name}`)"),
+                format!("the positive control `{name}` does not exist: give an expectation this name (`name: {name}`)"),
             ),
             Some(matchers) if kind_of(&matchers) != kind_of(never) => {
                 self.error(
                     at.0,
                     at.1,
                     format!(
-                        "the positive control `{name}` is of another kind, so it does not show that this would be seen"
+                        "the positive control `{name}` is of another kind, so it does not prove that this would be seen"
                     ),
                 );
             }

@@ -45,7 +45,7 @@ pub use style::style;
 use crate::check::DEFAULT_WITHIN;
 use crate::version::{Version, Versions};
 
-/// A scenario that has been validated: ids are known, names refer to something, nothing is empty.
+/// A scenario that has been validated: ids are known, references resolve, nothing is empty.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// Unique id.
@@ -58,21 +58,21 @@ pub struct Scenario {
     pub requirements: Vec<String>,
     /// How strong the promise is.
     pub level: Level,
-    /// The smallest profile that has it.
+    /// The smallest profile that includes it.
     pub profile: Profile,
-    /// Its chapter, then further words.
+    /// Its chapter, then further tags.
     pub tags: Vec<String>,
-    /// Control-plane versions for which it is true.
+    /// Control-plane versions to which it applies.
     pub kubernetes: Option<Versions>,
-    /// Kubelet versions for which it is true.
+    /// Kubelet versions to which it applies.
     pub kubelet: Option<Versions>,
     /// The control plane.
     pub cluster: Cluster,
-    /// Tokens, the ready ones included.
+    /// Tokens, including the predefined ones.
     pub tokens: std::collections::BTreeMap<String, Token>,
     /// Nodes.
     pub nodes: Vec<Node>,
-    /// Steps, with their places in the file.
+    /// Steps, with their positions in the file.
     pub steps: Vec<Spanned<Step>>,
     /// Where it came from, for messages.
     pub file: String,
@@ -81,7 +81,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// A cluster with nodes and nothing to happen in it.
+    /// A cluster with nodes in which nothing happens.
     pub fn of_cluster(id: &str, cluster: Cluster, nodes: Vec<Node>) -> Self {
         Self {
             id: id.to_owned(),
@@ -102,7 +102,7 @@ impl Scenario {
         }
     }
 
-    /// The step that carries this name.
+    /// The step with this name.
     pub fn step_named(&self, name: &str) -> Option<usize> {
         self.steps.iter().position(|step| match &step.value {
             Step::Expect(expect) => expect.name.as_deref() == Some(name),
@@ -120,7 +120,7 @@ impl Scenario {
         waits.max().unwrap_or(DEFAULT_WITHIN)
     }
 
-    /// Whether a step has this word, or expects something of this kind.
+    /// Whether a step has this keyword, or expects something of this kind.
     pub fn uses(&self, word: &str, is_kind: bool) -> bool {
         self.steps.iter().any(|step| match step.value.matcher() {
             Some((kind, _)) if is_kind => kind == word,
@@ -128,7 +128,7 @@ impl Scenario {
         })
     }
 
-    /// Whether an expectation holds for these versions. Stimuli always apply.
+    /// Whether an expectation applies to these versions. Stimuli always apply.
     pub fn applies(&self, step: &Step, kubernetes: Version, kubelet: Version) -> bool {
         let (control_plane, node) = match step {
             Step::Expect(expect) => (&expect.kubernetes, &expect.kubelet),
@@ -138,13 +138,13 @@ impl Scenario {
         within(control_plane, kubernetes) && within(node, kubelet)
     }
 
-    /// Why the scenario is not true of these versions, if it is not.
+    /// Why the scenario does not apply to these versions, if it does not.
     pub fn unsupported(&self, kubernetes: Version, kubelet: Version) -> Option<String> {
         let outside = |what: &str, range: &Option<Versions>, version: Version| {
             let range = range.as_ref().filter(|_| !within(range, version))?;
-            Some(format!("it is about {what} {range}, and this one is {version}"))
+            Some(format!("it needs a {what} {range} (this one is {version})"))
         };
-        outside("control planes", &self.kubernetes, kubernetes).or_else(|| outside("kubelets", &self.kubelet, kubelet))
+        outside("control plane", &self.kubernetes, kubernetes).or_else(|| outside("kubelet", &self.kubelet, kubelet))
     }
 }
 

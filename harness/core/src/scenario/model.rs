@@ -23,40 +23,40 @@ pub struct RawScenario {
     /// Unique id, `chapter.name-in-words`, the same as the file's path below `scenarios/`.
     #[schemars(schema_with = "schema::id")]
     pub id: Spanned<String>,
-    /// What the scenario shows, as a sentence that is true of a conforming cluster, of at most 90 characters.
+    /// What the scenario shows, as a sentence that is true of a conforming cluster, with at most 90 characters.
     #[schemars(schema_with = "schema::title")]
     pub title: String,
     /// Why it matters and how it works, for `tlsboot explain`.
     #[serde(default)]
     pub why: String,
-    /// Ids of the catalogue's behaviours that it shows.
+    /// Ids of the catalogue's behaviors that it shows.
     #[schemars(schema_with = "schema::requirements")]
     pub requirements: Vec<Spanned<String>>,
-    /// Whether a conforming cluster must, should or may behave so.
+    /// Whether a conforming cluster must, should or may behave this way.
     #[serde(default)]
     pub level: Level,
-    /// The smallest profile that has it.
+    /// The smallest profile that includes it.
     #[serde(default)]
     pub profile: Profile,
-    /// Further words to select it by (`@rotation`); its chapter is always one.
+    /// Further tags to select it by (`@rotation`); its chapter is always one.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Control-plane versions for which it is true, as in `>=1.31`; all by default.
+    /// Control-plane versions to which it applies, such as `>=1.31`; all by default.
     #[serde(default)]
     #[schemars(schema_with = "schema::versions")]
     pub kubernetes: Option<Versions>,
-    /// Kubelet versions for which it is true; all by default.
+    /// Kubelet versions to which it applies; all by default.
     #[serde(default)]
     #[schemars(schema_with = "schema::versions")]
     pub kubelet: Option<Versions>,
-    /// How long each `expect` waits at most that does not say so itself; a minute by default.
+    /// How long each `expect` waits at most, unless it has its own `within`; one minute by default.
     #[serde(default, deserialize_with = "duration::positive_if_given")]
     #[schemars(schema_with = "duration::schema")]
     pub within: Option<SignedDuration>,
     /// The cluster.
     #[serde(default)]
     pub cluster: Cluster,
-    /// Tokens beside the ready ones, `staticToken` and `bootstrapToken`.
+    /// Tokens in addition to the predefined ones, `staticToken` and `bootstrapToken`.
     #[serde(default)]
     pub tokens: BTreeMap<String, Token>,
     /// The nodes.
@@ -74,14 +74,14 @@ pub enum Level {
     /// Kubernetes promises it: a cluster without it is broken.
     #[default]
     Must,
-    /// Usual behaviour that a distribution may have reason to change.
+    /// Usual behavior that a distribution may have reason to change.
     Should,
-    /// Nice to know.
+    /// Good to know.
     Info,
 }
 
 impl Level {
-    /// Its word: `must`, `should` or `info`.
+    /// Its name: `must`, `should` or `info`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Must => "must",
@@ -100,7 +100,7 @@ pub enum Profile {
     Core,
     /// Everything that takes no longer than a few minutes each.
     Full,
-    /// Also what takes a quarter of an hour and more.
+    /// Also what takes a quarter of an hour or more.
     Slow,
 }
 
@@ -132,7 +132,7 @@ impl std::str::FromStr for Profile {
     }
 }
 
-/// The control plane. The defaults are Kubernetes' own, with the bindings that kubeadm makes.
+/// The control plane. The defaults are Kubernetes' own, with the bindings that kubeadm creates.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Cluster {
@@ -140,23 +140,24 @@ pub struct Cluster {
     pub anonymous_auth: bool,
     /// `--authorization-mode` of the API server.
     pub authorization_mode: Vec<String>,
-    /// Who is bound to the roles of bootstrapping.
+    /// Who is bound to the bootstrap roles.
     pub bindings: Bindings,
-    /// Everything is as kubeadm sets it up: its bindings (there are no others), its token (`kubeadmToken`), cluster-info,
+    /// Everything is as kubeadm sets it up: its bindings (and no others), its token (`kubeadmToken`), cluster-info, and
     /// the kubelets' configuration. Nodes are joined by `join`.
     pub kubeadm: bool,
-    /// `--cluster-signing-duration`. `quick` is the shortest with which a kubelet of this version cannot loop.
+    /// `--cluster-signing-duration`. `quick` is the shortest with which a kubelet of this version cannot renew in a
+    /// loop.
     pub signing_duration: SigningDuration,
-    /// How long the CA that signs is valid from now; a year by default.
+    /// How long the signing CA is valid from now; one year by default.
     #[serde(rename = "signerCAValidFor", deserialize_with = "duration::positive_if_given")]
     #[schemars(schema_with = "duration::schema")]
     pub signer_ca_valid_for: Option<SignedDuration>,
     /// The controllers of kube-controller-manager that run.
     pub controllers: Vec<String>,
-    /// The only paths that may be asked for anonymously, by an AuthenticationConfiguration (catalogue A-14); needs
-    /// Kubernetes 1.32 and `anonymousAuth` as it is.
+    /// The only paths that allow anonymous requests, by an AuthenticationConfiguration (catalogue A-14); needs
+    /// Kubernetes 1.32 and the default `anonymousAuth`.
     pub anonymous_paths: Vec<String>,
-    /// Further flags by component, without the dashes. An empty value takes tlsboot's own flag of that name away, `{pki}`
+    /// Further flags by component, without the dashes. An empty value removes tlsboot's own flag of that name. `{pki}`
     /// is the folder of the cluster's keys (`signer.crt`, `signer.key`, `client-ca.crt`, …).
     #[schemars(with = "BTreeMap<String, BTreeMap<String, String>>")]
     pub flags: BTreeMap<Component, Flags>,
@@ -181,13 +182,13 @@ impl Default for Cluster {
     }
 }
 
-/// How long certificates are signed for.
+/// The duration for which certificates are signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String", extend("pattern" = "^(quick|([0-9]+(h|m|s|ms))+)$"))]
 pub enum SigningDuration {
-    /// By the version's rule: the shortest that forces rotation but no loop.
+    /// By the rule of the version: the shortest duration that forces rotation without a loop.
     Quick,
-    /// Just so long.
+    /// Exactly this duration.
     Length(SignedDuration),
 }
 
@@ -197,7 +198,7 @@ impl std::str::FromStr for SigningDuration {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "quick" => Ok(Self::Quick),
-            other => duration::above_zero(other).map(Self::Length).map_err(|wrong| format!("{wrong}; or take `quick`")),
+            other => duration::above_zero(other).map(Self::Length).map_err(|wrong| format!("{wrong}; or use `quick`")),
         }
     }
 }
@@ -209,11 +210,11 @@ impl<'de> Deserialize<'de> for SigningDuration {
     }
 }
 
-/// Who is bound to the three roles of bootstrapping.
+/// Who is bound to the three bootstrap roles.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Bindings {
-    /// `system:node-bootstrapper`: who may ask for a certificate.
+    /// `system:node-bootstrapper`: who may create CSRs.
     pub node_bootstrapper: Binding,
     /// `…:nodeclient`: whose first client certificate is approved.
     pub node_client: Binding,
@@ -233,7 +234,7 @@ impl Default for Bindings {
 }
 
 impl Bindings {
-    /// Those that there are.
+    /// Those that exist.
     pub fn present(&self) -> impl Iterator<Item = (BootstrapRole, &Binding)> {
         BootstrapRole::ALL.into_iter().map(|role| (role, self.of(role))).filter(|(_, to)| **to != Binding::Absent)
     }
@@ -263,15 +264,15 @@ pub enum Binding {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Token {
-    /// Where the API server knows it from.
+    /// How the API server knows it.
     pub kind: TokenKind,
-    /// User name, for a static token; `kubelet-bootstrap` by default.
+    /// The user name of a static token; `kubelet-bootstrap` by default.
     #[serde(default)]
     pub user: Option<String>,
-    /// Groups: of the static token, or the `auth-extra-groups` of a bootstrap token.
+    /// Groups of the static token, or the `auth-extra-groups` of a bootstrap token.
     #[serde(default)]
     pub groups: Vec<String>,
-    /// `expiration` of a bootstrap token, counted from the start of the cluster; negative for the past.
+    /// `expiration` of a bootstrap token, relative to the start of the cluster; negative for the past.
     #[serde(default, deserialize_with = "duration::signed_if_given")]
     #[schemars(schema_with = "duration::signed_schema")]
     pub expires: Option<SignedDuration>,
@@ -280,7 +281,7 @@ pub struct Token {
     pub defect: Option<TokenDefect>,
 }
 
-/// Where a token is known from.
+/// How a token is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum TokenKind {
@@ -296,9 +297,9 @@ pub enum TokenKind {
 pub enum TokenDefect {
     /// The API server does not know it at all.
     Unknown,
-    /// It is no token of the form that the API server knows.
+    /// It does not have the form of a token that the API server knows.
     Malformed,
-    /// The second half differs from the Secret's.
+    /// The token secret differs from the one in the Secret.
     WrongSecret,
     /// The Secret has another type than `bootstrap.kubernetes.io/token`.
     WrongType,
@@ -306,9 +307,9 @@ pub enum TokenDefect {
     NoUsage,
     /// `token-id` differs from the Secret's name.
     WrongId,
-    /// `expiration` is no time.
+    /// `expiration` is not a time.
     UnparsableExpiration,
-    /// An extra group that is not one of `system:bootstrappers:…`.
+    /// An extra group that does not begin with `system:bootstrappers:`.
     ForeignGroup,
 }
 
@@ -327,20 +328,20 @@ pub struct Node {
     /// `serverTLSBootstrap`.
     #[serde(default, rename = "serverTLSBootstrap")]
     pub server_tls_bootstrap: bool,
-    /// A kubeconfig that is there before the first start and embeds a client certificate of the node, as `kubeadm init`
+    /// A kubeconfig that exists before the first start and embeds a client certificate of the node, as `kubeadm init`
     /// used to write it (catalogue K-20).
     #[serde(default)]
     pub embedded_certificate: Option<EmbeddedCertificate>,
     /// `--cert-dir`.
     #[serde(default)]
     pub cert_dir: CertDir,
-    /// Where the certificate and key come from that the kubelet presents on its port.
+    /// Where the certificate and key that the kubelet presents on its port come from.
     #[serde(default)]
     pub serving_pair: ServingPair,
     /// `--cloud-provider`.
     #[serde(default)]
     pub cloud_provider: CloudProvider,
-    /// `failCgroupV1`, from Kubernetes 1.31 on.
+    /// `failCgroupV1`, since Kubernetes 1.31.
     #[serde(default, rename = "failCgroupV1")]
     pub fail_cgroup_v1: FailCgroupV1,
     /// Variables of the kubelet's environment.
@@ -349,7 +350,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node with everything else as it is by default.
+    /// A node with defaults for everything else.
     pub fn named(name: impl Into<NodeName>) -> Self {
         Self {
             name: name.into(),
@@ -373,7 +374,7 @@ pub enum CertDir {
     /// In the node's own folder, by the flag.
     #[default]
     Explicit,
-    /// The flag is left out: in `/var/lib/kubelet/pki`, which here is lost with each process (catalogue K-21).
+    /// The flag is left out: in `/var/lib/kubelet/pki`, which is lost here when the process exits (catalogue K-21).
     Default,
 }
 
@@ -381,22 +382,22 @@ pub enum CertDir {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ServingPair {
-    /// The kubelet signs it itself, or requests it with `serverTLSBootstrap`.
+    /// The kubelet signs its own, or requests one with `serverTLSBootstrap`.
     #[default]
     Managed,
-    /// By `tlsCertFile` and `tlsPrivateKeyFile`: a pair of the cluster's CA, `tls.crt` and `tls.key` in the certificate
-    /// directory (catalogue N-01).
+    /// From `tlsCertFile` and `tlsPrivateKeyFile`: a pair signed by the cluster's CA, `tls.crt` and `tls.key` in the
+    /// certificate directory (catalogue N-01).
     FromFile,
 }
 
-/// Who gives a Node its addresses.
+/// What sets a Node's addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CloudProvider {
     /// The kubelet: the flag is left out.
     #[default]
     None,
-    /// A cloud controller: `external`. The addresses come by `setAddresses` (catalogue T-12).
+    /// A cloud controller: `external`. The addresses are set by `setAddresses` (catalogue T-12).
     External,
 }
 
@@ -407,7 +408,7 @@ pub enum FailCgroupV1 {
     /// `false`, so that it starts on any machine.
     #[default]
     Disabled,
-    /// The field is left out, as Kubernetes has it (catalogue N-11).
+    /// The field is left out: Kubernetes' default applies (catalogue N-11).
     Unset,
 }
 
@@ -415,11 +416,11 @@ pub enum FailCgroupV1 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EmbeddedCertificate {
-    /// When it begins; negative for the past.
+    /// When it becomes valid; negative for the past.
     #[serde(deserialize_with = "duration::signed")]
     #[schemars(schema_with = "duration::signed_schema")]
     pub not_before: SignedDuration,
-    /// When it ends.
+    /// When it expires.
     #[serde(deserialize_with = "duration::signed")]
     #[schemars(schema_with = "duration::signed_schema")]
     pub not_after: SignedDuration,
@@ -433,13 +434,14 @@ fn yes() -> bool {
     true
 }
 
-/// The ready static token: user `kubelet-bootstrap`, uid 10001, group `system:bootstrappers`, as in the seed document.
+/// The predefined static token: user `kubelet-bootstrap`, uid 10001, group `system:bootstrappers`, as in the seed
+/// document.
 pub const STATIC_TOKEN: &str = "staticToken";
-/// The ready bootstrap token: a Secret with the extra group `system:bootstrappers:tlsboot`.
+/// The predefined bootstrap token: a Secret with the extra group `system:bootstrappers:tlsboot`.
 pub const BOOTSTRAP_TOKEN: &str = "bootstrapToken";
-/// The token that `kubeadm init` makes, in a cluster of `kubeadm`.
+/// The token that `kubeadm init` creates, in a cluster with `kubeadm`.
 pub const KUBEADM_TOKEN: &str = "kubeadmToken";
-/// The group of kubeadm's tokens, to which it binds the roles of bootstrapping (catalogue D-01).
+/// The group of kubeadm's tokens, to which kubeadm binds the bootstrap roles (catalogue D-01).
 pub const KUBEADM_GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
 /// The word for a node without a bootstrap kubeconfig.
 pub const NO_TOKEN: &str = "none";

@@ -1,5 +1,5 @@
-//! Names in scenarios that become names of files on this machine. A scenario may be somebody else's, so none of them may
-//! lead out of the folder that it is meant for.
+//! Names in scenarios that become file names on this machine. A scenario may come from someone else, so no name may
+//! lead out of its folder.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Deserializer};
 
 /// The longest name of a node (`DNS1123SubdomainMaxLength`, `k8s.io/apimachinery/pkg/util/validation`).
 const LONGEST_NODE: usize = 253;
-/// The longest name of a file, by the kernel.
+/// The longest file name, a limit of the kernel.
 const LONGEST_FILE: usize = 255;
 
-/// The longest id of a scenario: it is a folder in reports.
+/// The longest id of a scenario: it is the name of a folder in reports.
 const LONGEST_ID: usize = 120;
 
-/// Whether this is the id of a scenario: `chapter.name-in-words`.
+/// Whether this is a valid id of a scenario: `chapter.name-in-words`.
 pub fn is_id(id: &str) -> bool {
     let is_inner = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b"-.".contains(&letter);
     let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_inner);
@@ -95,8 +95,9 @@ impl JsonSchema for NodeName {
 
 /// What is wrong with the name of a node.
 ///
-/// It may be one that Kubernetes refuses, as with an underscore (`ValidateNodeName`, `pkg/apis/core/validation`), or one
-/// that the kubelet changes, as with capital letters (`GetHostname`, `component-helpers/node/util`): clusters have them.
+/// It may be one that Kubernetes rejects, such as one with an underscore (`ValidateNodeName`,
+/// `pkg/apis/core/validation`), or one that the kubelet changes, such as one with capital letters (`GetHostname`,
+/// `component-helpers/node/util`): such nodes exist in clusters.
 pub(super) fn wrong_node(name: &str) -> Option<String> {
     let is_inner = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     let has_ends = [name.chars().next(), name.chars().next_back()]
@@ -104,7 +105,7 @@ pub(super) fn wrong_node(name: &str) -> Option<String> {
         .all(|end| end.is_some_and(|letter| letter.is_ascii_alphanumeric()));
     let is_right = has_ends && name.chars().all(is_inner) && name.len() <= LONGEST_NODE;
     (!is_right).then(|| {
-        format!("{name:?} can't be the name of a node: take up to {LONGEST_NODE} letters, digits, `.`, `_` and `-`, a letter or digit first and last")
+        format!("{name:?} cannot be the name of a node: use up to {LONGEST_NODE} letters, digits, `.`, `_` and `-`, with a letter or digit first and last")
     })
 }
 
@@ -112,11 +113,10 @@ pub(super) fn wrong_node(name: &str) -> Option<String> {
 pub(super) fn wrong_file(name: &str) -> Option<String> {
     let is_elsewhere = name.is_empty() || name.contains('/') || [".", ".."].contains(&name);
     let is_right = !is_elsewhere && name.len() <= LONGEST_FILE && !name.contains(char::is_control);
-    (!is_right)
-        .then(|| format!("{name:?} is no name of a file: take the name alone, as in `kubelet-client-current.pem`"))
+    (!is_right).then(|| format!("{name:?} is not a file name: give only the name, as in `kubelet-client-current.pem`"))
 }
 
-/// Whether this is one name in a folder, and no way out of it.
+/// Whether this is a single name in a folder that does not lead out of it.
 pub fn is_file_name(name: &str) -> bool {
     wrong_file(name).is_none()
 }

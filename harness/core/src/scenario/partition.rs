@@ -4,36 +4,37 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// One of several parts: `2/5`. Parts are made by turns, so that a chapter's long scenarios are spread over all.
+/// One of several parts, such as `2/5`. Parts are dealt out in turn, so that a chapter's long scenarios are spread over
+/// all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partition {
     part: u32,
     of: u32,
 }
 
-/// A text is no partition, or there is not enough to share out.
+/// A text is not a partition, or there is not enough to partition.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PartitionError {
-    /// It is no partition.
-    #[error("`{0}` is no part: write it as K/N, with K from 1 to N, like 2/5")]
+    /// It is not a partition.
+    #[error("`{0}` is not a part: write it as K/N, with K from 1 to N, like 2/5")]
     Malformed(String),
-    /// A part would be empty, and nothing run is never green.
-    #[error("{of} parts of {all} scenarios leave some empty: take {all} parts at most")]
+    /// A part would be empty, and a run of nothing must not pass.
+    #[error("with {of} parts for {all} scenarios some would be empty: use at most {all}")]
     TooMany {
         /// How many parts.
         of: u32,
-        /// How many scenarios on targets.
+        /// How many scenarios there are, counted once per target.
         all: usize,
     },
 }
 
 impl Partition {
-    /// Which part, from 1.
+    /// Which part, starting at 1.
     pub fn part(self) -> u32 {
         self.part
     }
 
-    /// Of how many.
+    /// The number of parts.
     pub fn of(self) -> u32 {
         self.of
     }
@@ -41,7 +42,7 @@ impl Partition {
     /// This part of a list.
     ///
     /// # Errors
-    /// When there are more parts than things to share out.
+    /// If there are more parts than elements.
     pub fn take<T>(self, all: Vec<T>) -> Result<Vec<T>, PartitionError> {
         let (part, of) = (self.part as usize, self.of as usize);
         if of > all.len() {
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Nothing is lost, nothing is done twice, the order stays, and no part is larger than another by more than one.
+        /// Nothing is lost, nothing is done twice, the order is kept, and the sizes of the parts differ by at most one.
         #[test]
         fn parts_make_up_the_whole(all in 1_usize..300, of in 1_u32..40) {
             prop_assume!(of as usize <= all);
@@ -113,7 +114,7 @@ mod tests {
     fn an_empty_part_is_an_error_for_every_part() {
         for text in ["1/4", "4/4"] {
             let error = text.parse::<Partition>().unwrap().take(vec![1, 2, 3]).unwrap_err();
-            assert!(error.to_string().contains("3 parts at most"), "{error}");
+            assert!(error.to_string().contains("at most 3"), "{error}");
         }
     }
 }

@@ -1,46 +1,47 @@
-//! The catalogue: every behaviour of kubelet TLS bootstrapping and rotation that a cluster can be held to, as one true
-//! sentence each, with its source. Scenarios name these ids; `tlsboot list --requirements` shows who covers what.
+//! The catalogue: every behavior of kubelet TLS bootstrapping and rotation that a conforming cluster shows, as one true
+//! sentence each, with its source. Scenarios name these ids; `tlsboot list --requirements` shows which scenario covers
+//! what.
 
 use super::Level;
 
-/// A behaviour that Kubernetes promises or shows.
+/// A behavior that Kubernetes promises or shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirement {
     /// Its id: the chapter's letter and a number.
     pub id: &'static str,
-    /// Whether a conforming cluster must, should or may behave so.
+    /// Whether a conforming cluster must, should or may behave this way.
     pub level: Level,
-    /// The versions for which it is true, as in `>=1.22`; empty for all that tlsboot runs.
+    /// The versions to which it applies, such as `>=1.22`; empty for all that tlsboot runs.
     pub versions: &'static str,
     /// What is true, in one sentence.
     pub statement: &'static str,
-    /// Where that stands: files of Kubernetes' repository, pull requests (`#99412`), KEPs.
+    /// The source: files of Kubernetes' repository, pull requests (`#99412`), KEPs.
     pub source: &'static str,
 }
 
-/// Behaviours about the same thing.
+/// Behaviors about the same subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chapter {
     /// The letter that its ids begin with.
     pub letter: char,
-    /// What it is about.
+    /// Its subject.
     pub heading: &'static str,
-    /// Its behaviours, by id.
+    /// Its behaviors, by id.
     pub requirements: &'static [Requirement],
 }
 
-/// The behaviour with this id.
+/// The behavior with this id.
 pub fn find(id: &str) -> Option<&'static Requirement> {
     all().find(|requirement| requirement.id == id)
 }
 
-/// Whether this is the id of a behavior of somebody's own, as a distribution's: `X-` and a name.
+/// Whether this is the id of a custom behavior, such as a distribution's: `X-` and a name.
 pub fn is_own(id: &str) -> bool {
     let is_inner = |letter: u8| letter.is_ascii_alphanumeric() || b"-.".contains(&letter);
     id.strip_prefix("X-").is_some_and(|name| !name.is_empty() && name.bytes().all(is_inner))
 }
 
-/// All behaviours, chapter by chapter.
+/// All behaviors, chapter by chapter.
 pub fn all() -> impl Iterator<Item = &'static Requirement> {
     CHAPTERS.iter().flat_map(|chapter| chapter.requirements)
 }
@@ -494,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn every_behaviour_is_a_sentence_with_a_source_and_a_range_that_can_be_read() {
+    fn every_behavior_is_a_sentence_with_a_source_and_a_range_that_can_be_read() {
         for Requirement { id, statement, source, versions, .. } in all() {
             assert!(statement.ends_with('.') && statement.len() > 20 && !statement.contains("  "), "{id}: {statement}");
             assert!(!source.is_empty(), "{id} has no source");
@@ -503,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn a_behaviour_is_found_by_its_id() {
+    fn a_behavior_is_found_by_its_id() {
         assert_eq!(find("T-01").map(|found| found.id), Some("T-01"));
         assert_eq!(find("T-1"), None);
     }

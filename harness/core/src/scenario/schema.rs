@@ -1,4 +1,4 @@
-//! The JSON Schema of scenario files, and the words of the language with what the model says about them.
+//! The JSON Schema of scenario files, and the words of the language with their descriptions from the model.
 
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -8,10 +8,10 @@ use super::stimulus::STIMULI;
 use super::{RawScenario, duration};
 use crate::check::KINDS;
 
-/// What the schema is called, wherever it is stored.
+/// The schema's `$id`, wherever it is stored.
 const ID: &str = "urn:tlsboot:schema:scenario";
 
-/// The schema as editors and `tlsboot schema` get it. Keys are sorted, so it changes only with the model.
+/// The schema for editors and `tlsboot schema`. Keys are sorted, so it changes only with the model.
 pub fn schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<RawScenario>().to_value();
@@ -21,8 +21,8 @@ pub fn schema() -> Value {
     schema
 }
 
-/// What may be left out is not listed as required; that it may be `null` too is an accident of the model's types, and
-/// yaml-language-server stumbles over it. It also writes every default into what it completes.
+/// What may be left out is not listed as required. That it may also be `null` is an accident of the model's types,
+/// which confuses yaml-language-server; it also writes every default into what it completes.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -53,8 +53,8 @@ fn tidy(schema: &mut Value) {
     }
 }
 
-/// One of several objects with a single key each, as one object of which a single key is taken: editors list the keys of an
-/// object at an empty step, and after its first letters.
+/// Turns a choice of several objects with a single key each into one object that has exactly one of the keys: editors
+/// list an object's keys at an empty step, and after its first letters.
 fn flatten(choice: &mut Value) {
     let Some(fields) = choice.as_object_mut() else { return };
     let Some(Value::Array(variants)) = fields.remove("oneOf") else { return };
@@ -101,31 +101,31 @@ pub(crate) fn versions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "pattern": format!("^{ONE}(,{ONE})*$")})
 }
 
-/// Which part of the language a word belongs to.
+/// The part of the language that a word belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// A key of the scenario itself, as `cluster`.
+    /// A key of the scenario itself, such as `cluster`.
     Head,
-    /// Something that a step does.
+    /// A stimulus.
     Stimulus,
     /// `expect` and `never`.
     Judged,
-    /// What an `expect` or `never` says beside its kind, as `within`.
+    /// An option of an `expect` or `never` beside its kind, such as `within`.
     Option,
-    /// A kind of thing that is expected.
+    /// A kind of expectation.
     Kind,
 }
 
 /// A word of the scenario language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// As in the YAML.
+    /// As written in the YAML.
     pub name: String,
     /// Where it stands.
     pub part: Part,
     /// What it is or does.
     pub doc: String,
-    /// What can be written, where it has no fields.
+    /// Its possible values, if it has no fields.
     pub values: String,
     /// Its fields, required ones first.
     pub fields: Vec<Field>,
@@ -134,17 +134,17 @@ pub struct Word {
 /// A field of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// As in the YAML.
+    /// As written in the YAML.
     pub name: String,
-    /// Whether it must be there.
+    /// Whether it is required.
     pub required: bool,
-    /// What can be written: `string`, `true or false`, `client | serving`, …
+    /// Its possible values: `string`, `true or false`, `client | serving`, …
     pub values: String,
     /// What it means.
     pub doc: String,
 }
 
-/// All words: the scenario's own keys, the stimuli, what is judged, its options, and the kinds of expectations.
+/// All words: the scenario's own keys, the stimuli, `expect` and `never`, their options, and the kinds of expectations.
 pub fn words() -> Vec<Word> {
     let schema = schema();
     let head = properties(&schema).map(|(name, property)| word(&schema, name, Part::Head, property));
@@ -192,7 +192,7 @@ fn word(schema: &Value, name: &str, part: Part, property: &Value) -> Word {
     Word { name: name.to_owned(), part, doc: text(&property["description"]), values, fields }
 }
 
-/// What a property holds: of a list its items, of a table its entries.
+/// The content of a property: for a list its items, for a table its values.
 fn element<'a>(schema: &'a Value, property: &'a Value) -> &'a Value {
     let inner = resolve(schema, property);
     match (inner.get("items"), inner.get("additionalProperties")) {
@@ -202,14 +202,14 @@ fn element<'a>(schema: &'a Value, property: &'a Value) -> &'a Value {
     }
 }
 
-/// A field or value inside of a word, however deep.
+/// A field or value inside a word, at any depth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The way to it: `csr.state`, or `csr.state: issued` for a value.
+    /// Its path: `csr.state`, or `csr.state: issued` for a value.
     pub path: String,
     /// What it means.
     pub doc: String,
-    /// What can be written; empty for a value.
+    /// Its possible values; empty for a value.
     pub values: String,
 }
 
@@ -259,7 +259,7 @@ fn resolve<'a>(schema: &'a Value, property: &'a Value) -> &'a Value {
     property
 }
 
-/// What can be written for a property, in words.
+/// The possible values of a property, in words.
 pub(crate) fn values(schema: &Value, property: &Value) -> String {
     let inner = resolve(schema, property);
     if let Some(list) = inner["enum"].as_array() {
@@ -303,7 +303,7 @@ pub(crate) fn values(schema: &Value, property: &Value) -> String {
     }
 }
 
-/// A text of the schema on one line.
+/// A description of the schema on one line.
 pub(crate) fn text(value: &Value) -> String {
     let words = value.as_str().unwrap_or_default().split_whitespace();
     words.collect::<Vec<_>>().join(" ")
@@ -344,7 +344,7 @@ mod tests {
         assert!(wrong("id: a.b\ntitle: t\nrequirements: [T1]\nsteps: []"));
     }
 
-    /// Editors read the file; `tlsboot schema > scenarios/schema.json` writes it anew.
+    /// Editors read the file; `tlsboot schema > scenarios/schema.json` regenerates it.
     #[test]
     fn the_schema_beside_the_scenarios_is_this_one() {
         let text = std::fs::read_to_string(folder().join("schema.json")).unwrap();

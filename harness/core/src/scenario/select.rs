@@ -2,14 +2,14 @@
 
 use super::{Profile, Scenario};
 
-/// What a selector matched nothing, or means nothing.
+/// Why a selector selects nothing.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SelectError {
-    /// Nothing fits.
+    /// It matches nothing.
     #[error("`{0}` selects no scenario; `tlsboot list` shows all{1}")]
     Nothing(String, String),
     /// Nothing was chosen at all.
-    #[error("no scenario is selected: the folder is empty, or no scenario is in this profile")]
+    #[error("no scenario is selected: the folder is empty, or this profile contains none")]
     Empty,
 }
 
@@ -29,10 +29,10 @@ impl Selector {
     }
 }
 
-/// The scenarios that any of the selectors chooses; without selectors those of the profile and below.
+/// The scenarios that match any of the selectors; without selectors, those of the profile and the smaller ones.
 ///
 /// # Errors
-/// A selector that chooses nothing, or nothing at all: never a run of zero scenarios.
+/// A selector that matches nothing, or an empty selection: zero scenarios are never run.
 pub fn select<'a>(
     scenarios: &'a [Scenario],
     selectors: &[Selector],

@@ -1,4 +1,4 @@
-//! A scenario to start from, for `tlsboot new`.
+//! A template for new scenarios, for `tlsboot new`.
 
 use super::is_id;
 
@@ -28,7 +28,7 @@ steps:
 /// A scenario with this id.
 ///
 /// # Errors
-/// When it can't be an id.
+/// If it cannot be an id.
 pub fn start_of(id: &str) -> Result<String, String> {
     if !is_id(id) {
         return Err(format!("`{id}` is not an id: write `chapter.name-in-words`, in lower case"));

@@ -1,4 +1,4 @@
-//! How scenario files are laid out, for `tlsboot lint`. A run does not mind.
+//! The layout of scenario files, for `tlsboot lint`. Runs ignore it.
 
 use super::{Diagnostic, Scenario};
 
@@ -7,26 +7,31 @@ pub(super) const LONGEST_TITLE: usize = 90;
 /// The longest line, in columns.
 const LONGEST_LINE: usize = 100;
 
-/// What is laid out otherwise than it should be.
+/// What violates the layout.
 pub fn style(scenario: &Scenario) -> Vec<Diagnostic> {
     let at = |line: usize, column: usize, message: String| {
         Diagnostic::at(&scenario.file, &scenario.text, line as u64, column as u64, message)
     };
     let lines = || scenario.text.lines().enumerate();
     let long = lines().filter(|(_, line)| line.chars().count() > LONGEST_LINE && has_room(line)).map(|(index, _)| {
-        let message =
-            format!("the line is longer than {LONGEST_LINE} columns: write one field a line, or fold the text (`>-`)");
+        let message = format!(
+            "the line is longer than {LONGEST_LINE} columns: write one field per line, or fold the text (`>-`)"
+        );
         at(index + 1, LONGEST_LINE + 1, message)
     });
     let title = lines().find(|(_, line)| line.starts_with("title:")).map_or(1, |(index, _)| index + 1);
     let length = scenario.title.chars().count();
     let title = (length > LONGEST_TITLE).then(|| {
-        at(title, 1, format!("the title has {length} characters: say it in {LONGEST_TITLE}, and the rest in `why`"))
+        at(
+            title,
+            1,
+            format!("the title has {length} characters: shorten it to {LONGEST_TITLE}, and put the rest into `why`"),
+        )
     });
     title.into_iter().chain(long).collect()
 }
 
-/// Whether a line could be broken: behind a field's name there is more than one word.
+/// Whether a line could be broken: there is more than one word after the field's name.
 fn has_room(line: &str) -> bool {
     let text = line.trim_start().trim_start_matches("- ");
     let text = text.split_once(": ").map_or(text, |(_, value)| value);

@@ -1,7 +1,7 @@
 //! Behaviors that no scenario shows, each with the reason. A behavior that is covered, or is not in the catalogue, must
 //! not be listed here: remove its line when you write its scenario.
 
-/// A behaviour without a scenario.
+/// A behavior without a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uncovered {
     /// Its id in the catalogue.

@@ -1,7 +1,8 @@
-//! Certificates, requests and keys as they are found: read into facts, and verified. Damage is named, never a panic.
+//! Certificates, requests and keys as found in the wild: read into facts, and verified. Damage is reported, and never
+//! causes a panic.
 //!
-//! Reading goes through x509-parser, since real files are odder than builders allow; chains are judged by webpki. Names and
-//! usages are here in both directions, so that what is written is what is read.
+//! Reading uses x509-parser, because real files are stranger than builders allow; webpki judges chains. Names and
+//! usages are handled here in both directions, so that what is written is what is read.
 
 pub mod key;
 pub mod name;
@@ -19,16 +20,16 @@ pub enum X509Error {
     /// The text is not usable PEM.
     #[error("PEM: {0}")]
     Pem(String),
-    /// The bytes are no certificate that we can read.
+    /// The bytes are not a certificate that tlsboot can read.
     #[error("certificate: {0}")]
     Certificate(String),
-    /// The bytes are no PKCS#10 request that we can read.
+    /// The bytes are not a PKCS#10 request that tlsboot can read.
     #[error("certificate request: {0}")]
     Request(String),
-    /// The private or public key is of no usable kind, or does not belong to the certificate.
+    /// The private or public key is of an unsupported kind, or does not belong to the certificate.
     #[error("key: {0}")]
     Key(String),
-    /// A value that was asked for does not fit into a certificate or request.
+    /// A requested value does not fit into a certificate or request.
     #[error("cannot encode {what}: {reason}")]
     Encode {
         /// The offending part, as the caller named it.

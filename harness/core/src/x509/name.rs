@@ -1,4 +1,4 @@
-//! Distinguished names and subject alternative names, both ways.
+//! Distinguished names and subject alternative names, reading and writing.
 
 use core::net::IpAddr;
 
@@ -29,7 +29,7 @@ const OTHER_ATTRIBUTES: [(&str, &str); 9] = [
     ("emailAddress", "1.2.840.113549.1.9.1"),
 ];
 
-/// The subject every kubelet must ask for: `O=system:nodes, CN=system:node:NODE` (C-08).
+/// The subject that every kubelet must request: `O=system:nodes, CN=system:node:NODE` (C-08).
 pub fn node_subject(node: &str) -> Name {
     Name {
         common_name: Some(format!("{NODE_USER_PREFIX}{node}")),
@@ -51,7 +51,7 @@ pub enum AltName {
     Uri(String),
 }
 
-/// Reads a name. Go takes the last CN as the user and every O as a group; so do we.
+/// Reads a name. Like Go, it takes the last CN as the user and every O as a group.
 pub fn read(name: &X509Name<'_>) -> Name {
     let mut read = Name::default();
     for attribute in name.iter_attributes() {
@@ -77,7 +77,7 @@ fn text(attribute: &ReadAttribute<'_>) -> String {
     }
 }
 
-/// Encodes a name, one attribute to an RDN so that the order stays: O, then the others, then CN, as Go has it.
+/// Encodes a name, with one attribute per RDN to keep the order: O, then the others, then CN, as Go does.
 pub fn write(name: &Name) -> Result<x509_cert::name::Name, X509Error> {
     let mut rdns = RdnSequence::default();
     for organization in &name.organizations {
@@ -105,7 +105,7 @@ fn rdn(oid: &str, value: &str) -> Result<RelativeDistinguishedName, X509Error> {
     RelativeDistinguishedName::try_from(vec![AttributeTypeAndValue { oid, value }]).map_err(|e| refuse(e.to_string()))
 }
 
-/// PrintableString where the characters allow it, else UTF8String: the bytes Go makes.
+/// PrintableString if the characters allow it, otherwise UTF8String: the bytes that Go produces.
 fn directory_string(value: &str) -> der::Result<Any> {
     match PrintableStringRef::new(value) {
         Ok(printable) => Any::encode_from(&printable),

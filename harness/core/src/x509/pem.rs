@@ -1,4 +1,4 @@
-//! A PEM scanner that never fails: damaged blocks come back with the damage named.
+//! A PEM scanner that never fails: damaged blocks are returned with a description of the damage.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -6,7 +6,7 @@ const PRIVATE_KEY: &str = "PRIVATE KEY";
 /// The longest label in use has 21 characters.
 const LONGEST_LABEL: usize = 40;
 
-/// One PEM block. It may hold a private key, so it is neither `Debug` nor kept.
+/// One PEM block. It may hold a private key, so it is neither `Debug` nor stored.
 #[derive(Default)]
 pub struct Block {
     /// The label of the BEGIN line; empty when there is none.
@@ -18,7 +18,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Is it a private key, whatever the form (PKCS#8, SEC1, PKCS#1, encrypted)?
+    /// Is it a private key, in any format (PKCS#8, SEC1, PKCS#1, encrypted)?
     pub fn is_private_key(&self) -> bool {
         self.label.ends_with(PRIVATE_KEY)
     }
@@ -39,8 +39,8 @@ impl Block {
     }
 }
 
-/// Splits a file into its PEM blocks. Text between blocks is allowed and skipped, as everywhere, but a damaged boundary is not,
-/// and a file without any block gives one nameless block that says so.
+/// Splits a file into its PEM blocks. Text between blocks is skipped, as other PEM readers do, but a damaged boundary
+/// is not. A file without any block gives one nameless block that says so.
 pub fn blocks(bytes: &[u8]) -> Vec<Block> {
     let text = String::from_utf8_lossy(bytes);
     let mut blocks = Vec::new();
@@ -74,7 +74,7 @@ pub fn blocks(bytes: &[u8]) -> Vec<Block> {
     blocks
 }
 
-/// A boundary that is none. What may be a key in it is kept as one, so that it counts as secret.
+/// A damaged boundary. If it may belong to a key, it is kept as one, so that it counts as secret.
 fn damaged(line: &str) -> Block {
     let label = if line.contains(PRIVATE_KEY) { PRIVATE_KEY } else { "" };
     Block {
@@ -90,7 +90,7 @@ fn unfinished(block: Block) -> Block {
 fn boundary<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     let inner = line.strip_prefix("-----")?.strip_suffix("-----")?;
     let label = inner.strip_prefix(word)?.strip_prefix(' ')?;
-    // Anything else may be a key whose file lost its line ends, and labels are written down.
+    // Anything else may be a key whose file lost its line breaks, and labels are recorded.
     let is_label = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
     (label.len() <= LONGEST_LABEL && label.bytes().all(is_label)).then_some(label)
 }

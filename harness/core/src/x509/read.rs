@@ -58,7 +58,8 @@ pub fn certificate(der: &[u8]) -> Result<CertificateFacts, X509Error> {
     })
 }
 
-/// Reads every certificate of a PEM text, in order. Other blocks are skipped; a damaged one, or none at all, is an error.
+/// Reads every certificate of a PEM text, in order. Other blocks are skipped. A damaged certificate, or none at all, is
+/// an error.
 pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateFacts>, X509Error> {
     certificate_ders(pem)?.iter().map(|der| certificate(der)).collect()
 }
@@ -126,8 +127,8 @@ pub fn request_der(pem: &[u8]) -> Result<Vec<u8>, X509Error> {
     block.der().map_err(X509Error::Pem)
 }
 
-/// Reads any file as PEM, without ever failing: what is damaged says so in its block. Of a private key only the facts of its
-/// public half are kept. Register the file's secrets too where it may hold any.
+/// Reads any file as PEM and never fails: damage is reported in its block. Of a private key, only the facts of its
+/// public half are kept. If the file may hold secrets, also register them.
 pub fn pem_file(bytes: &[u8]) -> PemFacts {
     PemFacts { blocks: blocks(bytes).iter().map(pem_block).collect() }
 }
@@ -198,7 +199,8 @@ fn serial(raw: &[u8]) -> String {
     }
 }
 
-/// The year 9999 (RFC 5280's "no well-defined expiration date") is a day past what jiff can hold: the bounds saturate.
+/// The year 9999 (RFC 5280's "no well-defined expiration date") ends a day after what jiff can hold: the bounds
+/// saturate.
 fn timestamp(seconds: i64) -> Timestamp {
     let bound = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(bound)
@@ -226,7 +228,7 @@ struct AltNames {
     ips: Vec<IpAddr>,
     emails: Vec<String>,
     uris: Vec<String>,
-    /// Were there names of a kind that the facts have no field for?
+    /// Were there names of a kind for which the facts have no field?
     others: bool,
 }
 
@@ -314,7 +316,7 @@ impl Extensions {
     }
 }
 
-/// Has the extension fields of its own in the facts?
+/// Do the facts have fields for this extension?
 fn is_described(extension: &X509Extension<'_>) -> bool {
     let described = ["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.35", "2.5.29.37"];
     described.contains(&extension.oid.to_id_string().as_str())

@@ -46,12 +46,12 @@ pub fn ext_key_usage_word(oid: &str) -> String {
     known.map_or(oid, |(word, _)| word).into()
 }
 
-/// Sorts words (or dotted OIDs) into the two extensions; each is `None` when no word belongs to it.
+/// Sorts words (or dotted OIDs) into the two extensions; each is `None` if no word belongs to it.
 pub fn extensions(usages: &[String]) -> Result<(Option<KeyUsage>, Option<ExtendedKeyUsage>), X509Error> {
     let mut bits = FlagSet::<KeyUsages>::default();
     let mut purposes = Vec::new();
     for usage in usages {
-        // Kubernetes has two words for one thing here.
+        // Kubernetes has two words for the same usage here.
         let word = match usage.as_str() {
             "signing" => "digital signature",
             "s/mime" => "email protection",

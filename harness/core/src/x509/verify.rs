@@ -12,10 +12,10 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use super::read;
 use crate::history::facts::{CertificateFacts, KeyFacts};
 
-/// What the leaf of a chain is to be used for.
+/// What the leaf of a chain is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
-    /// A client shows it to the API server.
+    /// A client presents it to the API server.
     Client,
     /// A kubelet or API server serves with it.
     Server,
@@ -25,21 +25,21 @@ pub enum Usage {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// webpki knows no such time.
+    /// webpki does not support this time.
     #[error("cannot verify at {0}: it is before 1970")]
     Before1970(Timestamp),
-    /// The leaf can't be read.
+    /// The leaf cannot be read.
     #[error("leaf certificate: {0}")]
     Leaf(String),
     /// No path is acceptable.
     #[error("{reason}{}", of_roots(.refused))]
     NoPath {
-        /// What is wrong with the paths that there are.
+        /// What is wrong with the existing paths.
         reason: String,
-        /// Roots that don't count, each with the reason.
+        /// Roots that are not usable, each with the reason.
         refused: Vec<String>,
     },
-    /// What the history holds of a certificate is damaged.
+    /// The history's record of a certificate is damaged.
     #[error("recorded certificate {sha256}: bad base64: {reason}")]
     Recorded {
         /// The certificate's SHA-256, in hex, as recorded.
@@ -55,8 +55,9 @@ fn of_roots(refused: &[String]) -> String {
 
 /// Does a path lead from the leaf to one of the roots, valid for `usage` at the moment `at`? All certificates are DER.
 ///
-/// webpki judges the path. Go, hence Kubernetes, also wants the *root* to be within its validity, which webpki never looks at;
-/// so do we. webpki is the stricter one elsewhere: it refuses version 1 certificates, and a CA certificate as a leaf.
+/// webpki judges the path. Go, and therefore Kubernetes, also requires the *root* to be within its validity, which
+/// webpki does not check; this function does. Elsewhere webpki is stricter: it rejects version 1 certificates, and a CA
+/// certificate as a leaf.
 ///
 /// # Errors
 /// Why no path is acceptable.
@@ -78,7 +79,7 @@ pub fn chain(
         .iter()
         .enumerate()
         .map(|(index, root)| anchor(root, at).map_err(|e| format!("CA certificate {index}: {e}")));
-    // One stale CA in a bundle must not hide the good one next to it.
+    // One expired CA in a bundle must not hide the good one next to it.
     let (anchors, refused): (Vec<_>, Vec<_>) = anchors.partition(Result::is_ok);
     let anchors: Vec<_> = anchors.into_iter().flatten().collect();
     let refused: Vec<_> = refused.into_iter().filter_map(Result::err).collect();
@@ -102,7 +103,7 @@ fn anchor<'a>(root: &'a CertificateDer<'_>, at: Timestamp) -> Result<TrustAnchor
 /// [`chain`] for certificates as the history holds them.
 ///
 /// # Errors
-/// As [`chain`], and when a recorded certificate's `der` is not base64.
+/// The same as those of [`chain`], and a recorded certificate whose `der` is not base64.
 pub fn chain_of(
     leaf: &CertificateFacts,
     intermediates: &[CertificateFacts],
@@ -123,7 +124,7 @@ pub fn chain_of(
     chain(&leaf, &intermediates, &roots, at, usage)
 }
 
-/// Is the certificate for this very key?
+/// Is the certificate for this exact key?
 pub fn same_key(certificate: &CertificateFacts, key: &KeyFacts) -> bool {
     certificate.key.spki_sha256 == key.spki_sha256
 }

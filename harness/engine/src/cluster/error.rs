@@ -6,27 +6,27 @@ use std::time::Duration;
 /// Why a cluster did not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// The scenario asks for something that is not there.
+    /// The scenario names something that does not exist.
     #[error("there is no {0} in this cluster")]
     Unknown(String),
-    /// The scenario asks for something that clusters of this provider can't do.
-    #[error("clusters of this provider can't {0}")]
+    /// The scenario needs something that clusters of this provider cannot do.
+    #[error("clusters of this provider cannot {0}")]
     Unsupported(&'static str),
-    /// What should be started runs.
-    #[error("{0} is running already")]
+    /// A process that should be started is already running.
+    #[error("{0} is already running")]
     Running(String),
-    /// What should be ended does not run.
+    /// A process that should be stopped is not running.
     #[error("{0} is not running")]
     NotRunning(String),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Which file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// A process could not be started, or ended at once.
+    /// A process could not be started, or exited at once.
     #[error("{name} could not be started: {reason}")]
     Start {
         /// The executable.
@@ -34,14 +34,14 @@ pub enum ClusterError {
         /// Why, with the end of its log.
         reason: String,
     },
-    /// Something did not come in time.
-    #[error("{what} did not come within {seconds} s: {last}")]
+    /// Something did not happen in time.
+    #[error("{what}: not seen within {seconds} s: {last}")]
     Late {
         /// What was waited for.
         what: String,
         /// How long.
         seconds: u64,
-        /// What was seen last.
+        /// What was last seen.
         last: String,
     },
     /// tlsboot's own credentials are refused.
@@ -57,37 +57,37 @@ pub enum ClusterError {
         /// Why, and what to do about it.
         reason: String,
     },
-    /// Keys or certificates could not be made.
+    /// Keys or certificates could not be created.
     #[error(transparent)]
     Pki(#[from] tlsboot_core::x509::X509Error),
-    /// The API server refused or could not be reached.
+    /// The API server refused, or could not be reached.
     #[error("the API server: {0}")]
     Api(#[from] kube::Error),
-    /// Anything else of the machine.
+    /// Any other error of the machine.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
 impl ClusterError {
-    /// For what went wrong with a file, to be used with `map_err`.
+    /// For an error with a file; for use with `map_err`.
     pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
-    /// For what was waited for so long, by what was seen last.
+    /// For a timeout, with what was last seen.
     pub(crate) fn late<L: ToString>(what: impl Into<String>, patience: Duration) -> impl FnOnce(L) -> Self {
         let what = what.into();
         move |last| Self::Late { what, seconds: patience.as_secs(), last: last.to_string() }
     }
 
-    /// For a process that did not live, with the end of its log.
+    /// For a process that did not keep running, with the end of its log.
     pub(crate) fn ended(name: &str, log: &Path) -> Self {
         Self::Start { name: name.to_owned(), reason: end_of(log) }
     }
 }
 
-/// Words for the end of a log: what it says of its end, or else its last lines.
+/// The end of a log, as part of an error: the line that says why the process exited, otherwise its last lines.
 pub(super) fn end_of(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     match telling(&String::from_utf8_lossy(&text)) {

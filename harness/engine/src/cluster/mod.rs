@@ -1,5 +1,6 @@
 //! Clusters: what a scenario can do to one, whatever runs it. A provider is one module behind [`Cluster`], on top of
-//! [`shared`]; kubelets that run on this machine are [`processes`], for every provider whose control plane they reach.
+//! [`shared`]. Kubelets that run on this machine are in [`processes`], for every provider whose control plane they can
+//! reach.
 
 pub mod docker;
 mod error;
@@ -24,7 +25,7 @@ use crate::secret::Secret;
 use tlsboot_core::scenario::Token;
 use tlsboot_core::scenario::stimulus::{Changes, Component, CutKind};
 
-/// How a process is ended.
+/// How a process is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// SIGTERM, and wait.
@@ -33,14 +34,14 @@ pub enum Ending {
     Kill,
 }
 
-/// Where the API server is, for requests that carry their own credentials.
+/// Where the API server is, for requests with their own credentials.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// `https://HOST:PORT`.
     pub url: String,
     /// The CA of its certificate, PEM.
     pub ca: String,
-    /// Whether it has CSRs in certificates.k8s.io/v1beta1 only, as up to 1.18.
+    /// Whether it serves CSRs only in certificates.k8s.io/v1beta1, as up to 1.18.
     pub beta_csrs: bool,
 }
 
@@ -56,15 +57,15 @@ pub struct Credential {
 /// A token of the scenario, with its value.
 #[derive(Clone, Debug)]
 pub struct TokenValue {
-    /// As the scenario describes it.
+    /// Its description in the scenario.
     pub token: Token,
-    /// Of a bootstrap token: the id, the first half.
+    /// The id of a bootstrap token, its first half.
     pub id: String,
     /// What a client sends.
     pub value: Secret<String>,
 }
 
-/// A running cluster. Dropping it ends all its processes.
+/// A running cluster. Dropping it stops all its processes.
 #[async_trait]
 pub trait Cluster: Send + Sync {
     /// What it has in common with all clusters.
@@ -73,23 +74,23 @@ pub trait Cluster: Send + Sync {
     /// Its nodes.
     fn nodes(&self) -> &dyn Nodes;
 
-    /// Its control plane; none where its parts can't be started and ended one by one.
+    /// Its control plane; `None` if its components cannot be started and stopped separately.
     fn control_plane(&self) -> Option<&dyn ControlPlane>;
 
-    /// Ends everything, in order.
+    /// Stops everything, in order.
     async fn stop(&self);
 }
 
-/// The nodes of a cluster, by their names.
+/// The nodes of a cluster, by name.
 #[async_trait]
 pub trait Nodes: Send + Sync {
     /// Starts a node's kubelet.
     async fn start(&self, node: &str, changes: &Changes) -> Result<Proof, ClusterError>;
 
-    /// Starts `kubeadm join` on a node. Its end is an event.
+    /// Starts `kubeadm join` on a node. Its exit is an event.
     async fn join(&self, node: &str) -> Result<Proof, ClusterError>;
 
-    /// Ends a node's kubelet.
+    /// Stops a node's kubelet.
     async fn end(&self, node: &str, ending: Ending) -> Result<Proof, ClusterError>;
 
     /// Where a node's files are.
@@ -98,7 +99,7 @@ pub trait Nodes: Send + Sync {
     /// Cuts a node's link.
     async fn cut(&self, node: &str, how: CutKind) -> Result<Proof, ClusterError>;
 
-    /// Mends a node's link.
+    /// Restores a node's link.
     async fn mend(&self, node: &str) -> Result<Proof, ClusterError>;
 }
 
@@ -108,12 +109,12 @@ pub trait ControlPlane: Send + Sync {
     /// Starts a component, and waits until it is ready.
     async fn start(&self, component: Component, changes: &Changes) -> Result<Proof, ClusterError>;
 
-    /// Starts a component that can't run so, and waits until it has exited. A provider with
-    /// [`Capability::AnyFlag`](tlsboot_core::scenario::Capability::AnyFlag) can do it.
+    /// Starts a component that cannot run this way, and waits until it has exited. Only for providers with
+    /// [`Capability::AnyFlag`](tlsboot_core::scenario::Capability::AnyFlag).
     async fn fail(&self, _component: Component, _changes: &Changes) -> Result<Proof, ClusterError> {
         Err(ClusterError::Unsupported("give any flag to a component"))
     }
 
-    /// Ends a component.
+    /// Stops a component.
     async fn end(&self, component: Component, ending: Ending) -> Result<Proof, ClusterError>;
 }

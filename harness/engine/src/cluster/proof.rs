@@ -1,50 +1,50 @@
-//! What shows that something was done to a cluster. Its words stand in the history, for people.
+//! What shows that something was done to a cluster. Its text is in the history, for people to read.
 
 use std::fmt;
 
 use crate::process::Exit;
 use tlsboot_core::scenario::stimulus::Component;
 
-/// What was seen of the effect of something that was done to a cluster.
+/// The observed effect of something that was done to a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// A process was started and runs.
+    /// A process was started and is running.
     Runs {
         /// Its name, as part of a sentence.
         what: &'static str,
         /// Its process id.
         pid: u32,
     },
-    /// A component was started and answers that it is ready.
+    /// A component was started and reports that it is ready.
     Ready {
-        /// Which.
+        /// Which component.
         component: Component,
         /// Its process id.
         pid: u32,
     },
-    /// A process was ended.
+    /// A process was stopped.
     Ended {
         /// Its name, as part of a sentence.
         what: &'static str,
         /// Its process id.
         pid: u32,
-        /// How it exited, where its parent told.
+        /// How it exited, if its parent reported it.
         exit: Option<Exit>,
     },
-    /// A component was started so that it can't run, and exited.
+    /// A component was started in a way that it cannot run, and exited.
     Failed {
-        /// Which.
+        /// Which component.
         component: Component,
         /// Its process id.
         pid: u32,
         /// How it exited.
         exit: Exit,
-        /// Words for the end of its log.
+        /// The end of its log.
         log: String,
     },
     /// A node's link is cut.
     Cut {
-        /// How many of its connections are still open: all of them, or none, by how it was cut.
+        /// How many of its connections are still open: all or none, depending on how it was cut.
         connections: usize,
     },
     /// A node's link lets connections through.

@@ -21,13 +21,13 @@ pub trait Provider: Send + Sync {
     async fn start(&self, scenario: &Scenario, sink: Sink, logs: PathBuf) -> Result<Box<dyn Cluster>, ClusterError>;
 }
 
-/// The providers, by the name on the command line, which is the first part of a target's.
+/// The providers, by their names on the command line, which are also the first part of a target's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProviderKind {
     /// Plain processes on this machine
     #[default]
     Local,
-    /// Containers, made by the `kind` command
+    /// Containers, created by the `kind` command
     Kind,
     /// The k3s image as a control plane, in a container
     K3s,
@@ -46,7 +46,7 @@ impl ProviderKind {
         }
     }
 
-    /// Words for its clusters in the reason why a scenario is unsupported.
+    /// A description of its clusters in the reason why a scenario is unsupported.
     pub fn clusters(self) -> &'static str {
         match self {
             Self::Kind if !rustix::process::geteuid().is_root() => "kind (used without root)",

@@ -6,27 +6,28 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// The variable that chooses which of the bugs in an executable is there; without it none is.
+/// The variable that selects which bug of an executable is active; without it, none is.
 pub const BUG_VARIABLE: &str = "TLSBOOT_BUG";
 
-/// A change of Kubernetes' source that makes a bug. The new text asks `tlsbootBug("ID")` whether to be wrong.
+/// A change of Kubernetes' source that introduces a bug. The new text calls `tlsbootBug("ID")` to decide whether to be
+/// wrong.
 #[derive(Clone, Copy, Debug)]
 pub struct Edit {
     /// The file, by its import path: `k8s.io/client-go/util/certificate/certificate_store.go`.
     pub file: &'static str,
-    /// The text to replace. It must be there once.
+    /// The text to replace. It must occur exactly once.
     pub from: &'static str,
-    /// What comes in its place.
+    /// Its replacement.
     pub to: &'static str,
 }
 
-/// What `tlsbootBug` is, for each package with an edit.
+/// The definition of `tlsbootBug`, for each package with an edit.
 const HELPER: &str = "tlsboot_bug.go";
 
-/// Makes the changes in a `vendor` folder.
+/// Applies the changes in a `vendor` folder.
 ///
 /// # Errors
-/// With the reason, where a version's source is another than the edits are for, or can't be changed.
+/// With the reason, if a version's source differs from the one that the edits are for, or cannot be changed.
 pub(super) fn apply(edits: &[Edit], vendor: &Path) -> Result<(), String> {
     let mut packages: BTreeMap<PathBuf, String> = BTreeMap::new();
     for edit in edits {
@@ -36,7 +37,7 @@ pub(super) fn apply(edits: &[Edit], vendor: &Path) -> Result<(), String> {
         let count = text.matches(edit.from).count();
         if count != 1 {
             return Err(format!(
-                "{}: a text that is to be replaced is there {count} times instead of once: {}",
+                "{}: a text to replace occurs {count} times instead of once: {}",
                 edit.file,
                 edit.from.trim()
             ));
@@ -57,7 +58,7 @@ pub(super) fn apply(edits: &[Edit], vendor: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// A name for executables with these edits: other edits have another one.
+/// A name for executables with these edits; other edits give another name.
 pub(super) fn digest(edits: &[Edit]) -> String {
     let mut sha256 = Sha256::new();
     for Edit { file, from, to } in edits {

@@ -1,4 +1,4 @@
-//! What can go wrong between a version asked for and an executable to run.
+//! What can go wrong between a requested version and an executable to run.
 
 use std::fmt::Write as _;
 use std::io;
@@ -20,36 +20,36 @@ pub enum ComponentError {
         /// The sources tried, in order.
         attempts: Vec<Attempt>,
     },
-    /// Bytes that are not those promised. No other source is tried: somebody should look at this one.
+    /// Bytes with the wrong checksum. No other source is tried: a person should look at this one.
     #[error(
         "{file} is damaged: its SHA-256 is {actual}, but {authority} says {expected}; repair it, or choose another source by --source"
     )]
     Damaged {
-        /// The file's path or URL.
+        /// The path or URL of the file.
         file: String,
-        /// Where the right sum is written.
+        /// Where the right checksum is recorded.
         authority: String,
         /// The right SHA-256, hex.
         expected: String,
-        /// The SHA-256 of what came, hex.
+        /// The SHA-256 of the received bytes, hex.
         actual: String,
     },
-    /// Executables in the store that are not what was installed, one a line.
+    /// Executables in the store that differ from what was installed, one per line.
     #[error(
-        "damaged in the store:{0}\nremove them by `tlsboot components verify --remove`: they are fetched anew when needed"
+        "damaged in the store:{0}\nremove them with `tlsboot components verify --remove`; they are fetched again when needed"
     )]
     DamagedStore(String),
-    /// An executable that was exchanged while it was in use.
-    #[error("{} was changed meanwhile: its SHA-256 was {before} and is {now}", path.display())]
+    /// An executable that was replaced while it was in use.
+    #[error("{} was changed during the run: its SHA-256 was {before} and is now {now}", path.display())]
     Changed {
         /// The executable.
         path: PathBuf,
-        /// The SHA-256 of what was to be run, hex.
+        /// The SHA-256 of what should have been run, hex.
         before: String,
-        /// The SHA-256 of what is there, hex.
+        /// The SHA-256 of what exists now, hex.
         now: String,
     },
-    /// A list of checksums that cannot be read.
+    /// A list of checksums that cannot be parsed.
     #[error("{file} is damaged: {reason}")]
     Checksums {
         /// The list's path or URL.
@@ -57,7 +57,7 @@ pub enum ComponentError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The store, or a folder that is exported to, cannot be read or written.
+    /// The store, or the folder of an export, cannot be read or written.
     #[error("{doing} {}: {cause}{}", path.display(), advice(.cause))]
     Io {
         /// "cannot write", for example.
@@ -68,7 +68,7 @@ pub enum ComponentError {
         #[source]
         cause: io::Error,
     },
-    /// The folder given by `--components`, or an executable in it, is of no use.
+    /// The folder given by `--components`, or an executable in it, is not usable.
     #[error("{}: {reason}", path.display())]
     Directory {
         /// The folder or the executable.
@@ -76,17 +76,17 @@ pub enum ComponentError {
         /// What is wrong with it, and what to do.
         reason: String,
     },
-    /// A setting that is wrong.
+    /// An invalid setting.
     #[error("{name}={value}: {reason}")]
     Setting {
         /// The environment variable.
         name: &'static str,
-        /// What it says.
+        /// Its value.
         value: String,
-        /// What is wrong with it, and what to write.
+        /// What is wrong with it, and what to write instead.
         reason: String,
     },
-    /// A minor that no store, mirror or table has a patch of.
+    /// A minor version of which no store, mirror or table has a patch release.
     #[error("no patch release of Kubernetes {0} is known here: ask for one by its full version, such as {0}.0")]
     UnknownMinor(VersionRequest),
 }

@@ -1,4 +1,4 @@
-//! A mirror written from the store.
+//! Writing a mirror from the store.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,17 +16,17 @@ use super::store::{Installed, Store, read_sums, sync_folder, write_sums};
 use super::sums::Sums;
 use super::transfer::{Hashing, sha256_of_file};
 
-/// Nearly as small as the highest, in half of the time.
+/// Nearly as small as the highest level, in half the time.
 const XZ_PRESET: u32 = 4;
 /// What one thread compresses at a time, in bytes.
 const XZ_BLOCK: u64 = 16 << 20;
-/// A file on its way; a killed export leaves it, the next one overwrites it.
+/// A file that is being written; a killed export leaves it behind, the next one overwrites it.
 const PARTIAL: &str = ".partial";
 
-/// Writes versions that the store has into a mirror's folder. What is there already, and right, stays as it is.
+/// Writes versions from the store into a mirror's folder. Files that are already there and intact are kept.
 ///
 /// # Errors
-/// The store can't be read, what it has is damaged, or the folder can't be written.
+/// If the store cannot be read, its content is damaged, or the folder cannot be written to.
 pub fn export(store: &Store, packages: &[Package], mirror: &Path, progress: &Progress) -> Result<(), ComponentError> {
     for package in packages {
         let folder = mirror.join(package.folder());
@@ -35,7 +35,7 @@ pub fn export(store: &Store, packages: &[Package], mirror: &Path, progress: &Pro
             .and_then(|handle| handle.lock().map(|()| handle))
             .map_err(io_error("cannot write", &folder))?;
         let mut sums = read_sums(&folder)?;
-        // links are made where the mirror is used
+        // links are created where the mirror is used
         for executable in store.listing(*package)?.executables.iter().filter(|executable| !executable.path.is_symlink())
         {
             export_file(executable, &folder, &mut sums, progress)?;
@@ -75,7 +75,7 @@ fn export_file(
     Ok(())
 }
 
-/// Compresses a file, and gives the SHA-256 of both, hex.
+/// Compresses a file, and returns the SHA-256 of both, hex.
 fn compress(from: &Path, to: &Path, progress: &Progress) -> Result<(String, String), ComponentError> {
     let size = from.metadata().map_err(io_error("cannot read", from))?.len();
     let mut source = File::open(from).map_err(io_error("cannot read", from))?;

@@ -1,4 +1,4 @@
-//! The SHA-256 of executables: of the bytes that are there now, taken once in a process as long as a file stays the same.
+//! The SHA-256 of executables: of the current bytes, computed once per process as long as a file stays the same.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest;
 
-/// What a file system knows of a file. It differs once the file was written to or exchanged.
+/// What a file system knows about a file. It changes if the file is written to or replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Identity {
     device: u64,
@@ -22,7 +22,8 @@ pub(super) struct Identity {
     changed: (i64, i64),
 }
 
-/// A file system's clock has ticks, of up to two seconds: a file that changed in this one may change again unseen.
+/// A file system's clock has ticks of up to two seconds: a file that changed in the current tick may change again
+/// unnoticed.
 const TICK: Duration = Duration::from_secs(2);
 
 impl Identity {
@@ -36,7 +37,7 @@ impl Identity {
         }
     }
 
-    /// Whether every later change will show.
+    /// Whether every later change will be visible.
     fn is_settled(&self) -> bool {
         let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + changed).is_ok_and(|age| age > TICK)
@@ -46,17 +47,17 @@ impl Identity {
 /// The SHA-256 of a file, hex. Links are followed, as they are when it is run.
 ///
 /// # Errors
-/// When it can't be read, or is no plain file.
+/// If it cannot be read, or is not a regular file.
 pub(super) fn sha256(path: &Path) -> io::Result<String> {
     static KNOWN: Mutex<Option<HashMap<Identity, String>>> = Mutex::new(None);
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
 
-    // Opened once: what is looked at is what is read. A named pipe would not be waited for.
+    // Opened once, so that the file that is checked is the one that is read. Opening a named pipe does not block.
     let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut file = File::options().read(true).custom_flags(nonblock).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is not a plain file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let identity = Identity::of(&metadata);
     if let Some(sha256) = known().as_ref().and_then(|known| known.get(&identity)) {
@@ -92,6 +93,6 @@ mod tests {
         let lab = tempfile::tempdir().unwrap();
         let path = lab.path().join("kubelet");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-        assert_eq!(sha256(&path).unwrap_err().to_string(), "it is not a plain file");
+        assert_eq!(sha256(&path).unwrap_err().to_string(), "it is not a regular file");
     }
 }

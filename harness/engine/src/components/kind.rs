@@ -1,4 +1,4 @@
-//! The kinds of places that executables come from, by the names on the command line.
+//! The kinds of sources of executables, by their names on the command line.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use tlsboot_core::name::{UnknownName, by_name};
 
-/// A kind of place, in the order in which they are tried.
+/// A kind of source, in the order in which they are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
-    /// What the store has, wherever it came from; nothing is fetched.
+    /// The local store, without fetching anything.
     Store,
     /// A folder or web server with the store's layout: TLSBOOT_MIRROR.
     Mirror,

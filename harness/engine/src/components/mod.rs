@@ -1,8 +1,8 @@
 //! Where the executables of Kubernetes and etcd come from.
 //!
-//! A [`Resolver`] finds them in this order: the folder of `--components` (the distribution under test), the
-//! [store](Store) in the user's cache folder, a mirror, the official release, a Go build. What the last three bring is
-//! verified by SHA-256 and kept in the store. Everything here blocks: call it from `spawn_blocking`.
+//! A [`Resolver`] looks for them in this order: the folder of `--components` (the distribution under test), the
+//! [store](Store) in the user's cache folder, a mirror, the official release, a Go build. Executables from the last
+//! three are verified by SHA-256 and kept in the store. Everything here blocks: call it from `spawn_blocking`.
 
 mod edits;
 mod error;
@@ -34,10 +34,12 @@ pub use transfer::Location;
 
 use tlsboot_core::version::Version;
 
-/// The etcd that a control plane gets unless another is asked for; it serves all Kubernetes versions of the catalogue.
+/// The etcd version of a control plane unless another is asked for; it works with all Kubernetes versions of the
+/// catalogue.
 pub const DEFAULT_ETCD: Version = Version::new(3, 7, 0);
 
-/// The executable that is every component of Kubernetes, by the name it is called by (kubernetes/main.go).
+/// The executable that contains every component of Kubernetes and acts by the name it is called by
+/// (kubernetes/main.go).
 const KUBE: &str = "kube";
 
 /// A component that tlsboot runs.
@@ -80,9 +82,9 @@ pub struct Package {
 pub struct Executable {
     /// Its path. Run it by this name: it may be a link to one executable for all components.
     pub path: PathBuf,
-    /// Its version in full: `1.37.2`, of a distribution also `1.33.4+k3s1`.
+    /// Its full version: `1.37.2`, or for a distribution such as `1.33.4+k3s1`.
     pub version: String,
-    /// Its SHA-256, hex; of a wrapper, the wrapper's.
+    /// Its SHA-256, hex; for a wrapper script, that of the script.
     pub sha256: String,
     /// Where it came from: `directory PATH`, `mirror LOCATION`, `release URL` or `build GO-VERSION`.
     pub origin: String,
@@ -104,10 +106,10 @@ pub struct ComponentSet {
 }
 
 impl Executable {
-    /// Whether its bytes are still those that [`Executable::sha256`] is of, which reports show as what was run.
+    /// Checks whether its bytes still match [`Executable::sha256`], which reports show as what was run.
     ///
     /// # Errors
-    /// When they are not, or it can't be read.
+    /// If they do not, or it cannot be read.
     pub fn check_unchanged(&self) -> Result<(), ComponentError> {
         let actual = fingerprint::sha256(&self.path).map_err(error::io_error("cannot read", &self.path))?;
         if actual == self.sha256 {
@@ -128,7 +130,7 @@ impl Role {
         }
     }
 
-    /// What it is released with.
+    /// The product that it is released with.
     pub const fn product(self) -> Product {
         match self {
             Self::Etcd => Product::Etcd,
@@ -158,7 +160,7 @@ impl Package {
         self.folder().replace('/', "-")
     }
 
-    /// The other way.
+    /// Parses that file name.
     fn from_key(key: &str) -> Option<Self> {
         let version = |product: Product| {
             let rest = key.strip_prefix(product.name())?.strip_prefix("-v")?;

@@ -1,18 +1,18 @@
-//! What is told while executables are fetched, built, checked and written: the interface to whatever shows it.
+//! What is reported while executables are fetched, built, checked and written: the interface to whatever shows it.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Told of the progress of tasks, several at a time.
+/// Receives the progress of tasks, several at the same time.
 pub trait ProgressListener: Send + Sync {
     /// Shows one line.
     fn note(&self, text: &str);
 
-    /// Shows a task that begins, of `total` units if that is known.
+    /// Shows the start of a task of `total` units, if that is known.
     fn task(&self, label: &str, total: Option<u64>, unit: Unit) -> Box<dyn TaskListener>;
 }
 
-/// A task that is shown. Dropped without [`Self::finish`], it did not succeed.
+/// A task that is shown. If it is dropped without [`Self::finish`], it did not succeed.
 pub trait TaskListener: Send {
     /// `more` units are done.
     fn add(&mut self, more: u64);
@@ -34,11 +34,11 @@ pub enum Unit {
 #[derive(Clone)]
 pub struct Progress(Option<Arc<dyn ProgressListener>>);
 
-/// One thing under way; it ends when dropped, or successfully by [`Task::finish`].
+/// A task in progress; it ends when dropped, or successfully by [`Task::finish`].
 pub struct Task(Option<Box<dyn TaskListener>>);
 
 impl Progress {
-    /// Told to this listener.
+    /// Reports to this listener.
     pub fn to(listener: impl ProgressListener + 'static) -> Self {
         Self(Some(Arc::new(listener)))
     }
@@ -48,14 +48,14 @@ impl Progress {
         Self(None)
     }
 
-    /// Says one line.
+    /// Shows one line.
     pub fn note(&self, text: &str) {
         if let Some(listener) = &self.0 {
             listener.note(text);
         }
     }
 
-    /// Begins a task of `total` units, if that is known.
+    /// Starts a task of `total` units, if that is known.
     pub fn task(&self, label: &str, total: Option<u64>, unit: Unit) -> Task {
         Task(self.0.as_ref().map(|listener| listener.task(label, total, unit)))
     }
@@ -69,7 +69,7 @@ impl Task {
         }
     }
 
-    /// Ends the task well.
+    /// Ends the task successfully.
     pub fn finish(self) {
         if let Some(task) = self.0 {
             task.finish();

@@ -1,4 +1,4 @@
-//! From a version asked for to executables.
+//! From a requested version to executables.
 
 use std::env;
 use std::ffi::OsString;
@@ -23,21 +23,21 @@ const ETCD_RELEASE_URL: &str = "https://github.com/etcd-io/etcd/releases/downloa
 pub struct Options {
     /// The folder of a distribution under test.
     pub components: Option<PathBuf>,
-    /// The only source to take what the distribution lacks from; none: all, in order.
+    /// The only source for what the distribution lacks; if `None`, all of them, in order.
     pub source: Option<SourceKind>,
     /// The store's folder.
     pub cache: PathBuf,
     /// The mirror.
     pub mirror: Option<Location>,
-    /// The base of Kubernetes' releases.
+    /// The base URL of Kubernetes' releases.
     pub release: Location,
-    /// The base of etcd's releases.
+    /// The base URL of etcd's releases.
     pub etcd_release: Location,
     /// The Go command: a path, or a name on PATH.
     pub go: PathBuf,
     /// The etcd of a control plane.
     pub etcd: Version,
-    /// What is changed in Kubernetes before it is built.
+    /// The changes made to Kubernetes before it is built.
     pub edits: Vec<Edit>,
 }
 
@@ -60,7 +60,7 @@ impl Options {
                 }
             }
         };
-        // the XDG base directory specification has relative paths ignored
+        // the XDG base directory specification says to ignore relative paths
         let cache_home = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = variable("TLSBOOT_CACHE")
             .map(PathBuf::from)
@@ -69,7 +69,7 @@ impl Options {
             .ok_or_else(|| ComponentError::Setting {
                 name: "TLSBOOT_CACHE",
                 value: String::new(),
-                reason: "there is no home folder (HOME) either: say where to keep components".into(),
+                reason: "it is empty, and HOME is not set either: set it to a folder for components".into(),
             })?;
         Ok(Self {
             components: None,
@@ -85,7 +85,7 @@ impl Options {
         })
     }
 
-    /// The same for Kubernetes with these changes: built by Go, in a store of its own.
+    /// The same for Kubernetes with these changes: built with Go, in a store of its own.
     pub fn edited(self, edits: Vec<Edit>) -> Self {
         Self {
             components: None,
@@ -104,12 +104,12 @@ pub struct Resolver {
     store: Store,
     sources: Vec<Box<dyn Source>>,
     progress: Progress,
-    /// Whether it was said that others may write to the store.
+    /// Whether the user was warned that others may write to the store.
     warned: AtomicBool,
 }
 
 impl Resolver {
-    /// A resolver. Checks that the folder of the distribution has components in it; runs and fetches nothing.
+    /// A resolver. Checks that the distribution's folder contains components; runs and fetches nothing.
     pub fn new(options: Options, progress: Progress) -> Result<Self, ComponentError> {
         let directory =
             options.components.as_ref().map(|folder| Directory::open(folder, &options.cache)).transpose()?;
@@ -121,28 +121,28 @@ impl Resolver {
         Ok(Self { options, directory, store, sources, progress, warned: AtomicBool::new(false) })
     }
 
-    /// The store that it fills.
+    /// Its store.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// The version to test when none is asked for: the distribution's, or else the newest known Kubernetes.
+    /// The version to test by default: the distribution's, or else the newest known Kubernetes.
     pub fn default_request(&self) -> Result<VersionRequest, ComponentError> {
         let distribution = self.distribution(&KUBERNETES_ROLES)?.map(|(_, version)| version.into());
         let Version { major, minor, .. } = Version::known()[0];
         Ok(distribution.unwrap_or(VersionRequest::Minor { major, minor }))
     }
 
-    /// The version that [`Resolver::resolve`] will take, without fetching anything, in a few milliseconds: the
-    /// distribution's if that is asked for, else the newest patch that the store or the mirror's folder has, else the
-    /// known one. (A distribution's executable that was never seen before is run once for its version.)
+    /// The version that [`Resolver::resolve`] will use, without fetching anything, in a few milliseconds: the
+    /// distribution's if that is asked for, else the newest patch in the store or the mirror's folder, else the known
+    /// one. (A distribution's executable that was never seen before is run once to get its version.)
     pub fn plan(&self, request: &VersionRequest) -> Result<Version, ComponentError> {
         Ok(self.choose(&KUBERNETES_ROLES, request)?.version)
     }
 
-    /// The executables of a cluster, fetched if need be.
+    /// The executables of a cluster, fetched if necessary.
     ///
-    /// If the distribution's version is asked for, all that it has is taken from it, also its etcd.
+    /// If the distribution's version is asked for, everything that the distribution has is used, including its etcd.
     pub fn resolve(&self, request: &VersionRequest) -> Result<ComponentSet, ComponentError> {
         let choice = self.choose(&KUBERNETES_ROLES, request)?;
         Ok(ComponentSet {
@@ -154,12 +154,12 @@ impl Resolver {
         })
     }
 
-    /// One component of a version, fetched if need be: a kubelet older than its control plane, for example.
+    /// One component of a version, fetched if necessary: a kubelet older than its control plane, for example.
     pub fn executable(&self, role: Role, request: &VersionRequest) -> Result<Executable, ComponentError> {
         self.take(&self.choose(&[role], request)?, role)
     }
 
-    /// etcd, of the version in the options, fetched if need be.
+    /// etcd, in the version of the options, fetched if necessary.
     pub fn etcd(&self) -> Result<Executable, ComponentError> {
         self.obtain(Package { product: Product::Etcd, version: self.options.etcd }, &[Role::Etcd], Role::Etcd)
     }
@@ -209,7 +209,7 @@ impl Resolver {
         }
     }
 
-    /// A role's executable from the store; if it is not there, all of `roles` are fetched first.
+    /// A role's executable from the store; if it is missing, all of `roles` are fetched first.
     fn obtain(&self, package: Package, roles: &[Role], role: Role) -> Result<Executable, ComponentError> {
         let stored = match self.stored(package, role)? {
             Some(stored) => Some(stored),
@@ -222,18 +222,18 @@ impl Resolver {
             && !self.warned.swap(true, Ordering::Relaxed)
         {
             self.progress.note(&format!(
-                "warning: other users may change what is in {}, and it is run: `chmod go-w` it, or set TLSBOOT_CACHE to a folder of your own",
+                "warning: other users may change the executables in {}: run `chmod go-w` on it, or set TLSBOOT_CACHE to your own folder",
                 folder.display()
             ));
         }
         let Installed { path, sha256, origin } = stored.ok_or_else(|| ComponentError::Unavailable {
             what: format!("{role} of {package}"),
-            attempts: vec![Attempt { source: SourceKind::Store, reason: "it was removed just now".into() }],
+            attempts: vec![Attempt { source: SourceKind::Store, reason: "it was just removed".into() }],
         })?;
         Ok(Executable { path, version: package.version.to_string(), sha256, origin })
     }
 
-    /// What the store has, if it came from the source asked for.
+    /// The executable in the store, if it came from the requested source.
     fn stored(&self, package: Package, role: Role) -> Result<Option<Installed>, ComponentError> {
         let wanted = |installed: &Installed| match self.options.source {
             None | Some(SourceKind::Store) => true,
@@ -242,7 +242,7 @@ impl Resolver {
         Ok(self.store.executable(package, role.name())?.filter(wanted))
     }
 
-    /// Fetches those of the roles that the store lacks, from the first source that can serve them.
+    /// Fetches those of the roles that the store lacks, from the first source that has them.
     fn install(&self, package: Package, roles: &[Role]) -> Result<(), ComponentError> {
         let mut attempts = vec![Attempt {
             source: SourceKind::Store,
@@ -252,7 +252,7 @@ impl Resolver {
             return Err(unavailable(package, roles, attempts));
         }
         let _lock = self.store.lock(package, &self.progress)?;
-        // another process may have brought it while this one waited
+        // another process may have fetched it while this one waited
         let mut lacking = Vec::new();
         for role in roles {
             if self.stored(package, *role)?.is_none() {
@@ -272,7 +272,7 @@ impl Resolver {
         for source in allowed {
             let mut outcome = self.fetch(&**source, package, &lacking);
             if let Err(FetchError::Interrupted(reason)) = &outcome {
-                self.progress.note(&format!("{reason}; trying once more"));
+                self.progress.note(&format!("{reason}; trying again"));
                 outcome = self.fetch(&**source, package, &lacking);
             }
             let reason = match outcome {
@@ -298,9 +298,9 @@ impl Resolver {
     }
 }
 
-/// A version, and the distribution if it is that one's.
+/// A version, and the distribution if it is the distribution's version.
 struct Choice<'a> {
-    /// The components wanted.
+    /// The requested components.
     roles: &'a [Role],
     version: Version,
     directory: Option<&'a Directory>,
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(&[], "TLSBOOT_CACHE=: there is no home folder (HOME) either: say where to keep components")]
+    #[case(&[], "TLSBOOT_CACHE=: it is empty, and HOME is not set either: set it to a folder for components")]
     #[case(&[("HOME", "/home/a"), ("TLSBOOT_MIRROR", "ftp://mirror.example")],
         "TLSBOOT_MIRROR=ftp://mirror.example: neither a folder nor an http or https URL")]
     fn a_wrong_setting_is_named(#[case] variables: &[(&str, &str)], #[case] message: &str) {

@@ -7,8 +7,9 @@
 //! staging/kubernetes-v1.37.2-linux-amd64.X  what is on its way; stale if nobody holds the lock
 //! ```
 //!
-//! A file belongs to the store when `SHA256SUMS` names it. That list is replaced by one rename, after the files it
-//! names were written, synced and renamed into place. So a kill at any moment leaves either the old store or the new.
+//! A file belongs to the store if `SHA256SUMS` lists it. That list is replaced by one rename, after the files that it
+//! lists were written, synced and renamed into place. A kill at any moment therefore leaves either the old store or the
+//! new one.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -24,13 +25,13 @@ use super::{KUBE, KUBERNETES_ROLES, Package, Product};
 use crate::private::PrivateDir;
 use tlsboot_core::version::Version;
 
-/// The largest executable, in bytes, before it fills the disk.
+/// The size limit of an executable, in bytes, so that it cannot fill the disk.
 const LARGEST: u64 = 1 << 30;
 pub(super) const SUMS_FILE: &str = "SHA256SUMS";
 const LOCKS: &str = "locks";
 const STAGING: &str = "staging";
 
-/// The store in one folder. Opening it costs nothing; the folder is made at the first installation.
+/// The store in one folder. Opening it costs nothing; the folder is created at the first installation.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
@@ -39,18 +40,18 @@ pub struct Store {
 /// An installed executable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
-    /// Its path; its name chooses the component.
+    /// Its path; the file name selects the component.
     pub path: PathBuf,
     /// Its SHA-256, hex.
     pub sha256: String,
-    /// The source that it came from, as in `mirror /srv/mirror`.
+    /// The source that it came from, such as `mirror /srv/mirror`.
     pub origin: String,
 }
 
 /// What the store has of one version.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// What it is.
+    /// The version.
     pub package: Package,
     /// The executables with their names, sorted.
     pub executables: Vec<Installed>,
@@ -58,17 +59,17 @@ pub struct Listing {
     pub bytes: u64,
 }
 
-/// Files on their way into the store. Dropped, it leaves nothing.
+/// Files on their way into the store. If it is dropped, nothing remains.
 pub(super) struct Stage {
     folder: tempfile::TempDir,
     files: Vec<(String, String)>,
 }
 
-/// Why an incoming file did not arrive.
+/// Why a file did not arrive.
 pub(super) enum ReceiveError {
-    /// Reading it failed: its source is at fault.
+    /// Reading it failed: the source is at fault.
     Read(io::Error),
-    /// Writing it failed: no other source helps.
+    /// Writing it failed: no other source would help.
     Write(ComponentError),
 }
 
@@ -86,7 +87,7 @@ impl Store {
     /// The executable `name`, if it was installed.
     ///
     /// # Errors
-    /// When its bytes, or those of what a link in its place leads to, are not those that were installed.
+    /// If its bytes, or those of the target if it is a link, differ from what was installed.
     pub fn executable(&self, package: Package, name: &str) -> Result<Option<Installed>, ComponentError> {
         let sums = self.sums(package)?;
         let Some(sum) = sums.get(name) else {
@@ -101,8 +102,8 @@ impl Store {
         }
     }
 
-    /// Where users other than this one and root could exchange executables: a folder of this version that is another's, or
-    /// that others may write to.
+    /// Where users other than this one and root could replace executables: a folder of this version that another user
+    /// owns, or that others may write to.
     pub(super) fn shared(&self, package: Package) -> Option<PathBuf> {
         let folder = self.folder(package);
         let folders = folder.ancestors().take_while(|folder| folder.starts_with(&self.root));
@@ -115,12 +116,12 @@ impl Store {
         folders.into_iter().find(is_shared).map(Path::to_owned)
     }
 
-    /// The versions of which it has something for this machine, in no order.
+    /// The versions of which it has executables for this machine, in no particular order.
     pub fn versions(&self, product: Product) -> Vec<Version> {
         versions_in(&self.root, product)
     }
 
-    /// All that it has for this machine, sorted.
+    /// Everything that it has for this machine, sorted.
     pub fn list(&self) -> Result<Vec<Listing>, ComponentError> {
         let mut packages: Vec<_> = [Product::Kubernetes, Product::Etcd]
             .into_iter()
@@ -130,7 +131,7 @@ impl Store {
         packages.into_iter().map(|package| self.listing(package)).collect()
     }
 
-    /// What it has of one version; nothing is no error.
+    /// What it has of one version; an empty list is not an error.
     pub(super) fn listing(&self, package: Package) -> Result<Listing, ComponentError> {
         let folder = self.folder(package);
         let mut listing = Listing { package, executables: Vec::new(), bytes: 0 };
@@ -142,17 +143,17 @@ impl Store {
         Ok(listing)
     }
 
-    /// Reads every byte of a version and names the executables that are not what was installed.
-    /// With `remove` they leave the store, so that they are fetched anew when next needed.
+    /// Reads every byte of a version and returns the executables that differ from what was installed. With `remove`
+    /// they are removed from the store, so that they are fetched again when needed.
     pub fn damaged(&self, package: Package, remove: bool, progress: &Progress) -> Result<Vec<PathBuf>, ComponentError> {
-        // reading needs no lock, so that a store that may not be written can be verified
+        // reading needs no lock, so that a store without write access can be verified
         let _lock = remove.then(|| self.lock(package, progress)).transpose()?;
         let listing = self.listing(package)?;
         let mut task = progress.task(&format!("verifying {package}"), Some(listing.bytes), Unit::Bytes);
         let mut read: Vec<(PathBuf, Option<String>)> = Vec::new();
         let mut damaged = Vec::new();
         for Installed { path, sha256, .. } in listing.executables {
-            // links to one file are read once
+            // the target of several links is read once
             let target = path.canonicalize().unwrap_or_else(|_| path.clone());
             let actual = match read.iter().find(|(known, _)| *known == target) {
                 Some((_, actual)) => actual.clone(),
@@ -188,8 +189,9 @@ impl Store {
         paths.iter().try_for_each(|path| remove_file(path))
     }
 
-    /// Waits until no other process installs this version. The lock ends with the file, at the latest with the process.
-    /// Removes what killed processes have left, of this and of every other version that nobody installs now.
+    /// Waits until no other process is installing this version. The lock is released with the file, at the latest with
+    /// the process. Removes what killed processes have left, of this and of every other version that is not being
+    /// installed now.
     pub(super) fn lock(&self, package: Package, progress: &Progress) -> Result<File, ComponentError> {
         let path = self.root.join(LOCKS).join(package.key());
         let lock = open_lock(&path)?;
@@ -205,12 +207,12 @@ impl Store {
         Ok(lock)
     }
 
-    /// Removes what killed installations left. Answers with what was removed.
+    /// Removes what killed installations left. Returns what was removed.
     pub fn remove_stale(&self) -> Vec<PathBuf> {
         self.sweep(None)
     }
 
-    /// Removes stale staging folders, and nothing else that is there. Best effort: one that cannot be removed harms nobody.
+    /// Removes stale staging folders and nothing else. Best effort: one that cannot be removed does no harm.
     fn sweep(&self, locked: Option<Package>) -> Vec<PathBuf> {
         let mut removed = Vec::new();
         for entry in fs::read_dir(self.root.join(STAGING)).into_iter().flatten().flatten() {
@@ -219,7 +221,7 @@ impl Store {
             let Some(package) = key.and_then(Package::from_key) else {
                 continue;
             };
-            // held until the folder is gone
+            // held until the folder is deleted
             let _lock = match open_lock(&self.root.join(LOCKS).join(package.key())) {
                 _ if locked == Some(package) => None,
                 Ok(lock) if lock.try_lock().is_ok() => Some(lock),
@@ -244,7 +246,7 @@ impl Store {
         Ok(Stage { folder, files: Vec::new() })
     }
 
-    /// Takes a stage's files in. The caller holds the version's lock.
+    /// Moves a stage's files into the store. The caller holds the version's lock.
     pub(super) fn commit(&self, package: Package, stage: Stage, origin: &str) -> Result<(), ComponentError> {
         let folder = self.folder(package);
         make_folder(&folder).map_err(io_error("cannot make", &folder))?;
@@ -268,12 +270,12 @@ impl Store {
 }
 
 impl Stage {
-    /// Where a build may write files besides those that are received.
+    /// Where a build may write files in addition to the received ones.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Writes an executable, synced to disk, and gives its SHA-256, hex.
+    /// Writes an executable, synced to disk, and returns its SHA-256, hex.
     pub(super) fn receive(&mut self, name: &str, incoming: &mut dyn Read) -> Result<String, ReceiveError> {
         let path = self.folder.path().join(name);
         let write_error = |error| ReceiveError::Write(io_error("cannot write", &path)(error));
@@ -288,7 +290,7 @@ impl Stage {
                 Ok(count) => {
                     length += count as u64;
                     if length > LARGEST {
-                        let what = format!("it has more than {} MiB, as no executable of these has", LARGEST >> 20);
+                        let what = format!("it is larger than {} MiB, and none of these executables is", LARGEST >> 20);
                         return Err(ReceiveError::Read(io::Error::new(io::ErrorKind::FileTooLarge, what)));
                     }
                     file.write_all(&buffer[..count]).map_err(write_error)?;
@@ -311,13 +313,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Links every Kubernetes component to the executable for all, received before.
+    /// Links every Kubernetes component to the received executable that contains them all.
     pub(super) fn link_roles(&mut self, sha256: &str) -> Result<(), ComponentError> {
         KUBERNETES_ROLES.into_iter().try_for_each(|role| self.link(role.name(), KUBE, sha256))
     }
 }
 
-/// The versions of a product that a folder with the store's layout has for this machine, in no order.
+/// The versions of a product that a folder with the store's layout has for this machine, in no particular order.
 pub(super) fn versions_in(root: &Path, product: Product) -> Vec<Version> {
     let entries = fs::read_dir(root.join(product.name())).into_iter().flatten().flatten();
     entries
@@ -326,13 +328,13 @@ pub(super) fn versions_in(root: &Path, product: Product) -> Vec<Version> {
         .collect()
 }
 
-/// Reads a folder's list; none is an empty one.
+/// Reads a folder's list; a missing one is empty.
 pub(super) fn read_sums(folder: &Path) -> Result<Sums, ComponentError> {
     let path = folder.join(SUMS_FILE);
     match fs::read_to_string(&path) {
         Ok(text) => Sums::parse(&text).map_err(|reason| ComponentError::Checksums {
             file: path.display().to_string(),
-            reason: format!("{reason}; remove the file: what it named is then written anew"),
+            reason: format!("{reason}; remove the file: what it listed is then written again"),
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Sums::default()),
         Err(error) => Err(io_error("cannot read", &path)(error)),
@@ -362,12 +364,12 @@ fn readable() -> fs::Permissions {
     fs::Permissions::from_mode(0o644)
 }
 
-/// Makes a folder, and those above it. Nobody else may write to them, whatever the umask: what is in them is run.
+/// Creates a folder and its parents. Other users may not write to them, whatever the umask: their content is run.
 fn make_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
-/// Removes a file; one that is gone already is no error.
+/// Removes a file; a missing one is not an error.
 fn remove_file(path: &Path) -> Result<(), ComponentError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("cannot remove", path)(error)),
@@ -375,7 +377,7 @@ fn remove_file(path: &Path) -> Result<(), ComponentError> {
     }
 }
 
-/// Makes renames in a folder last.
+/// Makes renames in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), ComponentError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("cannot sync", folder))
 }

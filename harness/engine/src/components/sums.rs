@@ -1,6 +1,6 @@
 //! `SHA256SUMS`: the list of a folder's files and their SHA-256, as `sha256sum` writes and checks it.
 //!
-//! The store's lists say where each file came from in a comment before it, which `sha256sum -c` skips.
+//! In the store, a comment before each file's line says where the file came from; `sha256sum -c` skips it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ pub(super) struct Sum {
 const ORIGIN: &str = "# from ";
 
 impl Sums {
-    /// Reads a list. An error says which line is wrong.
+    /// Parses a list. An error says which line is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut sums = Self::default();
         let mut origin = "";
@@ -33,7 +33,7 @@ impl Sums {
             } else if !line.trim().is_empty() && !line.starts_with('#') {
                 let (sha256, name) = parse_line(line)
                     .ok_or_else(|| format!("line {} is not of the form \"SHA-256  NAME\"", number + 1))?;
-                // What such a list names is written and removed: a file in its own folder.
+                // Only plain file names are allowed, because listed files are written and removed.
                 if is_file_name(name) {
                     sums.insert(name, sha256, origin);
                 }

@@ -18,14 +18,14 @@ use super::progress::Task;
 use crate::untrusted::{self, LONGEST};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that sends nothing for so long is taken for dead.
+/// A server that sends nothing for this long is considered dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// A server that sends less than this in so long a time does so on purpose, or might as well: an executable of 30 MB would
 /// take a day.
 const SLOWEST: Speed = Speed { bytes: 64 << 10, within: Duration::from_secs(120) };
 /// Lists of checksums are small; a bigger answer is something else.
 const MAX_TEXT: u64 = 1 << 20;
-/// No file is larger, in bytes; of what has no end, so much is read.
+/// No file is larger, in bytes; an endless one is cut off there.
 const LARGEST: u64 = 2 << 30;
 
 /// Where files are read from: a folder, or the base of http(s) URLs.
@@ -40,7 +40,7 @@ pub enum Location {
 /// A file being read.
 pub(super) struct Incoming {
     pub(super) reader: Box<dyn Read>,
-    /// Its length in bytes, if known beforehand.
+    /// Its length in bytes, if known in advance.
     pub(super) length: Option<u64>,
 }
 
@@ -83,12 +83,12 @@ pub(super) fn without_user(url: &str) -> String {
 }
 
 impl Location {
-    /// The full name of a file in here.
+    /// The full name of a file at this location.
     pub(super) fn name(&self, file: &str) -> String {
         format!("{self}/{file}")
     }
 
-    /// Opens a file; none if it does not exist. The error is a reason to show.
+    /// Opens a file; `None` if it does not exist. The error is a reason to show.
     pub(super) fn open(&self, file: &str) -> Result<Option<Incoming>, String> {
         match self {
             Self::Folder(folder) => match File::open(folder.join(file)) {
@@ -103,7 +103,7 @@ impl Location {
         }
     }
 
-    /// Reads a small text; none if it does not exist. The error is a reason to show.
+    /// Reads a small text; `None` if it does not exist. The error is a reason to show.
     pub(super) fn read_text(&self, file: &str) -> Result<Option<String>, String> {
         let Some(incoming) = self.open(file)? else {
             return Ok(None);
@@ -171,8 +171,8 @@ impl<R: Read> Read for Paced<R> {
     }
 }
 
-/// One for the process. As with other programs, proxies come from `HTTPS_PROXY`, `NO_PROXY` and so on, and the
-/// certificate authorities from the file `SSL_CERT_FILE`, if that is set, in place of Mozilla's.
+/// One for the process. As in other programs, proxies come from `HTTPS_PROXY`, `NO_PROXY` and so on, and the
+/// certificate authorities from the file `SSL_CERT_FILE` if it is set, instead of Mozilla's.
 fn agent() -> Result<&'static Agent, String> {
     static AGENT: OnceLock<Result<Agent, String>> = OnceLock::new();
     let agent = AGENT.get_or_init(|| {
@@ -202,17 +202,17 @@ fn authorities(file: &Path) -> Result<RootCerts, String> {
         })
         .collect();
     if certificates.is_empty() {
-        return Err(error(&"there is no certificate in it"));
+        return Err(error(&"it contains no certificate"));
     }
     Ok(certificates.into())
 }
 
-/// Hashes what is read through it, and reports it as progress.
+/// Hashes what is read through it, and reports progress.
 pub(super) struct Hashing<'a> {
     inner: &'a mut dyn Read,
     task: Option<&'a mut Task>,
     hasher: Sha256,
-    /// The first failure: after it a reader may claim that this was the end.
+    /// The first failure: after it a reader may claim that it has reached the end.
     failed: Option<(io::ErrorKind, String)>,
 }
 
@@ -221,7 +221,7 @@ impl<'a> Hashing<'a> {
         Self { inner, task, hasher: Sha256::new(), failed: None }
     }
 
-    /// Reads to the end and gives the SHA-256 of all that was read, hex.
+    /// Reads to the end and returns the SHA-256 of everything that was read, hex.
     pub(super) fn finish(mut self) -> io::Result<String> {
         if let Some((kind, text)) = self.failed {
             return Err(io::Error::new(kind, text));

@@ -11,7 +11,7 @@ pub(super) async fn set(change: &SetAddresses, stage: &Stage<'_>) -> Result<Done
     let nodes = Api::<Node>::all(stage.cluster.base().admin());
     let wanted = json!(change.addresses);
     let patch = json!({"status": {"addresses": wanted}});
-    // The kubelet registers its Node in its own time.
+    // The kubelet registers its Node when it is ready to.
     let proof = until(async || {
         if nodes.get_opt(&change.node).await?.is_none() {
             return Ok(Err(format!("there is no Node {} yet", change.node)));

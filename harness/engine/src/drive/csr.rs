@@ -1,4 +1,4 @@
-//! Approve, deny and delete CSRs, as an administrator does with kubectl (catalogue C-18).
+//! Approves, denies and deletes CSRs, as an administrator does with kubectl (catalogue C-18).
 
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestStatus,
@@ -13,7 +13,7 @@ use tlsboot_core::scenario::stimulus::decide::Decide;
 use tlsboot_core::scenario::stimulus::delete_csr::DeleteCsr;
 use tlsboot_core::x509::read;
 
-/// What is decided.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     Approve,
@@ -40,7 +40,7 @@ pub(super) async fn decide(decide: &Decide, decision: Decision, stage: &Stage<'_
         None => api,
         Some(identity) => Api::all(as_identity(identity, stage).await?),
     };
-    // As kubectl does it; up to 1.18 nothing else is allowed.
+    // As kubectl does; up to 1.18 nothing else is allowed.
     let decided = decider.replace_subresource("approval", &name, &PostParams::default(), &csr).await;
     let decided = match decided {
         Err(error) if decide.by.is_some() || decide.answer.is_some() => return Ok(answered(refusal(error)?)),
@@ -62,8 +62,8 @@ pub(super) async fn delete(delete: &DeleteCsr, stage: &Stage<'_>) -> Result<Done
     let name = csr.name_any();
     api.delete(&name, &DeleteParams::default()).await?;
     match api.get_opt(&name).await? {
-        None => Ok(Done::proven(format!("{name} does not exist any more"))),
-        Some(_) => Err(DriveError::Nothing(format!("{name} is still there"))),
+        None => Ok(Done::proven(format!("{name} no longer exists"))),
+        Some(_) => Err(DriveError::Nothing(format!("{name} still exists"))),
     }
 }
 
@@ -71,7 +71,7 @@ fn is_pending(csr: &CertificateSigningRequest) -> bool {
     csr.status.as_ref().and_then(|status| status.conditions.as_ref()).is_none_or(Vec::is_empty)
 }
 
-/// The newest CSR that is meant. It may be about to come.
+/// The newest CSR that matches. It may not exist yet.
 pub(super) async fn find(
     pick: CsrPick<'_>,
     api: &Api<CertificateSigningRequest>,

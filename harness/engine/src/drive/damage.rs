@@ -1,4 +1,4 @@
-//! Changes of a kubelet's files, as disks, administrators and bugs make them (catalogue K-16, T-16).
+//! Changes to a kubelet's files, as disks, administrators and bugs make them (catalogue K-16, T-16).
 
 use std::fs;
 use std::io;
@@ -14,10 +14,10 @@ use tlsboot_core::scenario::stimulus::damage::{Damage, DamageAction};
 use tlsboot_core::scenario::stimulus::replace_serving_pair::ReplaceServingPair;
 pub(super) async fn damage(change: &Damage, stage: &Stage<'_>) -> Result<Done, DriveError> {
     if !is_file_name(&change.file) {
-        return Err(DriveError::Nothing(format!("{:?} is no name of a file", change.file)));
+        return Err(DriveError::Nothing(format!("{:?} is not a file name", change.file)));
     }
     let dir = stage.cluster.nodes().dir(&change.node).await?;
-    // The name itself, and what is behind it where that is a link.
+    // The name itself, and what it points to if it is a link.
     let (path, content) = (dir.named(&change.file), dir.through(&change.file));
     let file = || ClusterError::file(&path);
     let proof = match change.action {
@@ -25,9 +25,9 @@ pub(super) async fn damage(change: &Damage, stage: &Stage<'_>) -> Result<Done, D
             fs::remove_file(&path).map_err(file())?;
             let gone = fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             if !gone {
-                return Err(DriveError::Nothing(format!("{} is still there", change.file)));
+                return Err(DriveError::Nothing(format!("{} still exists", change.file)));
             }
-            format!("{} is not there any more", change.file)
+            format!("{} no longer exists", change.file)
         }
         DamageAction::Truncate => {
             let half = fs::metadata(&content).map_err(file())?.len() / 2;
@@ -67,7 +67,7 @@ pub(super) async fn damage(change: &Damage, stage: &Stage<'_>) -> Result<Done, D
 pub(super) async fn replace_pair(replace: &ReplaceServingPair, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let path = stage.cluster.nodes().dir(&replace.node).await?.named(ReplaceServingPair::CERTIFICATE);
     let pair = stage.cluster.base().serving_pair(&replace.node).await?;
-    // The kubelet loads a pair only when both fit, and looks again when either changes.
+    // The kubelet loads a pair only if both files match, and checks again when either changes.
     write_private(&path.with_extension("key"), pair.key.expose())?;
     write_private(&path, &pair.certificate)?;
     Ok(Done::proven(sized(&path)?))
@@ -87,5 +87,5 @@ fn kind(path: &Path) -> Result<String, DriveError> {
         () if kind.is_dir() => "a directory",
         () => "a special file",
     };
-    Ok(format!("it is {kind} now"))
+    Ok(format!("it is now {kind}"))
 }

@@ -1,4 +1,4 @@
-//! Wait until a certificate has expired: a wait on a fact, NotAfter, not for a length of time.
+//! Waits until a certificate has expired: waits for a fact, NotAfter, not for a duration.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tlsboot_core::x509::read;
 const INCLUDED: SignedDuration = SignedDuration::from_secs(1);
 /// Longer waits are a mistake in the scenario: it should ask for a shorter signing duration.
 const LONGEST: SignedDuration = SignedDuration::from_mins(20);
-/// Short enough to follow a clock that is set meanwhile.
+/// Short enough to follow a clock that is changed in the meantime.
 const NAP: Duration = Duration::from_secs(1);
 
 pub(super) async fn wait(expiry: &WaitForExpiry, stage: &Stage<'_>) -> Result<Done, DriveError> {
@@ -23,13 +23,13 @@ pub(super) async fn wait(expiry: &WaitForExpiry, stage: &Stage<'_>) -> Result<Do
     let pem = std::fs::read(&path).map_err(ClusterError::file(&path))?;
     let certificate = read::certificates_from_pem(&pem)?.into_iter().next();
     let not_after = certificate
-        .ok_or_else(|| DriveError::Nothing(format!("{name} holds no certificate that could expire")))?
+        .ok_or_else(|| DriveError::Nothing(format!("{name} contains no certificate that could expire")))?
         .not_after;
     let expired = not_after.later(INCLUDED);
     let begin = Timestamp::now();
     if expired.duration_since(begin) > LONGEST {
         return Err(DriveError::Nothing(format!(
-            "the certificate in {name} expires at {not_after} only; give the cluster a shorter `signingDuration`, as `quick`"
+            "the certificate in {name} does not expire until {not_after}; give the cluster a shorter `signingDuration`, such as `quick`"
         )));
     }
     while let Some(left) = left(Timestamp::now(), expired) {

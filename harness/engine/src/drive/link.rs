@@ -1,4 +1,4 @@
-//! Cut and restore the link between a kubelet and the API server.
+//! Cuts and restores the link between a kubelet and the API server.
 
 use super::{Done, DriveError, Stage};
 use tlsboot_core::scenario::stimulus::cut::Cut;

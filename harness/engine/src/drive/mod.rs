@@ -1,5 +1,5 @@
-//! Doing things to a cluster: one module a stimulus. Each answers with proof that it took effect; what has no effect
-//! to be seen is an error of the harness, never silently nothing.
+//! Acting on a cluster: one module per stimulus. Each returns proof that it took effect. If no effect can be observed,
+//! that is an error of the harness, never silently ignored.
 
 mod addresses;
 mod ca;
@@ -27,46 +27,46 @@ use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::Answer;
 use tlsboot_core::scenario::Step;
 
-/// What a stimulus brought about.
+/// The result of a stimulus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Done {
-    /// What was seen of its effect.
+    /// The observed effect.
     pub proof: String,
-    /// The API server's answer, where it was a request.
+    /// The API server's answer, if it was a request.
     pub answer: Option<Answer>,
 }
 
 impl Done {
-    /// What took effect, and how that was seen; its words go into the history.
+    /// What took effect, and how that was observed; its text goes into the history.
     fn proven(proof: impl fmt::Display) -> Self {
         Self { proof: proof.to_string(), answer: None }
     }
 }
 
-/// Why a stimulus could not be done.
+/// Why a stimulus could not be performed.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
-    /// The cluster refused or could not.
+    /// The cluster refused or failed.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// The API server refused or could not be reached.
     #[error("the API server: {0}")]
     Api(#[from] kube::Error),
-    /// Its effect was not to be seen in time.
+    /// Its effect was not observed in time.
     #[error("no effect within {} s: {last}", .within.as_secs())]
     NoEffect {
-        /// How long it was looked for.
+        /// How long it was waited for.
         within: Duration,
-        /// What was seen last.
+        /// What was last seen.
         last: String,
     },
-    /// There is nothing that it could be done to.
+    /// There is nothing to act on.
     #[error("{0}")]
     Nothing(String),
-    /// A file or key could not be handled.
+    /// A file or key could not be used.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// A key or request could not be made.
+    /// A key or request could not be created.
     #[error(transparent)]
     Pki(#[from] tlsboot_core::x509::X509Error),
 }
@@ -75,16 +75,16 @@ pub enum DriveError {
 pub struct Stage<'a> {
     /// The cluster.
     pub cluster: &'a dyn Cluster,
-    /// How things stand, by the history.
+    /// The state, according to the history.
     pub state: &'a State,
-    /// The rules of the versions at hand.
+    /// The rules for these versions.
     pub rules: Rules,
 }
 
-/// Does one step.
+/// Performs one step.
 ///
 /// # Errors
-/// When it could not be done, or its effect was not to be seen.
+/// If it could not be performed, or its effect was not observed.
 pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError> {
     match step {
         Step::Start(start) => process::start(start, stage).await,
@@ -112,24 +112,24 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::Reconnect(reconnect) => link::reconnect(&reconnect.node, stage).await,
         Step::WaitForExpiry(expiry) => expiry::wait(expiry, stage).await,
         Step::ReplaceCa(replace) => ca::replace(replace, stage).await,
-        Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing("an expectation is judged, not done".into())),
+        Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing("an expectation is judged, not performed".into())),
     }
 }
 
-/// The bindings that the scenario's cluster begins with.
+/// Creates the bindings that the scenario's cluster begins with.
 ///
 /// # Errors
-/// When one can't be made, or has no effect.
+/// If one cannot be created, or has no effect.
 pub async fn prepare(bindings: &tlsboot_core::scenario::Bindings, client: &Client) -> Result<(), DriveError> {
     let made = bindings.present();
     futures::future::try_join_all(made.map(async |(role, to)| rbac::bind(&role.into(), to, client).await)).await?;
     Ok(())
 }
 
-/// Effects come in milliseconds; the bound is for machines under heavy load.
+/// Effects take milliseconds; the limit is for machines under heavy load.
 const EFFECT: Duration = Duration::from_secs(30);
 
-/// Looks until the effect is there. `look` answers with it, or with what it saw instead.
+/// Checks until the effect is observed. `look` returns it, or what it saw instead.
 async fn until<T, F>(look: impl FnMut() -> F) -> Result<T, DriveError>
 where
     F: Future<Output = Result<Result<T, String>, DriveError>>,

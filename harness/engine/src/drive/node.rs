@@ -1,4 +1,4 @@
-//! Delete a Node object, as an administrator or a cloud controller does.
+//! Deletes a Node object, as an administrator or a cloud controller does.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, DeleteParams};
@@ -14,10 +14,8 @@ pub(super) async fn delete(delete: &DeleteNode, stage: &Stage<'_>) -> Result<Don
     let proof = until(async || {
         let left = nodes.get_opt(name).await?.filter(|node| node.metadata.uid == uid);
         Ok(match left {
-            None => {
-                Ok(format!("the Node {name} with uid {} does not exist any more", uid.as_deref().unwrap_or("none")))
-            }
-            Some(_) => Err(format!("the Node {name} is still there")),
+            None => Ok(format!("the Node {name} with uid {} no longer exists", uid.as_deref().unwrap_or("none"))),
+            Some(_) => Err(format!("the Node {name} still exists")),
         })
     });
     Ok(Done::proven(proof.await?))

@@ -1,5 +1,5 @@
-//! Changes of CSRs, as approvers, signers and meddlers make them (catalogue C-14 to C-17). Any answer is
-//! an answer; what it should be, the next expectation says.
+//! Changes to CSRs, as made by approvers, signers and users without the right to (catalogue C-14 to C-17). Any answer
+//! is acceptable here; the next expectation says what it should be.
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::api::{Api, Patch, PatchParams, PostParams, ResourceExt};
@@ -41,7 +41,7 @@ pub(super) async fn patch(change: &PatchCsr, stage: &Stage<'_>) -> Result<Done, 
     Ok(answered(answer))
 }
 
-/// RFC 7396: objects are merged, everything else is replaced, and null takes away.
+/// RFC 7396: objects are merged, everything else is replaced, and null removes.
 fn merge(whole: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *whole = patch.clone();

@@ -1,4 +1,4 @@
-//! Start, stop, kill and restart kubelets and components.
+//! Starts, stops, kills and restarts kubelets and components.
 
 use super::{Done, DriveError, Stage};
 use crate::cluster::{ClusterError, ControlPlane, Ending};
@@ -47,5 +47,5 @@ fn control_plane<'a>(stage: &'a Stage<'_>) -> Result<&'a dyn ControlPlane, Drive
 }
 
 fn neither() -> DriveError {
-    DriveError::Nothing("neither a node nor a component is named".into())
+    DriveError::Nothing("the step names neither a node nor a component".into())
 }

@@ -1,5 +1,5 @@
-//! ClusterRoles and their bindings. The proof is the API server's own answer to a SubjectAccessReview, asked until the
-//! authorizer has taken the change up.
+//! ClusterRoles and their bindings. The proof is the API server's own answer to a SubjectAccessReview, repeated until
+//! the authorizer has seen the change.
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::rbac::v1::{ClusterRole as RoleObject, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
@@ -21,7 +21,7 @@ pub(super) async fn bind(role: &Role, to: &Binding, client: &Client) -> Result<D
         Binding::Group(name) => ("Group", name),
         Binding::Absent => {
             return Err(DriveError::Nothing(
-                "`absent` is for the cluster's `bindings`; to take one away, `unbind`".into(),
+                "`absent` is only for the cluster's `bindings`; to remove one, use `unbind`".into(),
             ));
         }
     };
@@ -58,8 +58,7 @@ pub(super) async fn unbind(role: &Role, client: &Client) -> Result<Done, DriveEr
         found = bindings.get_opt(kubeadms).await?;
         name = kubeadms.to_owned();
     }
-    let binding =
-        found.ok_or_else(|| DriveError::Nothing(format!("there is no binding {name} that could be removed")))?;
+    let binding = found.ok_or_else(|| DriveError::Nothing(format!("there is no binding {name} to remove")))?;
     let to = binding.subjects.iter().flatten().next().map(|subject| match subject.kind.as_str() {
         "Group" => Binding::Group(subject.name.clone()),
         _ => Binding::User(subject.name.clone()),
@@ -105,12 +104,12 @@ fn binding_name(role: &str) -> String {
     format!("tlsboot:{role}")
 }
 
-/// One thing that a role allows.
+/// One permission of a role.
 struct Permission {
     group: String,
     verb: String,
     resource: String,
-    /// Where the role names its objects, one of them.
+    /// One of the objects that the role is limited to, if it is.
     name: Option<String>,
 }
 
@@ -143,7 +142,7 @@ async fn is_allowed(permission: &Permission, to: &Binding, client: &Client) -> R
     };
     let (user, groups) = match to {
         Binding::User(user) => (user.clone(), None),
-        // A user that nothing else is bound to.
+        // A user without any other binding.
         Binding::Group(group) => ("tlsboot:nobody".to_owned(), Some(vec![group.clone()])),
         Binding::Absent => return Ok(false),
     };

@@ -1,5 +1,5 @@
-//! Requests of the scenario's own: create a CSR as somebody, get a path as somebody. Any answer is an answer; what it
-//! should be, the next expectation says.
+//! Requests of the scenario itself: create a CSR, or get a path, as some user. Any answer is acceptable here; the next
+//! expectation says what it should be.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
@@ -120,7 +120,7 @@ pub(super) async fn as_identity(identity: &Identity, stage: &Stage<'_>) -> Resul
     Ok(client(stage.cluster.base().endpoint(), &credentials).await?)
 }
 
-/// Certificate and key that the node's kubelet has on disk now.
+/// The certificate and key that the node's kubelet has on disk now.
 async fn of_node(node: &str, stage: &Stage<'_>) -> Result<Credential, DriveError> {
     let path = stage.cluster.nodes().dir(node).await?.through(&format!("{}-current.pem", Role::Client.file_prefix()));
     let pem = std::fs::read_to_string(&path).map_err(crate::cluster::ClusterError::file(&path))?;

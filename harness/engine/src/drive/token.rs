@@ -1,4 +1,4 @@
-//! Bootstrap tokens' Secrets: make, delete, let expire.
+//! Creates, deletes and expires the Secrets of bootstrap tokens.
 
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -10,8 +10,9 @@ use tlsboot_core::time::Shift;
 
 pub(super) async fn create(name: &str, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let token = stage.cluster.base().token(name)?;
-    let secret = token_secret(token, jiff::Timestamp::now())
-        .ok_or_else(|| DriveError::Nothing(format!("the token `{name}` is one that nobody knows: it has no Secret")))?;
+    let secret = token_secret(token, jiff::Timestamp::now()).ok_or_else(|| {
+        DriveError::Nothing(format!("the token `{name}` is unknown to the API server: it has no Secret"))
+    })?;
     let secret: SecretObject = serde_json::from_value(secret).map_err(std::io::Error::other)?;
     let made = api(stage).create(&PostParams::default(), &secret).await?;
     Ok(Done::proven(format!("Secret {} has uid {}", object(&token.id), made.metadata.uid.unwrap_or_default())))
@@ -21,8 +22,8 @@ pub(super) async fn delete(name: &str, stage: &Stage<'_>) -> Result<Done, DriveE
     let secret = object(&stage.cluster.base().token(name)?.id);
     api(stage).delete(&secret, &DeleteParams::default()).await?;
     match api(stage).get_opt(&secret).await? {
-        None => Ok(Done::proven(format!("Secret {secret} does not exist any more"))),
-        Some(_) => Err(DriveError::Nothing(format!("Secret {secret} is still there"))),
+        None => Ok(Done::proven(format!("Secret {secret} no longer exists"))),
+        Some(_) => Err(DriveError::Nothing(format!("Secret {secret} still exists"))),
     }
 }
 

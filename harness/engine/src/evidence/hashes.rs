@@ -1,4 +1,4 @@
-//! Hashes of evidence: what ties the files to the result that names them.
+//! Hashes of evidence, which tie the files to the result that names them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,7 @@ use crate::untrusted::Folder;
 /// SHA-256 of every file below a folder, hex, by its path in it.
 ///
 /// # Errors
-/// When one can't be read, or is no plain file: evidence has no links.
+/// If one cannot be read, or is not a regular file: evidence contains no links.
 pub fn hashes(folder: &Folder) -> io::Result<BTreeMap<String, String>> {
     let hash = |path: &Path| -> io::Result<String> { Ok(sha256(folder.file(path)?)?.0) };
     let files = folder.files()?;

@@ -1,5 +1,5 @@
-//! The evidence of one scenario on one target: a folder with the scenario, the history, the verdict, and the components'
-//! logs. This module alone knows what its files are called.
+//! The evidence of one scenario on one target: a folder with the scenario, the history, the verdict, and the
+//! components' logs. Only this module knows the file names.
 
 mod hashes;
 mod place;
@@ -15,7 +15,7 @@ pub use writer::{CloseError, EvidenceWriter};
 
 /// The scenario, as it was read.
 pub const SCENARIO: &str = "scenario.yaml";
-/// The history, one event a line.
+/// The history, one event per line.
 pub const HISTORY: &str = "history.jsonl";
 /// The verdict, as JSON.
 pub const VERDICT: &str = "verdict.json";

@@ -1,4 +1,4 @@
-//! Where evidence lies in a report, what is in it, and when it may be replaced.
+//! Where evidence is in a report, what it contains, and when it may be replaced.
 
 use std::fs;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::{HISTORY, LOGS, SCENARIO, VERDICT};
 
-/// All that a run writes for one scenario on one target.
+/// Everything that a run writes for one scenario on one target.
 const CONTENT: [&str; 4] = [SCENARIO, HISTORY, VERDICT, LOGS];
 
-/// Where the evidence of a scenario on a target lies in a report: `local-1.37.2/rbac.missing-bindings`.
+/// The path of a scenario's evidence for a target in a report: `local-1.37.2/rbac.missing-bindings`.
 pub fn place(target: &str, id: &str) -> String {
     format!("{}/{id}", target_folder(target))
 }
@@ -19,7 +19,7 @@ pub fn target_folder(target: &str) -> String {
     target.replace("::", "-")
 }
 
-/// Whether this is the name of a target, as in `local::1.37.2+kubelet-1.35.4`.
+/// Whether this is the name of a target, such as `local::1.37.2+kubelet-1.35.4`.
 pub fn is_target(name: &str) -> bool {
     let is_right = |part: &str, more: &str| {
         let is_inner = |letter: char| letter.is_ascii_alphanumeric() || more.contains(letter);
@@ -28,15 +28,15 @@ pub fn is_target(name: &str) -> bool {
     name.split_once("::").is_some_and(|(provider, version)| is_right(provider, "-") && is_right(version, "-.+"))
 }
 
-/// Whether evidence has files of this path in its folder.
+/// Whether evidence can contain a file with this path.
 pub fn has(path: &Path) -> bool {
     CONTENT.iter().any(|name| path.starts_with(name))
 }
 
-/// Removes the evidence of an earlier run at this place in a report, if there is any.
+/// Removes the evidence of an earlier run at this path in a report, if there is any.
 ///
 /// # Errors
-/// When there is something else, which is not removed: a link, a file, a folder with more in it than evidence has.
+/// If there is something else, which is not removed: a link, a file, or a folder that contains more than evidence does.
 pub fn make_room(out: &Path, place: &str) -> io::Result<()> {
     let mut path = out.to_owned();
     for name in Path::new(place) {
@@ -51,10 +51,10 @@ pub fn make_room(out: &Path, place: &str) -> io::Result<()> {
     if is_evidence(&path)? { fs::remove_dir_all(path) } else { Err(not_evidence(&path)) }
 }
 
-/// Whether nothing is in a folder but what evidence has.
+/// Whether a folder contains nothing but evidence.
 ///
 /// # Errors
-/// When it can't be read.
+/// If it cannot be read.
 pub fn is_evidence(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         if !CONTENT.iter().any(|name| entry.as_ref().is_ok_and(|entry| entry.file_name() == *name)) {

@@ -1,4 +1,4 @@
-//! Evidence of a run, read again: by reports, by `check`, `diff`, `merge` and `verify`.
+//! Reading the evidence of a run: for reports, `rejudge`, `diff`, `merge` and `verify`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,29 +15,29 @@ use tlsboot_core::history::{self, Event, HistoryError, What};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::{Diagnostic, Scenario, load_text};
 
-/// Why evidence can't be used. The files are named as they are in their folder, which whoever looks there knows.
+/// Why evidence cannot be used. The paths of files are relative to their folder, which the caller knows.
 #[derive(Debug, Error)]
 pub enum EvidenceError {
-    /// The folder can't be opened.
-    #[error("the evidence folder can't be opened: {0}")]
+    /// The folder cannot be opened.
+    #[error("the evidence folder cannot be opened: {0}")]
     Folder(#[source] io::Error),
-    /// A result names a folder that is not its own.
-    #[error("its evidence lies elsewhere than a run puts it, {place}: {found}")]
+    /// A result names a folder other than its own.
+    #[error("its evidence is not where a run puts it, {place}: {found}")]
     Elsewhere {
         /// Where it belongs.
         place: String,
-        /// Where the result says that it is.
+        /// Where it is according to the result.
         found: String,
     },
-    /// A file can't be read.
+    /// A file cannot be read.
     #[error("{name}: {source}")]
     Read {
         /// Which one.
         name: &'static str,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The scenario is wrong.
+    /// The scenario is invalid.
     #[error("{SCENARIO}: {}", each(.0))]
     Scenario(Vec<Diagnostic>),
     /// The history is damaged.
@@ -53,7 +53,7 @@ fn each(errors: &[Diagnostic]) -> String {
     errors.join("; ")
 }
 
-/// A folder of evidence, which somebody else may have made: no link in it is followed, and what is read is bounded.
+/// A folder of evidence, which is untrusted: links in it are not followed, and the amount that is read is limited.
 #[derive(Debug)]
 pub struct EvidenceFolder(Folder);
 
@@ -72,15 +72,15 @@ impl EvidenceFolder {
     /// Opens a folder that the user named.
     ///
     /// # Errors
-    /// When there is none.
+    /// If it does not exist.
     pub fn open(path: &Path) -> Result<Self, EvidenceError> {
         Folder::open(path).map(Self).map_err(EvidenceError::Folder)
     }
 
-    /// The evidence of a result in a run's output folder; none where nothing was run.
+    /// The evidence of a result in a run's output folder; `None` if nothing was run.
     ///
     /// # Errors
-    /// When it is not there, or lies anywhere else than where a run puts it.
+    /// If it does not exist, or is not where a run puts it.
     pub fn of(out: &Path, result: &ScenarioResult) -> Option<Result<Self, EvidenceError>> {
         let found = result.evidence.as_ref()?;
         let place = place(&result.target, &result.id);
@@ -91,7 +91,7 @@ impl EvidenceFolder {
         Some(folder.map(Self).map_err(EvidenceError::Folder))
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
@@ -101,10 +101,10 @@ impl EvidenceFolder {
         &self.0
     }
 
-    /// The scenario. Messages about it call it `file`.
+    /// The scenario. Errors in it name the file `file`.
     ///
     /// # Errors
-    /// When it can't be read or is wrong.
+    /// If it cannot be read or is invalid.
     pub fn scenario(&self, file: &str) -> Result<Scenario, EvidenceError> {
         load_text(file, &self.text(SCENARIO, LONGEST)?).map_err(EvidenceError::Scenario)
     }
@@ -112,7 +112,7 @@ impl EvidenceFolder {
     /// The history.
     ///
     /// # Errors
-    /// When it can't be read or is damaged.
+    /// If it cannot be read or is damaged.
     pub fn history(&self) -> Result<Vec<Event>, EvidenceError> {
         Ok(history::parse(&self.text(HISTORY, LONGEST_HISTORY)?)?)
     }
@@ -120,7 +120,7 @@ impl EvidenceFolder {
     /// The verdict that was recorded.
     ///
     /// # Errors
-    /// When it can't be read or is damaged.
+    /// If it cannot be read or is damaged.
     pub fn verdict(&self) -> Result<Verdict, EvidenceError> {
         serde_json::from_str(&self.text(VERDICT, LONGEST)?).map_err(EvidenceError::Verdict)
     }
@@ -128,7 +128,7 @@ impl EvidenceFolder {
     /// SHA-256 of every file, in hex, by its path in the folder.
     ///
     /// # Errors
-    /// When one can't be read, or is not a plain file.
+    /// If one cannot be read, or is not a regular file.
     pub fn hashes(&self) -> io::Result<BTreeMap<String, String>> {
         hashes(&self.0)
     }
@@ -136,7 +136,7 @@ impl EvidenceFolder {
     /// Judges the history again.
     ///
     /// # Errors
-    /// When the scenario or the history can't be read.
+    /// If the scenario or the history cannot be read.
     pub fn rejudge(&self) -> Result<Rejudged, EvidenceError> {
         let scenario = self.scenario(SCENARIO)?;
         let events = self.history()?;

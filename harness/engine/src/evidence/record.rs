@@ -1,4 +1,4 @@
-//! Evidence as a report is made from it: whatever of it can be read.
+//! Evidence for reports: as much of it as can be read.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use tlsboot_core::history::{Event, What};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::Scenario;
 
-/// The evidence of one scenario on one target, as far as it can be read. A report is made from whatever is there.
+/// The evidence of one scenario on one target, as far as it can be read. A report is created from what exists.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
-    /// Its folder; none where nothing was run.
+    /// Its folder; `None` if nothing was run.
     pub folder: Option<PathBuf>,
     /// The scenario.
     pub scenario: Option<Scenario>,
@@ -48,12 +48,12 @@ impl Evidence {
         self.events.first().map_or(Timestamp::UNIX_EPOCH, |event| event.at)
     }
 
-    /// Seconds from the start, by the clock of whoever knows best.
+    /// Seconds from the start, by the clock of the best source.
     pub fn seconds(&self, at: Timestamp) -> f64 {
         at.duration_since(self.start()).as_secs_f64()
     }
 
-    /// The beginning of a step as it stands in the file, on one line, without its dash.
+    /// The beginning of a step as written in the file, on one line, without its dash.
     pub fn step_line(&self, index: usize) -> Option<String> {
         let scenario = self.scenario.as_ref()?;
         let line = usize::try_from(scenario.steps.get(index)?.referenced.line()).ok()?;
@@ -72,7 +72,7 @@ impl Evidence {
         (0..step.min(steps.len())).rev().find(|index| !steps[*index].value.is_judged())
     }
 
-    /// The event that ends a wait for an expectation in vain.
+    /// The event that ends the wait for an expectation that was not met.
     pub fn deadline(&self, step: usize) -> Option<&Event> {
         self.events.iter().find(|event| matches!(&event.what, What::Deadline(deadline) if deadline.step == step))
     }

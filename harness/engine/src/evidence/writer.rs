@@ -1,4 +1,4 @@
-//! Evidence while it is made.
+//! Writing evidence.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::untrusted::Folder;
 use tlsboot_core::check::Verdict;
 use tlsboot_core::scenario::Scenario;
 
-/// The folder of one scenario's evidence while it is written.
+/// The folder of one scenario's evidence while it is being written.
 #[derive(Debug)]
 pub struct EvidenceWriter {
     out: PathBuf,
@@ -24,22 +24,22 @@ pub struct EvidenceWriter {
 /// Evidence that proves nothing, or that must not be shown.
 #[derive(Debug, Error)]
 pub enum CloseError {
-    /// A secret is in it.
-    #[error("the evidence holds secrets: {}", places(.0))]
+    /// It contains a secret.
+    #[error("the evidence contains secrets: {}", places(.0))]
     Secrets(Vec<Leak>),
-    /// It may hold a secret.
-    #[error("the evidence can't be searched for secrets: {0}")]
+    /// It may contain a secret.
+    #[error("the evidence cannot be searched for secrets: {0}")]
     Unsearched(#[from] ScanError),
-    /// The verdict or the hashes are not whole.
-    #[error("the evidence can't be written: {0}")]
+    /// The verdict or the hashes are incomplete.
+    #[error("the evidence cannot be written: {0}")]
     Write(#[from] io::Error),
 }
 
 impl EvidenceWriter {
-    /// An empty folder for a scenario on a target, below a run's output folder; older evidence in its place is removed.
+    /// An empty folder for a scenario on a target, below a run's output folder; older evidence there is removed.
     ///
     /// # Errors
-    /// When a file or folder can't be made, or there is something else in its place.
+    /// If a file or folder cannot be created, or there is something else at its path.
     pub fn create(out: &Path, target: &str, scenario: &Scenario) -> io::Result<Self> {
         let evidence = Self { out: out.to_owned(), place: place(target, &scenario.id), vault: Vault::new() };
         make_room(out, &evidence.place)?;
@@ -48,7 +48,7 @@ impl EvidenceWriter {
         Ok(evidence)
     }
 
-    /// Where it lies below the run's output folder.
+    /// Its path below the run's output folder.
     pub fn place(&self) -> &str {
         &self.place
     }
@@ -58,12 +58,12 @@ impl EvidenceWriter {
         self.out.join(&self.place)
     }
 
-    /// Where the history belongs.
+    /// The path for the history.
     pub fn history(&self) -> PathBuf {
         self.path().join(HISTORY)
     }
 
-    /// Where the components' logs belong.
+    /// The path for the components' logs.
     pub fn logs(&self) -> PathBuf {
         self.path().join(LOGS)
     }
@@ -73,10 +73,10 @@ impl EvidenceWriter {
         &self.vault
     }
 
-    /// Looks for secrets in everything that was written.
+    /// Searches everything that was written for secrets.
     ///
     /// # Errors
-    /// When there is one, or there may be.
+    /// If there is one, or there may be.
     pub fn search(&self) -> Result<(), CloseError> {
         match self.vault.scan_dir(&self.path())? {
             leaks if leaks.is_empty() => Ok(()),
@@ -84,10 +84,10 @@ impl EvidenceWriter {
         }
     }
 
-    /// Writes the verdict, and takes the hashes of all files.
+    /// Writes the verdict, and computes the hashes of all files.
     ///
     /// # Errors
-    /// When the verdict can't be written, or a file can't be read.
+    /// If the verdict cannot be written, or a file cannot be read.
     pub fn close(&self, verdict: &Verdict) -> Result<BTreeMap<String, String>, CloseError> {
         let json = serde_json::to_vec_pretty(verdict).map_err(io::Error::other)?;
         fs::write(self.path().join(VERDICT), json)?;

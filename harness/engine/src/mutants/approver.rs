@@ -1,5 +1,5 @@
-//! An approver in place of the controller-manager's `csrapproving`: the same in all (catalogue P-01 to P-08), but for
-//! one fault.
+//! An approver that replaces the controller-manager's `csrapproving`: it behaves the same (catalogue P-01 to P-08),
+//! except for one fault.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -27,7 +27,7 @@ use tlsboot_core::x509::read;
 /// What is wrong with an approver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApproverFault {
-    /// Nothing: it shows that the stand-in itself is none.
+    /// Nothing: it shows that the substitution itself is not a fault.
     None,
     Everything,
     ServingToo,
@@ -46,7 +46,7 @@ pub(super) enum ApproverFault {
     Without(Rule),
 }
 
-/// A cluster whose approver is this one.
+/// A cluster with this approver.
 #[derive(Debug)]
 pub(super) struct RogueApprover(pub(super) ApproverFault);
 
@@ -56,7 +56,7 @@ const SLOW: Duration = Duration::from_secs(10);
 
 impl Defect for RogueApprover {
     fn launch(&self, launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-        // Who approves for other signers does so where nobody was to approve at all, too.
+        // An approver for other signers also approves where no approver should run at all.
         if matches!(launch.part, Part::ControllerManager)
             && (without_controller(launch, "csrapproving") || self.0 == ApproverFault::OtherSigners)
         {
@@ -77,7 +77,7 @@ impl Defect for RogueApprover {
 struct Approver {
     fault: ApproverFault,
     admin: Client,
-    /// When a CSR was seen first, by name.
+    /// When each CSR was first seen, by name.
     seen: Mutex<BTreeMap<String, Instant>>,
     /// The first CSR for a common name.
     firsts: Mutex<BTreeMap<Option<String>, String>>,
@@ -106,7 +106,7 @@ impl Controller for Approver {
         if permissions.is_empty() {
             return match self.fault {
                 ApproverFault::DeniesUnrecognised => {
-                    self.condition(api, csr, "Denied", "it is no CSR of a kubelet").await
+                    self.condition(api, csr, "Denied", "it is not a kubelet's CSR").await
                 }
                 _ => Again::No,
             };
@@ -121,7 +121,7 @@ impl Controller for Approver {
         if self.fault == ApproverFault::DeniesUnpermitted {
             return self.condition(api, csr, "Denied", "its requestor has no permission").await;
         }
-        // In the controller-manager's words, which operators search for.
+        // The controller-manager's words, which operators search for.
         self.log.line(&format!(
             "recognized csr {:?} as [{}] but subject access review was not approved",
             csr.name_any(),
@@ -179,7 +179,7 @@ impl Approver {
         answer.is_ok_and(|answer| answer.status.is_some_and(|status| status.allowed))
     }
 
-    /// One for each CSR; the second is refused, since it has the name of the first.
+    /// One for each CSR; a second one is refused, since it has the name of the first.
     async fn record_event(&self, csr: &CertificateSigningRequest) {
         let (name, namespace) = (csr.name_any(), "default".to_owned());
         let event = CoreEvent {
@@ -221,13 +221,13 @@ impl Approver {
         let patch = Patch::Merge(json!({"status": {"conditions": [condition]}}));
         match api.patch_approval(&csr.name_any(), &PatchParams::default(), &patch).await {
             Ok(_) => Again::No,
-            // Deleted meanwhile, or the API server is away.
+            // Deleted in the meantime, or the API server is not reachable.
             Err(_) => Again::Later,
         }
     }
 }
 
-/// As what the approver knows a CSR: the permissions that it asks for, in order (catalogue P-02, P-04).
+/// What the approver recognizes a CSR as: the permissions that it needs, in order (catalogue P-02, P-04).
 fn recognised(fault: ApproverFault, csr: &CertificateSigningRequest, asked: &RequestFacts) -> Vec<&'static str> {
     let right_signer = match fault {
         ApproverFault::Everything => return vec!["nodeclient"],

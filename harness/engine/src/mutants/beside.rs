@@ -1,5 +1,5 @@
-//! Defects beside a kubelet, on its node: something that meddles with its files, asks for certificates of its own, holds
-//! the process up, or answers on its port.
+//! Defects beside a kubelet, on its node: something that interferes with its files, requests certificates of its own,
+//! suspends the process, or answers on its port.
 
 use std::fs;
 use std::io;
@@ -48,41 +48,41 @@ use tlsboot_core::x509::{node_subject, read};
 /// What happens beside each kubelet of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Beside {
-    /// Whoever can log in may read the keys.
+    /// Every user on the machine may read the keys.
     ReadableKeys,
-    /// A plain file for the link.
+    /// A regular file in place of the link.
     PlainFile,
     /// A link with a relative target.
     RelativeLink,
     /// `…-updated.pem` stays.
     LeavesUpdated,
-    /// The key lies in a file of its own.
+    /// The key is in a file of its own.
     KeyApart,
-    /// Files of former certificates go.
+    /// Files of earlier certificates are deleted.
     DeletesOld,
-    /// The kubeconfig holds the certificate itself.
+    /// The kubeconfig embeds the certificate itself.
     Embeds,
-    /// A link that was deleted, misled or replaced is put right a second later, and what it leads to.
+    /// A deleted, dangling or replaced link is repaired a second later, together with its target.
     HealsTheLink,
     /// There is always a `kubelet.crt`.
     SelfSigned,
-    /// A second CSR for the same node, some seconds after the start.
+    /// A second CSR for the same node, a few seconds after the start.
     SecondRequest,
     /// CSR after CSR.
     ManyRequests,
     /// The renewal comes as soon as there is a certificate.
     EarlyRenewal,
-    /// The renewal comes in time, with the old key.
+    /// The renewal comes in time, but with the old key.
     SameKey,
-    /// The kubelet is held up over the time of its renewal.
+    /// The kubelet is suspended past the time of its renewal.
     LateRenewal,
-    /// The kubelet hangs from its first CSR on.
+    /// The kubelet hangs after its first CSR.
     HangsAfterFirst,
-    /// The kubelet is ended when its certificate was renewed, as if it could not load it.
+    /// The kubelet is killed when its certificate has been renewed, as if it could not load it.
     EndsAtRenewal,
-    /// The first serving certificate is shown for ever.
+    /// The first serving certificate is presented forever.
     OldServing,
-    /// A proxy between kubelet and API server keeps connections that the kubelet has closed.
+    /// A proxy between kubelet and API server keeps connections open that the kubelet has closed.
     KeepsConnections,
 }
 
@@ -98,7 +98,7 @@ impl Defect for Beside {
         let (dir, node, what) = (config.dir.clone(), config.node.clone(), *self);
         let node_of = Node { dir, name: node, pid };
         if what == Self::OldServing {
-            // The port that is announced is not the kubelet's any more.
+            // The announced port is no longer the kubelet's.
             configure(launch, "address", json!(BEHIND))?;
             let address = config.address;
             launch.beside.push(Box::pin(report(what, old_serving(node_of, address))));
@@ -123,7 +123,7 @@ impl Defect for Beside {
     }
 }
 
-/// Where the kubelet listens when something else has its port.
+/// Where the kubelet listens if something else uses its port.
 const BEHIND: &str = "127.0.0.2";
 
 struct Node {
@@ -140,17 +140,17 @@ async fn report(what: Beside, doing: impl Future<Output = Result<(), ClusterErro
 
 // --- files ---
 
-/// Looks at a kubelet's files after each change of one, and does its bit.
+/// Watches a kubelet's files, and acts after each change of one.
 async fn meddle(dir: NodeDir, what: Beside) -> Result<(), ClusterError> {
     let mut changes = Changes::of(&dir)?;
     loop {
-        // What the kubelet takes away meanwhile comes with another change.
+        // What the kubelet deletes in the meantime causes another change.
         if let Err(error) = once(&dir, what) {
             tracing::debug!(?what, %error, "a meddler came too late");
         }
         changes.next().await?;
         if what == Beside::HealsTheLink {
-            // Whoever does the damage wants to see it.
+            // A defect that causes damage needs to see its own errors.
             tokio::time::sleep(OFTEN).await;
         }
     }
@@ -160,7 +160,7 @@ fn once(dir: &NodeDir, what: Beside) -> io::Result<()> {
     let pki = dir.cert_dir();
     let link = pki.join(CLIENT_LINK);
     let target = fs::read_link(&link).ok();
-    // Beside the directory, so that nobody sees it half done.
+    // Next to the directory, so that a half-written file is never seen.
     let staging = dir.path().join("meddler");
     match what {
         Beside::ReadableKeys => {
@@ -213,7 +213,7 @@ fn once(dir: &NodeDir, what: Beside) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps a copy of each client certificate, and puts it back where there is something else.
+/// Keeps a copy of each client certificate, and restores it if something else is in its place.
 fn restore_content(pki: &Path, copies: &Path) -> io::Result<()> {
     fs::create_dir_all(copies)?;
     for path in dated(pki) {
@@ -223,14 +223,14 @@ fn restore_content(pki: &Path, copies: &Path) -> io::Result<()> {
         match (whole, copy.exists()) {
             (true, false) => fs::write(copy, text)?,
             (false, true) => fs::write(path, fs::read(copy)?)?,
-            // Being written, or well.
+            // Being written, or intact.
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Puts what the link leads to into the kubeconfig, as the bootstrap of an installer might.
+/// Embeds the link's target in the kubeconfig, as an installer's bootstrap might.
 fn embed(kubeconfig: &Path, link: &Path, staging: &Path) -> io::Result<()> {
     let mut config: Value = serde_saphyr::from_str(&fs::read_to_string(kubeconfig)?).map_err(io::Error::other)?;
     let pair = STANDARD.encode(fs::read(link)?);
@@ -291,7 +291,7 @@ fn mask() -> WatchMask {
     WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVED_TO | WatchMask::CLOSE_WRITE | WatchMask::ONLYDIR
 }
 
-/// Waits until the client certificate's link leads to another file than this.
+/// Waits until the client certificate's link points to a file other than this one.
 async fn next_link(dir: &NodeDir, before: Option<&Path>) -> Result<PathBuf, ClusterError> {
     let mut changes = Changes::of(dir)?;
     loop {
@@ -313,7 +313,7 @@ impl Node {
         self.client(&self.dir.bootstrap_kubeconfig()).await
     }
 
-    /// A client as the node: the kubelet's server, with what is behind the link now.
+    /// A client as the node: the kubelet's server, with the link's current target.
     async fn as_node(&self) -> Result<Client, ClusterError> {
         self.client(&self.dir.kubeconfig()).await
     }
@@ -324,7 +324,7 @@ impl Node {
         Ok(Client::try_from(direct(&config, None)?)?)
     }
 
-    /// Asks for a client certificate of this node.
+    /// Requests a client certificate for this node.
     async fn ask(&self, client: &Client, key: Option<PrivateKey>) -> Result<(), ClusterError> {
         let request = RequestBuilder::new(node_subject(&self.name));
         let request = match key {
@@ -346,7 +346,7 @@ impl Node {
         Ok(())
     }
 
-    /// The certificate behind the link, and its key.
+    /// The link's target and its key.
     fn pair(&self) -> Result<(CertificateFacts, PrivateKey), ClusterError> {
         let link = self.dir.cert_dir().join(CLIENT_LINK);
         let text = fs::read_to_string(&link).map_err(ClusterError::file(&link))?;
@@ -357,12 +357,12 @@ impl Node {
 
     fn signal(&self, signal: Signal) -> Result<(), ClusterError> {
         let pid = i32::try_from(*self.pid.borrow()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::other("the kubelet does not run"))?;
+        let pid = pid.ok_or_else(|| io::Error::other("the kubelet is not running"))?;
         kill_process(pid, signal).map_err(io::Error::from)?;
         Ok(())
     }
 
-    /// Waits for a part of a certificate's life, counted from its NotBefore.
+    /// Waits for a share of a certificate's lifetime, counted from its NotBefore.
     async fn part_of_life(&self, certificate: &CertificateFacts, percent: i32) {
         let then = at_share(certificate.not_before, certificate.not_after, f64::from(percent) / 100.0);
         tokio::time::sleep(then.duration_since(Timestamp::now()).try_into().unwrap_or_default()).await;
@@ -385,7 +385,7 @@ async fn many_requests(node: Node) -> Result<(), ClusterError> {
             Ok(client) => client,
             Err(_) => node.as_node().await?,
         };
-        // A kubelet in a loop does not mind being refused.
+        // A kubelet in a loop ignores refusals.
         if let Err(error) = node.ask(&client, None).await {
             tracing::debug!(%error, "one of many requests was refused");
         }
@@ -447,7 +447,7 @@ async fn ends_at_renewal(node: Node) -> Result<(), ClusterError> {
 
 // --- the port ---
 
-/// Shows the first serving certificate for ever, as a proxy that has to be restarted for another.
+/// Presents the first serving certificate forever, like a proxy that needs a restart to load another one.
 async fn old_serving(node: Node, address: SocketAddr) -> Result<(), ClusterError> {
     let listener = TcpListener::bind(address).await?;
     let first = FirstServing { file: node.dir.cert_dir().join("kubelet-server-current.pem"), key: Mutex::default() };
@@ -456,12 +456,12 @@ async fn old_serving(node: Node, address: SocketAddr) -> Result<(), ClusterError
     loop {
         let (stream, _) = listener.accept().await?;
         let acceptor = acceptor.clone();
-        // What follows the handshake is nobody's business here.
+        // What follows the handshake does not matter here.
         tokio::spawn(async move { acceptor.accept(stream).await.map(drop) });
     }
 }
 
-/// The first certificate that is found in a file; none before, which makes an alert.
+/// The first certificate that is found in a file; before that none, which causes a TLS alert.
 #[derive(Debug)]
 struct FirstServing {
     file: PathBuf,
@@ -483,7 +483,7 @@ impl ResolvesServerCert for FirstServing {
 
 // --- connections ---
 
-/// Puts a proxy before the API server that is in the bootstrap kubeconfig; the kubelet writes its own kubeconfig from
+/// Puts a proxy in front of the API server in the bootstrap kubeconfig; the kubelet derives its own kubeconfig from
 /// that at its first start. What the kubelet closes stays open on the other side.
 fn keeping_proxy(dir: &NodeDir) -> Result<impl Future<Output = Result<(), ClusterError>> + use<>, ClusterError> {
     let path = dir.bootstrap_kubeconfig();
@@ -510,14 +510,14 @@ fn keeping_proxy(dir: &NodeDir) -> Result<impl Future<Output = Result<(), Cluste
     })
 }
 
-/// Passes all on, and the end of neither.
+/// Forwards everything, but never a close.
 async fn keep(kubelet: TcpStream, server: TcpStream) {
     let ((mut from_kubelet, mut to_kubelet), (mut from_server, mut to_server)) =
         (kubelet.into_split(), server.into_split());
     let up = tokio::io::copy(&mut from_kubelet, &mut to_server);
     let down = async {
         let _ = tokio::io::copy(&mut from_server, &mut to_kubelet).await;
-        // The kubelet takes nothing any more; what the server still says must not end the connection.
+        // The kubelet no longer reads; what the server still sends must not end the connection.
         tokio::io::copy(&mut from_server, &mut tokio::io::sink()).await
     };
     let _ = tokio::join!(up, down);
@@ -532,7 +532,7 @@ mod tests {
         dir: NodeDir,
     }
 
-    /// As a kubelet leaves them after its first certificate.
+    /// The files as a kubelet leaves them after its first certificate.
     fn files() -> Files {
         let root = tempfile::tempdir().unwrap();
         let dir = NodeDir::new(root.path().to_owned());

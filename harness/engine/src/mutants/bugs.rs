@@ -1,7 +1,7 @@
-//! Bugs inside of Kubernetes: its own kubelet, approver, signer and API server, each with a small mistake.
+//! Bugs inside Kubernetes: its own kubelet, approver, signer and API server, each with a small mistake.
 //!
-//! All are in one set of executables, built by Go from the version's own modules with these edits; a variable chooses
-//! which one is there. So what other mutants bring about from outside, here happens where a real bug would.
+//! All of them are in one set of executables, built with Go from the version's own modules with these edits; a variable
+//! selects the active one. What other mutants cause from outside thus happens where a real bug would be.
 
 use std::path::PathBuf;
 
@@ -20,12 +20,12 @@ const STRATEGY: &str = "k8s.io/kubernetes/pkg/registry/certificates/certificates
 const VALIDATION: &str = "k8s.io/kubernetes/pkg/apis/certificates/validation/validation.go";
 const TOKENS: &str = "k8s.io/kubernetes/plugin/pkg/auth/authenticator/token/bootstrap/bootstrap.go";
 
-/// The oldest minor version whose source was seen to have all texts that the edits replace.
+/// The oldest minor version whose source is known to contain all texts that the edits replace.
 const FROM: u32 = 33;
 
-/// A cluster of executables with bugs built in, with one of them there.
+/// A cluster of executables with built-in bugs, one of which is active.
 pub struct Buggy {
-    /// Which one: the mutant's id.
+    /// The active one: the mutant's id.
     pub bug: &'static str,
     /// The folder of the executables.
     pub folder: PathBuf,
@@ -56,8 +56,8 @@ pub fn edits(mutants: &[Mutant], minor: u32) -> Vec<Edit> {
         .collect()
 }
 
-/// A macro, since an edit's texts are made of others at compile time: code comes after or before what is there, for one
-/// bug only.
+/// A macro, because an edit's texts are built from others at compile time: for one bug only, code is added after or
+/// before the existing code.
 macro_rules! bug {
     ($id:literal, $wrong:literal, $scenarios:expr, $file:expr, $from:literal => $to:expr) => {
         Mutant {
@@ -85,11 +85,11 @@ macro_rules! bug {
     };
 }
 
-/// The executables with bugs, none of which is there.
+/// The executables with bugs, none of which is active.
 pub(super) fn sound() -> Mutant {
     Mutant {
         id: "bug.none",
-        wrong: "nothing: Kubernetes built with edits for bugs, without one of them",
+        wrong: "nothing: Kubernetes built with the edits for bugs, none of them active",
         scenarios: &[
             "approval.denied",
             "approval.extra-usages",
@@ -111,7 +111,7 @@ pub(super) fn sound() -> Mutant {
 /// In the order of the chain.
 pub(super) fn bugs() -> Vec<Mutant> {
     vec![
-        bug!("bug.takes-expired-tokens", "The API server takes a bootstrap token whose time is over",
+        bug!("bug.takes-expired-tokens", "The API server accepts an expired bootstrap token",
             ["authentication.defective-bootstrap-tokens", "authentication.kubelet-with-expired-token"],
             TOKENS, "if bootstrapsecretutil.HasExpired(secret, time.Now()) {"
             => "if bootstrapsecretutil.HasExpired(secret, time.Now()) && !tlsbootBug(\"bug.takes-expired-tokens\") {"),
@@ -123,22 +123,22 @@ pub(super) fn bugs() -> Vec<Mutant> {
             ["approval.conditions"],
             VALIDATION, "if len(newConditions) < len(oldConditions) {"
             => "if len(newConditions) < len(oldConditions) && !tlsbootBug(\"bug.takes-decisions-back\") {"),
-        bug!("bug.approver-asks-nobody", "The approver does not mind the answer of its access review",
+        bug!("bug.approver-asks-nobody", "The approver ignores the answer of its access review",
             ["approval.by-hand-without-binding"],
             APPROVER, "\t\tapproved, err := a.authorize(ctx, csr, r.permission)\n"
             => "\t\tapproved, err := a.authorize(ctx, csr, r.permission)\n\t\tapproved = approved || tlsbootBug(\"bug.approver-asks-nobody\")\n"),
-        bug!("bug.approver-ignores-usages", "The approver looks at the usages that it wants, not at those of the CSR",
+        bug!("bug.approver-ignores-usages", "The approver checks the usages that it expects instead of those of the CSR",
             ["approval.extra-usages"],
             APPROVER, after "\tif csr.Spec.SignerName != capi.KubeAPIServerClientKubeletSignerName {\n\t\treturn false\n\t}\n":
             "return capihelper.IsKubeletClientCSR(x509cr, sets.NewString(\"client auth\", \"digital signature\"))"),
-        bug!("bug.signs-from-now", "The signer forgets to date certificates back",
+        bug!("bug.signs-from-now", "The signer does not backdate certificates",
             ["issuance.client-certificate"],
             POLICY, after "\ttmpl.NotBefore = now.Add(-p.Backdate)\n": "tmpl.NotBefore = now"),
-        bug!("bug.outlives-its-authority", "The signer does not mind when its CA ends",
+        bug!("bug.outlives-its-authority", "The signer ignores when its CA expires",
             ["issuance.ends-with-ca"],
             POLICY, "if !tmpl.NotAfter.Before(signerNotAfter) {"
             => "if !tmpl.NotAfter.Before(signerNotAfter) && !tlsbootBug(\"bug.outlives-its-authority\") {"),
-        bug!("bug.grants-any-duration", "The signer grants a longer life than --cluster-signing-duration",
+        bug!("bug.grants-any-duration", "The signer grants a longer duration than --cluster-signing-duration",
             ["issuance.requested-duration-too-long"],
             SIGNER, "case requestedDuration > s.certTTL:"
             => "case requestedDuration > s.certTTL && !tlsbootBug(\"bug.grants-any-duration\"):"),
@@ -146,19 +146,19 @@ pub(super) fn bugs() -> Vec<Mutant> {
             ["rotation.short-signing-duration"],
             MANAGER, after "\tdeadline := m.cert.Leaf.NotBefore.Add(jitteryDuration(totalDuration))\n":
             "deadline = deadline.Add(-time.Duration(totalDuration / 2))"),
-        bug!("bug.renews-late", "The kubelet renews two seconds before the end",
+        bug!("bug.renews-late", "The kubelet renews two seconds before its certificate expires",
             ["rotation.short-signing-duration"],
             MANAGER, after "\ttotalDuration := float64(notAfter.Sub(m.cert.Leaf.NotBefore))\n":
             "return notAfter.Add(-2 * time.Second)"),
-        bug!("bug.keeps-its-key", "The kubelet renews with the key that it has",
+        bug!("bug.keeps-its-key", "The kubelet renews with its existing key",
             ["rotation.short-signing-duration"],
             MANAGER, after "\t\treturn nil, nil, nil, nil, fmt.Errorf(\"unable to generate a new private key: %w\", err)\n\t}\n":
             "if current := m.Current(); current != nil {\n\t\t\tprivateKey, _ = current.PrivateKey.(crypto.Signer)\n\t\t}"),
-        bug!("bug.stops-asking", "The kubelet waits for ever when a CSR of its was denied",
+        bug!("bug.stops-asking", "The kubelet waits forever after one of its CSRs was denied",
             ["approval.denied", "serving.denied-asks-again"],
             MANAGER, after "\tcrtPEM, err := csr.WaitForCertificate(ctx, clientSet, reqName, reqUID)\n":
             "if err != nil {\n\t\t\tselect {}\n\t\t}"),
-        bug!("bug.reloads-at-restart", "The kubelet uses a new certificate from its next start on",
+        bug!("bug.reloads-at-restart", "The kubelet uses a new certificate only after a restart",
             [
                 "reload.client-certificate-without-restart",
                 "reload.serving-certificate-without-restart",
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn each_bug_is_asked_for_by_its_name() {
         for mutant in bugs() {
-            let Made::Inside(edits) = mutant.made else { panic!("{} is no bug", mutant.id) };
+            let Made::Inside(edits) = mutant.made else { panic!("{} is not a bug", mutant.id) };
             let asks = format!("tlsbootBug(\"{}\")", mutant.id);
             assert!(edits.iter().any(|edit| edit.to.contains(&asks)), "{}", mutant.id);
         }

@@ -1,4 +1,4 @@
-//! Defects that a wrapper around an executable brings about: other flags, another configuration, another program.
+//! Defects caused by a wrapper around an executable: other flags, another configuration, another program.
 
 use std::fs;
 use std::path::Path;
@@ -70,7 +70,7 @@ pub(super) fn twice_the_signing_duration(launch: &mut Launch<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Signs with a CA of the right name and another key.
+/// Signs with a CA that has the right name and another key.
 pub(super) fn other_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     authority(launch, Validity::for_next(YEAR))
 }
@@ -99,7 +99,7 @@ fn authority(launch: &mut Launch<'_>, validity: Validity) -> Result<(), ClusterE
     Ok(())
 }
 
-/// The signer's CA for every signer, however the flags divide them.
+/// The signer's CA for every signer, however the flags assign them.
 pub(super) fn one_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     for signer in ["kubelet-client", "kubelet-serving"] {
         launch.flags.remove(&format!("cluster-signing-{signer}-cert-file"));
@@ -113,8 +113,8 @@ pub(super) fn one_authority(launch: &mut Launch<'_>) -> Result<(), ClusterError>
 
 // --- kube-apiserver ---
 
-/// Ends with 0 when the flags are no good. Only with flags that are no good: what goes on to run would outlive a shell
-/// that is killed.
+/// Exits with 0 if the flags are invalid. Only if the flags are invalid, because a process that keeps running would
+/// outlive a shell that is killed.
 pub(super) fn hides_its_end(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     const UNKNOWN: [&str; 2] =
         ["insecure-experimental-approve-all-kubelet-csrs-for-group", "enable-kubelet-cert-cn-validation"];
@@ -127,7 +127,7 @@ pub(super) fn hides_its_end(launch: &mut Launch<'_>) -> Result<(), ClusterError>
     }
 }
 
-/// Takes the paths away to which anonymous requests are limited.
+/// Removes the restriction of anonymous requests to certain paths.
 pub(super) fn anonymous_everywhere(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     const FLAG: &str = "authentication-config";
     let right = launch.flags.get(FLAG).unwrap_or_default().to_owned();
@@ -164,14 +164,14 @@ pub(super) fn without_node_authorizer(launch: &mut Launch<'_>) -> Result<(), Clu
     Ok(())
 }
 
-/// Trusts client certificates of the cluster's own CA only, not the signer's.
+/// Trusts only client certificates of the cluster's own CA, not the signer's.
 pub(super) fn distrusts_the_signer(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let own = launch.pki.join("cluster-ca.crt");
     launch.flags.set("client-ca-file", &own);
     Ok(())
 }
 
-/// The token file as it is, changed.
+/// The token file, modified.
 fn token_file(launch: &mut Launch<'_>, change: impl FnOnce(String) -> String) -> Result<(), ClusterError> {
     let right = launch.flags.get("token-auth-file").unwrap_or_default().to_owned();
     let right = fs::read_to_string(&right).map_err(ClusterError::file(&right))?;
@@ -189,7 +189,7 @@ pub(super) fn other_uid(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     token_file(launch, |lines| lines.replace(",10001,", ",10002,"))
 }
 
-/// Also knows the tokens that nobody should know, or not any more.
+/// Also accepts the tokens that should be unknown or no longer valid.
 pub(super) fn knows_bad_tokens(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let bad = |token: &&TokenValue| {
         let defect = token.token.defect.is_some_and(|defect| defect != TokenDefect::Malformed);
@@ -217,7 +217,7 @@ fn line(TokenValue { token, id, value }: &TokenValue) -> String {
 
 // --- kubelet ---
 
-/// The kubelet's configuration, and where its things are.
+/// The kubelet's configuration and paths.
 pub(super) fn config_of<'a>(launch: &Launch<'a>) -> Option<&'a KubeletConfig> {
     match &launch.part {
         Part::Kubelet { config, .. } => Some(config),
@@ -233,7 +233,7 @@ pub(super) fn configure(launch: &mut Launch<'_>, key: &str, value: Value) -> Res
     })
 }
 
-/// Changes that file; `change` gets its path as well.
+/// The same; `change` also gets the file's path.
 fn edit_config(
     launch: &Launch<'_>,
     change: impl FnOnce(&mut Value, &Path) -> Result<(), ClusterError>,
@@ -259,7 +259,7 @@ pub(super) fn shell(launch: &mut Launch<'_>, script: &str) -> Result<(), Cluster
     Ok(())
 }
 
-/// Removes the certificates before each start, as on a disk that does not last.
+/// Removes the certificates before each start, as on a disk that is not persistent.
 pub(super) fn forgets(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let Some(config) = config_of(launch) else {
         return Ok(());
@@ -271,7 +271,7 @@ pub(super) fn forgets(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// Removes a client certificate that can't be read before each start, as a helpful wrapper does.
+/// Removes a client certificate that cannot be read before each start, as a helpful wrapper does.
 pub(super) fn cleans_up(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let Some(config) = config_of(launch) else {
         return Ok(());
@@ -288,7 +288,7 @@ pub(super) fn cleans_up(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// Removes the bootstrap kubeconfig before each start but the first, as kubeadm does after a join.
+/// Removes the bootstrap kubeconfig before each start except the first, as kubeadm does after a join.
 pub(super) fn loses_its_token(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     let Some(config) = config_of(launch) else {
         return Ok(());
@@ -311,7 +311,7 @@ pub(super) fn forgets_its_kubeconfig(launch: &mut Launch<'_>) -> Result<(), Clus
     }
 }
 
-/// Names copies of the files that a kubelet is to take up when they change.
+/// Replaces the paths of files that a kubelet reloads by those of copies.
 pub(super) fn works_on_copies(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
     edit_config(launch, |file, path| {
         for name in ["/authentication/x509/clientCAFile", "/tlsCertFile", "/tlsPrivateKeyFile"] {
@@ -339,7 +339,7 @@ pub(super) fn restores_the_link(launch: &mut Launch<'_>) -> Result<(), ClusterEr
 /// The link to the newest client certificate.
 pub(super) const CLIENT_LINK: &str = "kubelet-client-current.pem";
 
-/// Points the client certificate's link to the newest file, where it leads nowhere or is none.
+/// Points the client certificate's link to the newest file if it is dangling or is not a link.
 pub(super) fn restore_link(cert_dir: &Path) -> std::io::Result<()> {
     let link = cert_dir.join(CLIENT_LINK);
     let is_link = fs::symlink_metadata(&link).is_ok_and(|metadata| metadata.is_symlink());

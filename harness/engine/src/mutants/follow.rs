@@ -1,4 +1,4 @@
-//! A controller of CSRs in tlsboot's own process, in place of one of the controller-manager's.
+//! A CSR controller in tlsboot's own process, in place of one of the controller-manager's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,29 +9,29 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::Client;
 use kube::api::{Api, ListParams, ResourceExt, WatchEvent, WatchParams};
 
-/// What a controller does about a CSR.
+/// What a controller does with a CSR.
 #[async_trait]
 pub(super) trait Controller: Send + Sync {
-    /// Looks at a CSR as it is now. Answers with whether it is to be looked at again though nothing changes.
+    /// Handles the current state of a CSR. Returns whether it must be handled again even if nothing changes.
     async fn take(&self, api: &Api<CertificateSigningRequest>, csr: &CertificateSigningRequest) -> Again;
 }
 
-/// Whether a CSR is to be looked at again though nothing changes.
+/// Whether a CSR must be handled again even if nothing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
-    /// A change of it is waited for.
+    /// Wait for a change of it.
     No,
-    /// After a pause, as the controller-manager's work queues do.
+    /// After a pause, as in the controller-manager's work queues.
     Later,
 }
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Lets a controller look at every CSR, and at each change of one, for ever.
+/// Passes every CSR, and each change of one, to a controller. Never returns.
 pub(super) async fn follow(client: Client, controller: impl Controller) {
     let api = Api::<CertificateSigningRequest>::all(client);
     loop {
-        // An API server that starts or stops answers with errors; then all is listed again.
+        // An API server that starts or stops returns errors; then everything is listed again.
         if let Err(error) = once(&api, &controller).await {
             tracing::debug!(%error, "a controller of CSRs lost its watch");
         }

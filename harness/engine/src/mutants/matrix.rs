@@ -1,4 +1,4 @@
-//! The kill matrix: which scenario noticed which mutant, and why. Pure: from results to words.
+//! The kill matrix: which scenario noticed which mutant, and why. Pure: from results to text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use tlsboot_core::result::ComponentResult;
 /// The version of the format of `mutants.json`.
 pub const FORMAT: u32 = 1;
 
-/// What came of running scenarios on mutants.
+/// The results of running scenarios on mutants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Matrix {
@@ -28,25 +28,25 @@ pub struct Matrix {
     pub started: Timestamp,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// The executables that the mutants were made of.
+    /// The executables that the mutants were made from.
     pub components: Vec<ComponentResult>,
     /// The mutants, in the order of the table.
     pub mutants: Vec<Row>,
-    /// Whether the scenarios are all that there are to be: then each must kill.
+    /// Whether all scenarios were run: then each must kill a mutant.
     pub complete: bool,
 }
 
-/// A mutant, and what scenarios said of it.
+/// A mutant, and the results of scenarios on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Row {
     /// Its id.
     pub id: String,
-    /// What is wrong.
+    /// The fault.
     pub wrong: String,
-    /// Whether nothing is.
+    /// Whether it is a fault-free control.
     pub sound: bool,
-    /// Why it was not made, if it was not.
+    /// Why it could not be created, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported: Option<String>,
     /// One for each scenario that was run.
@@ -61,7 +61,7 @@ pub struct Cell {
     pub scenario: String,
     /// Whether the table expects it to decide about the mutant.
     pub expected: bool,
-    /// How it came out.
+    /// Its outcome.
     pub outcome: Outcome,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
@@ -70,17 +70,17 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Judged red: the scenario noticed. An error is no verdict.
+    /// Judged red: the scenario noticed the fault. An error is not a verdict.
     pub fn kills(&self) -> bool {
         matches!(self.outcome, Outcome::Fail | Outcome::Hang)
     }
 
-    /// Nothing that would speak against a stand-in without a fault.
+    /// Not a result against a fault-free control.
     fn is_sound(&self) -> bool {
         matches!(self.outcome, Outcome::Pass | Outcome::Unsupported)
     }
 
-    /// Is the scenario about this version?
+    /// Does the scenario apply to this version?
     fn was_run(&self) -> bool {
         self.outcome != Outcome::Unsupported
     }
@@ -98,7 +98,7 @@ impl Row {
         }
     }
 
-    /// Was any scenario run on it that is about this version?
+    /// Was any scenario that applies to this version run on it?
     fn was_run(&self) -> bool {
         self.cells.iter().any(Cell::was_run)
     }
@@ -108,8 +108,8 @@ impl Row {
     }
 }
 
-/// A row for each chosen mutant and for each of an earlier run, in the table's order. Of earlier cells those stay that
-/// were decided and still are expected as they were.
+/// A row for each selected mutant and for each of an earlier run, in the table's order. Earlier cells are kept if they
+/// were decided and the table still expects the same.
 pub fn rows(table: &[Mutant], chosen: &[Mutant], before: &[Row]) -> Vec<Row> {
     let rows = table.iter().filter_map(|mutant| {
         let earlier = before.iter().find(|row| row.id == mutant.id);
@@ -127,28 +127,28 @@ pub fn rows(table: &[Mutant], chosen: &[Mutant], before: &[Row]) -> Vec<Row> {
 }
 
 impl Matrix {
-    /// Mutants that scenarios were run on and none noticed.
+    /// Mutants on which scenarios were run and that none noticed.
     pub fn survivors(&self) -> Vec<&Row> {
         let survives = |row: &&Row| !row.sound && row.was_run() && row.killers().next().is_none();
         self.mutants.iter().filter(survives).collect()
     }
 
-    /// Sound stand-ins that a scenario did not pass: then their mutants prove nothing.
+    /// Fault-free controls that a scenario did not pass: then their mutants prove nothing.
     pub fn unsound(&self) -> Vec<(&Row, &Cell)> {
         self.pairs(|row, cell| row.sound && !cell.is_sound())
     }
 
-    /// Pairs of the table in which the scenario did not notice.
+    /// Pairs of the table in which the scenario did not notice the mutant.
     pub fn missed(&self) -> Vec<(&Row, &Cell)> {
         self.pairs(|row, cell| !row.sound && cell.expected && cell.was_run() && !cell.kills())
     }
 
-    /// Pairs of the table whose scenario is about other versions.
+    /// Pairs of the table whose scenario applies to other versions.
     fn unsupported(&self) -> Vec<(&Row, &Cell)> {
         self.pairs(|_, cell| cell.expected && !cell.was_run())
     }
 
-    /// Scenarios that killed nothing; empty unless all were to kill.
+    /// Scenarios that killed nothing; empty unless all of them should.
     pub fn idle(&self) -> BTreeSet<&str> {
         let mutants = || self.mutants.iter().filter(|row| self.complete && !row.sound);
         let killing: BTreeSet<&str> = mutants().flat_map(Row::killers).map(|cell| cell.scenario.as_str()).collect();
@@ -161,8 +161,8 @@ impl Matrix {
         all.filter(|(row, cell)| which(row, cell)).collect()
     }
 
-    /// A pass when every mutant died, every expected scenario noticed, and the sound ones passed; an error where only the
-    /// harness' own errors stand against that; else a failure.
+    /// Pass if every mutant was killed, every expected scenario noticed, and the fault-free controls passed; error if
+    /// only the harness' own errors prevent that; otherwise fail.
     pub fn exit(&self) -> Exit {
         let against = || self.missed().into_iter().chain(self.unsound()).map(|(_, cell)| cell.outcome);
         let errors_only = against().all(|outcome| outcome == Outcome::Error);
@@ -183,7 +183,7 @@ impl Matrix {
         let (first, rest): (Vec<&Row>, Vec<&Row>) =
             self.mutants.iter().partition(|row| survivors.contains(row.id.as_str()));
         for row in first.into_iter().chain(rest) {
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = writeln!(text, "{:9} {:36} {}", self.word(row), row.id, row.wrong);
             for cell in &row.cells {
                 let _ = writeln!(
@@ -201,7 +201,7 @@ impl Matrix {
 
     fn word(&self, row: &Row) -> &'static str {
         match row {
-            row if row.unsupported.is_some() => "not made",
+            row if row.unsupported.is_some() => "not created",
             row if !row.was_run() => "not run",
             row if row.sound && row.cells.iter().all(Cell::is_sound) => "sound",
             row if row.sound => "UNSOUND",
@@ -210,7 +210,7 @@ impl Matrix {
         }
     }
 
-    /// In a few lines: how many, and what stands against them.
+    /// A short summary: how many were killed, and what prevents a pass.
     pub fn summary(&self) -> String {
         let made = || self.mutants.iter().filter(|row| !row.sound && row.was_run());
         let killed = made().filter(|row| row.killers().next().is_some()).count();
@@ -251,22 +251,21 @@ impl Matrix {
             let _ = writeln!(text, "not run: {} by {} ({})", row.id, cell.scenario, cell.why);
         }
         for row in self.mutants.iter().filter(|row| row.unsupported.is_some()) {
-            let _ = writeln!(text, "not made: {} ({})", row.id, row.unsupported.as_deref().unwrap_or_default());
+            let _ = writeln!(text, "not created: {} ({})", row.id, row.unsupported.as_deref().unwrap_or_default());
         }
         text
     }
 
-    /// As a page: mutants with their killers, then scenarios with their kills.
+    /// As a page: mutants with the scenarios that killed them, then scenarios with their kills.
     pub fn markdown(&self) -> String {
         let mut page = format!(
-            "# Kills\n\nGenerated by `tlsboot mutants` on {}; do not edit. Each mutant is a real cluster with one thing wrong; it is killed when a scenario is judged red on it.\n\n",
+            "# Kills\n\nGenerated by `tlsboot mutants` on {}; do not edit. Each mutant is a real cluster with one fault. It is killed if a scenario fails on it.\n\n",
             self.target
         );
         for line in self.summary().lines() {
             let _ = writeln!(page, "- {line}");
         }
-        let _ =
-            write!(page, "\n## Mutants\n\n| mutant | what is wrong | killed by | what decided |\n|---|---|---|---|\n");
+        let _ = write!(page, "\n## Mutants\n\n| mutant | fault | killed by | deciding result |\n|---|---|---|---|\n");
         for row in self.mutants.iter().filter(|row| !row.sound) {
             let killers: Vec<&Cell> = row.killers().collect();
             let lines =
@@ -288,7 +287,7 @@ impl Matrix {
             let known = kills.entry(&cell.scenario).or_default();
             known.extend(cell.kills().then(|| format!("`{}`", row.id)));
         }
-        let _ = write!(page, "\n## Scenarios\n\n| scenario | mutants that it kills |\n|---|---|\n");
+        let _ = write!(page, "\n## Scenarios\n\n| scenario | mutants killed |\n|---|---|\n");
         for (scenario, mutants) in kills {
             let _ = writeln!(page, "| `{scenario}` | {} |", mutants.join(", "));
         }
@@ -320,7 +319,7 @@ fn cell_text(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// What decided a verdict, in a line.
+/// What decided a verdict, in one line.
 pub fn why(verdict: &Verdict) -> String {
     if let Some(error) = &verdict.error {
         return cut(error, 4 * LONGEST);
@@ -331,8 +330,8 @@ pub fn why(verdict: &Verdict) -> String {
     };
     let place = format!("line {}, {}", red.line, red.kind);
     match red.closest.first() {
-        _ if red.never => format!("{place}: came, and must never"),
-        None => format!("{place}: did not come"),
+        _ if red.never => format!("{place}: happened, but must never happen"),
+        None => format!("{place}: did not happen"),
         Some(closest) => {
             let differences = closest.mismatches.iter().take(DIFFERENCES);
             let words: Vec<String> = differences
@@ -370,7 +369,7 @@ mod tests {
             expected: true,
             outcome,
             duration_ms: 1234,
-            why: "line 3, csr: did not come".into(),
+            why: "line 3, csr: did not happen".into(),
         }
     }
 
@@ -484,7 +483,7 @@ mod tests {
     #[test]
     fn pages_are_tables() {
         let page = matrix(vec![row("m", false, vec![cell("a", Outcome::Fail)])]).markdown();
-        assert!(page.contains("| `m` | something | `a` (fail) | line 3, csr: did not come |"), "{page}");
+        assert!(page.contains("| `m` | something | `a` (fail) | line 3, csr: did not happen |"), "{page}");
         assert!(page.contains("| `a` | `m` |"), "{page}");
     }
 
@@ -513,9 +512,9 @@ mod tests {
         };
         assert_eq!(why(&verdict(&expectation)), "line 7, certificate: basicConstraints CA:true instead of CA:false");
         expectation.never = true;
-        assert_eq!(why(&verdict(&expectation)), "line 7, certificate: came, and must never");
+        assert_eq!(why(&verdict(&expectation)), "line 7, certificate: happened, but must never happen");
         expectation.never = false;
         expectation.closest.clear();
-        assert_eq!(why(&verdict(&expectation)), "line 7, certificate: did not come");
+        assert_eq!(why(&verdict(&expectation)), "line 7, certificate: did not happen");
     }
 }

@@ -1,8 +1,9 @@
-//! Mutants: real clusters with one thing wrong each, to prove that the scenarios notice.
+//! Mutants: real clusters with one fault each, to prove that the scenarios notice it.
 //!
-//! A mutant is a [`Defect`] of a local cluster: another flag, a rogue signer or approver, a binding that is too wide,
-//! something that meddles with a kubelet, or a bug that is built into Kubernetes. Scenarios run on it as on any cluster, and it is *killed* when one of them is
-//! judged red. [`table`] says which scenarios are expected to do that; [`matrix`] is what came of it.
+//! A mutant is a [`Defect`] of a local cluster: another flag, a rogue signer or approver, an overly permissive binding,
+//! something that interferes with a kubelet, or a bug that is built into Kubernetes. Scenarios run on it as on any
+//! cluster, and it is *killed* if one of them is judged red. [`table`] lists the scenarios that are expected to do
+//! that; [`matrix`] holds the results.
 
 mod approver;
 mod beside;
@@ -24,29 +25,29 @@ use crate::components::Edit;
 pub use bugs::{Buggy, edits};
 pub use table::table;
 
-/// A cluster with one thing wrong.
+/// A cluster with one fault.
 #[derive(Clone, Debug)]
 pub struct Mutant {
     /// Unique id: `signer.ca-true`.
     pub id: &'static str,
     /// What is wrong, in one sentence.
     pub wrong: &'static str,
-    /// The scenarios that must notice, by id. Of a sound one, those that must not.
+    /// The scenarios that must notice it, by id. For a fault-free control, the ones that must not.
     pub scenarios: &'static [&'static str],
-    /// Nothing is wrong: a stand-in without a fault, which shows that the others are killed for their faults.
+    /// Nothing is wrong: a fault-free control, which shows that the other mutants are killed by their faults.
     pub sound: bool,
-    /// The first minor version of Kubernetes 1 on which it can be made.
+    /// The first minor version of Kubernetes 1 on which it can be created.
     pub from: u32,
-    /// How it is made.
+    /// How it is created.
     pub made: Made,
 }
 
-/// How a mutant is made.
+/// How a mutant is created.
 #[derive(Clone, Debug)]
 pub enum Made {
     /// Around the executables, which stay as they are.
     Around(Arc<dyn Defect>),
-    /// Inside of them, by [`Buggy`] executables with these edits.
+    /// Inside them, by [`Buggy`] executables with these edits.
     Inside(&'static [Edit]),
 }
 
@@ -55,10 +56,10 @@ pub enum Made {
 #[error("`{0}` selects no mutant; `tlsboot mutants --list` shows all")]
 pub struct NoSuchMutant(String);
 
-/// The mutants that any of the globs chooses; all without globs.
+/// The mutants that match any of the globs; all of them without globs.
 ///
 /// # Errors
-/// A glob that chooses none.
+/// A glob that matches none.
 pub fn select(all: Vec<Mutant>, globs: &[String]) -> Result<Vec<Mutant>, NoSuchMutant> {
     let fits = |glob: &str, mutant: &Mutant| glob_match::glob_match(glob, mutant.id);
     if let Some(nothing) = globs.iter().find(|glob| !all.iter().any(|mutant| fits(glob, mutant))) {

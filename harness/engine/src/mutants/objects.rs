@@ -1,5 +1,5 @@
-//! Defects in the cluster's own objects: bindings that are too wide, roles that allow nothing, policies that mend what
-//! should be refused.
+//! Defects in the cluster's own objects: overly permissive bindings, roles that allow nothing, policies that repair
+//! what should be refused.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::poll;
 
 const IN_FORCE: Duration = Duration::from_secs(60);
 
-/// A cluster in which these objects were made, or changed, before anything else.
+/// A cluster in which these objects were created or changed before anything else.
 pub(super) struct Objects {
     changes: Vec<Change>,
-    /// A CSR's spec that the API server takes only when the changes are in force.
+    /// A CSR spec that the API server accepts only when the changes are in effect.
     taken: Option<Value>,
 }
 
@@ -55,7 +55,7 @@ impl Defect for Objects {
     }
 }
 
-/// Admission policies take effect some time after they are made.
+/// Admission policies take effect some time after they are created.
 async fn in_force(admin: &Client, spec: &Value) -> Result<(), ClusterError> {
     let (pem, _) = RequestBuilder::node("mutant").build()?;
     let mut csr = json!({
@@ -77,7 +77,7 @@ async fn in_force(admin: &Client, spec: &Value) -> Result<(), ClusterError> {
     in_force.await?.map_err(ClusterError::late("the effect of a policy", IN_FORCE))
 }
 
-/// A ClusterRole bound to a group or user beside what the scenario binds.
+/// A ClusterRole bound to a group or user in addition to the scenario's bindings.
 pub(super) fn bound(role: &str, kind: &str, name: &str) -> Objects {
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -92,7 +92,7 @@ pub(super) fn bound(role: &str, kind: &str, name: &str) -> Objects {
     }
 }
 
-/// The built-in role for renewals allows something else than renewals.
+/// The built-in role for renewals allows something other than renewals.
 pub(super) fn no_renewals() -> Objects {
     let rules = json!({"rules": [{"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/selfnodeserver"], "verbs": ["create"]}]});
     Objects {
@@ -104,8 +104,8 @@ pub(super) fn no_renewals() -> Objects {
     }
 }
 
-/// A policy that changes CSRs on their way in (Kubernetes 1.36 and later). `taken` is the spec of one that the API
-/// server would refuse otherwise.
+/// A policy that changes CSRs on admission (Kubernetes 1.36 and later). `taken` is the spec of one that the API server
+/// would otherwise refuse.
 pub(super) fn policy(condition: &str, patch: &str, taken: Value) -> Objects {
     let version = "admissionregistration.k8s.io/v1";
     let policy = json!({

@@ -1,4 +1,4 @@
-//! What Kubernetes' own signer and approver demand of a CSR (catalogue P-02, S-08, S-09), and how to leave a rule out.
+//! What Kubernetes' own signer and approver require of a CSR (catalogue P-02, S-08, S-09), and how to skip a rule.
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 
@@ -19,7 +19,7 @@ pub(super) enum Rule {
     Usages,
 }
 
-/// The first rule that a node's CSR breaks, in the signer's words; `without` is a rule that is not looked at.
+/// The first rule that a node's CSR breaks, in the signer's words; `without` is a rule to skip.
 pub(super) fn broken(
     role: Role,
     csr: &CertificateSigningRequest,

@@ -1,5 +1,5 @@
-//! A signer in place of the controller-manager's `csrsigning`: the same in all (catalogue S-01 to S-11), but for one
-//! fault. It signs as Kubernetes 1.22 and later do.
+//! A signer that replaces the controller-manager's `csrsigning`: it behaves the same (catalogue S-01 to S-11), except
+//! for one fault. It signs as Kubernetes 1.22 and later do.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -24,7 +24,7 @@ use tlsboot_core::x509::{AltName, X509Error, read};
 /// What is wrong with a signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignerFault {
-    /// Nothing: it shows that the stand-in itself is none.
+    /// Nothing: it shows that the substitution itself is not a fault.
     None,
     OtherName,
     OtherOrganization,
@@ -57,7 +57,7 @@ pub(super) enum SignerFault {
     Without(Rule),
 }
 
-/// A cluster whose signer is this one.
+/// A cluster with this signer.
 #[derive(Debug)]
 pub(super) struct RogueSigner(pub(super) SignerFault);
 
@@ -105,7 +105,7 @@ struct Signer {
     log: Log,
 }
 
-/// What becomes of a CSR.
+/// The decision about a CSR.
 enum Decision {
     Issue(String),
     Fail(String),
@@ -165,7 +165,7 @@ impl Signer {
                 SignerFault::FailsWhenExpired => {
                     return Ok(Decision::Fail("the CA has expired".into()));
                 }
-                // In the controller-manager's words, which operators search for.
+                // The controller-manager's words, which operators search for.
                 _ => {
                     return Ok(Decision::Wait("refusing to sign a certificate that expired in the past".into()));
                 }
@@ -175,7 +175,7 @@ impl Signer {
         self.sign(role, csr, &asked, &authority, validity).map(Decision::Issue)
     }
 
-    /// The CA as its files are now.
+    /// The CA in its files now.
     fn authority(&self) -> Result<Authority, X509Error> {
         let from_files = || {
             let read = |path: &PathBuf| {
@@ -276,7 +276,7 @@ impl Signer {
     }
 }
 
-/// What was made first, and never again.
+/// The first certificate, which is never signed again.
 fn kept<T: Clone>(place: &Mutex<Option<T>>, make: impl FnOnce() -> Result<T, X509Error>) -> Result<T, X509Error> {
     let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     match &*place {

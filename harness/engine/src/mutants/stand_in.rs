@@ -1,4 +1,4 @@
-//! What stand-ins for controllers of the controller-manager have in common.
+//! What the replacements for the controller-manager's controllers have in common.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::cluster::processes::Launch;
 
-/// Takes a controller out of `--controllers`. Answers with whether it was in: where the scenario switched it off, the
-/// stand-in stays off too.
+/// Removes a controller from `--controllers`. Returns whether it was included: if the scenario switched it off, the
+/// replacement stays off too.
 pub(super) fn without_controller(launch: &mut Launch<'_>, controller: &str) -> bool {
     let all = launch.flags.get("controllers").unwrap_or_default().to_owned();
     let (gone, left): (Vec<&str>, Vec<&str>) = all.split(',').partition(|name| *name == controller);
@@ -25,7 +25,7 @@ pub(super) fn without_controller(launch: &mut Launch<'_>, controller: &str) -> b
     true
 }
 
-/// The log of the component that is stood in for: some of its lines are what operators go by.
+/// The log of the replaced component: operators rely on some of its lines.
 #[derive(Clone, Debug)]
 pub(super) struct Log(PathBuf);
 
@@ -39,11 +39,11 @@ impl Log {
         Self(path)
     }
 
-    /// Writes a line in klog's form.
+    /// Writes a line in klog's format.
     pub(super) fn line(&self, text: &str) {
         let now = Timestamp::now().strftime("%m%d %H:%M:%S%.6f");
         let line = format!("I{now} {:>7} tlsboot] {text}\n", std::process::id());
-        // Whole lines, appended, as the component's own.
+        // Whole lines, appended, like the component's own.
         if let Err(error) =
             File::options().append(true).create(true).open(&self.0).and_then(|mut file| file.write_all(line.as_bytes()))
         {

@@ -1,6 +1,6 @@
-//! All mutants: what is wrong, how it is made, and which scenarios must notice.
+//! All mutants: what is wrong, how they are created, and which scenarios must notice.
 //!
-//! Together they turn every scenario red at least once; a test sees to that.
+//! Together they turn every scenario red at least once; a test checks that.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn mutant(id: &'static str, wrong: &'static str, scenarios: Ids, defect: impl De
     Mutant { id, wrong, scenarios, sound: false, from: 0, made: Made::Around(Arc::new(defect)) }
 }
 
-/// The stand-ins without a fault: scenarios of every kind pass on them.
+/// The fault-free controls: scenarios of every kind pass on them.
 fn sound() -> Vec<Mutant> {
     let sound = |id, wrong, scenarios, defect: Arc<dyn Defect>| Mutant {
         id,
@@ -92,44 +92,49 @@ fn signers() -> Vec<Mutant> {
     let signer = |id, wrong, scenarios, fault| Mutant { from: 22, ..mutant(id, wrong, scenarios, RogueSigner(fault)) };
     const CLIENT: Ids = &["issuance.client-certificate"];
     vec![
-        signer("signer.other-name", "The signer writes another node's name", CLIENT, OtherName),
-        signer("signer.other-organization", "The signer writes another organization", CLIENT, OtherOrganization),
+        signer("signer.other-name", "The signer uses another node's name as the subject", CLIENT, OtherName),
+        signer("signer.other-organization", "The signer uses another organization", CLIENT, OtherOrganization),
         signer("signer.second-organization", "The signer adds system:masters", CLIENT, SecondOrganization),
-        signer("signer.authority", "The signer makes CAs: CA:TRUE", CLIENT, Authority),
+        signer("signer.authority", "The signer issues CA certificates: CA:TRUE", CLIENT, Authority),
         signer(
             "signer.no-extended-usage",
-            "The signer leaves client and server authentication out",
+            "The signer omits client and server authentication",
             &["issuance.client-certificate", "issuance.serving-certificate"],
             NoExtendedUsage,
         ),
         signer(
             "signer.second-extended-usage",
-            "The signer gives client and server authentication to all",
+            "The signer adds client and server authentication to every certificate",
             &["issuance.client-certificate", "issuance.serving-certificate"],
             SecondExtendedUsage,
         ),
-        signer("signer.second-key-usage", "The signer adds the key usage to sign certificates", CLIENT, SecondKeyUsage),
+        signer(
+            "signer.second-key-usage",
+            "The signer adds the key usage for signing certificates",
+            CLIENT,
+            SecondKeyUsage,
+        ),
         signer(
             "signer.other-authority",
-            "The signer signs with a CA of the right name and another key",
+            "The signer signs with a CA that has the right name and another key",
             CLIENT,
             OtherAuthority,
         ),
         signer(
             "signer.twice-as-long",
-            "Certificates live twice as long as --cluster-signing-duration says",
+            "Certificates are valid for twice the --cluster-signing-duration",
             &["issuance.signing-duration", "metrics.certificate-lifetimes", "field.expiry-metric"],
             TwiceAsLong,
         ),
         signer(
             "signer.half-as-long",
-            "Certificates live half as long as --cluster-signing-duration says",
+            "Certificates are valid for half the --cluster-signing-duration",
             CLIENT,
             HalfAsLong,
         ),
         signer(
             "signer.not-backdated",
-            "NotBefore is the moment of signing",
+            "NotBefore is the time of signing",
             &["issuance.client-certificate", "metrics.serving-rotation-age"],
             NotBackdated,
         ),
@@ -159,19 +164,19 @@ fn signers() -> Vec<Mutant> {
         ),
         signer(
             "signer.ignores-requested-duration",
-            "A shorter life that a CSR asks for is ignored",
+            "A shorter duration that a CSR requests is ignored",
             &["issuance.requested-duration", "metrics.requested-durations"],
             IgnoresRequestedDuration,
         ),
         signer(
             "signer.exceeds-maximum",
-            "A longer life that a CSR asks for is granted",
+            "A longer duration that a CSR requests is granted",
             &["issuance.requested-duration-too-long"],
             ExceedsMaximum,
         ),
         signer(
             "signer.backdates-long-ones",
-            "Certificates of eight hours and more keep their full time after the signing",
+            "Certificates of eight hours or more keep their full duration after signing",
             &["issuance.long-signing-duration"],
             BackdatesLongOnes,
         ),
@@ -189,38 +194,38 @@ fn signers() -> Vec<Mutant> {
         ),
         signer(
             "signer.fails-when-expired",
-            "The signer marks CSRs Failed when its CA has expired, for good",
+            "The signer marks CSRs Failed permanently when its CA has expired",
             &["issuance.expired-ca"],
             FailsWhenExpired,
         ),
         signer(
             "signer.keeps-first-authority",
-            "The signer goes on with the CA that it began with",
+            "The signer keeps using the CA that it started with",
             &["issuance.replaced-ca"],
             KeepsFirstAuthority,
         ),
         signer("signer.any-signer-name", "The signer signs for any signerName", &["approval.other-signers"], AnySigner),
         signer(
             "signer.without-organization-rule",
-            "The signer takes any organization",
+            "The signer accepts any organization",
             &["approval.wrong-organization", "approval.two-organizations"],
             Without(Rule::Organization),
         ),
         signer(
             "signer.without-name-rule",
-            "The signer takes any common name",
+            "The signer accepts any common name",
             &["approval.foreign-common-name"],
             Without(Rule::CommonName),
         ),
         signer(
             "signer.without-names-rule",
-            "The signer takes alternative names of any kind, or none",
+            "The signer accepts alternative names of any kind, or none",
             &["issuance.serving-rules", "approval.alternative-names"],
             Without(Rule::AltNames),
         ),
         signer(
             "signer.without-usages-rule",
-            "The signer takes any set of usages",
+            "The signer accepts any set of usages",
             &["approval.extra-usages"],
             Without(Rule::Usages),
         ),
@@ -233,7 +238,7 @@ fn approvers() -> Vec<Mutant> {
     vec![
         approver(
             "approver.everything",
-            "The approver approves whatever comes",
+            "The approver approves every CSR",
             &[
                 "approval.wrong-organization",
                 "approval.foreign-common-name",
@@ -256,7 +261,7 @@ fn approvers() -> Vec<Mutant> {
         ),
         approver(
             "approver.no-review",
-            "The approver asks nobody whether the requestor may",
+            "The approver does not check the requestor's permissions",
             &[
                 "approval.by-hand-without-binding",
                 "approval.server-filled-identity",
@@ -268,7 +273,7 @@ fn approvers() -> Vec<Mutant> {
         ),
         approver(
             "approver.no-renewals",
-            "The approver knows no renewals",
+            "The approver does not recognize renewals",
             &[
                 "approval.first-and-renewal",
                 "metrics.renew-errors",
@@ -279,62 +284,62 @@ fn approvers() -> Vec<Mutant> {
         ),
         approver(
             "approver.once-for-a-node",
-            "The approver approves one CSR for a node, and never another",
+            "The approver approves only one CSR per node",
             &["files.link-garbage-blocks-renewal"],
             OncePerNode,
         ),
         approver("approver.slow", "The approver takes ten seconds", &["approval.first-and-renewal"], Slow),
         approver(
             "approver.denies-all",
-            "The approver denies what it should approve",
+            "The approver denies CSRs that it should approve",
             &["authentication.no-credentials-anonymous-on"],
             DeniesAll,
         ),
         approver(
             "approver.denies-unpermitted",
-            "The approver denies where a permission is missing",
+            "The approver denies CSRs of requestors without permission",
             &["rbac.missing-nodeclient-binding"],
             DeniesUnpermitted,
         ),
         approver(
             "approver.denies-unrecognised",
-            "The approver denies what it does not recognise",
+            "The approver denies CSRs that it does not recognize",
             &["approval.serving-csr-waits"],
             DeniesUnrecognised,
         ),
         approver(
             "approver.other-reason",
-            "The approver gives another reason than AutoApproved",
+            "The approver uses a reason other than AutoApproved",
             &["rbac.missing-nodeclient-binding"],
             OtherReason,
         ),
         approver(
             "approver.one-message",
-            "The approver's message takes renewals for first certificates",
+            "The approver's message calls renewals first certificates",
             &["approval.first-and-renewal"],
             OneMessage,
         ),
         approver(
             "approver.without-organization-rule",
-            "The approver takes any organization",
+            "The approver accepts any organization",
             &["approval.two-organizations"],
             Without(Rule::Organization),
         ),
         approver(
             "approver.without-name-rule",
-            "The approver takes any common name",
+            "The approver accepts any common name",
             &["approval.foreign-common-name"],
             Without(Rule::CommonName),
         ),
         approver(
             "approver.without-names-rule",
-            "The approver takes alternative names",
+            "The approver accepts alternative names",
             &["approval.alternative-names"],
             Without(Rule::AltNames),
         ),
         approver(
             "approver.without-usages-rule",
-            "The approver takes any set of usages",
+            "The approver accepts any set of usages",
             &["approval.extra-usages"],
             Without(Rule::Usages),
         ),
@@ -346,7 +351,7 @@ fn approvers() -> Vec<Mutant> {
         ),
         approver(
             "approver.wants-a-name",
-            "The approver wants a name after system:node:",
+            "The approver requires a name after system:node:",
             &["approval.empty-node-name"],
             WantsNodeName,
         ),
@@ -357,43 +362,43 @@ fn controller_managers() -> Vec<Mutant> {
     vec![
         mutant(
             "controller-manager.no-approver",
-            "csrapproving does not run",
+            "csrapproving is not running",
             &["approval.without-rotation-automatic"],
             controller_manager(|launch| flags::without(launch, "csrapproving")),
         ),
         mutant(
             "controller-manager.no-signer",
-            "csrsigning does not run",
+            "csrsigning is not running",
             &["authentication.no-credentials-anonymous-off", "issuance.certificate-written-once"],
             controller_manager(|launch| flags::without(launch, "csrsigning")),
         ),
         mutant(
             "controller-manager.no-token-cleaner",
-            "tokencleaner does not run",
+            "tokencleaner is not running",
             &["authentication.token-cleaner"],
             controller_manager(|launch| flags::without(launch, "tokencleaner")),
         ),
         mutant(
             "controller-manager.approver-always",
-            "csrapproving runs though nobody asked for it",
+            "csrapproving runs although it is switched off",
             &["approval.by-hand-without-approver"],
             controller_manager(|launch| flags::always(launch, "csrapproving")),
         ),
         mutant(
             "controller-manager.signer-always",
-            "csrsigning runs though nobody asked for it",
+            "csrsigning runs although it is switched off",
             &["issuance.without-signer"],
             controller_manager(|launch| flags::always(launch, "csrsigning")),
         ),
         mutant(
             "controller-manager.token-cleaner-always",
-            "tokencleaner runs though nobody asked for it",
+            "tokencleaner runs although it is switched off",
             &["authentication.token-cleaner-off"],
             controller_manager(|launch| flags::always(launch, "tokencleaner")),
         ),
         mutant(
             "controller-manager.twice-the-duration",
-            "--cluster-signing-duration is twice as long",
+            "--cluster-signing-duration is doubled",
             &["issuance.signing-duration"],
             controller_manager(flags::twice_the_signing_duration),
         ),
@@ -411,19 +416,19 @@ fn controller_managers() -> Vec<Mutant> {
         ),
         mutant(
             "controller-manager.no-cleaner",
-            "csrcleaner does not run",
+            "csrcleaner is not running",
             &["approval.old-csrs-are-deleted"],
             controller_manager(|launch| flags::without(launch, "csrcleaner")),
         ),
         mutant(
             "controller-manager.one-authority",
-            "One CA signs for all signers, whatever was given",
+            "One CA signs for all signers, whatever the flags say",
             &["field.approved-never-issued", "issuance.ca-by-signer"],
             controller_manager(flags::one_authority),
         ),
         mutant(
             "controller-manager.hides-its-end",
-            "A controller-manager that does not like its flags ends with 0",
+            "A controller-manager with invalid flags exits with 0",
             &["approval.retired-group-approver", "issuance.ca-flags-exclude-each-other"],
             controller_manager(flags::hides_its_end),
         ),
@@ -467,7 +472,7 @@ fn apiservers() -> Vec<Mutant> {
         ),
         mutant(
             "apiserver.anonymous-flipped",
-            "--anonymous-auth is the other way round",
+            "--anonymous-auth is inverted",
             &[
                 "authentication.no-credentials-anonymous-on",
                 "authentication.no-credentials-anonymous-off",
@@ -477,13 +482,13 @@ fn apiservers() -> Vec<Mutant> {
         ),
         mutant(
             "apiserver.anonymous-everywhere",
-            "Anonymous requests are taken for all paths",
+            "Anonymous requests are accepted for all paths",
             &["authentication.anonymous-paths"],
             apiserver(flags::anonymous_everywhere),
         ),
         mutant(
             "apiserver.no-certificate-uids",
-            "The uid in a certificate's subject is not read",
+            "The uid in a certificate's subject is ignored",
             &["authentication.uid-from-certificate"],
             apiserver(|launch| {
                 launch.flags.set("feature-gates", "AllowParsingUserUIDFromCertAuth=false");
@@ -494,7 +499,7 @@ fn apiservers() -> Vec<Mutant> {
             from: 29,
             ..mutant(
                 "apiserver.keeps-refused-connections",
-                "A connection stays open whose request was answered with 401",
+                "A connection stays open after a request on it got 401",
                 &["field.renewal-over-an-old-connection"],
                 apiserver(|launch| {
                     launch.flags.set("feature-gates", "UnauthenticatedHTTP2DOSMitigation=false");
@@ -504,7 +509,7 @@ fn apiservers() -> Vec<Mutant> {
         },
         mutant(
             "apiserver.hides-its-end",
-            "An API server that does not like its flags ends with 0",
+            "An API server with invalid flags exits with 0",
             &["serving.common-name-not-checked"],
             apiserver(flags::hides_its_end),
         ),
@@ -519,7 +524,7 @@ fn apiservers() -> Vec<Mutant> {
         ),
         mutant(
             "apiserver.no-static-tokens",
-            "The token file is not given",
+            "The token file is not configured",
             &["approval.system-masters"],
             apiserver(|launch| {
                 launch.flags.remove("token-auth-file");
@@ -540,7 +545,7 @@ fn apiservers() -> Vec<Mutant> {
         ),
         mutant(
             "apiserver.knows-bad-tokens",
-            "Tokens are known that are wrong or over",
+            "Invalid and expired tokens are accepted",
             &[
                 "authentication.unknown-tokens-anonymous-on",
                 "authentication.unknown-tokens-anonymous-off",
@@ -556,7 +561,7 @@ fn apiservers() -> Vec<Mutant> {
         ),
         mutant(
             "apiserver.keeps-bootstrap-tokens",
-            "Bootstrap tokens live on without their Secrets",
+            "Bootstrap tokens outlive their Secrets",
             &["authentication.deleted-token", "authentication.token-expires-in-use"],
             apiserver(flags::keeps_bootstrap_tokens),
         ),
@@ -633,7 +638,7 @@ fn cluster_objects() -> Vec<Mutant> {
         ),
         mutant(
             "rbac.no-renewals",
-            "The built-in role selfnodeclient allows something else",
+            "The built-in ClusterRole selfnodeclient allows something else",
             &["approval.first-and-renewal"],
             no_renewals(),
         ),
@@ -649,7 +654,7 @@ fn cluster_objects() -> Vec<Mutant> {
         )),
         late(mutant(
             "policy.lengthens-short-lives",
-            "A policy makes ten minutes of what asks for less",
+            "A policy raises shorter requested durations to ten minutes",
             &["issuance.requested-duration-too-short"],
             policy(
                 "has(object.spec.expirationSeconds) && object.spec.expirationSeconds < 600",
@@ -697,7 +702,7 @@ fn kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "kubelet.other-name",
-            "--hostname-override is another",
+            "--hostname-override has another value",
             &["rbac.missing-nodeclient-binding"],
             kubelet(|launch| {
                 launch.flags.set("hostname-override", "another");
@@ -706,7 +711,7 @@ fn kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "kubelet.other-cert-dir",
-            "--cert-dir is another",
+            "--cert-dir has another value",
             &["files.only-after-approval", "files.default-certificate-directory"],
             kubelet(|launch| {
                 let given = launch.flags.get("cert-dir");
@@ -725,13 +730,13 @@ fn kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "kubelet.exits-silently",
-            "The kubelet ends at once and says nothing",
+            "The kubelet exits at once without a message",
             &["files.self-signed-serving-pair"],
             kubelet(|launch| flags::shell(launch, "exit 0")),
         ),
         mutant(
             "kubelet.hides-its-end",
-            "A wrapper around the kubelet ends with 0, whatever the kubelet ends with",
+            "A wrapper around the kubelet exits with 0, whatever the kubelet's exit code is",
             &[
                 "approval.without-rotation-denied",
                 "recovery.client-file-empty",
@@ -747,7 +752,7 @@ fn kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "kubelet.forgets",
-            "The certificates are gone at each start",
+            "The certificates are deleted before each start",
             &[
                 "recovery.deleted-node",
                 "rotation.restart-with-a-valid-certificate",
@@ -760,7 +765,7 @@ fn kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "kubelet.cleans-up",
-            "A wrapper removes client certificates that can't be read",
+            "A wrapper removes unreadable client certificates",
             &["recovery.client-file-garbage"],
             kubelet(flags::cleans_up),
         ),
@@ -772,19 +777,19 @@ fn kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "kubelet.loses-its-token",
-            "The bootstrap kubeconfig is gone after the first start",
+            "The bootstrap kubeconfig is deleted after the first start",
             &["recovery.expired-while-off", "field.certificates-lost-at-reboot"],
             kubelet(flags::loses_its_token),
         ),
         mutant(
             "kubelet.forgets-its-kubeconfig",
-            "The kubeconfig is gone at each start",
+            "The kubeconfig is deleted before each start",
             &["field.certificate-of-the-future", "field.embedded-certificate-expires", "files.embedded-certificate"],
             kubelet(flags::forgets_its_kubeconfig),
         ),
         mutant(
             "kubelet.works-on-copies",
-            "The kubelet gets copies of its CA bundle and of its serving pair, made at its start",
+            "The kubelet uses copies of its CA bundle and its serving pair, made when it starts",
             &["reload.client-ca-file", "reload.tls-cert-file"],
             kubelet(flags::works_on_copies),
         ),
@@ -832,33 +837,33 @@ fn beside_kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "files.plain-file",
-            "The link is a plain file",
+            "The link is a regular file",
             &["files.only-after-approval", "files.rotation-swaps-the-link"],
             PlainFile,
         ),
         mutant("files.relative-link", "The link has a relative target", &["files.only-after-approval"], RelativeLink),
         mutant(
             "files.leaves-updated",
-            "The link kubelet-client-updated.pem stays",
+            "The link kubelet-client-updated.pem is not removed",
             &["files.only-after-approval"],
             LeavesUpdated,
         ),
-        mutant("files.key-apart", "The key lies in a file of its own", &["files.only-after-approval"], KeyApart),
+        mutant("files.key-apart", "The key is in a separate file", &["files.only-after-approval"], KeyApart),
         mutant(
             "files.deletes-old",
-            "Files of former certificates are deleted",
+            "Files of earlier certificates are deleted",
             &["rotation.restart-between-rotations", "field.key-pairs-pile-up"],
             DeletesOld,
         ),
         mutant(
             "files.embeds",
-            "The kubeconfig holds the certificate instead of naming the link",
+            "The kubeconfig embeds the certificate instead of referring to the link",
             &["files.only-after-approval"],
             Embeds,
         ),
         mutant(
             "files.heals-the-link",
-            "A damaged link or certificate is put right after a second",
+            "A damaged link or certificate is repaired after a second",
             &[
                 "files.link-deleted-blocks-renewal",
                 "files.link-dangling-blocks-renewal",
@@ -869,19 +874,19 @@ fn beside_kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "files.self-signed-pair",
-            "There is always a self-signed pair",
+            "A self-signed pair always exists",
             &["files.no-self-signed-pair-with-server-tls-bootstrap", "files.self-signed-serving-pair"],
             SelfSigned,
         ),
         mutant(
             "kubelet.second-request",
-            "A second CSR comes some seconds after each start",
+            "A second CSR is created a few seconds after each start",
             &["rotation.restart-with-a-valid-certificate", "approval.without-rotation-pending"],
             SecondRequest,
         ),
         mutant(
             "kubelet.many-requests",
-            "CSR after CSR comes",
+            "The kubelet creates CSRs in a loop",
             &[
                 "recovery.client-file-deleted",
                 "recovery.link-deleted-after-a-restart",
@@ -892,7 +897,7 @@ fn beside_kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "kubelet.early-renewal",
-            "The renewal comes as soon as there is a certificate",
+            "The kubelet renews as soon as it has a certificate",
             &[
                 "rotation.short-signing-duration",
                 "rotation.restart-between-rotations",
@@ -902,37 +907,37 @@ fn beside_kubelets() -> Vec<Mutant> {
         ),
         mutant(
             "kubelet.same-key",
-            "The renewal comes with the old key",
+            "The kubelet renews with the old key",
             &["rotation.short-signing-duration", "recovery.controller-manager-down-at-rotation-time"],
             SameKey,
         ),
         mutant(
             "kubelet.late-renewal",
-            "The kubelet is held up over the time of its renewal",
+            "The kubelet is suspended past the time of its renewal",
             &["rotation.short-signing-duration"],
             LateRenewal,
         ),
         mutant(
             "kubelet.hangs-after-its-request",
-            "The kubelet hangs from its first CSR on",
+            "The kubelet hangs after its first CSR",
             &["approval.denied", "approval.deleted-while-pending", "serving.denied-asks-again"],
             HangsAfterFirst,
         ),
         mutant(
             "kubelet.ends-at-renewal",
-            "The kubelet has to be started again for a new certificate",
+            "The kubelet needs a restart to use a new certificate",
             &["reload.client-certificate-without-restart"],
             EndsAtRenewal,
         ),
         mutant(
             "kubelet.keeps-connections",
-            "Connections to the API server outlive the certificate that they were made with",
+            "Connections to the API server outlive the certificate that they were opened with",
             &["reload.client-certificate-without-restart", "field.old-connections-after-rotation"],
             KeepsConnections,
         ),
         mutant(
             "kubelet.old-serving-certificate",
-            "The port shows the first serving certificate for ever",
+            "The port presents the first serving certificate forever",
             &[
                 "reload.serving-certificate-without-restart",
                 "serving.expired-while-waiting",
@@ -981,7 +986,7 @@ mod tests {
         }
     }
 
-    /// The version that KILLS.md is of.
+    /// The version that KILLS.md is about.
     const KILLED_ON: Version = Version::new(1, 37, 2);
 
     #[test]

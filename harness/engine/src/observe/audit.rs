@@ -1,12 +1,12 @@
 //! API requests, as the API server's audit log shows them.
 //!
-//! The log is JSON, a line each (`audit.k8s.io/v1` Event), at level Metadata, without the stage RequestReceived.
+//! The log is JSON, one audit.k8s.io/v1 Event per line, at level Metadata, without the stage RequestReceived.
 //!
-//! To keep a history small, not every request is recorded. Recorded is
-//! - what comes through a node's link, by its source address: whatever it is;
-//! - what concerns the group `certificates.k8s.io`, whoever asks, but not the API server asking itself;
-//! - what other users ask for, where the user is a node, a bootstrap token or not of the control plane (`system:…`),
-//!   and where authentication failed. tlsboot's own requests of this kind are left out: its user agent tells.
+//! To keep a history small, not every request is recorded. Recorded are
+//! - all requests that come through a node's link, recognized by its source address;
+//! - requests about the group `certificates.k8s.io` by any user, except the API server's own;
+//! - requests of other users that are nodes, use a bootstrap token, or do not belong to the control plane (`system:…`),
+//!   and those whose authentication failed. tlsboot's own requests of this kind are left out, by their user agent.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
@@ -26,19 +26,19 @@ use tlsboot_core::history::event::{CREDENTIAL_ID, NODE_USER_PREFIX, Recorder, Re
 /// Verdicts wait for it.
 const PACE: Pace = Pace::even(Duration::from_millis(15));
 
-/// Records the requests of an audit log as it grows; `nodes` tells which node's link has which source address.
-/// Waits for the file and says that it started when the file is there. API servers that follow one another may append
-/// to the same file. A file that is truncated or replaced is a gap, and so is a line that can't be read.
+/// Records the requests of an audit log as it grows; `nodes` says which node's link has which source address. Waits for
+/// the file, and reports that it has started when the file exists. Successive API servers may append to the same file.
+/// A file that is truncated or replaced is a gap, and so is a line that cannot be read.
 pub fn tail(path: PathBuf, nodes: BTreeMap<IpAddr, String>, sink: Sink) -> Task {
     let mut reader = Reader::new(nodes);
     let log = Followed { path, name: "the audit log".into(), recorder: Recorder::Audit, pace: PACE };
     log.follow(sink, move |line, sink| reader.record(line, sink))
 }
 
-/// Makes events of lines.
+/// Turns lines into events.
 struct Reader {
     nodes: BTreeMap<IpAddr, String>,
-    /// Requests that were recorded at an earlier stage than the last one.
+    /// Requests that were recorded at an earlier stage than their last one.
     early: HashSet<String>,
 }
 
@@ -61,8 +61,8 @@ impl Reader {
         }
     }
 
-    /// The request of a line, if it is one to record, at the first stage that shows its code: ResponseStarted for
-    /// watches and failed authentication, ResponseComplete for the rest, Panic where the handler panicked.
+    /// The request of a line, if it is to be recorded, at the first stage that shows its status code: ResponseStarted
+    /// for watches and failed authentication, ResponseComplete for the rest, Panic if the handler panicked.
     fn read(&mut self, line: &str) -> serde_json::Result<Option<(Timestamp, RequestEvent)>> {
         let line: Line = serde_json::from_str(line)?;
         let complete = match line.stage.as_str() {
@@ -80,20 +80,21 @@ impl Reader {
         Ok(wanted.then(|| (line.request_received_timestamp, request(line, node, code))))
     }
 
-    /// The last address is the peer's own; the ones before it are what a client claims by X-Forwarded-For.
+    /// The last address is the peer's own; those before it are what a client claims by X-Forwarded-For.
     fn node(&self, line: &Line) -> Option<String> {
         let peer: IpAddr = line.source_ips.last()?.parse().ok()?;
         self.nodes.get(&peer).cloned()
     }
 }
 
-/// The rule for requests that came through no node's link.
+/// The rule for requests that did not come through a node's link.
 fn is_of_interest(line: &Line) -> bool {
     let user = line.user.username.as_str();
     if line.object_ref.api_group == "certificates.k8s.io" {
         return user != "system:apiserver";
     }
-    // Whoever records events: that nobody does so about CSRs can be told only where it would be seen (catalogue C-20).
+    // Any user that records events: that none are recorded about CSRs can only be shown where it would be seen
+    // (catalogue C-20).
     if line.verb == "create" && line.object_ref.resource == "events" {
         return true;
     }
@@ -188,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    /// Lines of a 1.37.2 API server, as they are.
+    /// Unmodified lines of a 1.37.2 API server.
     const CREATE: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"cfa621cb-9445-4401-b50e-effb07e026a6","stage":"ResponseComplete","requestURI":"/apis/certificates.k8s.io/v1/certificatesigningrequests","verb":"create","user":{"username":"kubelet-bootstrap","uid":"kb","groups":["system:bootstrappers","system:authenticated"]},"sourceIPs":["127.0.0.1"],"userAgent":"kubelet/v0.0.0 (linux/amd64) kubernetes/$Format","objectRef":{"resource":"certificatesigningrequests","apiGroup":"certificates.k8s.io","apiVersion":"v1"},"responseStatus":{"metadata":{},"code":201},"requestReceivedTimestamp":"2026-11-24T03:50:42.577460Z","stageTimestamp":"2026-11-24T03:50:42.579546Z","annotations":{"authorization.k8s.io/decision":"allow"}}"#;
     const WATCH: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"2e71fc91-13b3-4826-9a23-19edc83dff5f","stage":"ResponseStarted","requestURI":"/api/v1/services?allowWatchBookmarks=true\u0026watch=true","verb":"watch","user":{"username":"system:node:n1","groups":["system:nodes","system:authenticated"],"extra":{"authentication.kubernetes.io/credential-id":["X509SHA256=6837260c2052301cfb78b1e79a54996fbfde1ff272bd8f88fc2d5914b479aa90"]}},"sourceIPs":["127.0.1.1"],"userAgent":"kubelet/v0.0.0 (linux/amd64) kubernetes/$Format","objectRef":{"resource":"services","apiVersion":"v1"},"responseStatus":{"metadata":{},"code":200},"requestReceivedTimestamp":"2026-11-24T03:50:42.813802Z","stageTimestamp":"2026-11-24T03:50:42.815960Z"}"#;
     const UNAUTHORIZED: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a78d8efe-564d-485a-b784-6306b8644696","stage":"ResponseStarted","requestURI":"/api/v1/nodes/n1","verb":"get","user":{},"sourceIPs":["127.0.1.1"],"userAgent":"curl/7.88.1","objectRef":{"resource":"nodes","name":"n1","apiVersion":"v1"},"responseStatus":{"metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401},"requestReceivedTimestamp":"2026-11-24T03:55:53.041495Z","stageTimestamp":"2026-11-24T03:55:53.041756Z"}"#;

@@ -12,8 +12,8 @@ use tlsboot_core::history::event::{Change, CsrCondition, CsrEvent, Recorder};
 use tlsboot_core::history::facts::{CertificateFacts, KeyFacts, Name, RequestFacts};
 use tlsboot_core::x509::{X509Error, read};
 
-/// Records every CertificateSigningRequest and each change of one, at the moment of seeing it.
-/// It says that it started when the first list is in and the watch is open.
+/// Records every CertificateSigningRequest and each change of one, as it is observed. Reports that it has started when
+/// the first list has been read and the watch is open.
 pub fn watch(client: Client, sink: Sink) -> Task {
     let api: Api<CertificateSigningRequest> = Api::all(client);
     Task::spawn(record(api, sink))
@@ -26,7 +26,7 @@ impl Recorded for CertificateSigningRequest {
         Some(What::Csr(Box::new(csr_event(self, change))))
     }
 
-    /// A CSR goes step by step: it is made, gets conditions, gets a certificate.
+    /// A CSR changes step by step: it is created, gets conditions, gets a certificate.
     fn may_skip(&self, before: Option<&Self>) -> bool {
         steps(self) > before.map_or(0, steps) + 1
     }
@@ -38,7 +38,7 @@ impl Recorded for CertificateSigningRequest {
     }
 }
 
-/// A CSR as it is written into histories.
+/// A CSR as it is written to histories.
 pub fn csr_event(csr: &CertificateSigningRequest, change: Change) -> CsrEvent {
     let (meta, spec) = (csr.metadata.clone(), csr.spec.clone());
     CsrEvent {
@@ -61,7 +61,7 @@ pub fn csr_event(csr: &CertificateSigningRequest, change: Change) -> CsrEvent {
     }
 }
 
-/// A request that can't be read is recorded all the same: as one that names nobody and proves nothing.
+/// A request that cannot be read is recorded anyway: as one without a subject or proof of possession.
 fn unreadable_request() -> RequestFacts {
     RequestFacts {
         subject: Name::default(),

@@ -1,4 +1,5 @@
-//! A kubelet's certificate directory and kubeconfig: every change, in order, by inotify, with what was found right after.
+//! A kubelet's certificate directory and kubeconfig: every change, in order, by inotify, with what was found right
+//! afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -16,22 +17,22 @@ use crate::task::Task;
 use tlsboot_core::history::What;
 use tlsboot_core::history::event::{FileEvent, FileFacts, FileOp, Recorder};
 
-/// The names under which the two files beside the certificate directory are recorded, whatever they are called there.
+/// The names under which the two kubeconfigs are recorded, whatever their file names are.
 const KUBECONFIG: &str = "kubeconfig";
 const BOOTSTRAP: &str = "bootstrap-kubeconfig";
 const BUFFER: usize = 64 << 10;
 
-/// Records a kubelet's files: every name in the certificate directory, the kubeconfig and the bootstrap kubeconfig. What
-/// is there already is recorded as present.
+/// Records a kubelet's files: every name in the certificate directory, the kubeconfig and the bootstrap kubeconfig.
+/// Files that already exist are recorded as present.
 ///
-/// The certificate directory need not exist, and may go and come again; what is in it when it comes is recorded as created. A link's
-/// content is that of its target, so a change of the target is recorded as a modification of the link as well. Of a
-/// write only its end counts, and truncation. Facts show what was found a moment after the event; when several events
-/// come at once, that may be what the later ones brought about.
+/// The certificate directory need not exist, and may be deleted and created again; its content at that time is recorded
+/// as created. A link's content is that of its target, so a change of the target is also recorded as a modification of
+/// the link. Of a write only the end counts, and truncation. Facts show what was found a moment after the event; if
+/// several events come at once, that may be the result of the later ones.
 ///
 /// # Errors
-/// When inotify is not to be had, or the directory of the kubeconfigs or the parent of the certificate directory is not
-/// there.
+/// If inotify is not available, or the directory of the kubeconfigs or the parent of the certificate directory does not
+/// exist.
 pub fn watch(node: String, dir: NodeDir, sink: Sink) -> io::Result<Task> {
     let mut inotify = Inotify::init()?;
     let parent = watched_parent(&mut inotify, &dir.cert_dir())?;
@@ -60,7 +61,7 @@ fn watched_parent(inotify: &mut Inotify, path: &Path) -> io::Result<WatchDescrip
     watch.map_err(|error| io::Error::new(error.kind(), format!("{} can't be watched: {error}", parent.display())))
 }
 
-/// One mask for all, since two of the directories may be the same one.
+/// One mask for all, because two of the directories may be the same.
 fn mask() -> WatchMask {
     WatchMask::CREATE
         | WatchMask::DELETE
@@ -71,7 +72,7 @@ fn mask() -> WatchMask {
         | WatchMask::ONLYDIR
 }
 
-/// Whose name it is.
+/// Which node's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Beside,
@@ -84,13 +85,13 @@ struct Files {
     node: String,
     dir: NodeDir,
     cert_dir: PathBuf,
-    /// Watch of the directory that holds the certificate directory.
+    /// Watch of the parent of the certificate directory.
     parent: WatchDescriptor,
     /// Watch of the directory that holds the kubeconfig.
     beside: WatchDescriptor,
-    /// Watch of the certificate directory, while there is one.
+    /// Watch of the certificate directory, while it exists.
     inside: Option<WatchDescriptor>,
-    /// What was recorded last of each name.
+    /// What was last recorded for each name.
     known: BTreeMap<Key, FileFacts>,
     events: EventStream<Vec<u8>>,
     sink: Sink,
@@ -116,7 +117,7 @@ impl Files {
         let is_inside = self.inside.as_ref() == Some(&event.wd);
         if event.mask.contains(EventMask::IGNORED) {
             if event.wd == self.beside || event.wd == self.parent {
-                self.gap("the directory above the watched files is gone".into());
+                self.gap("the parent of the watched files was deleted".into());
             }
             if is_inside {
                 self.leave();
@@ -140,7 +141,7 @@ impl Files {
         }
     }
 
-    /// The certificate directory is there: watches it, then looks what came before the watch.
+    /// The certificate directory was created: watches it, then looks for files that were created before the watch.
     fn enter(&mut self, op: FileOp) {
         match self.events.watches().add(&self.cert_dir, mask()) {
             Ok(watch) => {
@@ -152,7 +153,7 @@ impl Files {
         }
     }
 
-    /// The certificate directory is gone, with all that was in it.
+    /// The certificate directory was deleted, with everything in it.
     fn leave(&mut self) {
         if let Some(watch) = self.inside.take()
             && watch != self.beside
@@ -164,7 +165,7 @@ impl Files {
         self.compare(Place::Inside, FileOp::Created);
     }
 
-    /// Compares what is there with what was recorded. New names are recorded as `op`.
+    /// Compares the current content with what was recorded. New names are recorded as `op`.
     fn compare(&mut self, place: Place, op: FileOp) {
         let there = match place {
             Place::Beside => self.names_beside(),
@@ -197,7 +198,7 @@ impl Files {
         if mask.contains(EventMask::MODIFY) && !is_cut(before, facts.as_ref()) {
             return;
         }
-        // A name that was found before its event came is recorded already.
+        // A name that was found before its event arrived is already recorded.
         if op == FileOp::Created && before.is_some() {
             if before == facts.as_ref() {
                 return;
@@ -208,7 +209,7 @@ impl Files {
         self.follow_links(&key);
     }
 
-    /// Records the links to a name, where their content has changed with it.
+    /// Records the links to a name if their content has changed with it.
     fn follow_links(&mut self, (place, name): &Key) {
         if *place != Place::Inside {
             return;

@@ -1,4 +1,4 @@
-//! Lines of the components' logs that speak of certificates and bootstrapping.
+//! Lines of the components' logs that mention certificates and bootstrapping.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -17,21 +17,21 @@ use tlsboot_core::history::event::{LogEvent, Recorder};
 use tlsboot_core::time::Shift;
 
 const PACE: Pace = Pace { shortest: Duration::from_millis(100), longest: Duration::from_secs(1) };
-/// How long after it was written a line is read at the latest, on a machine that is not overloaded.
+/// The longest delay between writing and reading a line, on a machine that is not overloaded.
 pub const LATEST: Duration = PACE.longest.saturating_add(Duration::from_millis(500));
-/// A line that says that it is older than this, when it is read, has another clock than tlsboot.
+/// A line that appears older than this when it is read uses another clock than tlsboot.
 const OLDEST: i64 = 5_000_000;
-/// Longer lines are cut.
+/// Longer lines are truncated.
 const LONGEST: usize = 1_000;
 
-/// A line with one of these is recorded, in whatever case.
+/// A line with one of these is recorded, in upper or lower case.
 pub const WORDS: &[&str] = &[
     "bootstrap",
     "certificate",
     "credential",
     "csr",
     "forbidden",
-    // The signature of cluster-info, by which `kubeadm join` knows that a token is good.
+    // The signature of cluster-info, by which `kubeadm join` verifies a token.
     "jws",
     "kubeconfig",
     "rotat",
@@ -39,7 +39,7 @@ pub const WORDS: &[&str] = &[
     "tls handshake",
     "unauthorized",
     "x509",
-    // The ends of a component, as Go, cobra and klog write them.
+    // The last messages of a component, as Go, cobra and klog write them.
     "command failed",
     "error: ",
     "exiting",
@@ -50,8 +50,8 @@ pub const WORDS: &[&str] = &[
     "signal received",
 ];
 
-/// A line with one of these is not, though it has one of the [`WORDS`]: flags and API groups that are printed at the
-/// start, informers that come and go, each HTTP request at `-v=6` and more.
+/// A line with one of these is not, even if it has one of the [`WORDS`]: flags and API groups that are printed at
+/// startup, informers that start and stop, each HTTP request at `-v=6` and above.
 pub const NOISE: &[&str] = &[
     "adding groupversion",
     "admission controller(s)",
@@ -73,11 +73,10 @@ pub const NOISE: &[&str] = &[
     "watch close",
 ];
 
-/// Records the lines of a component's log as it grows, scrubbed of secrets and cut to 1,000 characters, at the time that
-/// klog wrote before them, or else at the moment of reading. Waits for the file. A line is recorded when it has one of
-/// the [`WORDS`] and none of the [`NOISE`]; lines
-/// that begin with a tab are the rest of a dumped structure. A failed TLS handshake is recorded at most every five
-/// seconds with the same reason, since tlsboot's own probes cause them.
+/// Records the lines of a component's log as it grows, with secrets removed and truncated to 1,000 characters, at the
+/// time that klog wrote before them, or else at the time of reading. Waits for the file. A line is recorded if it has
+/// one of the [`WORDS`] and none of the [`NOISE`]; lines that begin with a tab belong to a dumped structure. A failed
+/// TLS handshake with the same reason is recorded at most every five seconds, because tlsboot's own probes cause them.
 pub fn tail(path: PathBuf, component: String, node: Option<String>, sink: Sink) -> Task {
     let mut handshakes = Handshakes::default();
     let log = Followed { path, name: format!("the log of {component}"), recorder: Recorder::Log, pace: PACE };
@@ -94,8 +93,8 @@ pub fn tail(path: PathBuf, component: String, node: Option<String>, sink: Sink) 
     })
 }
 
-/// When klog wrote a line (`I1125 03:51:49.980419 …`), in microseconds of whatever time zone: zones are quarters of an hour
-/// apart. None where the line has no such beginning, or was written long before `now`.
+/// When klog wrote a line (`I1125 03:51:49.980419 …`), in microseconds, in an unknown time zone: zones differ by
+/// quarters of an hour. `None` if the line has no such prefix, or was written long before `now`.
 fn written_at(line: &str, now: Timestamp) -> Option<Timestamp> {
     const QUARTER: i64 = 15 * 60 * 1_000_000;
     let (header, time) = line.get(..21)?.split_once(' ')?;
@@ -110,8 +109,8 @@ fn written_at(line: &str, now: Timestamp) -> Option<Timestamp> {
     (age < OLDEST).then(|| now.earlier(SignedDuration::from_micros(age)))
 }
 
-/// The last lines of a log that say why a component is as it is: relevant ones, and klog's errors. For the evidence of a
-/// failure; none where the log can't be read.
+/// The last lines of a log that explain a component's state: relevant ones, and klog's errors. For the evidence of a
+/// failure; `None` if the log cannot be read.
 pub fn last_lines(path: &Path, count: usize, vault: &Vault) -> Vec<String> {
     let bytes = end_of(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
@@ -144,12 +143,12 @@ fn is_relevant(line: &str) -> bool {
     !line.starts_with(['\t', ' ']) && has(WORDS) && !has(NOISE)
 }
 
-/// Secrets go before the cut, so that no half of one is left.
+/// Secrets are removed before truncating, so that no half of one is left.
 fn clean(line: &str, vault: &Vault) -> String {
     vault.scrub(line).chars().take(LONGEST).collect()
 }
 
-/// When which reason for a failed handshake was recorded last.
+/// When each reason for a failed handshake was last recorded.
 #[derive(Default)]
 struct Handshakes(HashMap<String, Instant>);
 

@@ -1,4 +1,4 @@
-//! Metrics of kubelets and the controller-manager that speak of certificates (catalogue T-13).
+//! Metrics of kubelets and the controller-manager about certificates (catalogue T-13).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,8 +20,8 @@ use tlsboot_core::x509::X509Error;
 const PACE: Pace = Pace { shortest: Duration::from_secs(1), longest: Duration::from_secs(10) };
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Names that begin so are recorded. The controller-manager of 1.37 has none of them: what it counts of CSRs is the work
-/// queues of its controllers.
+/// Names with these prefixes are recorded. The controller-manager of 1.37 has none of them: all that it counts about
+/// CSRs are the work queues of its controllers.
 const PREFIXES: &[&str] = &[
     "apiserver_certificates_registry_csr_",
     "certificate_manager_",
@@ -29,21 +29,21 @@ const PREFIXES: &[&str] = &[
     "kubelet_server_expiration_renew_errors",
     "kubernetes_feature_enabled{name=\"RotateKubeletServerCertificate\"",
 ];
-/// These count down each second. They are recorded when they go up by more than this (a new certificate) or turn to or
-/// from `+Inf` (none); counting down is no change.
+/// These count down each second. They are recorded when they increase by more than this (a new certificate) or change
+/// to or from `+Inf` (none); counting down is not a change.
 const COUNTS_DOWN: &str = "_ttl_seconds";
 const JUMP: f64 = 5.0;
 
-/// Reads `https://ADDRESS/metrics` once a second after a change, every ten seconds while the cluster is at rest, and
-/// records the values that changed, of all metrics about the certificate manager. A gauge that ends with `_ttl_seconds` is
-/// recorded at first sight and when it jumps.
-/// Kubelets want a client certificate; the controller-manager may be asked without.
+/// Scrapes `https://ADDRESS/metrics` once a second after a change and every ten seconds while the cluster is idle, and
+/// records the values that changed, of all metrics about the certificate manager. A gauge that ends with `_ttl_seconds`
+/// is recorded at first sight and when it jumps. Kubelets require a client certificate; the controller-manager does
+/// not.
 ///
-/// It says that it started at once: a component that can't be reached or refuses the handshake is normal (a kubelet
-/// without a serving certificate can't be scraped, catalogue T-10), and counters keep what they counted.
+/// It reports immediately that it has started: a component that cannot be reached or refuses the handshake is normal (a
+/// kubelet without a serving certificate cannot be scraped, catalogue T-10), and counters keep their values.
 ///
 /// # Errors
-/// When the client certificate can't be used.
+/// If the client certificate cannot be used.
 pub fn scrape(
     component: String,
     node: Option<String>,
@@ -67,7 +67,7 @@ pub fn scrape(
     }))
 }
 
-/// By HTTP/1.0, which needs no more than reading to the end.
+/// Uses HTTP/1.0, which needs no more than reading to the end.
 async fn get(client: &TlsConnector, address: SocketAddr) -> io::Result<String> {
     let mut stream = tls::connect(client, address).await?;
     let version = env!("CARGO_PKG_VERSION");
@@ -84,12 +84,12 @@ async fn get(client: &TlsConnector, address: SocketAddr) -> io::Result<String> {
     Ok(body.to_owned())
 }
 
-/// Reads Prometheus' text format: `name{labels} value [time stamp]`, a line each.
+/// Parses Prometheus' text format: `name{labels} value [timestamp]`, one per line.
 fn parse(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .filter(|line| PREFIXES.iter().any(|prefix| line.starts_with(prefix)))
         .filter_map(|line| {
-            // Label values may hold blanks and braces; the value comes after the last brace.
+            // Label values may contain blanks and braces; the value comes after the last brace.
             let end = line.rfind('}').map(|brace| brace + 1);
             let (name, rest) = line.split_at(end.or_else(|| line.find(' '))?);
             let value = rest.split_whitespace().next()?;

@@ -1,5 +1,5 @@
-//! Recording what happens, always and all of it, whatever a scenario asserts. One module a recorder; they know nothing
-//! of expectations and nothing of providers. What a recorder may have missed, it says in the history.
+//! Records what happens, always and completely, whatever a scenario asserts. One module per recorder; they know nothing
+//! about expectations or providers. A recorder writes into the history what it may have missed.
 
 pub mod audit;
 pub mod csr;

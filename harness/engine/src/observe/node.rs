@@ -9,8 +9,8 @@ use crate::task::Task;
 use tlsboot_core::history::What;
 use tlsboot_core::history::event::{Change, NodeEvent, Recorder};
 
-/// Records every Node, and each change of its condition Ready or its IP addresses.
-/// It says that it started when the first list is in and the watch is open.
+/// Records every Node, and each change of its condition Ready or its IP addresses. Reports that it has started when the
+/// first list has been read and the watch is open.
 pub fn watch(client: Client, sink: Sink) -> Task {
     let api: Api<Node> = Api::all(client);
     Task::spawn(record(api, sink))
@@ -25,7 +25,7 @@ impl Recorded for Node {
         (change == Change::Deleted || !same).then_some(What::Node(event))
     }
 
-    /// Heartbeats change a Node all the time; only what is recorded counts.
+    /// Heartbeats change a Node all the time; only the recorded fields count.
     fn may_skip(&self, before: Option<&Self>) -> bool {
         before.is_some() && self.event(Change::Modified, before).is_some()
     }

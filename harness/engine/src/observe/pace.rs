@@ -1,5 +1,5 @@
-//! How often to look at what nobody tells of: often while something happens in the cluster, ever more seldom while it
-//! rests, so that a wait of minutes for a rotation costs the machine little.
+//! How often to poll what sends no notifications: often while something happens in the cluster, and less and less often
+//! while it is idle, so that a wait of minutes for a rotation costs the machine little.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Sink;
 
-/// The pauses between looks: half of the time since the last change, between these two. So what a change brings about
-/// late is seen as late as it came, in proportion.
+/// The pauses between polls: half of the time since the last change, between these two limits. Late effects of a change
+/// are thus seen with a proportional delay.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Just after a change.
+    /// Right after a change.
     pub(super) shortest: Duration,
-    /// At rest. The next change ends it.
+    /// When idle. The next change ends it.
     pub(super) longest: Duration,
 }
 
 impl Pace {
-    /// The same pause always.
+    /// Always the same pause.
     pub(super) const fn even(pause: Duration) -> Self {
         Self { shortest: pause, longest: pause }
     }
 
-    /// Until it is time for the next look. Nothing is lost when this is dropped.
+    /// Waits until it is time for the next poll. Safe to drop.
     pub(super) async fn wait(self, sink: &Sink) {
         let begin = Instant::now();
         let mut changes = sink.changes();

@@ -1,4 +1,4 @@
-//! The certificate that a kubelet really presents on its port, by TLS handshakes.
+//! The certificate that a kubelet actually presents on its port, by TLS handshakes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,16 +16,16 @@ use tlsboot_core::history::event::{Presented, Recorder};
 use tlsboot_core::x509::{X509Error, read};
 
 const PACE: Pace = Pace { shortest: Duration::from_millis(250), longest: Duration::from_secs(2) };
-/// A kubelet that says nothing for so long does not answer.
+/// A kubelet that sends nothing for this long is not answering.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Handshakes with a kubelet while it runs, four times a second after a change, every two seconds while the cluster is at
-/// rest, and records what it presents when that changed or the process did; so the first look after each start is always
-/// recorded. `process` is the running kubelet's id, 0 for none.
-/// Every handshake is a full one, without a client certificate. Any chain is taken.
+/// Handshakes with a kubelet while it runs, four times a second after a change and every two seconds while the cluster
+/// is idle, and records what it presents when that or the process has changed; the first handshake after each start is
+/// therefore always recorded. `process` is the running kubelet's id, 0 for none. Every handshake is a full one, without
+/// a client certificate. Any chain is accepted.
 ///
 /// # Errors
-/// When there can be no TLS client.
+/// If no TLS client can be created.
 pub fn probe(
     node: String,
     address: SocketAddr,
@@ -40,7 +40,7 @@ pub fn probe(
             let pid = *process.borrow_and_update();
             if pid != 0 {
                 let seen = (pid, look(&client, &hints, &node, address).await);
-                // What a process shows that ends meanwhile belongs to no one.
+                // What a process presents that exits in the meantime cannot be attributed.
                 let is_current = *process.borrow() == pid;
                 if is_current && last.as_ref() != Some(&seen) {
                     sink.emit(What::Presented(Box::new(seen.1.clone())));
@@ -62,10 +62,10 @@ pub fn probe(
     }))
 }
 
-/// One look, beside any history.
+/// One handshake, outside any history.
 ///
 /// # Errors
-/// When there can be no TLS client.
+/// If no TLS client can be created.
 pub async fn once(node: &str, address: SocketAddr) -> Result<Presented, X509Error> {
     let (client, hints) = tls::curious_client()?;
     Ok(look(&client, &hints, node, address).await)
@@ -138,7 +138,7 @@ mod tests {
     use crate::secret::Vault;
     use tlsboot_core::history::Event;
 
-    /// Shows whatever is in it; an alert where it is empty, as a kubelet without a serving certificate.
+    /// Presents the certificate in it; a TLS alert if it is empty, as a kubelet without a serving certificate does.
     #[derive(Clone, Debug, Default)]
     struct Shown(Arc<Mutex<Option<Arc<CertifiedKey>>>>);
 

@@ -1,4 +1,4 @@
-//! Where recorders put their events: the history file, and the run that judges them.
+//! Where recorders send their events: the history file, and the run that judges them.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,13 +16,13 @@ use crate::secret::Vault;
 use tlsboot_core::history::event::{Recorder, RecorderEvent, RecorderState};
 use tlsboot_core::history::{Event, What, write_line};
 
-/// The one writer of a history. Cheap to clone; every recorder has one.
+/// The only writer of a history. Cheap to clone; every recorder has one.
 #[derive(Clone, Debug)]
 pub struct Sink {
     inner: Arc<Mutex<Inner>>,
     vault: Vault,
     zero: Instant,
-    /// When the cluster changed last, as [`Self::mono`].
+    /// When the cluster last changed, as [`Self::mono`].
     changed: watch::Sender<u64>,
 }
 
@@ -31,22 +31,22 @@ struct Inner {
     path: PathBuf,
     file: File,
     next: u64,
-    /// None when the history has ended.
+    /// `None` when the history has ended.
     events: Option<mpsc::UnboundedSender<Event>>,
-    /// Of what was recorded, in bytes.
+    /// Size of what was recorded, in bytes.
     length: u64,
     digest: Sha256,
     failure: Option<io::Error>,
 }
 
-/// The file does not hold what was recorded, so nothing that was judged can be proven by it.
+/// The file does not contain what was recorded, so it cannot prove any verdict.
 #[derive(Debug, Error)]
 pub enum HistoryLost {
     /// An event could not be written. Nothing was recorded after it.
     #[error("the history could not be written: {0}")]
     Write(#[source] io::Error),
-    /// The file can't be read again.
-    #[error("the history can't be read again: {0}")]
+    /// The file cannot be read again.
+    #[error("the history cannot be read again: {0}")]
     Read(#[source] io::Error),
     /// Something else changed the file.
     #[error(
@@ -56,7 +56,7 @@ pub enum HistoryLost {
     Changed {
         /// Bytes in the file.
         found: u64,
-        /// Bytes that were recorded; as many as are in the file where only their content differs.
+        /// Bytes that were recorded; the same number as in the file if only the content differs.
         recorded: u64,
     },
 }
@@ -65,7 +65,7 @@ impl Sink {
     /// Begins a history in a new file.
     ///
     /// # Errors
-    /// When the file can't be made.
+    /// If the file cannot be created.
     pub fn create(path: &Path, vault: Vault) -> io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
         Ok(Self::into_file(File::create_new(path)?, path, vault))
     }
@@ -90,8 +90,8 @@ impl Sink {
         self.emit_at(Timestamp::now(), what);
     }
 
-    /// Appends what happened at a time that the source knows best. The first event that can't be written ends the history,
-    /// and with it the channel to the judge: what is judged is what is in the file.
+    /// Appends what happened at a time that the source knows best. The first event that cannot be written ends the
+    /// history and the channel to the judge: only what is in the file is judged.
     pub fn emit_at(&self, at: Timestamp, what: What) {
         let mut inner = self.lock();
         if inner.events.is_none() {
@@ -108,7 +108,7 @@ impl Sink {
             inner.events = None;
         }
         if let Some(events) = &inner.events {
-            // Nobody has to listen.
+            // A listener is optional.
             let _ = events.send(event);
         }
     }
@@ -116,7 +116,7 @@ impl Sink {
     /// Ends the history: what happens from now on is not recorded. Compares the file with what was recorded.
     ///
     /// # Errors
-    /// When they differ, or an event could not be written.
+    /// If they differ, or an event could not be written.
     pub fn close(&self) -> Result<(), HistoryLost> {
         let mut inner = self.lock();
         inner.events = None;
@@ -135,28 +135,28 @@ impl Sink {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that a recorder records from now on.
+    /// Records that a recorder has started.
     pub fn started(&self, recorder: Recorder) {
         self.emit(What::Recorder(RecorderEvent { recorder, state: RecorderState::Started }));
     }
 
-    /// Says that a recorder may have missed events.
+    /// Records that a recorder may have missed events.
     pub fn gap(&self, recorder: Recorder, why: impl Into<String>) {
         self.emit(What::Recorder(RecorderEvent { recorder, state: RecorderState::Gap(why.into()) }));
     }
 
-    /// The secrets of this run, for scrubbing texts and registering keys that a recorder comes across.
+    /// The secrets of this run, for redacting texts and registering keys that a recorder finds.
     pub fn vault(&self) -> &Vault {
         &self.vault
     }
 
-    /// How long the cluster has been at rest.
+    /// How long the cluster has been idle.
     pub(super) fn since_change(&self) -> Duration {
         let changed = *self.changed.borrow();
         Duration::from_micros(self.mono().saturating_sub(changed))
     }
 
-    /// Told of each change from now on.
+    /// Notified of each change from now on.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -178,7 +178,7 @@ impl Inner {
     }
 }
 
-/// Heartbeats of nodes and what comes of them go on at rest, too.
+/// Heartbeats of nodes and their consequences also continue while idle.
 fn is_change(what: &What) -> bool {
     !matches!(what, What::Request(_) | What::Connection(_) | What::Log(_) | What::Recorder(_))
 }
@@ -216,7 +216,7 @@ mod tests {
         assert!(matches!(lost, HistoryLost::Changed { .. }), "{lost}");
     }
 
-    /// The judge is not told of what is not in the file.
+    /// The judge does not receive what is not in the file.
     #[test]
     fn what_can_not_be_written_ends_the_history() {
         let folder = tempfile::tempdir().unwrap();

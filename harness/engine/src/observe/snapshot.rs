@@ -1,4 +1,4 @@
-//! What a file is at one moment: kind, mode, owner, and the public part of its content.
+//! The state of a file at one moment: kind, mode, owner, and the public part of its content.
 
 use std::fs;
 use std::io::{self, Read};
@@ -11,31 +11,31 @@ use crate::secret::Vault;
 use tlsboot_core::history::event::{FileFacts, FileKind, KubeconfigFacts};
 use tlsboot_core::history::facts::PemBlock;
 
-/// No certificate file is longer. What is, is recorded without its content.
+/// No certificate file is longer. Longer files are recorded without their content.
 const LONGEST: u64 = 1 << 20;
 
-/// A name in a certificate directory, with the content of the file `behind` it; none where nothing is.
+/// A name in a certificate directory, with the content of the file `behind` it; `None` if there is nothing.
 pub(super) fn certificate_file(path: &Path, behind: &Path, vault: &Vault) -> Option<FileFacts> {
     let facts = file(path)?;
     let pem = match (facts.kind, content(behind)) {
         (FileKind::Directory, _) => Vec::new(),
         (_, Ok(bytes)) => vault.pem_file(&bytes).blocks,
-        (_, Err(error)) => vec![PemBlock { error: Some(format!("can't be read: {error}")), ..PemBlock::default() }],
+        (_, Err(error)) => vec![PemBlock { error: Some(format!("cannot be read: {error}")), ..PemBlock::default() }],
     };
     Some(FileFacts { pem, ..facts })
 }
 
-/// A kubeconfig; none where nothing is.
+/// A kubeconfig; `None` if there is nothing.
 pub(super) fn kubeconfig_file(path: &Path) -> Option<FileFacts> {
     let facts = file(path)?;
-    let said = content(path).map_err(|error| format!("can't be read: {error}"));
+    let said = content(path).map_err(|error| format!("cannot be read: {error}"));
     let kubeconfig = said
         .and_then(|bytes| kubeconfig(&bytes))
         .unwrap_or_else(|error| KubeconfigFacts { error: Some(error), ..KubeconfigFacts::default() });
     Some(FileFacts { kubeconfig: Some(kubeconfig), ..facts })
 }
 
-/// What the name itself is. A socket or a pipe counts as a file without content.
+/// The kind of the name itself. A socket or a pipe counts as a file without content.
 fn file(path: &Path) -> Option<FileFacts> {
     let found = fs::symlink_metadata(path).ok()?;
     let kind = if found.is_symlink() {
@@ -57,24 +57,24 @@ fn file(path: &Path) -> Option<FileFacts> {
     })
 }
 
-/// Reads a file, through links. Never waits for a writer, as opening a pipe does.
+/// Reads a file, through links. Never waits for a writer, as opening a pipe would.
 fn content(path: &Path) -> io::Result<Vec<u8>> {
     let no_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut options = fs::OpenOptions::new();
     let file = options.read(true).custom_flags(no_waiting).open(path)?;
     let found = file.metadata()?;
     if !found.is_file() || found.len() > LONGEST {
-        return Err(io::Error::other("no regular file, or longer than 1 MiB"));
+        return Err(io::Error::other("not a regular file, or larger than 1 MiB"));
     }
     let mut bytes = Vec::new();
     file.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Reads the public content of a kubeconfig. The parser's own words are not kept: they quote the file.
+/// Reads the public content of a kubeconfig. The parser's own messages are dropped: they quote the file.
 fn kubeconfig(bytes: &[u8]) -> Result<KubeconfigFacts, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is no UTF-8 text")?;
-    let config: Kubeconfig = serde_saphyr::from_str(text).map_err(|_| "it is not the YAML of a kubeconfig")?;
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text")?;
+    let config: Kubeconfig = serde_saphyr::from_str(text).map_err(|_| "it is not a kubeconfig in YAML")?;
     let cluster = config.clusters.unwrap_or_default().into_iter().next();
     let user = config.users.unwrap_or_default().into_iter().next();
     let user = user.unwrap_or_default();
@@ -114,7 +114,7 @@ struct NamedUser {
     user: Option<Credentials>,
 }
 
-/// Of secrets only whether they are there.
+/// For secrets only whether they are set.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Credentials {

@@ -11,7 +11,7 @@ use super::written::Written;
 use crate::task::Task;
 use tlsboot_core::history::event::Recorder;
 
-/// How much one look at the file takes in at most, so that other recorders have their turn.
+/// How much is read from the file at once, so that other recorders get their turn.
 const CHUNK: u64 = 1 << 20;
 
 /// A file that a recorder follows.
@@ -20,15 +20,15 @@ pub(super) struct Followed {
     pub(super) path: PathBuf,
     /// For gaps: `the audit log`.
     pub(super) name: String,
-    /// Whose it is.
+    /// Which recorder follows it.
     pub(super) recorder: Recorder,
-    /// How long after a write it is read: many writes in a row are one look.
+    /// How long after a write it is read, so that many writes in a row are read together.
     pub(super) pace: Pace,
 }
 
 impl Followed {
-    /// Gives each line to `record`. Says that the recorder started when the file is there. A file that is truncated,
-    /// replaced or can't be read is a gap.
+    /// Passes each line to `record`. Reports that the recorder has started when the file exists. A file that is
+    /// truncated, replaced or cannot be read is a gap.
     pub(super) fn follow(self, sink: Sink, mut record: impl FnMut(&str, &Sink) + Send + 'static) -> Task {
         Task::spawn(async move {
             let mut tail = Tail::new(self.path);
@@ -46,7 +46,7 @@ impl Followed {
                         look.lines.iter().for_each(|line| record(line, &sink));
                     }
                     Err(error) if !std::mem::replace(&mut failed, true) => {
-                        let why = format!("{} can't be read: {error}", self.name);
+                        let why = format!("{} cannot be read: {error}", self.name);
                         sink.gap(self.recorder, why);
                     }
                     Err(_) => {}
@@ -65,16 +65,16 @@ struct Tail {
     open: Option<File>,
     /// Bytes read so far.
     offset: u64,
-    /// The beginning of a line whose end is not written yet.
+    /// The beginning of a line whose end has not been written yet.
     partial: Vec<u8>,
-    /// Was there more than one look takes in?
+    /// Was there more than is read at once?
     is_behind: bool,
 }
 
-/// What one look at the file brought.
+/// The result of reading the file once.
 #[derive(Debug, Default, PartialEq)]
 struct Look {
-    /// The lines that were finished since, without their ends.
+    /// The lines that were completed since, without line endings.
     lines: Vec<String>,
     /// Why something may be missing before these lines.
     lost: Option<&'static str>,
@@ -86,22 +86,22 @@ impl Tail {
         Self { written: Written::to(&path), path, open: None, offset: 0, partial: Vec::new(), is_behind: false }
     }
 
-    /// Was the file there at some time?
+    /// Did the file exist at some time?
     fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Until there is something new.
+    /// Waits until there is something new.
     async fn written(&self) {
         if !self.is_behind {
             self.written.again().await;
         }
     }
 
-    /// Reads what is new. No file is no error.
+    /// Reads what is new. A missing file is not an error.
     ///
     /// # Errors
-    /// When the file can't be read.
+    /// If the file cannot be read.
     fn look(&mut self) -> io::Result<Look> {
         let mut look = Look::default();
         let Some(found) = found(&self.path)? else {
@@ -116,7 +116,7 @@ impl Tail {
             none => none.insert(File::open(&self.path)?),
         };
         let new = found.len().saturating_sub(self.offset).min(CHUNK);
-        // One byte more than there is, so that the end is seen without growing.
+        // One byte more than there is, so that the end is noticed without growing the buffer.
         self.partial.reserve(new as usize + 1);
         let read = file.take(CHUNK).read_to_end(&mut self.partial)?;
         self.offset += read as u64;
@@ -148,7 +148,7 @@ fn found(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// Takes the finished lines out.
+/// Takes the completed lines out.
 fn finished(bytes: &mut Vec<u8>) -> Vec<String> {
     let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
         return Vec::new();
@@ -194,7 +194,7 @@ mod tests {
         let mut tail = Tail::new(path.clone());
         fs::write(&path, "line\n".repeat(CHUNK as usize / 4)).unwrap();
         assert!(!lines(&mut tail).is_empty());
-        // What the write itself told.
+        // The notification of the write itself.
         tail.written.again().await;
         let soon = tokio::time::timeout(Duration::from_millis(500), tail.written());
         assert!(soon.await.is_ok() && !lines(&mut tail).is_empty());

@@ -1,4 +1,4 @@
-//! A TLS client that looks at certificates and trusts anyone, for probes.
+//! A TLS client that looks at certificates and trusts any of them, for probes.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,13 +20,13 @@ use tlsboot_core::x509::X509Error;
 /// A client certificate with its key, both in PEM.
 #[derive(Clone, Debug)]
 pub struct ClientIdentity {
-    /// The certificate, and what belongs to its chain.
+    /// The certificate and its chain.
     pub certificate_pem: String,
     /// The private key, as SEC1, PKCS#1 or PKCS#8.
     pub key_pem: Secret<String>,
 }
 
-/// Makes full handshakes each time (no resumption), and takes any certificate whose key the server proves to have.
+/// Makes a full handshake each time (no resumption), and accepts any certificate whose key the server proves to have.
 pub(super) fn client(identity: Option<&ClientIdentity>) -> Result<TlsConnector, X509Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(AnyChain(provider.clone()));
@@ -51,8 +51,8 @@ pub(super) fn client(identity: Option<&ClientIdentity>) -> Result<TlsConnector, 
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The same without a client certificate, for one handshake: what the server says of the CAs whose certificates it
-/// would take, DER, is in [`Hints`] after it.
+/// The same without a client certificate, for one handshake: afterwards [`Hints`] has the CAs, DER, from which the
+/// server accepts certificates.
 pub(super) fn curious_client() -> Result<(TlsConnector, Arc<Hints>), X509Error> {
     let (hints, client) = (Arc::new(Hints::default()), client(None)?);
     let mut config = ClientConfig::clone(client.config());
@@ -60,12 +60,12 @@ pub(super) fn curious_client() -> Result<(TlsConnector, Arc<Hints>), X509Error> 
     Ok((TlsConnector::from(Arc::new(config)), hints))
 }
 
-/// Has no certificate, and keeps which CAs the server names.
+/// Has no certificate, and records which CAs the server names.
 #[derive(Debug, Default)]
 pub(super) struct Hints(Mutex<Vec<Vec<u8>>>);
 
 impl Hints {
-    /// What was kept, and nothing is any more.
+    /// Returns what was recorded, and clears it.
     pub(super) fn take(&self) -> Vec<Vec<u8>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *kept)
@@ -90,7 +90,7 @@ pub(super) async fn connect(client: &TlsConnector, address: SocketAddr) -> std::
     client.connect(name, stream).await
 }
 
-/// Any chain will do, whoever signed it and whomever it names. Signatures of the handshake are still verified.
+/// Accepts any chain, whoever signed it and whatever it names. Signatures of the handshake are still verified.
 #[derive(Debug)]
 struct AnyChain(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Listing and watching one kind of object without losing a change.
+//! Listing and watching one kind of object without missing a change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,13 +16,13 @@ use tlsboot_core::history::event::{Change, Recorder};
 pub(super) trait Recorded:
     Resource<DynamicType: Default> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static
 {
-    /// Who records it.
+    /// Its recorder.
     const RECORDER: Recorder;
 
-    /// The event for a change; none where nothing changed that is recorded.
+    /// The event for a change; `None` if nothing that is recorded has changed.
     fn event(&self, change: Change, before: Option<&Self>) -> Option<What>;
 
-    /// May there have been a state between these two that nobody saw?
+    /// May there have been an unobserved state between these two?
     fn may_skip(&self, before: Option<&Self>) -> bool;
 
     /// What of this object could not be recorded, if anything.
@@ -38,18 +38,18 @@ const LAST_DELAY: Duration = Duration::from_millis(500);
 enum End {
     /// It can be resumed where it was.
     Broken,
-    /// The API server does not have the changes since then any more (410 Gone).
+    /// The API server no longer has the changes since then (410 Gone).
     Expired,
-    /// The API server does not let us watch.
+    /// The API server refuses the watch.
     Refused(String),
 }
 
-/// Records all changes, for ever.
+/// Records all changes. Never returns.
 ///
-/// A broken watch (the API server restarts, or ends it after its time) goes on at the last resourceVersion. A restarted
-/// API server knows nothing from before its start and answers 410; then everything is listed anew and compared with what
-/// is known. Nobody writes while the API server is down, so mostly nothing is missing; where a state may have been
-/// skipped, that is a gap.
+/// A broken watch (the API server restarts, or ends it after a while) continues at the last resourceVersion. A
+/// restarted API server has nothing from before its start and answers 410; then everything is listed again and compared
+/// with what is known. Nothing is written while the API server is down, so usually nothing is missing; if a state may
+/// have been skipped, that is a gap.
 pub(super) async fn record<K: Recorded>(api: Api<K>, sink: Sink) {
     let mut watching =
         Watching { api, sink, known: BTreeMap::new(), version: None, started: false, failures: 0, refused: false };
@@ -66,18 +66,18 @@ pub(super) async fn record<K: Recorded>(api: Api<K>, sink: Sink) {
 struct Watching<K: Recorded> {
     api: Api<K>,
     sink: Sink,
-    /// By uid: an object that was made anew under its old name is another one.
+    /// By uid: an object that was created again under its old name is another one.
     known: BTreeMap<String, K>,
-    /// Where to go on; none before the first list and after a 410.
+    /// Where to continue; `None` before the first list and after a 410.
     version: Option<String>,
     started: bool,
-    /// Since a watch was open.
+    /// Whether a watch has been open.
     failures: u32,
     refused: bool,
 }
 
 impl<K: Recorded> Watching<K> {
-    /// Watches until the watch ends in the normal way.
+    /// Watches until the watch ends normally.
     async fn run(&mut self) -> Result<(), End> {
         let version = match self.version.clone() {
             Some(version) => version,
@@ -122,7 +122,7 @@ impl<K: Recorded> Watching<K> {
         Ok(version)
     }
 
-    /// Takes in an object as it is now. One that was seen already, in this state, says nothing new.
+    /// Processes the current state of an object. If this state was already seen, nothing is recorded.
     fn take(&mut self, object: K) {
         let version = object.meta().resource_version.clone();
         let before = self.known.get(&uid(&object));
@@ -167,7 +167,7 @@ impl<K: Recorded> Watching<K> {
         delay.min(LAST_DELAY)
     }
 
-    /// Once for each time that the API server begins to refuse.
+    /// Once each time the API server begins to refuse.
     fn refuse(&mut self, why: &str) {
         if self.started && !self.refused {
             self.refused = true;

@@ -1,5 +1,5 @@
-//! Tells when a file was written, so that nobody has to look in vain. One inotify instance for the whole process, since
-//! a user has few of them.
+//! Notifies when a file was written, so that it is not polled in vain. One inotify instance for the whole process,
+//! because a user has few of them.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -12,15 +12,16 @@ use std::time::Duration;
 use inotify::{EventMask, EventOwned, Inotify, WatchDescriptor, WatchMask, Watches};
 use tokio::sync::Notify;
 
-/// Where the kernel tells nothing (some network file systems, no inotify instance left), a file is looked at so often.
+/// If the kernel sends no notifications (some network file systems, no inotify instance left), a file is polled this
+/// often.
 const UNTOLD: Duration = Duration::from_secs(1);
-/// And so often where it told something before.
+/// And this often if it has sent some before.
 const TOLD: Duration = Duration::from_secs(10);
-/// A log is written in bursts: what comes within this time is told at once.
+/// A log is written in bursts: writes within this time are notified together.
 const TOGETHER: Duration = Duration::from_millis(20);
 const BUFFER: usize = 16 << 10;
 
-/// Waits for writes to one file, which need not be there yet; its directory must.
+/// Waits for writes to one file, which need not exist yet; its directory must.
 pub(super) struct Written {
     written: Arc<Notify>,
     watch: Option<(&'static Hub, WatchDescriptor)>,
@@ -37,13 +38,13 @@ impl Written {
         Self { written, watch, was_told: AtomicBool::new(false) }
     }
 
-    /// Until the file was written since the last time, made, or replaced; now and then without any of it.
+    /// Returns when the file was written since the last time, created, or replaced; now and then without any of these.
     pub(super) async fn again(&self) {
         let patience = match self.was_told.load(Ordering::Relaxed) {
             true => TOLD,
             false => UNTOLD,
         };
-        // That nothing was told is no error: whoever waits looks then, too.
+        // A missed notification does not matter: the waiting task polls then.
         if tokio::time::timeout(patience, self.written.notified()).await.is_ok() {
             self.was_told.store(true, Ordering::Relaxed);
         }
@@ -62,8 +63,8 @@ static HUB: LazyLock<io::Result<Hub>> = LazyLock::new(Hub::start);
 
 type Waiting = HashMap<WatchDescriptor, Vec<(OsString, Arc<Notify>)>>;
 
-/// Whom to tell of what happens in which directory. The lock is held over changes of the watches too, since the kernel
-/// has one watch for a directory, however often it is added.
+/// Whom to notify of changes in which directory. The lock is also held while watches change, because the kernel has one
+/// watch per directory, however often it is added.
 struct Hub {
     watches: Mutex<Watches>,
     waiting: Arc<Mutex<Waiting>>,
@@ -106,7 +107,7 @@ impl Hub {
         others.retain(|(_, other)| !Arc::ptr_eq(other, written));
         if others.is_empty() {
             waiting.remove(&watch);
-            // With its directory the kernel has removed it already.
+            // The kernel has already removed it with its directory.
             let _ = lock(&self.watches).remove(watch);
         }
     }
@@ -131,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// Was the kernel quicker than the fallback?
+    /// Was the kernel faster than the fallback?
     async fn is_told(written: &Written) -> bool {
         let begin = Instant::now();
         written.again().await;

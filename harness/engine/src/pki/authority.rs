@@ -1,4 +1,4 @@
-//! Certificate authorities: ours for a test cluster, someone's from files, and rogue ones.
+//! Certificate authorities: tlsboot's own for a test cluster, existing ones from files, and rogue ones.
 
 use std::time::Duration;
 
@@ -24,10 +24,11 @@ use tlsboot_core::history::facts::Name;
 use tlsboot_core::x509::name::{self, AltName};
 use tlsboot_core::x509::{X509Error, pem, read};
 
-/// 365 days, as Kubernetes counts a year: the default of `--cluster-signing-duration`, and of kubeadm's certificates.
+/// 365 days, the length of a year in Kubernetes: the default of `--cluster-signing-duration`, and of kubeadm's
+/// certificates.
 pub const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// From when to when a certificate is valid: whole seconds, both ends included.
+/// The validity period of a certificate: whole seconds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// NotBefore.
@@ -37,7 +38,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// From five minutes ago, as Kubernetes' signer backdates for skewed clocks, until `duration` from now.
+    /// From five minutes ago, because Kubernetes' signer backdates for clock skew, until `duration` from now.
     pub fn for_next(duration: Duration) -> Self {
         let now = Timestamp::now();
         let length = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
@@ -57,8 +58,8 @@ pub struct Issued {
     pub key_pem: Secret<String>,
 }
 
-/// How to sign a request. The defaults of [`SignOptions::new`] give what Kubernetes' signer gives (S-07);
-/// the other fields are for rogue signers.
+/// How to sign a request. The defaults of [`SignOptions::new`] give what Kubernetes' signer gives (S-07); the other
+/// fields are for rogue signers.
 #[derive(Clone, Debug)]
 pub struct SignOptions {
     /// The certificate's validity.
@@ -71,7 +72,7 @@ pub struct SignOptions {
     pub subject: Option<Name>,
     /// These subject alternative names instead of the requested ones.
     pub alt_names: Option<Vec<AltName>>,
-    /// Certify a key that nobody holds instead of the requested one.
+    /// Certify a new key that no one holds instead of the requested one.
     pub foreign_key: bool,
     /// This serial number instead of a random one.
     pub serial: Option<[u8; SERIAL]>,
@@ -92,7 +93,7 @@ impl SignOptions {
     }
 }
 
-/// Octets of a serial number.
+/// Bytes of a serial number.
 const SERIAL: usize = 16;
 
 /// A certificate authority: a CA certificate and its key.
@@ -110,7 +111,7 @@ impl Authority {
         let key = PrivateKey::generate()?;
         let key_id = extension::key_id(key.spki())?;
         let subject = name::write(&common_name_only(common_name))?;
-        // As client-go's NewSelfSignedCACert, and kubeadm with it.
+        // Like client-go's NewSelfSignedCACert, which kubeadm uses too.
         let usages = words(&["digital signature", "key encipherment", "cert sign"]);
         let plan = Plan {
             issuer: subject.clone(),
@@ -121,7 +122,8 @@ impl Authority {
         Ok(Self { certificate_pem, subject, key_id: Some(key_id), key })
     }
 
-    /// A CA from its files. The key may be SEC1, PKCS#1 (kubeadm's `ca.key`) or PKCS#8. The first certificate of a bundle counts.
+    /// A CA from its files. The key may be SEC1, PKCS#1 (kubeadm's `ca.key`) or PKCS#8. The first certificate of a
+    /// bundle is used.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, X509Error> {
         let key = PrivateKey::from_pem(key)?;
         let ders = read::certificate_ders(certificate.as_bytes())?;
@@ -129,12 +131,12 @@ impl Authority {
         let facts = read::certificate(der)?;
         if facts.key != key.facts()? {
             return Err(X509Error::Key(
-                "the private key is not the CA certificate's; give the pair that belongs together".into(),
+                "the private key does not belong to the CA certificate; give a matching pair".into(),
             ));
         }
-        // Version 1 certificates have no extensions; old home-made CAs are of that kind, and Go takes them as roots.
+        // Version 1 certificates have no extensions; old self-made CAs are of that kind, and Go accepts them as roots.
         if facts.ca == Some(false) || (facts.ca.is_none() && facts.version == 3) {
-            return Err(X509Error::Certificate("it is no CA certificate (BasicConstraints without CA:TRUE)".into()));
+            return Err(X509Error::Certificate("it is not a CA certificate (BasicConstraints without CA:TRUE)".into()));
         }
         let certificate = Certificate::from_der(der).map_err(|e| X509Error::Certificate(format!("bad DER: {e}")))?;
         let tbs = certificate.tbs_certificate();
@@ -150,7 +152,7 @@ impl Authority {
         &self.certificate_pem
     }
 
-    /// The CA key in PEM, in the form it came.
+    /// The CA key in PEM, in its original format.
     pub fn key_pem(&self) -> &Secret<String> {
         self.key.pem()
     }
@@ -166,7 +168,7 @@ impl Authority {
         self.issue(&common_name_only(common_name), &usages, alt_names, validity)
     }
 
-    /// A client certificate with a new key: user `common_name` in the groups `organizations`, all of them, in order.
+    /// A client certificate with a new key: user `common_name` in all of the groups `organizations`, in order.
     pub fn issue_client(
         &self,
         common_name: &str,
@@ -202,7 +204,8 @@ impl Authority {
         Ok(Issued { certificate_pem, key_pem: key.pem().clone() })
     }
 
-    /// Signs a PEM request and gives the certificate in PEM. The request's signature is not looked at: the API server did that.
+    /// Signs a PEM request and returns the certificate in PEM. The request's signature is not checked: the API server
+    /// did that.
     pub fn sign_request(&self, request: &str, options: &SignOptions) -> Result<String, X509Error> {
         let der = read::request_der(request.as_bytes())?;
         let asked = CertReq::from_der(&der).map_err(|e| X509Error::Request(format!("bad DER: {e}")))?.info;
@@ -241,7 +244,7 @@ fn requested_alt_names(request: &str) -> Result<Vec<AltName>, X509Error> {
     Ok(dns.chain(emails).chain(ips).chain(uris).collect())
 }
 
-/// The extensions of a certificate in the order in which Go writes them (S-07). A CA is who has a key id of its own.
+/// The extensions of a certificate in the order in which Go writes them (S-07). A CA is recognized by its own key id.
 fn extensions(
     usages: &[String],
     ca_key_id: Option<&SubjectKeyIdentifier>,
@@ -276,7 +279,7 @@ fn public_key_info(spki: &[u8]) -> Result<SubjectPublicKeyInfoOwned, X509Error> 
     SubjectPublicKeyInfoOwned::from_der(spki).map_err(key_error)
 }
 
-/// All that a certificate says besides its key, validity and serial number.
+/// Everything that a certificate says besides its key, validity and serial number.
 struct Plan {
     issuer: EncodedName,
     subject: EncodedName,
@@ -322,7 +325,7 @@ impl BuilderProfile for Plan {
     }
 }
 
-/// 126 random bits, always 16 octets: positive and below 2^128 as Kubernetes' signer has it (S-07).
+/// 126 random bits, always 16 bytes: positive and below 2^128, as in Kubernetes' signer (S-07).
 fn random_serial() -> Result<SerialNumber, X509Error> {
     let octets =
         <[u8; SERIAL]>::try_generate().map_err(|e| key_error(format!("no randomness from the system: {e}")))?;
@@ -459,7 +462,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case::key_of_another(authority().key_pem().expose().clone(), "belongs together")]
+    #[case::key_of_another(authority().key_pem().expose().clone(), "matching pair")]
     #[case::no_key("hello".into(), "no PRIVATE KEY block")]
     #[case::garbage("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".into(), "cannot use")]
     #[case::encrypted("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n".into(), "encrypted")]
@@ -472,6 +475,6 @@ mod tests {
     fn leaf_is_refused_as_ca() {
         let leaf = authority().issue_client("u", &[], Validity::for_next(HOUR)).unwrap();
         let error = Authority::from_pem(&leaf.certificate_pem, leaf.key_pem.expose()).unwrap_err().to_string();
-        assert!(error.contains("no CA certificate"), "{error}");
+        assert!(error.contains("not a CA certificate"), "{error}");
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn extension<T: AssociatedOid + Encode>(value: &T, critical: bool) ->
     Ok(Extension { extn_id: T::OID, critical, extn_value })
 }
 
-/// KeyUsage (critical) and ExtendedKeyUsage (not), each only where a word asks for it.
+/// KeyUsage (critical) and ExtendedKeyUsage (not critical), each only if a word requires it.
 pub(super) fn usages(words: &[String]) -> Result<Vec<Extension>, X509Error> {
     let (bits, purposes) = usage::extensions(words)?;
     let bits = bits.map(|bits| extension(&bits, true));
@@ -34,7 +34,7 @@ pub(super) fn authority_key_id(issuer: &SubjectKeyIdentifier) -> Result<Extensio
     extension(&AuthorityKeyIdentifier { key_identifier: Some(issuer.0.clone()), ..Default::default() }, false)
 }
 
-/// SubjectAltName; none at all for no names.
+/// SubjectAltName; omitted if there are no names.
 pub(super) fn alt_names(names: &[AltName]) -> Result<Option<Extension>, X509Error> {
     if names.is_empty() {
         return Ok(None);
@@ -42,7 +42,7 @@ pub(super) fn alt_names(names: &[AltName]) -> Result<Option<Extension>, X509Erro
     extension(&name::alt_names(names)?, false).map(Some)
 }
 
-/// The identifier of a key: SHA-1 of its bits, as Go does (RFC 5280 4.2.1.2, method 1).
+/// The identifier of a key: SHA-1 of its bits, as in Go (RFC 5280 4.2.1.2, method 1).
 pub(super) fn key_id(spki: &[u8]) -> Result<SubjectKeyIdentifier, X509Error> {
     SubjectPublicKeyInfoRef::try_from(spki)
         .and_then(|spki| SubjectKeyIdentifier::try_from(spki).map_err(Into::into))

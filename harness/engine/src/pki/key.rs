@@ -1,4 +1,4 @@
-//! Private keys of every form that Kubernetes components write.
+//! Private keys in every format that Kubernetes components write.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::secret::Secret;
 use tlsboot_core::history::facts::KeyFacts;
 use tlsboot_core::x509::{Block, X509Error, blocks, key, read};
 
-/// What we sign certificates with, by kind of key: the schemes that Go's `x509` chooses too.
+/// The signature schemes for certificates, by kind of key: the same that Go's `x509` chooses.
 const SCHEMES: [(SignatureScheme, &str); 4] = [
     (SignatureScheme::ECDSA_NISTP256_SHA256, "1.2.840.10045.4.3.2"),
     (SignatureScheme::ECDSA_NISTP384_SHA384, "1.2.840.10045.4.3.3"),
@@ -32,7 +32,7 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
-    /// A fresh ECDSA P-256 key in the form the kubelet writes, `EC PRIVATE KEY` (C-10).
+    /// A new ECDSA P-256 key in the format that the kubelet writes, `EC PRIVATE KEY` (C-10).
     pub fn generate() -> Result<Self, X509Error> {
         let key = p256::SecretKey::try_generate()
             .map_err(|e| X509Error::Key(format!("no randomness from the system: {e}")))?;
@@ -55,7 +55,7 @@ impl PrivateKey {
         &self.pem
     }
 
-    /// What can be said of the key in public.
+    /// What can be shown of the key in public.
     pub fn facts(&self) -> Result<KeyFacts, X509Error> {
         read::public_key(&self.spki)
     }
@@ -69,7 +69,7 @@ impl PrivateKey {
         self.signer()?.sign(message).map_err(|e| X509Error::Key(format!("cannot sign: {e}")))
     }
 
-    /// The algorithm of what [`sign`](Self::sign) makes.
+    /// The algorithm of the signatures of [`sign`](Self::sign).
     pub(super) fn signature_algorithm(&self) -> Result<AlgorithmIdentifierOwned, X509Error> {
         let scheme = self.signer()?.scheme();
         let known = SCHEMES.iter().find(|(known, _)| *known == scheme);
@@ -87,7 +87,7 @@ impl PrivateKey {
     }
 }
 
-/// A key in the form that x509-cert's certificate builder wants.
+/// A key in the form that x509-cert's certificate builder needs.
 pub(super) struct CertificateSigner<'a>(pub(super) &'a PrivateKey);
 
 /// A DER SubjectPublicKeyInfo, for the same builder.

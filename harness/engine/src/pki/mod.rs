@@ -1,7 +1,7 @@
-//! Making CAs, certificates and requests, the hostile ones too.
+//! Creating CAs, certificates and requests, including hostile ones.
 //!
-//! Making goes through x509-cert, since rcgen drops a second `O=`; signing goes through rustls, since it takes every key file
-//! that is met in the field (SEC1, PKCS#1, PKCS#8). Reading is in [`x509`](tlsboot_core::x509).
+//! They are built with x509-cert, because rcgen drops a second `O=`, and signed with rustls, because it reads every key
+//! format found in practice (SEC1, PKCS#1, PKCS#8). Reading is in [`x509`](tlsboot_core::x509).
 
 mod authority;
 mod extension;

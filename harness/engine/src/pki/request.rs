@@ -1,4 +1,4 @@
-//! Certificate requests, well-formed and odd: what a kubelet sends, and what an attacker would.
+//! Certificate requests, well-formed and malformed: what a kubelet sends, and what an attacker would.
 
 use x509_cert::attr::Attributes;
 use x509_cert::der::asn1::{BitString, ObjectIdentifier, OctetString};
@@ -13,7 +13,7 @@ use crate::secret::Secret;
 use tlsboot_core::history::facts::Name;
 use tlsboot_core::x509::{AltName, X509Error, name, node_subject, pem};
 
-/// Builds a PKCS#10 request. Nothing is checked for sense: hostile requests are the point.
+/// Builds a PKCS#10 request. Nothing is checked: hostile requests are the purpose.
 #[derive(Clone, Debug)]
 pub struct RequestBuilder {
     subject: Name,
@@ -39,7 +39,7 @@ impl RequestBuilder {
         }
     }
 
-    /// What the kubelet of `node` asks for (C-08); add alternative names for its serving certificate.
+    /// What the kubelet of `node` requests (C-08); add alternative names for its serving certificate.
     pub fn node(node: &str) -> Self {
         Self::new(node_subject(node))
     }
@@ -50,19 +50,19 @@ impl RequestBuilder {
         self
     }
 
-    /// Asks for key usages and extended key usages, in Kubernetes' words. (The CSR object's `spec.usages` is another thing.)
+    /// Requests key usages and extended key usages, in Kubernetes' words. (The CSR object's `spec.usages` is separate.)
     pub fn usages(mut self, usages: &[&str]) -> Self {
         self.usages.extend(usages.iter().map(|&usage| usage.to_owned()));
         self
     }
 
-    /// Asks for BasicConstraints with this `cA`.
+    /// Requests BasicConstraints with this `cA`.
     pub fn ca(mut self, ca: bool) -> Self {
         self.ca = Some(ca);
         self
     }
 
-    /// Asks for any extension, by its dotted OID and DER value.
+    /// Requests any extension, by its dotted OID and DER value.
     pub fn extension(mut self, oid: &str, critical: bool, value: &[u8]) -> Result<Self, X509Error> {
         let refuse = |e: &dyn ToString| X509Error::encode(format!("extension {oid}"), e.to_string());
         let extn_id = ObjectIdentifier::new(oid).map_err(|e| refuse(&e))?;
@@ -71,13 +71,13 @@ impl RequestBuilder {
         Ok(self)
     }
 
-    /// Uses this key again instead of a fresh one.
+    /// Uses this key instead of a new one.
     pub fn key(mut self, key: PrivateKey) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// Makes the signature wrong: the requester does not prove that it holds the key.
+    /// Makes the signature wrong: the requester does not prove possession of the key.
     pub fn broken_signature(mut self) -> Self {
         self.broken_signature = true;
         self
@@ -101,7 +101,7 @@ impl RequestBuilder {
         };
         let mut message = info.to_der().map_err(|e| refuse(&e))?;
         if self.broken_signature {
-            // A signature over something else is well-formed DER, and wrong.
+            // A signature over something else is well-formed DER, but wrong.
             message.push(0);
         }
         let request = CertReq {

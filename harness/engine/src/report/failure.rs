@@ -1,4 +1,4 @@
-//! One scenario that did not come out as it should, told to people.
+//! A scenario that did not come out as expected, explained for people.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,9 @@ use tlsboot_core::history::event::{Phase, ProcessState};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::Step;
 
-/// The whole text: outcome, what was expected and what came, place in the YAML, and where the evidence is.
+/// The whole text: outcome, what was expected and observed, position in the YAML, and where the evidence is.
 ///
-/// Nothing is said beyond the headline of a scenario that is as it should be.
+/// For a scenario that came out as expected, only the headline.
 pub fn text(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> String {
     let paint = Paint(colours);
     let mut parts = vec![headline(result, paint)];
@@ -64,7 +64,7 @@ pub(super) fn sentence(result: &ScenarioResult, evidence: &Evidence) -> String {
     }
 }
 
-/// An expectation that came out badly, with what can be said of it.
+/// An expectation that was not met, with the details.
 pub(super) struct Failed<'a> {
     pub(super) verdict: &'a ExpectationVerdict,
     evidence: &'a Evidence,
@@ -96,7 +96,7 @@ impl<'a> Failed<'a> {
         }
     }
 
-    /// What came instead of what was waited for, where nothing came close.
+    /// What was observed instead, if nothing came close.
     pub(super) fn meanwhile(&self) -> Option<String> {
         let (from, to) = self.window()?;
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -121,7 +121,7 @@ impl<'a> Failed<'a> {
         ))
     }
 
-    /// The events to show: those that came closest, or the one that must not have come.
+    /// The events to show: those that came closest, or the one that must not have happened.
     pub(super) fn shown(&self) -> Vec<Closest> {
         if !self.verdict.closest.is_empty() {
             return self.verdict.closest.clone();
@@ -202,7 +202,8 @@ fn block(result: &ScenarioResult, evidence: &Evidence, failed: &Failed<'_>, pain
     text
 }
 
-/// Processes that exited on their own, other than those that an expectation speaks of: usually the cause of all else.
+/// Processes that exited on their own, other than those that an expectation is about: usually the cause of everything
+/// else.
 fn deaths(result: &ScenarioResult, evidence: &Evidence, paint: Paint) -> Option<String> {
     let told: BTreeSet<u64> = result
         .verdict
@@ -246,7 +247,7 @@ fn table(closest: &Closest, paint: Paint) -> String {
         .map(|found| [&found.field, &found.expected, &found.found].map(|text| words::value(text)))
         .collect();
     let head = ["field", "expected", "found"].map(String::from);
-    // a long value does not push the columns after it out of sight
+    // a long value must not push the columns after it out of sight
     let width =
         |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count().min(60)).max().unwrap_or(0);
     let line = |row: &[String; 3]| format!("\n    {:<2$}  {:<3$}  {4}", row[0], row[1], width(0), width(1), row[2]);
@@ -255,7 +256,7 @@ fn table(closest: &Closest, paint: Paint) -> String {
     text
 }
 
-/// The step that the harness could not do.
+/// The step that the harness could not perform.
 fn failed_step(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> Option<String> {
     let (index, error) = evidence.events.iter().rev().find_map(|event| match &event.what {
         What::Step(step) => match &step.phase {
@@ -269,7 +270,7 @@ fn failed_step(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> O
     Some(snippet(result, evidence, &Remark { step: index, line, message, label: "failed here" }, colours))
 }
 
-/// What there is to say about a step.
+/// A remark about a step.
 struct Remark {
     step: usize,
     /// Its line in the scenario file.
@@ -297,13 +298,13 @@ fn snippet(result: &ScenarioResult, evidence: &Evidence, remark: &Remark, colour
     renderer.render(&[Level::ERROR.primary_title(message).element(snippet)])
 }
 
-/// The line of the step after.
+/// The first line of the next step.
 fn next_line(evidence: &Evidence, step: usize) -> Option<u64> {
     let next = evidence.scenario.as_ref()?.steps.get(step + 1)?;
     Some(next.referenced.line())
 }
 
-/// A step's lines, the first few where there are many.
+/// A step's lines, or the first few if there are many.
 fn step_text(text: &str, line: u64, next: Option<u64>) -> Option<String> {
     const MOST: usize = 12;
     let first = usize::try_from(line).ok()?.checked_sub(1)?;

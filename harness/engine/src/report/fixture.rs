@@ -1,4 +1,4 @@
-//! Histories made by hand, judged by the real judge: a rotation, a failure, a hang, and a run of them.
+//! Hand-made histories, judged by the real judge: a rotation, a failure, a hang, and a run of them.
 
 mod recording;
 
@@ -125,7 +125,7 @@ pub(crate) fn failing() -> (ScenarioResult, Evidence) {
     case(FAILING, "scenarios/rbac/missing-bootstrapper-binding.yaml", recording)
 }
 
-/// Nobody approves, so no serving certificate is ever asked for.
+/// Nothing is approved, so no serving certificate is ever requested.
 pub(super) fn hanging() -> (ScenarioResult, Evidence) {
     let mut recording = Recording::new("approval.no-approver");
     recording.step(3900, 4200, 0, "start");
@@ -137,7 +137,7 @@ pub(super) fn hanging() -> (ScenarioResult, Evidence) {
     case(HANGING, "scenarios/approval/no-approver.yaml", recording)
 }
 
-/// The harness could not do a step.
+/// The harness could not perform a step.
 pub(super) fn broken() -> (ScenarioResult, Evidence) {
     let mut recording = Recording::new("rotation.quick");
     let step = |phase| What::Step(StepEvent { index: 0, stimulus: "start".into(), name: None, phase });
@@ -224,7 +224,7 @@ pub(super) fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// The run, with its verdicts written into the folder and the hashes of what is there.
+/// The run, with its verdicts written into the folder and the hashes of its files.
 pub(super) fn verifiable(folder: &std::path::Path) -> RunResult {
     let mut run = run();
     for result in &mut run.scenarios {

@@ -1,4 +1,4 @@
-//! What happens in a cluster, one line for each thing that matters to a person who watches.
+//! What happens in a cluster, one line for each change that matters to a person who watches.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::words;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::{CsrEvent, Event, FileEvent, ProcessState, RecorderState, What};
 
-/// Tells a history as it grows: each change once, nothing twice.
+/// Describes a history as it grows: each change once.
 #[derive(Debug)]
 pub struct Follow {
     rules: Rules,
@@ -23,7 +23,7 @@ impl Follow {
         Self { rules, zone, said: BTreeMap::new() }
     }
 
-    /// What there is to say about the next event, if anything.
+    /// The description of the next event, if there is one.
     pub fn line(&mut self, event: &Event) -> Option<String> {
         let (thing, text) = self.tell(&event.what)?;
         if self.said.insert(thing, text.clone()).as_ref() == Some(&text) {
@@ -32,14 +32,14 @@ impl Follow {
         Some(format!("{}  {}", self.time(event.at), words::clean(&text)))
     }
 
-    /// Which thing an event is about, and how it is now.
+    /// What an event is about, and its new state.
     fn tell(&self, what: &What) -> Option<(String, String)> {
         let general = || words::event(what);
         match what {
             What::Csr(csr) => Some((csr.uid.clone(), self.csr(csr))),
             What::File(file) => link(file),
             What::Presented(presented) => match &presented.refused {
-                // Nobody listens: the process' own lines say why.
+                // Nothing is listening: the process' own lines say why.
                 Some(refused) if !refused.contains("alert") => None,
                 _ => Some((format!("port of {}", presented.node), general())),
             },
@@ -68,12 +68,12 @@ impl Follow {
 
     fn csr(&self, csr: &CsrEvent) -> String {
         let state = words::csr_state(csr);
-        let text = format!("{}, {}, asked for by {}: {state}", csr.name, words::csr_subject(csr), csr.username);
+        let text = format!("{}, {}, requested by {}: {state}", csr.name, words::csr_subject(csr), csr.username);
         match csr.certificates.first() {
             Some(leaf) if state == "issued" => {
                 let (from, to) = self.rules.rotation_window(leaf.not_before, leaf.not_after);
                 format!(
-                    "{text} until {}, to be renewed from {} to {}",
+                    "{text} until {}, renewal due from {} to {}",
                     self.time(leaf.not_after),
                     self.time(from),
                     self.time(to)
@@ -88,7 +88,7 @@ impl Follow {
     }
 }
 
-/// Where the link to the certificate in use points.
+/// Where the link to the current certificate points.
 fn link(file: &FileEvent) -> Option<(String, String)> {
     let target = file.facts.as_ref()?.target.as_ref()?;
     let target = target.rsplit('/').next().unwrap_or(target);
@@ -111,14 +111,14 @@ mod tests {
         let events = &evidence.events;
         let once: Vec<String> = events.iter().filter_map(|event| follow.line(event)).collect();
         assert!(
-            once.iter().any(|line| line.contains("issued until") && line.contains("to be renewed from")),
+            once.iter().any(|line| line.contains("issued until") && line.contains("renewal due from")),
             "{once:#?}"
         );
         assert!(
             once.iter().any(|line| line.contains("kubelet-client-current.pem → kubelet-client-01.pem")),
             "{once:#?}"
         );
-        let csrs = once.iter().filter(|line| line.contains("asked for by") && line.contains("pending"));
+        let csrs = once.iter().filter(|line| line.contains("requested by") && line.contains("pending"));
         let names: Vec<&str> = csrs.filter_map(|line| line.split([' ', ',']).nth(2)).collect();
         let mut different = names.clone();
         different.dedup();

@@ -1,20 +1,20 @@
-//! The forms of a report.
+//! The formats of a report.
 
 use std::fmt;
 use std::str::FromStr;
 
 use tlsboot_core::name::{UnknownName, by_name};
 
-/// A form of report.
+/// A report format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// A summary on stdout, failures in full.
     Terminal,
     /// `result.json`: everything, for machines.
     Json,
-    /// `junit.xml`: one suite a target.
+    /// `junit.xml`: one suite per target.
     Junit,
-    /// `report.html`: one page with the timelines, without anything from elsewhere.
+    /// `report.html`: one self-contained page with the timelines.
     Html,
     /// `summary.md`: a matrix and the failures, as a step summary of GitHub Actions shows it.
     Markdown,
@@ -26,7 +26,7 @@ impl Format {
     /// All of them, in the order in which they are listed.
     pub const ALL: &[Self] = &[Self::Terminal, Self::Json, Self::Junit, Self::Html, Self::Markdown, Self::Github];
 
-    /// What a run writes unless told otherwise: everything but annotations.
+    /// What a run writes by default: everything except annotations.
     pub const DEFAULT: &[Self] = &[Self::Terminal, Self::Json, Self::Junit, Self::Html, Self::Markdown];
 
     /// Its name on the command line.
@@ -41,7 +41,7 @@ impl Format {
         }
     }
 
-    /// The file's name in the output folder; none for what goes to stdout.
+    /// The file's name in the output folder; `None` for what goes to stdout.
     pub fn file_name(self) -> Option<&'static str> {
         match self {
             Self::Terminal | Self::Github => None,
@@ -63,6 +63,6 @@ impl FromStr for Format {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        by_name("form of report", Self::ALL, Self::name, text)
+        by_name("report format", Self::ALL, Self::name, text)
     }
 }

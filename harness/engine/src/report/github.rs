@@ -6,7 +6,7 @@ use super::failure::{self, Failed};
 use super::{Evidence, words};
 use tlsboot_core::result::{RunResult, ScenarioResult};
 
-/// Workflow commands, one a failed expectation.
+/// Workflow commands, one per failed expectation.
 pub(super) fn annotations(out: &Path, run: &RunResult) -> String {
     let red = run.scenarios.iter().filter(|result| words::is_red(result.verdict.outcome));
     let stale = run.stale.iter().map(|entry| {

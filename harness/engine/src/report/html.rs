@@ -1,4 +1,4 @@
-//! `report.html`: one page without anything from elsewhere, for browsers, mail and archives.
+//! `report.html`: one self-contained page, for browsers, mail and archives.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use tlsboot_core::history::event::Phase;
 use tlsboot_core::result::{RunResult, ScenarioResult};
 use tlsboot_core::scenario::requirements;
 
-/// More rows than this make no list of events readable.
+/// With more rows than this, a list of events is not readable.
 const MOST_EVENTS: usize = 200;
 
 /// The file's text.
@@ -26,7 +26,7 @@ pub(super) fn page(out: &Path, run: &RunResult) -> Result<String, ReportError> {
 
 fn render(out: &Path, run: &RunResult) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
-    // names that end in .html are escaped, always
+    // names that end in .html are always escaped
     environment.add_template("report.html", include_str!("html/report.html"))?;
     environment.add_template("case.html", include_str!("html/case.html"))?;
     environment.add_template("style.css", include_str!("html/style.css"))?;
@@ -61,7 +61,7 @@ struct Chapter<'a> {
 struct MatrixRow<'a> {
     id: &'a str,
     title: &'a str,
-    /// One a target; none where the scenario was not selected there.
+    /// One per target; `None` if the scenario was not selected there.
     cells: Vec<Option<Cell>>,
 }
 
@@ -107,11 +107,11 @@ struct Case<'a> {
 struct Line<'a> {
     number: usize,
     text: &'a str,
-    /// The word and class of the verdict on the step that begins here.
+    /// The name and class of the verdict on the step that begins here.
     outcome: Option<&'static str>,
-    /// What is said of it.
+    /// A remark about it.
     note: String,
-    /// What was seen of a stimulus' effect.
+    /// The observed effect of a stimulus.
     proof: String,
 }
 
@@ -185,7 +185,7 @@ impl Cell {
     }
 }
 
-/// A place in the page; letters that no id needs are left out.
+/// An anchor in the page; characters that no id needs are left out.
 fn anchor(result: &ScenarioResult) -> String {
     let name = format!("{}--{}", result.id, result.target);
     name.chars()
@@ -197,7 +197,7 @@ impl<'a> Section<'a> {
     fn of(out: &Path, run: &'a RunResult, id: &'a str) -> Self {
         let results: Vec<&ScenarioResult> = run.scenarios.iter().filter(|result| result.id == id).collect();
         let mut why = String::new();
-        // One history at a time is in memory: a run may have hundreds.
+        // Only one history at a time is in memory: a run may have hundreds.
         let cases = results
             .iter()
             .map(|result| {
@@ -242,7 +242,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What tells the story; the rest is in the history.
+/// The events that tell the story; the rest is in the history.
 fn is_told(what: &What) -> bool {
     !matches!(what, What::Request(_) | What::Log(_) | What::Metrics(_) | What::Connection(_) | What::Recorder(_))
 }
@@ -295,7 +295,7 @@ fn lines<'a>(result: &ScenarioResult, evidence: &'a Evidence) -> Vec<Line<'a>> {
         let (outcome, note, proof) = match verdict {
             Some(verdict) => of_expectation(evidence, verdict),
             None if step.value.is_judged() => {
-                (Some("unsupported"), "not applicable".into(), "it is about other versions".into())
+                (Some("unsupported"), "not applicable".into(), "it is for other versions".into())
             }
             None => of_stimulus(evidence, index),
         };
@@ -382,6 +382,6 @@ mod tests {
     #[test]
     fn missing_evidence_is_said() {
         let html = page(Path::new("nowhere"), &fixture::run()).unwrap();
-        assert!(html.contains("the evidence folder can&#x27;t be opened"));
+        assert!(html.contains("the evidence folder cannot be opened"));
     }
 }

@@ -16,10 +16,10 @@ pub(super) fn text(run: &RunResult) -> Result<String, ReportError> {
     Ok(text)
 }
 
-/// Reads the `result.json` of an output folder, to make reports from it later.
+/// Reads the `result.json` of an output folder, to create reports from it later.
 ///
 /// # Errors
-/// There is none, it is none, or it is too new.
+/// It does not exist, is invalid, or is too new.
 pub fn read(out: &Path) -> Result<RunResult, ReportError> {
     let path = out.join("result.json");
     let text = Folder::open(out).and_then(|out| out.read_text("result.json", LONGEST));
@@ -29,7 +29,7 @@ pub fn read(out: &Path) -> Result<RunResult, ReportError> {
 
 fn parse(path: &Path, text: &str) -> Result<RunResult, ReportError> {
     let malformed = |source| ReportError::Malformed { path: path.to_owned(), source };
-    // A newer format may have any fields, so its number is looked at first.
+    // A newer format may have any fields, so its number is checked first.
     let value: serde_json::Value = serde_json::from_str(text).map_err(malformed)?;
     match value["format"].as_u64() {
         Some(found) if found > u64::from(FORMAT) => Err(ReportError::Format { path: path.to_owned(), found }),
@@ -37,7 +37,7 @@ fn parse(path: &Path, text: &str) -> Result<RunResult, ReportError> {
     }
 }
 
-/// Ids and targets become folders, and are shown: neither is anything else than a name.
+/// Ids and targets become folder names and are shown, so they must be nothing but names.
 fn named_rightly(run: RunResult) -> Result<RunResult, serde_json::Error> {
     let wrong = |what: &str, name: &str| Err(serde::de::Error::custom(format!("{name:?} is not the {what}")));
     for result in &run.scenarios {
@@ -77,7 +77,7 @@ mod tests {
             let text = text(&run).unwrap();
             parse(Path::new("r"), &text).unwrap_err().to_string()
         };
-        let said = refused(|run| run.scenarios[0].id = "\u{1b}[2JIt all fits.".into());
+        let said = refused(|run| run.scenarios[0].id = "\u{1b}[2JEverything matches.".into());
         assert!(said.contains("is not the id of a scenario") && !said.contains('\u{1b}'), "{said:?}");
         assert!(refused(|run| run.scenarios[0].id = "hooks".into()).contains("is not the id"));
         assert!(refused(|run| run.scenarios[0].target = ".git".into()).contains("is not the name of a target"));
@@ -90,6 +90,6 @@ mod tests {
     fn a_cut_file_says_so() {
         let text = text(&fixture::run()).unwrap();
         let error = parse(Path::new("r"), &text[..text.len() / 2]).unwrap_err();
-        assert!(error.to_string().contains("cut off"), "{error}");
+        assert!(error.to_string().contains("truncated"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! `junit.xml`: one suite a target, one case a scenario.
+//! `junit.xml`: one suite per target, one case per scenario.
 
 use std::path::Path;
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn suite(out: &Path, run: &RunResult, target: &str) -> TestSuite {
     suite
 }
 
-/// Entries of the list of known failures that hold no more.
+/// Entries of the list of known failures that are no longer true.
 fn stale(run: &RunResult) -> TestSuite {
     let mut suite = TestSuite::new("known failures");
     for entry in &run.stale {

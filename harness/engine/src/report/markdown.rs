@@ -87,7 +87,7 @@ fn known_failures(run: &RunResult) -> String {
     format!("\nKnown failures:\n\n{}", lines.concat())
 }
 
-/// A text that can't leave its table cell or become markup: no link, image, heading, emphasis or mention.
+/// A text that cannot leave its table cell or become markup: no link, image, heading, emphasis or mention.
 fn cell(text: &str) -> String {
     html(&words::clean(text)).replace('|', "\\|")
 }

@@ -1,4 +1,4 @@
-//! Several output folders as one: the parts of a partitioned run, or runs of several versions.
+//! Several output folders merged into one: the parts of a partitioned run, or runs of several versions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use super::verify::changed_files;
 use crate::evidence::{self, EvidenceFolder};
 use tlsboot_core::result::{RunResult, ScenarioResult, Shard};
 
-/// In more parts nobody shares out a run.
+/// No run is partitioned into more parts than this.
 const MOST_PARTS: u32 = 10_000;
 
-/// Why runs can't be merged.
+/// Why runs cannot be merged.
 #[derive(Debug, Error)]
 pub enum MergeError {
-    /// A report can't be read.
+    /// A report cannot be read.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// Two of them contradict each other.
     #[error("{0}")]
     Contradiction(String),
-    /// A run's evidence is not what its result says.
-    #[error("{folder}: {id} on {target}: {problem}; it was damaged on its way: fetch it again")]
+    /// A run's evidence does not match its result.
+    #[error("{folder}: {id} on {target}: {problem}; it was damaged in transit: fetch it again")]
     Damaged {
         /// The run's folder.
         folder: PathBuf,
@@ -34,7 +34,7 @@ pub enum MergeError {
         /// What is wrong.
         problem: String,
     },
-    /// The output folder is no place for a report.
+    /// The output folder is not suitable for a report.
     #[error("--out {path}: {why}")]
     Out {
         /// The folder.
@@ -42,12 +42,12 @@ pub enum MergeError {
         /// What is wrong with it, and what to do.
         why: String,
     },
-    /// Evidence can't be copied.
-    #[error("can't copy evidence to {path}: {source}")]
+    /// Evidence cannot be copied.
+    #[error("cannot copy evidence to {path}: {source}")]
     Copy {
-        /// Where to.
+        /// The target path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
 }
@@ -57,14 +57,14 @@ pub enum MergeError {
 pub struct Merged {
     /// The whole.
     pub run: RunResult,
-    /// Parts of partitioned runs that nobody brought, in words. The run counts as interrupted then.
+    /// Missing parts of partitioned runs, in words. If there are any, the run counts as interrupted.
     pub missing: Vec<String>,
 }
 
-/// Joins results. The order of the inputs does not matter.
+/// Merges results. The order of the inputs does not matter.
 ///
 /// # Errors
-/// When two say different things of the same, or come from different tlsboots.
+/// If two contradict each other, or come from different versions of tlsboot.
 pub fn merge(mut runs: Vec<RunResult>) -> Result<Merged, MergeError> {
     let contradiction = |text: String| Err(MergeError::Contradiction(text));
     runs.sort_by(|a, b| (a.started, &a.run).cmp(&(b.started, &b.run)));
@@ -76,7 +76,7 @@ pub fn merge(mut runs: Vec<RunResult>) -> Result<Merged, MergeError> {
     for run in &runs[1..] {
         if run.tlsboot != whole.tlsboot {
             return contradiction(format!(
-                "run {} is of tlsboot {}, run {} of tlsboot {}: they need not judge alike, so run both with one",
+                "run {} is from tlsboot {}, run {} from tlsboot {}: they may judge differently, so run both with the same one",
                 whole.run, whole.tlsboot, run.run, run.tlsboot
             ));
         }
@@ -107,7 +107,7 @@ pub fn merge(mut runs: Vec<RunResult>) -> Result<Merged, MergeError> {
     Ok(Merged { run: whole, missing })
 }
 
-/// By target, then by id, as a run in one piece lists them. What is there twice must be the same.
+/// By target, then by id, in the order of an undivided run. Duplicates must be identical.
 fn without_duplicates(results: Vec<ScenarioResult>) -> Result<Vec<ScenarioResult>, MergeError> {
     let mut all: BTreeMap<(String, String), ScenarioResult> = BTreeMap::new();
     for result in results {
@@ -117,12 +117,12 @@ fn without_duplicates(results: Vec<ScenarioResult>) -> Result<Vec<ScenarioResult
             Some(known) => {
                 let same = known.verdict.outcome == result.verdict.outcome;
                 let differ = if same {
-                    format!("twice {}, of different runs", known.verdict.outcome.word())
+                    format!("twice {}, from different runs", known.verdict.outcome.word())
                 } else {
                     format!("once {} and once {}", known.verdict.outcome.word(), result.verdict.outcome.word())
                 };
                 return Err(MergeError::Contradiction(format!(
-                    "{} on {} is there {differ}: leave one of the folders out",
+                    "{} on {} occurs {differ}: leave out one of the folders",
                     result.id, result.target
                 )));
             }
@@ -134,7 +134,7 @@ fn without_duplicates(results: Vec<ScenarioResult>) -> Result<Vec<ScenarioResult
     Ok(all.into_values().collect())
 }
 
-/// The parts that nobody brought. A part may come twice only as the same part.
+/// The missing parts. A part may occur twice only if both are identical.
 fn missing(shards: &[Shard]) -> Result<Vec<String>, MergeError> {
     let mut by_whole: BTreeMap<&str, Vec<&Shard>> = BTreeMap::new();
     for shard in shards {
@@ -144,7 +144,7 @@ fn missing(shards: &[Shard]) -> Result<Vec<String>, MergeError> {
     for (whole, parts) in by_whole {
         let of = parts[0].of;
         if let Some(odd) = parts.iter().find(|part| part.of > MOST_PARTS || !(1..=part.of).contains(&part.part)) {
-            return Err(MergeError::Contradiction(format!("there can't be a part {}/{}", odd.part, odd.of)));
+            return Err(MergeError::Contradiction(format!("there is no part {}/{}", odd.part, odd.of)));
         }
         if let Some(other) = parts.iter().find(|part| part.of != of) {
             return Err(MergeError::Contradiction(format!(
@@ -161,7 +161,7 @@ fn missing(shards: &[Shard]) -> Result<Vec<String>, MergeError> {
     Ok(missing)
 }
 
-/// Facts of several machines: what differs is listed.
+/// Facts of several machines: differences are listed.
 fn join_environment(all: &mut BTreeMap<String, String>, more: &BTreeMap<String, String>) {
     for (name, value) in more {
         let known = all.entry(name.clone()).or_default();
@@ -174,11 +174,11 @@ fn join_environment(all: &mut BTreeMap<String, String>, more: &BTreeMap<String, 
     }
 }
 
-/// Reads the runs in these folders, merges them, and copies their evidence to `out`, checked on the way.
+/// Reads the runs in these folders, merges them, and copies their evidence to `out`, verifying it along the way.
 ///
 /// # Errors
-/// What can't be read, is damaged or contradicts, and an `out` that holds something else than a report; nothing is copied
-/// before all results are merged.
+/// If something cannot be read, is damaged or contradictory, or if `out` contains something other than a report.
+/// Nothing is copied before all results are merged.
 pub fn merge_folders(folders: &[PathBuf], out: &Path) -> Result<Merged, MergeError> {
     let mut runs = Vec::new();
     for folder in folders {
@@ -198,7 +198,8 @@ pub fn merge_folders(folders: &[PathBuf], out: &Path) -> Result<Merged, MergeErr
     Ok(merged)
 }
 
-/// Whether a folder is empty, holds a report, or what a merge that was killed left: so that nothing else is lost in it.
+/// Whether a folder is empty, contains a report, or the leftovers of a killed merge: so that nothing else in it is
+/// lost.
 fn fit_for_a_report(out: &Path) -> Result<(), MergeError> {
     let unfit = |why: String| Err(MergeError::Out { path: out.to_owned(), why });
     let entries = match std::fs::read_dir(out) {
@@ -217,14 +218,14 @@ fn fit_for_a_report(out: &Path) -> Result<(), MergeError> {
         if !is_ours {
             let name = entry.map(|entry| entry.file_name().display().to_string()).unwrap_or_default();
             return unfit(format!(
-                "it holds other things than a report, such as {name}: name an empty or a new folder"
+                "it contains something other than a report, such as {name}: name an empty or a new folder"
             ));
         }
     }
     Ok(())
 }
 
-/// Whether nothing but evidence is in the folders of a folder.
+/// Whether the subfolders of a folder contain nothing but evidence.
 fn is_of_a_target(folder: &Path) -> std::io::Result<bool> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -251,7 +252,7 @@ fn damaged(folder: &Path, result: &ScenarioResult, problem: String) -> MergeErro
     MergeError::Damaged { folder: folder.to_owned(), id: result.id.clone(), target: result.target.clone(), problem }
 }
 
-/// Copies the files that a result has hashes of, and nothing else.
+/// Copies only the files for which a result has hashes.
 fn copy(folder: &Path, result: &ScenarioResult, out: &Path) -> Result<(), MergeError> {
     let from = match EvidenceFolder::of(folder, result) {
         None => return Ok(()),
@@ -266,7 +267,7 @@ fn copy(folder: &Path, result: &ScenarioResult, out: &Path) -> Result<(), MergeE
             if !evidence::has(Path::new(name)) {
                 return Err(std::io::Error::other(format!("{name:?} is not a file of evidence")));
             }
-            // Opened before anything is written: a name that leads out is an error.
+            // Opened before anything is written: a name that leads out of the folder is an error.
             let mut file = from.folder().file(Path::new(name))?;
             let to = to.join(name);
             std::fs::create_dir_all(to.parent().unwrap_or(&to))?;
@@ -290,7 +291,7 @@ mod tests {
         Shard { whole: "ab".repeat(32), part, of }
     }
 
-    /// A run with one scenario of the fixture's, as the part of a partition into as many as there are.
+    /// A run with one scenario of the fixture, as one part of a partition with a part for each scenario.
     fn parts() -> Vec<RunResult> {
         let whole = fixture::run();
         let of = u32::try_from(whole.scenarios.len()).unwrap();
@@ -356,7 +357,7 @@ mod tests {
         assert!(refused(vec![run.clone(), other]).contains("once "));
         let mut again = run.clone();
         again.scenarios[0].duration_ms += 1;
-        assert!(refused(vec![run.clone(), again]).contains("of different runs"));
+        assert!(refused(vec![run.clone(), again]).contains("from different runs"));
         let mut foreign = run.clone();
         foreign.tlsboot = "9.9.9".into();
         assert!(refused(vec![run.clone(), foreign]).contains("tlsboot 9.9.9"));
@@ -366,7 +367,7 @@ mod tests {
         for odd in [shard(1, u32::MAX), shard(0, 0), shard(3, 2), shard(0, 2)] {
             let mut impossible = run.clone();
             impossible.shards = vec![odd];
-            assert!(refused(vec![impossible]).contains("there can't be a part"));
+            assert!(refused(vec![impossible]).contains("there is no part"));
         }
         assert!(refused(Vec::new()).contains("nothing to merge"));
     }
@@ -380,7 +381,7 @@ mod tests {
         report
     }
 
-    /// A folder of somebody's, with a repository in it.
+    /// Someone's folder, with a repository in it.
     fn repository() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join(".git/hooks")).unwrap();
@@ -397,7 +398,7 @@ mod tests {
             });
             let out = repository();
             let error = merge_folders(&[report.path().to_owned()], out.path()).unwrap_err().to_string();
-            assert!(error.contains("elsewhere than a run puts it"), "{error}");
+            assert!(error.contains("not where a run puts it"), "{error}");
             assert!(out.path().join(".git/HEAD").exists());
         }
     }
@@ -411,7 +412,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1);
     }
 
-    /// A report may lie beside other things; none of them is taken for evidence.
+    /// A report may be next to other things; none of them is mistaken for evidence.
     #[test]
     fn only_evidence_is_replaced() {
         let report = sent(|_, _| ());

@@ -1,7 +1,6 @@
-//! Reports: made from a run's result and the histories, never from the live run.
+//! Reports: created from a run's result and the histories, never from the live run.
 //!
-//! [`write_all`] writes what was asked for. [`failure::text`] says one scenario's failure to people, for a test's own
-//! output.
+//! [`write_all`] writes the requested ones. [`failure::text`] explains one scenario's failure, for a test's own output.
 
 mod error;
 pub mod failure;

@@ -1,4 +1,4 @@
-//! What every report says of a run as a whole.
+//! What every report says about a run as a whole.
 
 use super::words;
 use tlsboot_core::result::RunResult;
@@ -23,7 +23,7 @@ pub(super) fn headline(run: &RunResult) -> String {
     format!("{}{stale}{interrupted}", counts.join(", "))
 }
 
-/// Failures that were expected, and entries of the list of known failures that hold no more, a line each.
+/// Expected failures, and entries of the list of known failures that are no longer true, one per line.
 pub(super) fn known(run: &RunResult) -> Vec<String> {
     let known = run.scenarios.iter().filter_map(|result| {
         let known = result.known.as_ref()?;

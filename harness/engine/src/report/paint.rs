@@ -1,17 +1,17 @@
-//! Colours on a terminal.
+//! Colors on a terminal.
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 
 use tlsboot_core::check::Outcome;
 
-/// Whether to colour what goes to `stream`, as clap and other commands decide it: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`,
-/// `TERM`, and whether it is a terminal.
+/// Whether to use colors on `stream`, decided as clap and other commands do: by `NO_COLOR`, `CLICOLOR_FORCE`,
+/// `CLICOLOR`, `TERM`, and whether it is a terminal.
 pub fn colours_wanted(stream: &impl RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
 }
 
-/// Paints where there are colours, or leaves text as it is.
+/// Adds colors if they are enabled, otherwise leaves text as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint(pub bool);
 
@@ -24,7 +24,7 @@ impl Paint {
         self.with("2", text)
     }
 
-    /// In the colour of an outcome.
+    /// In the color of an outcome.
     pub fn outcome(self, outcome: Outcome, text: &str) -> String {
         let code = match outcome {
             Outcome::Pass => "32",
@@ -42,7 +42,7 @@ impl Paint {
     }
 }
 
-/// The text in a colour, where there are colours; `code` is the number of ECMA-48's SGR.
+/// The text in a color, if colors are enabled; `code` is the SGR number of ECMA-48.
 pub fn paint(code: &str, text: &str, colours: bool) -> String {
     if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }

@@ -1,7 +1,7 @@
 //! Ed25519 signatures of `result.json`, which holds the hashes of all evidence.
 //!
-//! Keys are those of `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout`; a signature is the 64 bytes that
-//! `openssl pkeyutl -verify -rawin` takes.
+//! Keys are those of `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout`; a signature has the 64 bytes that
+//! `openssl pkeyutl -verify -rawin` accepts.
 
 use std::path::{Path, PathBuf};
 
@@ -11,37 +11,39 @@ use thiserror::Error;
 use crate::secret::Secret;
 use tlsboot_core::x509;
 
-/// The signature's place beside `result.json`.
+/// The signature's file name, next to `result.json`.
 pub const FILE: &str = "result.json.sig";
 
-/// What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410).
+/// The bytes before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// Why a key can't be used.
+/// Why a key cannot be used.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// The file can't be read.
-    #[error("can't read the key {path}: {source}")]
+    /// The file cannot be read.
+    #[error("cannot read the key {path}: {source}")]
     Read {
-        /// Which one.
+        /// Which file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It is no private key to sign with.
+    /// It is not a private key for signing.
     #[error(
-        "{path} is no Ed25519 private key in PEM ({reason}); make one with `openssl genpkey -algorithm ed25519 -out KEY`"
+        "{path} is not an Ed25519 private key in PEM ({reason}); create one with `openssl genpkey -algorithm ed25519 -out KEY`"
     )]
     NotPrivate {
-        /// Which one.
+        /// Which file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// It is no public key to check with.
-    #[error("{path} is no Ed25519 public key in PEM ({reason}); get it with `openssl pkey -in KEY -pubout -out PUB`")]
+    /// It is not a public key for verifying.
+    #[error(
+        "{path} is not an Ed25519 public key in PEM ({reason}); get it with `openssl pkey -in KEY -pubout -out PUB`"
+    )]
     NotPublic {
-        /// Which one.
+        /// Which file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -56,7 +58,7 @@ impl SigningKey {
     /// Reads a PKCS#8 PEM file.
     ///
     /// # Errors
-    /// There is none, or it is no Ed25519 key.
+    /// It does not exist, or is not an Ed25519 key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let not_private = |reason: String| KeyError::NotPrivate { path: path.to_owned(), reason };
         let der = read_block(path, "PRIVATE KEY")?.map(Secret::new).map_err(not_private)?;
@@ -70,13 +72,13 @@ impl SigningKey {
         self.0.expose().sign(bytes).as_ref().to_vec()
     }
 
-    /// The key to check with.
+    /// The public key for verifying.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.expose().public_key().as_ref().to_vec())
     }
 }
 
-/// A key to check signatures with.
+/// A key for verifying signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey(Vec<u8>);
 
@@ -84,7 +86,7 @@ impl PublicKey {
     /// Reads a SubjectPublicKeyInfo PEM file.
     ///
     /// # Errors
-    /// There is none, or it is no Ed25519 key.
+    /// It does not exist, or is not an Ed25519 key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let not_public = |reason: String| KeyError::NotPublic { path: path.to_owned(), reason };
         let der = read_block(path, "PUBLIC KEY")?.map_err(not_public)?;
@@ -94,7 +96,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether the signature is one of this key for these bytes.
+    /// Whether the signature is one by this key for these bytes.
     pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(bytes, signature).is_ok()
     }
@@ -105,9 +107,9 @@ fn read_block(path: &Path, label: &str) -> Result<Result<Vec<u8>, String>, KeyEr
     let bytes = crate::untrusted::read(path, crate::untrusted::LONGEST)
         .map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
     Ok(match x509::blocks(&bytes).as_slice() {
-        [block] if block.error.is_none() && block.label != label => Err(format!("it holds a {}", block.label)),
+        [block] if block.error.is_none() && block.label != label => Err(format!("it contains a {}", block.label)),
         [block] => block.der(),
-        many => Err(format!("it holds {} blocks", many.len())),
+        many => Err(format!("it contains {} blocks", many.len())),
     })
 }
 
@@ -115,7 +117,7 @@ fn read_block(path: &Path, label: &str) -> Result<Result<Vec<u8>, String>, KeyEr
 mod tests {
     use super::*;
 
-    // made by `openssl genpkey -algorithm ed25519`, for these tests only
+    // created by `openssl genpkey -algorithm ed25519`, only for these tests
     const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHelQGCbVfdnMIRjdCC6uQkFRxS0I9HxlIstaPMOleZy\n-----END PRIVATE KEY-----\n";
     const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAYyz+fmmi9gDAgJsr0a5g7on3Wv49crnS+v68ljT5tns=\n-----END PUBLIC KEY-----\n";
     const SIGNATURE: &str = "8cc1f8efa8cb1fce4a0bddba06c4c0a3679a2c56ea3b7716c5eb28451edce79812edafc91e4812f22f2a57f1d051c0f30e2086d3106b712218abf0e04ba9850a";
@@ -161,12 +163,12 @@ mod tests {
     fn a_wrong_file_says_what_would_be_right() {
         let (folder, key, public) = files();
         let error = SigningKey::read(&public).unwrap_err().to_string();
-        assert!(error.contains("it holds a PUBLIC KEY") && error.contains("genpkey"), "{error}");
+        assert!(error.contains("it contains a PUBLIC KEY") && error.contains("genpkey"), "{error}");
         let error = PublicKey::read(&key).unwrap_err().to_string();
         assert!(error.contains("-pubout"), "{error}");
         assert!(!error.contains("MC4CAQAwBQYDK2VwBCIEIHelQGCbVfdnMIRjdCC6uQkFRxS0I9HxlIstaPMOleZy"), "{error}");
         let none = folder.path().join("none");
-        assert!(SigningKey::read(&none).unwrap_err().to_string().contains("can't read"));
+        assert!(SigningKey::read(&none).unwrap_err().to_string().contains("cannot read"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tlsboot_core::result::{RunResult, ScenarioResult};
 const ALL_LISTED: usize = 60;
 const SLOWEST: usize = 3;
 
-/// One line a scenario, failures in full, then reasons, the slowest, and the counts last, where eyes are.
+/// One line per scenario, failures in full, then reasons, the slowest, and the counts last, where they are seen first.
 pub(super) fn summary(out: &Path, run: &RunResult, colours: bool) -> String {
     let paint = Paint(colours);
     let mut parts = vec![lines(run, paint)];
@@ -65,7 +65,7 @@ fn reasons(run: &RunResult) -> String {
     unsupported(run).iter().map(of).chain(known).collect()
 }
 
-/// Worth a line only where there is something to choose from.
+/// Only worth a line if there are several to choose from.
 fn slowest(run: &RunResult) -> String {
     if run.scenarios.len() <= SLOWEST {
         return String::new();

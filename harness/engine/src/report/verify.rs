@@ -1,4 +1,4 @@
-//! Checking a report without its cluster: hashes of all evidence, verdicts judged anew, the signature, and what all of
+//! Checking a report without its cluster: hashes of all evidence, verdicts judged again, the signature, and what all of
 //! that does not prove.
 
 use std::collections::BTreeSet;
@@ -15,21 +15,21 @@ use tlsboot_core::known::judged;
 use tlsboot_core::plain::one_line;
 use tlsboot_core::result::{RunResult, ScenarioResult};
 
-/// What came of checking a report.
+/// The result of checking a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verification {
-    /// What does not fit together: the report was changed, or damaged.
+    /// What does not match: the report was changed or damaged.
     pub findings: Vec<String>,
     /// What was checked, in words.
     pub checked: Vec<String>,
-    /// What the report does not prove, even so.
+    /// What the report does not prove in any case.
     pub not_proven: Vec<String>,
 }
 
-/// What does not fit between the hashes in a result and the files in its evidence folder.
+/// Mismatches between the hashes in a result and the files in its evidence folder.
 ///
 /// # Errors
-/// When a file can't be read, or is not a plain file.
+/// If a file cannot be read, or is not a regular file.
 pub(super) fn changed_files(folder: &EvidenceFolder, result: &ScenarioResult) -> std::io::Result<Vec<String>> {
     let found = folder.hashes()?;
     let changed = result.hashes.iter().filter_map(|(name, hash)| {
@@ -47,10 +47,10 @@ pub(super) fn changed_files(folder: &EvidenceFolder, result: &ScenarioResult) ->
     Ok(changed.chain(added).collect())
 }
 
-/// Checks the report in an output folder; with a key, its signature too.
+/// Checks the report in an output folder; with a key, also its signature.
 ///
 /// # Errors
-/// When there is no report that could be checked.
+/// If there is no report that can be checked.
 pub fn verify(out: &Path, key: Option<&PublicKey>) -> Result<Verification, ReportError> {
     let run = json::read(out)?;
     let mut findings = check_signature(out, key)?;
@@ -64,7 +64,7 @@ pub fn verify(out: &Path, key: Option<&PublicKey>) -> Result<Verification, Repor
         if let Some(evidence) = &result.evidence
             && !places.insert(evidence)
         {
-            findings.push(format!("{name}: its evidence is another's too: {evidence}"));
+            findings.push(format!("{name}: another scenario has the same evidence: {evidence}"));
         }
         let problems = check_result(out, result);
         findings.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
@@ -87,7 +87,7 @@ fn check_signature(out: &Path, key: Option<&PublicKey>) -> Result<Vec<String>, R
         Err(_) => vec![format!("the report has no signature ({} is missing)", signature::FILE)],
         Ok(signature) if key.verifies(&result, &signature) => Vec::new(),
         Ok(_) => {
-            vec!["the signature is not this key's for this result.json: it was changed, or another signed it".into()]
+            vec!["the signature does not match this key and this result.json: the file was changed, or signed with another key".into()]
         }
     })
 }
@@ -97,7 +97,7 @@ fn check_result(out: &Path, result: &ScenarioResult) -> Vec<String> {
     let folder = match EvidenceFolder::of(out, result) {
         None if matches!(outcome, Outcome::Unsupported | Outcome::Error) => return Vec::new(),
         None => {
-            return vec![format!("it is said to {}, without evidence", outcome.word())];
+            return vec![format!("it is reported as {}, without evidence", outcome.word())];
         }
         Some(Err(error)) => return vec![error.to_string()],
         Some(Ok(folder)) => folder,
@@ -106,18 +106,18 @@ fn check_result(out: &Path, result: &ScenarioResult) -> Vec<String> {
         Err(error) => return vec![error.to_string()],
         Ok(problems) => problems,
     };
-    // What the judge said of the scenario; that a failure is known is for reports to say.
+    // The judge's verdict on the scenario; whether a failure is known is for reports to say.
     let mut recorded = result.verdict.clone();
     recorded.outcome = judged(result);
     if outcome == Outcome::Known && !matches!(recorded.outcome, Outcome::Fail | Outcome::Hang) {
-        problems.push("it is said to be known, but not how it failed".into());
+        problems.push("it is reported as known, but not how it failed".into());
     }
-    // What the harness could not do may have come after the verdict was written.
+    // An error of the harness may have happened after the verdict was written.
     if folder.verdict().ok().as_ref() != Some(&recorded) && outcome != Outcome::Error {
-        problems.push("result.json and verdict.json do not say the same".into());
+        problems.push("result.json and verdict.json differ".into());
     }
     match folder.rejudge() {
-        // The harness' own fault: the report claims nothing.
+        // An error of the harness itself: the report claims nothing.
         _ if outcome == Outcome::Error => {}
         Err(error) => problems.push(error.to_string()),
         Ok(again) => {
@@ -134,7 +134,7 @@ fn check_result(out: &Path, result: &ScenarioResult) -> Vec<String> {
     problems
 }
 
-/// Whether scenario, history and result are about the same.
+/// Whether scenario, history and result are about the same run.
 fn mixed_up(result: &ScenarioResult, again: &Rejudged) -> Vec<String> {
     let scenario = &again.scenario;
     let mut problems = Vec::new();
@@ -146,7 +146,7 @@ fn mixed_up(result: &ScenarioResult, again: &Rejudged) -> Vec<String> {
     same(scenario.id == result.id, "the ids");
     same(scenario.title == result.title, "the titles");
     same(scenario.level == result.level, "the levels");
-    same(scenario.requirements == result.requirements, "the behaviours");
+    same(scenario.requirements == result.requirements, "the behaviors");
     if let Some(begin) = &again.begin {
         let digest = hex::encode(Sha256::digest(scenario.text.as_bytes()));
         same(begin.scenario == result.id, "the scenarios");
@@ -165,7 +165,7 @@ fn checked(run: &RunResult, signed: bool) -> Vec<String> {
         format!("{judged} histories, judged again by tlsboot {}", env!("CARGO_PKG_VERSION")),
     ];
     if signed {
-        checked.insert(0, "the signature of result.json, which holds the hashes".into());
+        checked.insert(0, "the signature of result.json, which contains the hashes".into());
     }
     checked
 }
@@ -174,21 +174,21 @@ fn not_proven(out: &Path, run: &RunResult, signed: bool) -> Vec<String> {
     let mut said = Vec::new();
     if !signed {
         let unread = if out.join(signature::FILE).is_file() {
-            "it is signed, but without --key the signature was not looked at"
+            "it is signed, but without --key the signature was not checked"
         } else {
             "it is not signed"
         };
         said.push(format!(
-            "who made this report, and that it is whole: {unread}. Whoever changes evidence can change its hashes in result.json too"
+            "who created this report, and that it is complete: {unread}. Anyone who can change evidence can also change its hashes in result.json"
         ));
     }
     said.push(
-        "that the histories are records of real clusters: whoever made the report could have made them up".into(),
+        "that the histories are records of real clusters: the creator of the report could have made them up".into(),
     );
     let components: Vec<String> =
         run.components.iter().map(|one| one_line(&format!("{} {} {}", one.name, one.version, one.sha256))).collect();
     said.push(format!(
-        "that these executables are a release's: compare their SHA-256 with the publisher's\n    {}",
+        "that these executables are official releases: compare their SHA-256 with the publisher's\n    {}",
         components.join("\n    ")
     ));
     let of = |outcome: Outcome| {
@@ -196,9 +196,9 @@ fn not_proven(out: &Path, run: &RunResult, signed: bool) -> Vec<String> {
         run.scenarios.iter().filter(fits).count()
     };
     for (outcome, why) in [
-        (Outcome::Error, "the harness failed, so nothing is said about the cluster"),
-        (Outcome::Unsupported, "the target could not show it, by the report's own word"),
-        (Outcome::Known, "they fail, and somebody listed that as known"),
+        (Outcome::Error, "the harness failed, which says nothing about the cluster"),
+        (Outcome::Unsupported, "according to the report, the target could not show it"),
+        (Outcome::Known, "they fail, and are listed as known failures"),
     ] {
         match of(outcome) {
             0 => {}
@@ -213,9 +213,9 @@ fn not_proven(out: &Path, run: &RunResult, signed: bool) -> Vec<String> {
     }
     said.push("anything about scenarios, versions and settings that are not in it".into());
     if run.tlsboot != env!("CARGO_PKG_VERSION") {
-        said.push(format!("that the tlsboot which wrote it ({}) judged as this one does", one_line(&run.tlsboot)));
+        said.push(format!("that the tlsboot that wrote it ({}) judges as this one does", one_line(&run.tlsboot)));
     }
-    said.push("what report.html, junit.xml and summary.md say: they are views; make them anew with `tlsboot merge REPORT --out DIR`".into());
+    said.push("what report.html, junit.xml and summary.md say: they are views; regenerate them with `tlsboot merge REPORT --out DIR`".into());
     said
 }
 
@@ -276,7 +276,7 @@ mod tests {
         assert!(findings(report.path()).is_empty());
     }
 
-    /// Whoever forges the hashes too is still caught by the judge.
+    /// Forged hashes do not help: the judge still notices.
     #[test]
     fn a_verdict_that_does_not_follow_is_found_though_hashes_fit() {
         let report = report();
@@ -308,7 +308,7 @@ mod tests {
             assert!(said.contains(words), "no `{words}` in {said}");
             std::fs::write(report.path().join("result.json"), before).unwrap();
         };
-        says(|run| run.scenarios[0].target = "local::1.99.0".into(), "elsewhere than a run puts it");
+        says(|run| run.scenarios[0].target = "local::1.99.0".into(), "not where a run puts it");
         std::os::unix::fs::symlink("local-1.37.2", report.path().join("local-1.99.0")).unwrap();
         let moved = |run: &mut RunResult| {
             let result = &mut run.scenarios[0];
@@ -321,12 +321,12 @@ mod tests {
         says(moved, "the targets");
         std::fs::rename(report.path().join("local-1.99.0"), report.path().join("local-1.37.2")).unwrap();
         says(|run| run.scenarios[0].title.push('!'), "the titles");
-        says(|run| run.scenarios[0].requirements.clear(), "the behaviours");
+        says(|run| run.scenarios[0].requirements.clear(), "the behaviors");
         says(|run| run.scenarios[0].evidence = None, "without evidence");
         for elsewhere in ["../x", "/etc", ".git", "", "."] {
             change(report.path(), |run| run.scenarios[0].evidence = Some(elsewhere.into()));
             let said = findings(report.path()).join("\n");
-            assert!(said.contains("elsewhere than a run puts it"), "{elsewhere}: {said}");
+            assert!(said.contains("not where a run puts it"), "{elsewhere}: {said}");
         }
         says(
             |run| {

@@ -10,7 +10,7 @@ use tlsboot_core::history::event::{
 };
 use tlsboot_core::history::facts::CertificateFacts;
 
-/// An outcome's word.
+/// An outcome's name.
 pub(super) fn outcome(outcome: Outcome) -> &'static str {
     outcome.word()
 }
@@ -19,12 +19,12 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
 pub(super) const OUTCOMES: [Outcome; 6] =
     [Outcome::Error, Outcome::Hang, Outcome::Fail, Outcome::Known, Outcome::Unsupported, Outcome::Pass];
 
-/// Whether somebody has to look at it.
+/// Whether a person has to look at it.
 pub(super) fn is_red(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Fail | Outcome::Hang | Outcome::Error)
 }
 
-/// A moment or a short time in seconds, as exact as its size calls for.
+/// A moment or a short time in seconds, as precisely as its size needs.
 pub(super) fn seconds(seconds: f64) -> String {
     match seconds.abs() {
         size if size < 0.00995 => format!("{:.1} ms", seconds * 1000.0),
@@ -53,7 +53,7 @@ pub(super) fn count(number: usize, one: &str) -> String {
 /// The longest value that is shown in full.
 const LONGEST: usize = 400;
 
-/// A value from outside on one line: control characters are escaped, an endless text is cut.
+/// An untrusted value on one line: control characters are escaped, a very long text is truncated.
 pub(super) fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for (index, letter) in text.chars().enumerate() {
@@ -66,7 +66,7 @@ pub(super) fn clean(text: &str) -> String {
     clean
 }
 
-/// A value from outside in a table.
+/// An untrusted value in a table.
 pub(super) fn value(text: &str) -> String {
     if text.is_empty() {
         return "(empty)".to_owned();
@@ -74,7 +74,7 @@ pub(super) fn value(text: &str) -> String {
     clean(text)
 }
 
-/// The first letters of a fingerprint.
+/// The first characters of a fingerprint.
 pub(super) fn short(fingerprint: &str) -> &str {
     fingerprint.get(..8).unwrap_or(fingerprint)
 }
@@ -128,7 +128,7 @@ pub(super) fn event(what: &What) -> String {
         What::Metrics(metrics) => {
             let mut text = metrics.component.clone();
             for (name, value) in &metrics.values {
-                // writing to a String does not fail
+                // writing to a String cannot fail
                 let _ = write!(text, " {name}={value}");
             }
             text
@@ -154,7 +154,7 @@ fn change(change: Change) -> &'static str {
     }
 }
 
-/// How far a CSR is.
+/// How far a CSR has come.
 pub(super) fn csr_state(csr: &CsrEvent) -> String {
     let has = |kind: &str| csr.conditions.iter().any(|condition| condition.kind == kind);
     let state = match () {
@@ -167,7 +167,7 @@ pub(super) fn csr_state(csr: &CsrEvent) -> String {
     if csr.change == Change::Deleted { format!("{state}, deleted") } else { state.to_owned() }
 }
 
-/// The certificate that is asked for: `client of n1`.
+/// The requested certificate: `client of n1`.
 pub(super) fn csr_subject(csr: &CsrEvent) -> String {
     let role = role(&csr.signer_name).unwrap_or(&csr.signer_name);
     let subject = csr.request.subject.common_name.as_deref().unwrap_or("(no CN)");
@@ -223,7 +223,7 @@ fn file_text(file: &FileEvent) -> String {
 /// What happened to a name.
 pub(super) fn file_op(op: FileOp) -> &'static str {
     match op {
-        FileOp::Present => "was there",
+        FileOp::Present => "already existed",
         FileOp::Created => "created",
         FileOp::Modified => "written",
         FileOp::Attributes => "attributes changed",
@@ -233,7 +233,7 @@ pub(super) fn file_op(op: FileOp) -> &'static str {
     }
 }
 
-/// A certificate in few words.
+/// A short description of a certificate.
 pub(super) fn certificate(leaf: &CertificateFacts) -> String {
     format!(
         "{} (sha256 {}, until {})",
@@ -248,7 +248,7 @@ fn process_text(process: &ProcessEvent) -> String {
     format!("{}{whose}, pid {}, {}", process.component, process.pid, process_state(&process.state))
 }
 
-/// How a process is.
+/// The state of a process.
 pub(super) fn process_state(state: &ProcessState) -> String {
     let ProcessState::Exited { code, signal, asked } = state else {
         return "started".to_owned();

@@ -10,12 +10,12 @@ use tlsboot_core::result::RunResult;
 /// The files of a report.
 pub(super) const FILES: [&str; 5] = ["result.json", "junit.xml", "report.html", "summary.md", signature::FILE];
 
-/// Makes the reports of a run whose evidence lies below `out`, and returns the files that it wrote.
+/// Creates the reports of a run whose evidence is below `out`, and returns the files that it wrote.
 ///
-/// A file is complete or as it was before: each is written beside its place and moved there.
+/// A file is either complete or unchanged: each is written next to its destination and moved there.
 ///
 /// # Errors
-/// The first report that can't be made; those before it stay.
+/// The first report that cannot be created; those before it are kept.
 pub fn write_all(out: &Path, run: &RunResult, formats: &[Format]) -> Result<Vec<PathBuf>, ReportError> {
     let mut files = Vec::new();
     for format in formats {
@@ -42,10 +42,10 @@ pub fn write_all(out: &Path, run: &RunResult, formats: &[Format]) -> Result<Vec<
     Ok(files)
 }
 
-/// Signs the `result.json` that was just written, if there is a key. Without one, no older signature stays beside it.
+/// Signs the `result.json` that was just written, if there is a key. Without one, an older signature is removed.
 ///
 /// # Errors
-/// When it can't be read, or the signature can't be written.
+/// If it cannot be read, or the signature cannot be written.
 pub fn sign(out: &Path, key: Option<&signature::SigningKey>) -> Result<(), ReportError> {
     let place = out.join(signature::FILE);
     let Some(key) = key else {
@@ -104,6 +104,6 @@ mod tests {
         let folder = fixture::folder();
         std::fs::write(folder.path().join("file"), "").unwrap();
         let error = write_all(&folder.path().join("file"), &fixture::run(), &[Format::Json]).unwrap_err();
-        assert!(error.to_string().contains("can't write the report"), "{error}");
+        assert!(error.to_string().contains("cannot write the report"), "{error}");
     }
 }

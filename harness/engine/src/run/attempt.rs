@@ -19,17 +19,17 @@ use tlsboot_core::scenario::Scenario;
 /// Runs scenarios: what all scenarios of a run share.
 #[derive(Clone)]
 pub struct Runner {
-    /// The run's output folder. Each scenario's evidence goes to a folder of its own in it.
+    /// The run's output folder. Each scenario's evidence goes into its own folder below it.
     pub out: PathBuf,
-    /// Failures that are no surprise.
+    /// Known failures.
     pub known: KnownFailures,
-    /// Told what happens.
+    /// Receives what happens.
     pub listener: Arc<dyn Listener>,
-    /// Becomes true when the run is to end: clusters are stopped in order then.
+    /// Becomes true when the run should end: then clusters are stopped in order.
     pub interrupt: watch::Receiver<bool>,
 }
 
-/// How a scenario came out.
+/// The outcome of a scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ran {
     /// The result.
@@ -39,7 +39,7 @@ pub struct Ran {
 }
 
 impl Runner {
-    /// Runs a scenario. Always comes back with a result: what goes wrong in the harness is in it, as `error`.
+    /// Runs a scenario. Always returns a result: errors of the harness are in it, as `error`.
     pub async fn run(&self, scenario: &Scenario, target: &Target) -> Ran {
         let name = target.id.name();
         let one = Attempt { runner: self, scenario, target, name: &name };
@@ -115,7 +115,7 @@ impl Attempt<'_> {
         let playing = async { Play::new(self, &*cluster, &sink, events).until_decided().await };
         let verdict = self.unless_interrupted(playing).await;
         cluster.stop().await;
-        // A verdict counts only with the record that it was made from.
+        // A verdict counts only with the record that it is based on.
         sink.close()?;
         verdict?
     }

@@ -12,16 +12,16 @@ use crate::observe::HistoryLost;
 /// Why a scenario was not judged: its outcome is `error`, which says nothing about the cluster.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// There is no place for what is recorded.
-    #[error("the evidence folder {path} can't be created: {source}")]
+    /// There is no folder for what is recorded.
+    #[error("the evidence folder {path} cannot be created: {source}")]
     Evidence {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// There is no history.
-    #[error("the history can't be created: {0}")]
+    #[error("the history cannot be created: {0}")]
     History(#[source] io::Error),
     /// There is no cluster.
     #[error("the cluster could not be started: {0}")]
@@ -29,21 +29,21 @@ pub enum RunError {
     /// The cluster lacks its bindings.
     #[error("the cluster's bindings could not be created: {0}")]
     Bindings(#[source] DriveError),
-    /// The history does not hold what was judged.
+    /// The history does not contain what was judged.
     #[error(transparent)]
     Lost(#[from] HistoryLost),
-    /// A part of the control plane was ended from outside.
+    /// A component of the control plane was killed from outside.
     #[error(
-        "{component} was ended by signal {signal}, and not by tlsboot: look whether memory ran out (`dmesg | grep -i oom`) or somebody ended it"
+        "{component} was killed by signal {signal}, not by tlsboot: check whether memory ran out (`dmesg | grep -i oom`) or someone killed it"
     )]
     Killed {
-        /// Which.
+        /// Which component.
         component: String,
         /// The signal.
         signal: i32,
     },
-    /// etcd, which is not under test, has ended.
-    #[error("etcd ended by itself, with code {}: see its log in the evidence", .code.map_or_else(|| "unknown".to_owned(), |code| code.to_string()))]
+    /// etcd, which is not under test, has exited.
+    #[error("etcd exited on its own, with code {}: see its log in the evidence", .code.map_or_else(|| "unknown".to_owned(), |code| code.to_string()))]
     Etcd {
         /// Its exit code.
         code: Option<i32>,

@@ -1,4 +1,4 @@
-//! What a run tells while it lasts: the interface between the run and whatever shows it.
+//! What a run reports while it is running: the interface between the run and whatever shows it.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,32 +23,32 @@ impl<'a> RunEvent<'a> {
     }
 }
 
-/// What happened to a scenario. Whoever listens says what to do about each.
+/// What happened to a scenario. The listener decides what to do about each.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunEventKind<'a> {
     /// It begins.
     Started,
-    /// It waits for something new.
+    /// It is waiting for something new.
     Waits {
-        /// For what.
+        /// What it is waiting for.
         what: Awaited<'a>,
         /// How long it will wait at most.
         left: Duration,
     },
-    /// It is over: the verdict, with what is known of its failure.
+    /// It has finished: the verdict, and the known failure if there is one.
     Finished(&'a ScenarioResult),
 }
 
-/// What a scenario waits for.
+/// What a scenario is waiting for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Awaited<'a> {
     /// Its cluster.
     Cluster,
-    /// A step to be done or decided.
+    /// A step to be performed or decided.
     Step {
         /// `expect` or `never`; empty for a stimulus.
         verb: &'static str,
-        /// The kind of what is expected, or the stimulus.
+        /// The kind of expectation, or the stimulus.
         word: &'a str,
         /// The step's line in the scenario file.
         line: u64,
@@ -65,9 +65,9 @@ impl fmt::Display for Awaited<'_> {
     }
 }
 
-/// Told of everything that happens in a run, in order for each scenario, from several tasks at a time.
+/// Receives everything that happens in a run, in order for each scenario, from several tasks at a time.
 pub trait Listener: Send + Sync {
-    /// Takes note. The scenario waits until it returns.
+    /// Handles an event. The scenario waits until it returns.
     fn event(&self, event: &RunEvent<'_>);
 }
 

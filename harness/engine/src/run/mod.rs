@@ -1,7 +1,7 @@
-//! A scenario on a target, from plan to verdict: [`Runner`] starts the cluster, drives and judges until all is decided,
-//! and closes the evidence.
+//! A scenario on a target, from plan to verdict: [`Runner`] starts the cluster, drives and judges until everything is
+//! decided, and completes the evidence.
 //!
-//! The run tells what happens as [`RunEvent`]s to a [`Listener`]; how that looks is the listener's affair.
+//! The run reports what happens as [`RunEvent`]s to a [`Listener`], which decides how to show it.
 
 mod attempt;
 mod error;

@@ -1,4 +1,4 @@
-//! Drives a scenario on a running cluster, and judges what is recorded, until all is decided.
+//! Drives a scenario on a running cluster, and judges what is recorded, until everything is decided.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use tlsboot_core::scenario::{Scenario, Step};
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// Its name in the history.
 const ETCD: &str = "etcd";
-/// What a stimulus may take, for those who watch.
+/// How long a stimulus may take, for those who watch.
 pub(super) const STEP: Duration = Duration::from_secs(120);
 
 /// A scenario while it is driven and judged.
@@ -34,7 +34,7 @@ pub(super) struct Play<'a> {
     sink: &'a Sink,
     judge: Judge<'a>,
     events: mpsc::UnboundedReceiver<Event>,
-    /// The step that the listener was told of last.
+    /// The last step that was reported to the listener.
     told: Option<usize>,
     /// What was killed from outside: then the cluster is not to blame for what follows.
     killed: Option<RunError>,
@@ -62,9 +62,9 @@ impl<'a> Play<'a> {
         Self { attempt, scenario, cluster, sink, judge: Judge::new(scenario), events, told: None, killed: None }
     }
 
-    /// Drives and judges until all is decided.
+    /// Drives and judges until everything is decided.
     pub(super) async fn until_decided(mut self) -> Result<Verdict, RunError> {
-        // kubeadm has made its own.
+        // kubeadm has created its own.
         if !self.scenario.cluster.kubeadm {
             drive::prepare(&self.scenario.cluster.bindings, &self.cluster.base().admin())
                 .await
@@ -134,8 +134,8 @@ impl<'a> Play<'a> {
         say(self.sink, phase);
     }
 
-    /// Waits until the effect of a stimulus is in the history, where a recorder shows it: what follows is judged by how the
-    /// history says that things stand.
+    /// Waits until the effect of a stimulus is in the history, if a recorder shows it: what follows is judged by the
+    /// state in the history.
     async fn recorded(&mut self, stimulus: &dyn Stimulus) -> Result<(), BehindError> {
         if !stimulus.is_recorded() {
             return Ok(());
@@ -144,7 +144,7 @@ impl<'a> Play<'a> {
         timeout(CATCH_UP, seen).await.unwrap_or(Err(BehindError::Late))
     }
 
-    /// Before time runs out for something that must never happen: lets the audit log and the components' logs catch up.
+    /// Lets the audit log and the components' logs catch up before the time of a `never` is over.
     async fn settle(&mut self, step: usize) {
         let step = &self.scenario.steps[step].value;
         let Some((_, matcher)) = step.matcher().filter(|_| matches!(step, Step::Never(_))) else {
@@ -165,7 +165,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// A request of tlsboot's own shows when everything before it has been recorded.
+    /// When a request of tlsboot's own is recorded, everything before it has been recorded.
     async fn audit_catches_up(&mut self) -> Result<(), BehindError> {
         let marker = format!("tlsboot-marker-{}", self.sink.mono());
         let api = Api::<CertificateSigningRequest>::all(self.cluster.base().admin());
@@ -173,7 +173,7 @@ impl<'a> Play<'a> {
         self.feed_until(|what| matches!(what, What::Request(request) if request.name == marker)).await
     }
 
-    /// Feeds the judge with what is recorded, up to and with an event of this kind.
+    /// Passes recorded events to the judge, up to and including one of this kind.
     async fn feed_until(&mut self, is_it: impl Fn(&What) -> bool) -> Result<(), BehindError> {
         while let Some(event) = self.events.recv().await {
             let seen = is_it(&event.what);
@@ -186,8 +186,8 @@ impl<'a> Play<'a> {
     }
 }
 
-/// The end of a part of the control plane that says nothing about Kubernetes: by a signal that tlsboot did not send, as the
-/// kernel's OOM killer sends it; or of etcd, which is not under test. (How a kubelet ends is for the judge.)
+/// An exit of a control-plane process that says nothing about Kubernetes: by a signal that tlsboot did not send, such
+/// as the kernel's OOM killer; or of etcd, which is not under test. (The exit of a kubelet is for the judge.)
 fn killed(process: &ProcessEvent) -> Option<RunError> {
     let ProcessState::Exited { code, signal, asked: false } = process.state else {
         return None;
@@ -216,8 +216,8 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::out_of_memory("kube-apiserver", None, None, Some(9), false, Some("kube-apiserver was ended by signal 9"))]
-    #[case::etcd("etcd", None, Some(1), None, false, Some("etcd ended by itself, with code 1"))]
+    #[case::out_of_memory("kube-apiserver", None, None, Some(9), false, Some("kube-apiserver was killed by signal 9"))]
+    #[case::etcd("etcd", None, Some(1), None, false, Some("etcd exited on its own, with code 1"))]
     #[case::stimulus("kube-apiserver", None, None, Some(9), true, None)]
     #[case::its_own_end("kube-controller-manager", None, Some(1), None, false, None)]
     #[case::kubelet("kubelet", Some("n1"), None, Some(9), false, None)]

@@ -9,7 +9,7 @@ use tlsboot_core::history::event::{Begin, FORMAT};
 use tlsboot_core::scenario::{Scenario, requirements_of};
 use tlsboot_core::version::Version;
 
-/// A target by what it is called, before anything is started.
+/// A target by name, before anything is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetId {
     /// What starts the clusters.
@@ -21,7 +21,7 @@ pub struct TargetId {
 }
 
 impl TargetId {
-    /// Its name, as in test names: `local::1.37.2`, with `+kubelet-1.35.4` where that differs.
+    /// Its name, as in test names: `local::1.37.2`, with `+kubelet-1.35.4` if that differs.
     pub fn name(&self) -> String {
         let Self { provider, kubernetes, kubelet } = self;
         if kubernetes == kubelet {
@@ -31,13 +31,13 @@ impl TargetId {
         }
     }
 
-    /// The rules that hold for these versions.
+    /// The rules that apply to these versions.
     pub fn rules(&self) -> Rules {
         Rules::new(self.kubernetes, self.kubelet)
     }
 
-    /// Why the scenario is *unsupported* here, if it is: it is about other versions, or needs what clusters of this provider
-    /// can't do. Known without starting one; the only place where this is decided.
+    /// Why the scenario is *unsupported* here, if it is: it is for other versions, or needs what clusters of this
+    /// provider cannot do. Known without starting one; the only place where this is decided.
     pub fn unsupported(&self, scenario: &Scenario) -> Option<String> {
         scenario.unsupported(self.kubernetes, self.kubelet).or_else(|| {
             let has = self.provider.capabilities();
@@ -62,7 +62,7 @@ impl TargetId {
 
 /// A target that is ready to start clusters.
 pub struct Target {
-    /// What it is called.
+    /// Its name.
     pub id: TargetId,
     /// What starts its clusters.
     pub provider: Box<dyn Provider>,

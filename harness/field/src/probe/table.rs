@@ -28,7 +28,7 @@ pub struct Probe {
     pub id: &'static str,
     /// What is true of a conforming cluster.
     pub title: &'static str,
-    /// The catalogue's behaviours.
+    /// The catalogue's behaviors.
     pub requirements: &'static [&'static str],
     /// What it needs.
     pub needs: Need,
@@ -64,7 +64,7 @@ pub struct Probed {
     pub outcome: Outcome,
 }
 
-/// One entry for each probe: the method of the player that does it, its id, the catalogue's behaviours, what it needs, and
+/// One entry for each probe: the method of the player that does it, its id, the catalogue's behaviors, what it needs, and
 /// what is true of a conforming cluster.
 macro_rules! probes {
     ($($play:ident: $id:literal, $requirements:expr, $needs:ident, $title:literal;)*) => {
@@ -128,7 +128,7 @@ mod tests {
     use tlsboot_core::scenario::requirements;
 
     #[test]
-    fn probes_are_named_once_and_show_behaviours_of_the_catalogue() {
+    fn probes_are_named_once_and_show_behaviors_of_the_catalogue() {
         let ids: BTreeSet<&str> = PROBES.iter().map(|probe| probe.id).collect();
         assert_eq!(ids.len(), PROBES.len());
         for probe in PROBES {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{Effects, Names, RoleRef, Stimulus};
 use crate::scenario::model::Binding;
 
-/// A ClusterRoleBinding to make.
+/// A ClusterRoleBinding to create.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Bind {
@@ -19,7 +19,7 @@ pub struct Bind {
 
 impl Stimulus for Bind {
     fn lint(&self, _: &Names<'_>) -> Vec<String> {
-        let absent = "`absent` is for the cluster's `bindings`: to remove one, `unbind` it";
+        let absent = "`absent` is only for the cluster's `bindings`: to remove one, use `unbind`";
         (self.to == Binding::Absent).then(|| absent.to_owned()).into_iter().collect()
     }
 
@@ -27,7 +27,7 @@ impl Stimulus for Bind {
         if effects.bound.insert(self.cluster_role.cluster_role()) {
             Ok(())
         } else {
-            Err(format!("{} is bound already: `unbind` it first", self.cluster_role))
+            Err(format!("{} is already bound: `unbind` it first", self.cluster_role))
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::scenario::vocabulary::{wrong_certificate_resource, wrong_rbac_verb};
 pub struct CreateClusterRole {
     /// Its name.
     pub name: String,
-    /// Verbs, as `create`.
+    /// Verbs, such as `create`.
     pub verbs: Vec<String>,
-    /// Resources, as `certificatesigningrequests/nodeclient`.
+    /// Resources, such as `certificatesigningrequests/nodeclient`.
     pub resources: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ impl Stimulus for CreateClusterRole {
         if effects.made.insert(&self.name) {
             Ok(())
         } else {
-            Err(format!("there is a ClusterRole {} already", self.name))
+            Err(format!("the ClusterRole {} already exists", self.name))
         }
     }
 }

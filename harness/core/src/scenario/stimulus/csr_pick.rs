@@ -1,16 +1,16 @@
-//! CSRs, as the steps that change them name them.
+//! CSRs, as named by the steps that change them.
 
 use std::fmt;
 
 use super::Names;
 use crate::check::Role;
 
-/// Which CSR is meant: the newest that fits and is in the state that the step needs.
+/// Which CSR is meant: the newest one that matches and is in the state that the step needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CsrPick<'a> {
     /// The node that the certificate is for.
     pub node: Option<&'a str>,
-    /// Which of its certificates.
+    /// Which of the node's certificates it is for.
     pub role: Option<Role>,
     /// The one that the step `submit` of this name created.
     pub submitted: Option<&'a str>,
@@ -23,7 +23,7 @@ impl CsrPick<'_> {
         }
         match self.node {
             Some(node) => names.subject(node),
-            None => Some(format!("`{}` which CSR? Name a `node`, or a `submitted` one", names.word)),
+            None => Some(format!("`{}` needs a CSR: name a `node`, or a `submitted` one", names.word)),
         }
     }
 }

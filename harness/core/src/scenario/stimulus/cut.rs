@@ -21,10 +21,10 @@ pub struct Cut {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CutKind {
-    /// Connections are closed, new ones refused: as when the API server is down.
+    /// Connections are closed and new ones refused, as when the API server is down.
     #[default]
     Refuse,
-    /// Connections stay open, but nothing gets through: as when a cable is cut.
+    /// Connections stay open, but nothing gets through, as when a cable is cut.
     Silence,
 }
 
@@ -41,6 +41,10 @@ impl Stimulus for Cut {
 
     fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
         let before = effects.cut.insert(&self.node, self.kind);
-        if before == Some(self.kind) { Err(format!("the link of {} is cut so already", self.node)) } else { Ok(()) }
+        if before == Some(self.kind) {
+            Err(format!("the link of {} is already cut this way", self.node))
+        } else {
+            Ok(())
+        }
     }
 }

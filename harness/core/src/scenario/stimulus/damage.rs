@@ -24,19 +24,19 @@ pub struct Damage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum DamageAction {
-    /// Remove it (a link, not its target).
+    /// Delete it (a link, not its target).
     Delete,
-    /// Cut it in the middle (through a link).
+    /// Truncate it in the middle (through a link).
     Truncate,
-    /// Leave it with no content (through a link).
+    /// Make it empty (through a link).
     Empty,
     /// Overwrite it with something that is neither PEM nor YAML (through a link).
     Corrupt,
-    /// Put a regular file with the same content in the place of a link.
+    /// Replace a link by a regular file with the same content.
     ReplaceLink,
     /// Point a link to a file that does not exist.
     BreakLink,
-    /// Put another private key behind the certificate (through a link).
+    /// Replace the private key next to the certificate by another one (through a link).
     ReplaceKey,
 }
 
@@ -46,7 +46,7 @@ impl Stimulus for Damage {
         let mut wrong: Vec<String> = names.node(&self.node).into_iter().chain(wrong_file(&self.file)).collect();
         if matches!(self.action, DamageAction::ReplaceLink | DamageAction::BreakLink) && !is_link {
             wrong.push(format!(
-                "`{}` is not a link: this can be done to `kubelet-client-current.pem` and `kubelet-server-current.pem`",
+                "`{}` is not a link: this action is for `kubelet-client-current.pem` and `kubelet-server-current.pem`",
                 self.file
             ));
         }

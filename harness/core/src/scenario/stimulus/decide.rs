@@ -8,7 +8,7 @@ use crate::check::Role;
 use crate::check::answer::AnswerIs;
 use crate::scenario::NodeName;
 
-/// The CSR to decide, and who does it.
+/// The CSR to decide, and who decides it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Decide {
@@ -21,10 +21,10 @@ pub struct Decide {
     /// The CSR that the step `submit` of this name created.
     #[serde(default)]
     pub submitted: Option<String>,
-    /// Who does it, and may be refused; as the administrator by default, who must succeed.
+    /// Who decides it, and may be refused; by default the administrator, who must succeed.
     #[serde(default, rename = "as")]
     pub by: Option<Identity>,
-    /// The answer that must come. Where it differs by version, write an `expect: {answer: …}` for each instead.
+    /// The answer that must come. If it differs by version, write an `expect: {answer: …}` for each version instead.
     #[serde(default)]
     pub answer: Option<AnswerIs>,
 }

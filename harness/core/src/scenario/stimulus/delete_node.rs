@@ -7,7 +7,7 @@ use super::{Names, Stimulus};
 use crate::history::event::{Change, What};
 use crate::scenario::NodeName;
 
-/// The node whose Node object is deleted. Its kubelet goes on running.
+/// The node whose Node object is deleted. Its kubelet keeps running.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeleteNode {

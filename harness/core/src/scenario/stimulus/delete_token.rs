@@ -22,7 +22,7 @@ impl Stimulus for DeleteToken {
         if effects.deleted.insert(&self.token) {
             Ok(())
         } else {
-            Err(format!("the token `{}` is deleted already", self.token))
+            Err(format!("the token `{}` is already deleted", self.token))
         }
     }
 }

@@ -1,22 +1,22 @@
-//! What the steps of a scenario change, to find those that can't change anything. What is expected after such a step would
-//! come without it, so it proves less than it seems to.
+//! What the steps of a scenario change, to find steps that cannot change anything. What is expected after such a step
+//! would happen without it, so it proves less than it seems to.
 //!
-//! Only what is certain before a run counts: a kubelet may exit by itself, so starting it once more may have an effect.
-//! What only the cluster knows, the run finds out.
+//! Only what is certain before a run counts: a kubelet may exit on its own, so starting it once more may have an
+//! effect. The run finds out what only the cluster knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Component, CutKind};
 use crate::scenario::model::Bindings;
 
-/// How things stand between two steps, as far as steps decide it.
+/// The state between two steps, as far as steps determine it.
 #[derive(Debug)]
 pub struct Effects<'a> {
     /// ClusterRoles that are bound.
     pub(super) bound: BTreeSet<&'a str>,
-    /// ClusterRoles that a step made.
+    /// ClusterRoles that a step created.
     pub(super) made: BTreeSet<&'a str>,
-    /// Kubelets that were started, and components that were not ended.
+    /// Kubelets that were started, and components that were not stopped.
     pub(super) up: BTreeSet<&'a str>,
     /// Nodes that kubeadm has joined.
     pub(super) joined: BTreeSet<&'a str>,
@@ -24,7 +24,7 @@ pub struct Effects<'a> {
     pub(super) cut: BTreeMap<&'a str, CutKind>,
     /// Tokens whose Secret was deleted.
     pub(super) deleted: BTreeSet<&'a str>,
-    /// Tokens that a step let expire.
+    /// Tokens that a step made expire.
     pub(super) expired: BTreeSet<&'a str>,
 }
 

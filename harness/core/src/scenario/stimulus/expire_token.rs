@@ -23,7 +23,7 @@ impl Stimulus for ExpireToken {
         if effects.expired.insert(&self.token) && exists {
             Ok(())
         } else {
-            Err(format!("the token `{}` is deleted, or expired already", self.token))
+            Err(format!("the token `{}` is already deleted or expired", self.token))
         }
     }
 }

@@ -15,12 +15,12 @@ pub struct Get {
     /// Who sends it.
     #[serde(rename = "as")]
     pub by: Identity,
-    /// The path, as `/api/v1/nodes/n1`.
+    /// The path, such as `/api/v1/nodes/n1`.
     pub path: String,
-    /// The answer that must come. Where it differs by version, write an `expect: {answer: …}` for each instead.
+    /// The answer that must come. If it differs by version, write an `expect: {answer: …}` for each version instead.
     #[serde(default)]
     pub answer: Option<AnswerIs>,
-    /// How long to send it again and again until the `answer` has this `code`; the last answer counts, whatever it is.
+    /// How long to repeat the request until the `answer` has this `code`; the last answer counts in any case.
     #[serde(default, deserialize_with = "duration::positive_if_given")]
     #[schemars(schema_with = "duration::schema")]
     pub retry_for: Option<SignedDuration>,
@@ -29,7 +29,7 @@ pub struct Get {
 impl Stimulus for Get {
     fn lint(&self, names: &Names<'_>) -> Vec<String> {
         let aimless = self.retry_for.is_some() && self.answer.is_none();
-        let aimless = aimless.then(|| "`retryFor` which `answer`? Say what it must be".to_owned());
+        let aimless = aimless.then(|| "`retryFor` needs an `answer` to wait for".to_owned());
         self.by.lint(names).into_iter().chain(aimless).collect()
     }
 

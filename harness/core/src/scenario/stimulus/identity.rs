@@ -22,12 +22,12 @@ pub enum Identity {
     ExpiredCertificate(String),
     /// A certificate of a CA that the API server does not know, for this user.
     ForeignCertificate(String),
-    /// An expired certificate of the right CA and a good token, both in the same request.
+    /// An expired certificate of the right CA and a valid token, both in the same request.
     ExpiredCertificateAndToken(UserAndToken),
     /// A valid certificate with a uid in its subject (catalogue N-07).
     #[serde(rename = "certificateWithUID")]
     CertificateWithUid(UserAndUid),
-    /// The administrator, who impersonates this user.
+    /// The administrator, impersonating this user.
     Impersonated(String),
 }
 

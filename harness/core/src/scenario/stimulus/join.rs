@@ -16,16 +16,12 @@ pub struct Join {
 
 impl Stimulus for Join {
     fn lint(&self, names: &Names<'_>) -> Vec<String> {
-        let elsewhere = "`join` is for clusters that kubeadm sets up: `cluster: {kubeadm: true}`";
+        let elsewhere = "`join` is only for clusters that kubeadm sets up: `cluster: {kubeadm: true}`";
         let elsewhere = (!names.kubeadm()).then(|| elsewhere.to_owned());
         names.node(&self.node).into_iter().chain(elsewhere).collect()
     }
 
     fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
-        if effects.joined.insert(&self.node) {
-            Ok(())
-        } else {
-            Err(format!("kubeadm has joined {} already", self.node))
-        }
+        if effects.joined.insert(&self.node) { Ok(()) } else { Err(format!("{} has already been joined", self.node)) }
     }
 }

@@ -1,6 +1,6 @@
-//! What a scenario can do to a cluster. Each stimulus is one module with its fields and what is to be known of it before a
-//! run, and two that differ in the deed only share one; a new one is one new file, its `mod` line and one line in the list
-//! below. `drive` has the deeds.
+//! What a scenario can do to a cluster. Each stimulus is one module with its fields and what must be known about it
+//! before a run; two that differ only in their action share one. A new stimulus is one new file, its `mod` line and one
+//! line in the list below. `drive` performs them.
 
 pub mod bind;
 pub mod create_cluster_role;
@@ -48,10 +48,10 @@ use crate::check::{Expectation, Matcher, Never};
 use crate::history::What;
 use crate::scenario::Capability;
 
-/// Something that a cluster must be able to do, and the words for what can't be done without it: "…, or it can't …".
+/// Something that a cluster must be able to do, and the words for what cannot be done without it: "…, or it can't …".
 pub type Need = (Capability, &'static str);
 
-/// What is to be known of a stimulus before a run.
+/// What must be known about a stimulus before a run.
 pub trait Stimulus: std::fmt::Debug + Send + Sync {
     /// What is wrong with it in its scenario.
     fn lint(&self, _names: &Names<'_>) -> Vec<String> {
@@ -63,7 +63,7 @@ pub trait Stimulus: std::fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Takes note of what it changes.
+    /// Records what it changes.
     ///
     /// # Errors
     /// Why it certainly changes nothing, given the steps before it.
@@ -71,7 +71,7 @@ pub trait Stimulus: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// The name by which other steps refer to what it made.
+    /// The name by which other steps refer to what it created.
     fn name(&self) -> Option<&str> {
         None
     }
@@ -81,8 +81,8 @@ pub trait Stimulus: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether a recorder shows its effect. The step is not done before that: what is expected next is judged by how things
-    /// stand, as the history tells.
+    /// Whether a recorder shows its effect. The step is not done before that: the expectations that follow are judged
+    /// by the state that the history shows.
     fn is_recorded(&self) -> bool {
         false
     }
@@ -97,8 +97,8 @@ macro_rules! stimuli {
     ($($(#[$doc:meta])* $word:literal $stimulus:ident($module:ident::$fields:ident),)*) => {
         /// One step: a stimulus, or what must follow from the stimuli before it.
         ///
-        /// Expectations that stand side by side are judged side by side: all of them count from the beginning of the
-        /// stimulus above them. The next stimulus comes when all of them are decided.
+        /// Expectations beside each other are judged at the same time: all of them count from the start of the stimulus
+        /// above them. The next stimulus comes when all of them are decided.
         #[derive(Clone, Debug, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub enum Step {
@@ -112,7 +112,7 @@ macro_rules! stimuli {
         }
 
         impl Step {
-            /// Its word in the YAML.
+            /// Its keyword in the YAML.
             pub fn word(&self) -> &'static str {
                 match self {
                     $(Self::$stimulus(_) => $word,)*
@@ -121,7 +121,7 @@ macro_rules! stimuli {
                 }
             }
 
-            /// What it does; none where it is judged.
+            /// What it does; `None` if it is judged.
             pub fn stimulus(&self) -> Option<&dyn Stimulus> {
                 match self {
                     $(Self::$stimulus(stimulus) => Some(&**stimulus),)*
@@ -130,7 +130,7 @@ macro_rules! stimuli {
             }
         }
 
-        /// The words of the stimuli.
+        /// The keywords of the stimuli.
         pub const STIMULI: &[&str] = &[$($word),*];
 
         /// Their modules, in the same order.
@@ -144,15 +144,15 @@ stimuli! {
     "start" Start(start::Start),
     /// End a node's kubelet or a component by SIGTERM, and wait until it has exited.
     "stop" Stop(end::End),
-    /// End a node's kubelet or a component by SIGKILL.
+    /// Kill a node's kubelet or a component by SIGKILL.
     "kill" Kill(end::End),
     /// Stop a node's kubelet or a component and start it again; `with` changes how it is started.
     "restart" Restart(restart::Restart),
-    /// Run `kubeadm join` on a node, with the node's token for discovery and for the bootstrap. Its end is an event.
+    /// Run `kubeadm join` on a node, with the node's token for discovery and bootstrap. Its exit is an event.
     "join" Join(join::Join),
     /// Bind a ClusterRole to a user or group.
     "bind" Bind(bind::Bind),
-    /// Remove the binding of a ClusterRole that tlsboot made, or else the one that kubeadm made.
+    /// Remove the binding of a ClusterRole that tlsboot created, or else the one that kubeadm created.
     "unbind" Unbind(unbind::Unbind),
     /// Create a ClusterRole.
     "createClusterRole" CreateClusterRole(create_cluster_role::CreateClusterRole),
@@ -166,7 +166,7 @@ stimuli! {
     "createToken" CreateToken(create_token::CreateToken),
     /// Delete a bootstrap token's Secret.
     "deleteToken" DeleteToken(delete_token::DeleteToken),
-    /// Let a bootstrap token expire now.
+    /// Make a bootstrap token expire now.
     "expireToken" ExpireToken(expire_token::ExpireToken),
     /// Create a CSR.
     "submit" Submit(submit::Submit),
@@ -193,12 +193,12 @@ stimuli! {
 }
 
 impl Step {
-    /// Whether it is judged instead of done.
+    /// Whether it is judged rather than performed.
     pub fn is_judged(&self) -> bool {
         self.stimulus().is_none()
     }
 
-    /// The kinds of expectation that it names, with their matchers; valid with exactly one where it is judged.
+    /// The kinds of expectation that it names, with their matchers; valid only with exactly one if it is judged.
     pub fn matchers(&self) -> Vec<(&'static str, &dyn Matcher)> {
         match self {
             Self::Expect(expect) => expect.matchers(),
@@ -207,12 +207,12 @@ impl Step {
         }
     }
 
-    /// The kind of expectation that it names, with its matcher; none where it is not judged.
+    /// The kind of expectation that it names, with its matcher; `None` if it is not judged.
     pub fn matcher(&self) -> Option<(&'static str, &dyn Matcher)> {
         self.matchers().into_iter().next()
     }
 
-    /// Its word, and the kind of thing that it expects: `start`, `expect csr`.
+    /// Its keyword, and the kind of thing that it expects: `start`, `expect csr`.
     pub fn heading(&self) -> String {
         match self.matcher() {
             Some((kind, _)) => format!("{} {kind}", self.word()),
@@ -220,7 +220,7 @@ impl Step {
         }
     }
 
-    /// The name by which other steps refer to it, or to what it made.
+    /// The name by which other steps refer to it, or to what it created.
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Expect(expect) => expect.name.as_deref(),
@@ -236,7 +236,7 @@ mod tests {
     use super::{MODULES, STIMULI};
     use crate::testing::modules_with;
 
-    /// A module with a stimulus that is not in the list would be dead.
+    /// A module with a stimulus that is not in the list would be dead code.
     #[test]
     fn every_module_with_a_stimulus_is_in_the_list() {
         let listed: BTreeSet<String> = MODULES.iter().map(|module| (*module).to_owned()).collect();

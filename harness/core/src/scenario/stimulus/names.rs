@@ -1,15 +1,15 @@
-//! What a step may name, and the words for what it may not.
+//! What a step may name, and the errors for what it may not.
 
 use super::Step;
 use crate::history::event::NODE_USER_PREFIX;
 use crate::scenario::load::ready_tokens;
 use crate::scenario::model::{NO_TOKEN, RawScenario, STATIC_TOKEN, ServingPair, TokenKind};
 
-/// The names that there are in a scenario. Each question answers with what is wrong, if something is.
+/// The names that exist in a scenario. Each check returns what is wrong, if anything.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
     scenario: &'a RawScenario,
-    /// The word of the step that asks.
+    /// The keyword of the step that asks.
     pub(super) word: &'static str,
 }
 
@@ -45,29 +45,31 @@ impl<'a> Names<'a> {
         if is_submitted { None } else { self.node(name) }
     }
 
-    /// A node whose serving certificate is to be replaced must have it from a file.
+    /// The serving certificate of the node must come from a file.
     pub fn serving_pair_of(&self, name: &str) -> Option<String> {
         let node = self.scenario.nodes.iter().find(|node| *node.name == *name)?;
         let issued = node.serving_pair == ServingPair::Managed;
-        issued.then(|| format!("the serving certificate of `{name}` is not from a file: `servingPair: fromFile`"))
+        issued.then(|| {
+            format!("the serving certificate of `{name}` does not come from a file: set `servingPair: fromFile`")
+        })
     }
 
-    /// A token must be a ready one, or one of the scenario's, or `none`.
+    /// A token must be a predefined one, or one of the scenario's, or `none`.
     pub fn token(&self, name: &str) -> Option<String> {
         let ready = ready_tokens(self.scenario.cluster.kubeadm);
         if name == NO_TOKEN || ready.contains_key(name) || self.scenario.tokens.contains_key(name) {
             return None;
         }
         let ready: Vec<&str> = ready.keys().map(String::as_str).collect();
-        Some(format!("there is no token `{name}`: name it under `tokens`, or take {}", ready.join(" or ")))
+        Some(format!("there is no token `{name}`: define it under `tokens`, or use {}", ready.join(" or ")))
     }
 
-    /// A token that can be made and deleted while the API server runs.
+    /// A token that can be created and deleted while the API server runs.
     pub fn bootstrap_token(&self, name: &str) -> Vec<String> {
         let kind = self.scenario.tokens.get(name).map(|token| token.kind);
         let is_static = kind == Some(TokenKind::Static) || name == STATIC_TOKEN;
-        let too_late = "the file of static tokens is read once, when the API server starts: this works with bootstrap \
-                        tokens only";
+        let too_late = "the static token file is read only once, when the API server starts: this works only with bootstrap \
+                        tokens";
         self.token(name).into_iter().chain(is_static.then(|| too_late.to_owned())).collect()
     }
 

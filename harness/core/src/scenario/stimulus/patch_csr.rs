@@ -27,22 +27,22 @@ pub struct PatchCsr {
     /// `approval` or `status`; the object itself by default.
     #[serde(default)]
     pub subresource: Option<CsrSubresource>,
-    /// What it is to have, as a JSON merge patch.
+    /// The desired content, as a JSON merge patch.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub patch: serde_json::Value,
     /// How it is sent.
     #[serde(default)]
     pub verb: PatchVerb,
-    /// The answer that must come. Where it differs by version, write an `expect: {answer: …}` for each instead.
+    /// The answer that must come. If it differs by version, write an `expect: {answer: …}` for each version instead.
     #[serde(default)]
     pub answer: Option<AnswerIs>,
 }
 
-/// How a change is sent, by the verb that its sender must be allowed to use.
+/// How a change is sent, named by the verb that its sender must be allowed to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PatchVerb {
-    /// The change alone, by PATCH.
+    /// Only the change, by PATCH.
     #[default]
     Patch,
     /// The whole changed object, by PUT.

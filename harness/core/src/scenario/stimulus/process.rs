@@ -1,4 +1,4 @@
-//! Processes, as the steps that start and end them name them.
+//! Processes, as named by the steps that start and end them.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,10 +12,10 @@ use crate::scenario::vocabulary::wrong_controller;
 /// A component of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 pub enum Component {
-    /// The API server.
+    /// The API server, `kube-apiserver`.
     #[serde(rename = "kube-apiserver")]
     ApiServer,
-    /// The controller-manager, which approves and signs.
+    /// The controller-manager, `kube-controller-manager`, which approves and signs.
     #[serde(rename = "kube-controller-manager")]
     ControllerManager,
 }
@@ -47,11 +47,11 @@ pub struct Changes {
     pub anonymous_auth: Option<bool>,
     /// The controllers of the controller-manager that run.
     pub controllers: Option<Vec<String>>,
-    /// The component's further flags, in place of those before.
+    /// The component's further flags, replacing the earlier ones.
     pub flags: Option<Flags>,
 }
 
-/// What can be done only where any flag can be given.
+/// What can only be done where any flag can be set.
 pub(super) const ANY_FLAG: Need = (Capability::AnyFlag, "be given any flag of the control plane");
 
 /// Whose a setting is.
@@ -121,7 +121,7 @@ impl Changes {
 pub struct Process<'a> {
     /// The node, for its kubelet.
     pub node: Option<&'a str>,
-    /// The component, for another's.
+    /// The component, for any other process.
     pub component: Option<Component>,
 }
 
@@ -137,7 +137,7 @@ impl<'a> Process<'a> {
     pub(super) fn lint(self, names: &Names<'_>) -> Vec<String> {
         let wrong = match (self.node, self.component) {
             (Some(_), None) if names.kubeadm() => Some(format!(
-                "`{}` is not for a node that kubeadm sets up, whose kubelet is systemd's: use `join`",
+                "`{}` does not work on a node that kubeadm sets up, because systemd runs its kubelet: use `join`",
                 names.word
             )),
             (Some(node), None) => names.node(node),
@@ -154,6 +154,6 @@ impl<'a> Process<'a> {
 
     pub(super) fn end(self, effects: &mut Effects<'a>) -> Result<(), String> {
         let name = self.name();
-        if effects.up.remove(name) { Ok(()) } else { Err(format!("{name} does not run")) }
+        if effects.up.remove(name) { Ok(()) } else { Err(format!("{name} is not running")) }
     }
 }

@@ -7,7 +7,7 @@ use super::cut::CUT;
 use super::{Effects, Names, Need, Stimulus};
 use crate::scenario::NodeName;
 
-/// The node that is connected again.
+/// The node that is reconnected.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reconnect {

@@ -16,7 +16,7 @@ pub struct ReplaceServingPair {
 }
 
 impl ReplaceServingPair {
-    /// The certificate's file in the certificate directory; its key is beside it.
+    /// The certificate's file in the certificate directory; its key is next to it.
     pub const CERTIFICATE: &str = "tls.crt";
 }
 

@@ -7,7 +7,7 @@ use super::process::{Changes, Component, Process};
 use super::{Effects, Names, Need, Stimulus};
 use crate::scenario::NodeName;
 
-/// Which process is restarted, and what is different from before.
+/// Which process is restarted, and what changes.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Restart {
@@ -46,6 +46,6 @@ impl Stimulus for Restart {
 
     fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
         let name = self.process().name();
-        if effects.up.contains(name) { Ok(()) } else { Err(format!("{name} does not run: `start` it")) }
+        if effects.up.contains(name) { Ok(()) } else { Err(format!("{name} is not running: `start` it")) }
     }
 }

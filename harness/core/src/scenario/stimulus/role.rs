@@ -1,4 +1,4 @@
-//! The ClusterRoles of bootstrapping, and how steps name them.
+//! The bootstrap ClusterRoles, and how steps name them.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -21,7 +21,7 @@ impl BootstrapRole {
     /// All of them, in the order in which a node needs them.
     pub const ALL: [Self; 3] = [Self::NodeBootstrapper, Self::NodeClient, Self::SelfNodeClient];
 
-    /// Its word in scenarios.
+    /// Its name in scenarios.
     pub fn word(self) -> &'static str {
         match self {
             Self::NodeBootstrapper => "nodeBootstrapper",
@@ -39,7 +39,7 @@ impl BootstrapRole {
         }
     }
 
-    /// The ClusterRoleBinding that `kubeadm init` makes of it (catalogue D-01).
+    /// The ClusterRoleBinding that `kubeadm init` creates for it (catalogue D-01).
     pub fn kubeadm_binding(self) -> &'static str {
         match self {
             Self::NodeBootstrapper => "kubeadm:kubelet-bootstrap",
@@ -49,10 +49,10 @@ impl BootstrapRole {
     }
 }
 
-/// A ClusterRole, as a step names it: by the word of one of the three, or by its own name.
+/// A ClusterRole, as a step names it: by the short name of one of the three, or by its own name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RoleRef {
-    /// A role of bootstrapping.
+    /// A bootstrap role.
     Bootstrap(BootstrapRole),
     /// Another one, by name.
     Named(String),
@@ -67,7 +67,7 @@ impl RoleRef {
         }
     }
 
-    /// The binding that kubeadm makes of it, where it makes one.
+    /// The binding that kubeadm creates for it, if it does.
     pub fn kubeadm_binding(&self) -> Option<&'static str> {
         match self {
             Self::Bootstrap(role) => Some(role.kubeadm_binding()),

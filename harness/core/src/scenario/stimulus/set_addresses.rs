@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Names, Stimulus};
 use crate::scenario::NodeName;
 
-/// A Node's addresses, all of them from now on.
+/// A Node's addresses, which replace all existing ones.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetAddresses {

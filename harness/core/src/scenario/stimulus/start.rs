@@ -20,7 +20,7 @@ pub struct Start {
     /// What is different from now on.
     #[serde(default)]
     pub with: Changes,
-    /// The component can't start this way: wait until it has exited, not until it is ready.
+    /// The component cannot start this way: wait until it has exited, not until it is ready.
     #[serde(default)]
     pub exits: bool,
 }
@@ -37,7 +37,9 @@ impl Stimulus for Start {
         let waited_for = self.exits && self.component.is_none();
         let mut wrong = self.process().lint(names);
         wrong.extend(self.with.lint(self.process(), names));
-        wrong.extend(waited_for.then(|| "`exits` is for a `component`: a kubelet is not waited for".into()));
+        wrong.extend(
+            waited_for.then(|| "`exits` is only for a `component`: `start` does not wait for a kubelet".into()),
+        );
         wrong
     }
 
@@ -50,7 +52,7 @@ impl Stimulus for Start {
         needs
     }
 
-    /// A process may have exited by itself, so to start it once more may have an effect.
+    /// A process may have exited on its own, so starting it once more may have an effect.
     fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
         let name = self.process().name();
         if self.exits {

@@ -10,7 +10,7 @@ use crate::check::Role;
 use crate::check::answer::AnswerIs;
 use crate::scenario::ExpirationSeconds;
 
-/// A CSR that tlsboot creates. What is left out is as the kubelet would have it.
+/// A CSR that tlsboot creates. What is left out is as the kubelet would set it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Submit {
@@ -20,9 +20,9 @@ pub struct Submit {
     /// Who creates it.
     #[serde(rename = "as")]
     pub by: Identity,
-    /// `client` or `serving`: gives signerName, usages and subject.
+    /// `client` or `serving`: determines signerName, usages and subject.
     pub role: Role,
-    /// The node that it is for; gives the CN.
+    /// The node that it is for; determines the CN.
     pub node: String,
     /// Another signerName.
     #[serde(default)]
@@ -46,16 +46,16 @@ pub struct Submit {
     /// E-mail addresses.
     #[serde(default)]
     pub emails: Vec<String>,
-    /// Other usages than the kubelet's.
+    /// Usages other than the kubelet's.
     #[serde(default)]
     pub usages: Option<Vec<String>>,
     /// `spec.expirationSeconds`; `none` by default.
     #[serde(default)]
     pub expiration_seconds: Option<ExpirationSeconds>,
-    /// Whom it claims to come from, in fields that are the API server's to fill (catalogue C-06).
+    /// Who it claims to come from, in fields that the API server fills in (catalogue C-06).
     #[serde(default)]
     pub claims: Option<Claims>,
-    /// The answer that must come. Where it differs by version, write an `expect: {answer: …}` for each instead.
+    /// The answer that must come. If it differs by version, write an `expect: {answer: …}` for each version instead.
     #[serde(default)]
     pub answer: Option<AnswerIs>,
 }

@@ -7,13 +7,13 @@ use super::{Names, Need, Stimulus};
 use crate::check::Role;
 use crate::scenario::{Capability, NodeName};
 
-/// The certificate whose expiry is waited for.
+/// The certificate whose expiry the step waits for.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WaitForExpiry {
     /// The node.
     pub node: NodeName,
-    /// Which of its certificates; the one behind the link when the step begins.
+    /// Which of its certificates; the one that the link points to when the step begins.
     pub role: Role,
 }
 

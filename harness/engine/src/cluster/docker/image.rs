@@ -1,4 +1,4 @@
-//! Images: what is asked for, and what is there.
+//! Images: what was asked for, and what exists.
 
 use std::fmt;
 
@@ -12,17 +12,17 @@ use tlsboot_core::version::Version;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image(String);
 
-/// What an image is for, and how it is asked for the version of Kubernetes in it.
+/// What an image is for, and how it reports the version of Kubernetes in it.
 pub(in crate::cluster) struct Use<'a> {
-    /// As the report calls it.
+    /// Its name in the report.
     pub(in crate::cluster) name: &'static str,
     /// Options and arguments of `docker run`, around the image.
     pub(in crate::cluster) question: (&'a [&'a str], &'a [&'a str]),
-    /// Where one can be had that is not here.
+    /// Where to get one if it is missing.
     pub(in crate::cluster) remedy: &'a str,
 }
 
-/// What k3s appends to Kubernetes' version; `+` is not for tags.
+/// What k3s appends to Kubernetes' version; `+` is not allowed in tags.
 const K3S_SUFFIXES: [&str; 2] = ["-k3s", "+k3s"];
 
 impl From<String> for Image {
@@ -38,22 +38,22 @@ impl fmt::Display for Image {
 }
 
 impl Image {
-    /// Kubernetes' version by the tag, where the tag is one.
+    /// Kubernetes' version according to the tag, if the tag is a version.
     pub fn version(&self) -> Option<Version> {
         let name = self.0.split('@').next().unwrap_or_default();
         let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
         version_in(last.split_once(':')?.1)
     }
 
-    /// Whether the name says which image it is for ever.
+    /// Whether the name identifies one image permanently.
     fn is_pinned(&self) -> bool {
         self.0.contains("@sha256:")
     }
 
-    /// Looks the image up, and pulls it where it is missing. Blocks.
+    /// Looks up the image, and pulls it if it is missing. Blocks.
     ///
     /// # Errors
-    /// When it can't be had, or has another version of Kubernetes in it.
+    /// If it is not available, or contains another version of Kubernetes.
     pub(in crate::cluster) fn find(&self, of: &Use<'_>, version: Version) -> Result<Found, ClusterError> {
         match self.find_here(of, version) {
             Err(ClusterError::Command { reason, .. }) if reason.contains("No such image") => {
@@ -64,10 +64,10 @@ impl Image {
         }
     }
 
-    /// Looks the image up on this machine. Blocks.
+    /// Looks up the image on this machine. Blocks.
     ///
     /// # Errors
-    /// When it is not there, or has another version of Kubernetes in it.
+    /// If it does not exist, or contains another version of Kubernetes.
     pub(in crate::cluster) fn find_here(&self, of: &Use<'_>, version: Version) -> Result<Found, ClusterError> {
         let id = docker_blocking(&["image", "inspect", "--format", "{{.Id}}", &self.0])?;
         let (options, args) = of.question;
@@ -75,27 +75,28 @@ impl Image {
         let run: Vec<&str> =
             run.into_iter().chain(options.iter().copied()).chain([id.as_str()]).chain(args.iter().copied()).collect();
         let answer = docker_blocking(&run)
-            .map_err(|error| self.unfit(of, &format!("it does not tell its version ({error})")))?;
+            .map_err(|error| self.unfit(of, &format!("it does not report its version ({error})")))?;
         match answer.split_whitespace().find_map(version_in) {
             Some(inside) if inside == version => {
                 Ok(Found { image: self.clone(), name: of.name, id, version, said: answer })
             }
             Some(inside) => {
-                Err(self.unfit(of, &format!("Kubernetes {inside} is in it, not {version}: say --kubernetes {inside}")))
+                Err(self
+                    .unfit(of, &format!("it contains Kubernetes {inside}, not {version}: use --kubernetes {inside}")))
             }
-            None => Err(self.unfit(of, &format!("it tells no version, but `{answer}`"))),
+            None => Err(self.unfit(of, &format!("it reports `{answer}`, which is not a version"))),
         }
     }
 
     fn pull(&self, of: &Use<'_>) -> Result<(), ClusterError> {
         say!("pulling {self}");
-        docker_blocking(&["pull", "--quiet", &self.0])
-            .map(drop)
-            .map_err(|error| self.unfit(of, &format!("it is not here and can't be pulled ({error}); {}", of.remedy)))
+        docker_blocking(&["pull", "--quiet", &self.0]).map(drop).map_err(|error| {
+            self.unfit(of, &format!("it is not on this machine and cannot be pulled ({error}); {}", of.remedy))
+        })
     }
 
     fn unfit(&self, of: &Use<'_>, reason: &str) -> ClusterError {
-        std::io::Error::other(format!("the {} {self} can't be used: {reason}", of.name)).into()
+        std::io::Error::other(format!("the {} {self} cannot be used: {reason}", of.name)).into()
     }
 }
 
@@ -104,26 +105,26 @@ fn version_in(word: &str) -> Option<Version> {
     word.get(..end.unwrap_or(word.len()))?.parse().ok()
 }
 
-/// An image that is there.
+/// An existing image.
 #[derive(Clone, Debug)]
 pub(in crate::cluster) struct Found {
     image: Image,
     name: &'static str,
-    /// Its id: from now on it is called so, whatever becomes of the tag meanwhile.
+    /// Its id, which is used from now on, whatever happens to the tag.
     pub(in crate::cluster) id: String,
     version: Version,
-    /// What it said of its version.
+    /// The version that it reported.
     #[cfg_attr(not(feature = "docker"), expect(dead_code))]
     pub(in crate::cluster) said: String,
 }
 
 impl Found {
-    /// For the report: the id is the SHA-256 of the image's configuration, which names all that is in it.
+    /// For the report: the id is the SHA-256 of the image's configuration, which covers all of its content.
     pub(in crate::cluster) fn component(&self) -> ComponentResult {
         let warning = if self.image.is_pinned() {
             ""
         } else {
-            " (warning: a tag without a digest, which may be another image tomorrow; pin it as NAME@sha256:…, or compare the id)"
+            " (warning: a tag without a digest may point to another image tomorrow; pin it as NAME@sha256:…, or compare the id)"
         };
         ComponentResult {
             name: self.name.into(),

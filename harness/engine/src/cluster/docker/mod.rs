@@ -1,7 +1,8 @@
-//! Docker: its command, images, and what runs have there.
+//! Docker: its command, its images, and what runs create in it.
 //!
-//! It is used by the `docker` command. kind calls it, too, so it is there wherever kind works, with the user's own context, socket and
-//! registry credentials; a client library of Docker's API would cost a minute of build time and know none of these.
+//! tlsboot runs the `docker` command. kind uses it too, so it exists wherever kind works, with the user's own context,
+//! socket and registry credentials. A client library for Docker's API would cost a minute of build time and know none
+//! of these.
 
 mod image;
 mod resources;
@@ -19,7 +20,7 @@ pub use resources::{abandoned, sweep};
 
 pub(super) const DOCKER: &str = "docker";
 
-/// Runs a docker command. Answers with its output, without the last newline.
+/// Runs a docker command. Returns its output, without the last newline.
 pub(super) async fn docker<S: AsRef<str>>(args: &[S]) -> Result<String, ClusterError> {
     let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
     let mut command = tokio::process::Command::new(DOCKER);
@@ -27,7 +28,7 @@ pub(super) async fn docker<S: AsRef<str>>(args: &[S]) -> Result<String, ClusterE
     answer(&args, command.output().await)
 }
 
-/// The same, for places that can't wait otherwise.
+/// The same, for places that cannot wait asynchronously.
 pub(super) fn docker_blocking(args: &[&str]) -> Result<String, ClusterError> {
     answer(args, Command::new(DOCKER).args(args).stdin(Stdio::null()).output())
 }
@@ -43,7 +44,7 @@ fn answer(args: &[&str], output: io::Result<Output>) -> Result<String, ClusterEr
     let output = output.map_err(|error| {
         failed(match error.kind() {
             io::ErrorKind::NotFound => {
-                "there is no such command: install Docker, on a bare Debian machine by ci/docker".into()
+                "there is no such command: install Docker (ci/docker does so on a bare Debian machine)".into()
             }
             _ => error.to_string(),
         })
@@ -56,7 +57,7 @@ fn answer(args: &[&str], output: io::Result<Output>) -> Result<String, ClusterEr
     Err(failed(remedy(said.trim())))
 }
 
-/// Docker's words, and what to do about them where that is known.
+/// Docker's message, with what to do about it if that is known.
 fn remedy(said: &str) -> String {
     let what = match said {
         _ if said.contains("permission denied") && said.contains("socket") => {
@@ -65,10 +66,10 @@ fn remedy(said: &str) -> String {
         _ if said.contains("Cannot connect to the Docker daemon")
             || said.contains("failed to connect to the docker API") =>
         {
-            "; start the daemon (`systemctl start docker`, on a bare Debian machine ci/docker), or point DOCKER_HOST to one"
+            "; start the daemon (`systemctl start docker`, or ci/docker on a bare Debian machine), or point DOCKER_HOST to one"
         }
         _ if said.contains("non-overlapping IPv4 address pool") => {
-            "; there are too many Docker networks; `tlsboot gc` removes those of killed runs, `docker network prune` all unused ones"
+            "; there are too many Docker networks; `tlsboot gc` removes those of killed runs, `docker network prune` removes all unused ones"
         }
         _ => "",
     };

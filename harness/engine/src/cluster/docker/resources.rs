@@ -1,5 +1,5 @@
 //! What a run has in Docker: containers with their volumes, and a network. All of it carries the cluster's name, which
-//! tells whose it is and which run's; so what a killed run left can be told from what another one uses.
+//! shows its owner and run, so the leftovers of a killed run can be told from what another run uses.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,9 +10,9 @@ use super::{docker, docker_blocking};
 use crate::cluster::ClusterError;
 use crate::cluster::shared::dir;
 
-/// The label of all that we make ourselves.
+/// The label of everything that tlsboot creates itself.
 pub(in crate::cluster) const LABEL: &str = "tlsboot.cluster";
-/// kind's own label of its nodes.
+/// kind's own label for its nodes.
 const KIND_LABEL: &str = "io.x-k8s.kind.cluster";
 
 /// A cluster's name: `tlsboot-OWNER-RUN`.
@@ -20,7 +20,7 @@ const KIND_LABEL: &str = "io.x-k8s.kind.cluster";
 pub(in crate::cluster) struct Name(String);
 
 impl Name {
-    /// By the run's folder.
+    /// Derived from the run's folder.
     pub(in crate::cluster) fn of(run: &Path) -> Self {
         Self(format!("{}{}", owner(), short(&run.to_string_lossy())))
     }
@@ -42,7 +42,7 @@ impl Name {
     }
 }
 
-/// The first part of this user's clusters' names on this machine: others may use the same daemon.
+/// The prefix of this user's cluster names on this machine: others may use the same daemon.
 fn owner() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let user = rustix::process::geteuid().as_raw();
@@ -50,12 +50,12 @@ fn owner() -> String {
     format!("tlsboot-{}-", short(&format!("{host}{user}{}", folder.display())))
 }
 
-/// Kubernetes' names are short and have no capitals.
+/// Kubernetes' names are short and have no capital letters.
 fn short(text: &str) -> String {
     hex::encode(&Sha256::digest(text.as_bytes())[..4])
 }
 
-/// What a cluster has in Docker; dropping it removes all of it. Made before anything that carries the name.
+/// What a cluster has in Docker; dropping it removes all of it. Created before anything that carries the name.
 #[derive(Debug)]
 pub(in crate::cluster) struct Resources {
     name: Name,
@@ -66,7 +66,7 @@ impl Resources {
         Self { name }
     }
 
-    /// Makes the cluster's network.
+    /// Creates the cluster's network.
     pub(in crate::cluster) async fn create_network(&self) -> Result<(), ClusterError> {
         let (name, label) = (self.name.as_str(), self.name.label());
         docker(&["network", "create", "--label", &label, name]).await.map(drop)
@@ -74,16 +74,16 @@ impl Resources {
 }
 
 impl Drop for Resources {
-    /// Blocks for a second or two; whoever drops a cluster has nothing else to wait for.
+    /// Blocks for a second or two; code that drops a cluster has nothing else to wait for.
     fn drop(&mut self) {
         if let Err(error) = remove(self.name.as_str()) {
-            tracing::warn!(cluster = self.name.as_str(), %error, "containers stay; `tlsboot gc` removes them");
+            tracing::warn!(cluster = self.name.as_str(), %error, "the cluster's containers could not be removed; `tlsboot gc` removes them");
         }
     }
 }
 
-/// Removes all of a cluster. A container that is just being made when its maker is killed comes a moment later: then
-/// the network can't be removed, and all begins again.
+/// Removes everything of a cluster. If its creator is killed while a container is being created, the container appears
+/// a moment later: then the network cannot be removed, and everything is tried again.
 fn remove(cluster: &str) -> Result<(), ClusterError> {
     const TRIES: usize = 5;
     let mut last = Ok(());
@@ -113,9 +113,9 @@ fn remove(cluster: &str) -> Result<(), ClusterError> {
 /// What killed runs of this user left in Docker: the names of clusters.
 ///
 /// # Errors
-/// When Docker can't be asked.
+/// If Docker does not answer.
 pub fn abandoned() -> Result<Vec<String>, ClusterError> {
-    // First what there is, then who lives: a run's folder is there before anything in Docker.
+    // First list what exists, then which runs are alive: a run's folder exists before anything in Docker.
     let mut clusters = BTreeSet::new();
     for label in [LABEL, KIND_LABEL] {
         let (filter, format) = (format!("label={label}"), format!("{{{{.Label \"{label}\"}}}}"));
@@ -134,10 +134,10 @@ fn of_the_dead(clusters: BTreeSet<String>, owner: &str, living: &[Name]) -> Vec<
     clusters.into_iter().filter(|cluster| cluster.starts_with(owner) && !is_alive(cluster)).collect()
 }
 
-/// Removes what killed runs of this user left in Docker. Answers with the names of clusters.
+/// Removes what killed runs of this user left in Docker. Returns the names of the clusters.
 ///
 /// # Errors
-/// When Docker can't be asked, or does not remove something.
+/// If Docker does not answer, or does not remove something.
 pub fn sweep() -> Result<Vec<String>, ClusterError> {
     let abandoned = abandoned()?;
     abandoned.iter().try_for_each(|cluster| remove(cluster))?;
@@ -152,7 +152,7 @@ mod tests {
     fn names_suit_kubernetes_and_tell_the_run() {
         let name = Name::of(Path::new("/tmp/tlsboot-run-AbC"));
         assert!(name.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
-        // 63 is the longest hostname.
+        // A hostname has at most 63 characters.
         assert!(name.control_plane().len() < 50);
         assert_ne!(name, Name::of(Path::new("/tmp/tlsboot-run-abc")));
     }

@@ -1,11 +1,11 @@
-//! What `k3s server` is told: pure, text only. Names and defaults are those of k3s' documentation
+//! The arguments of `k3s server`: pure, text only. Names and defaults are those of k3s' documentation
 //! (`docs.k3s.io/cli/server`) and of its `pkg/cli/cmds/server.go` and `pkg/daemons/control/server.go`.
 
 use crate::cluster::shared::settings::Settings;
 
-/// k3s' own state, in the container: `--data-dir`'s default.
+/// k3s' own state, in the container: the default of `--data-dir`.
 pub(super) const DATA: &str = "/var/lib/rancher/k3s";
-/// What we give to the control plane, in the container.
+/// The files for the control plane, in the container.
 pub(super) const CONFIG: &str = "/etc/tlsboot";
 /// Where the control plane's logs go, in the container.
 pub(super) const LOGS: &str = "/var/log/tlsboot";
@@ -14,14 +14,14 @@ pub(super) const TOKENS: &str = "tokens.csv";
 pub(super) const AUDIT_POLICY: &str = "audit-policy.json";
 pub(super) const AUDIT_LOG: &str = "audit.log";
 
-/// k3s' own `--controllers`, of which those are taken away that a scenario does without.
+/// k3s' own `--controllers`, from which those that a scenario leaves out are removed.
 const CONTROLLERS: &str = "*,tokencleaner";
-/// Packaged components: none of them has to do with certificates, and without nodes they could not run.
+/// Packaged components: none of them concerns certificates, and without nodes they cannot run.
 const PACKAGED: &str = "coredns,servicelb,traefik,local-storage,metrics-server";
 
 /// What differs from cluster to cluster.
 pub(super) struct Plan<'a> {
-    /// Of the API server and k3s' supervisor; the next one is kube-apiserver's own.
+    /// The port of the API server and k3s' supervisor; the next one is kube-apiserver's own.
     pub(super) port: u16,
     pub(super) controller_manager_port: u16,
     pub(super) settings: &'a Settings,
@@ -30,7 +30,7 @@ pub(super) struct Plan<'a> {
 /// The arguments of the image, whose entry point is `/bin/k3s`.
 pub(super) fn server(plan: &Plan<'_>) -> Vec<String> {
     let mut args: Vec<String> = vec!["server".into()];
-    // Nodes are kubelets of ours: no kubelet, no container runtime, no network for pods here.
+    // The nodes are tlsboot's kubelets: no kubelet, no container runtime, no pod network here.
     let bare = [
         "disable-agent",
         "disable-scheduler",
@@ -49,7 +49,7 @@ pub(super) fn server(plan: &Plan<'_>) -> Vec<String> {
         ("write-kubeconfig", format!("{DATA}/k3s.yaml")),
         ("disable", PACKAGED.into()),
         ("flannel-backend", "none".into()),
-        // Else the API server reaches kubelets by tunnels of agents that are not there.
+        // Otherwise the API server connects to kubelets through tunnels of agents that do not exist.
         ("egress-selector-mode", "disabled".into()),
         ("v", "2".into()),
     ];
@@ -66,7 +66,7 @@ pub(super) fn server(plan: &Plan<'_>) -> Vec<String> {
     args
 }
 
-/// What differs from the flags that k3s gives to kube-apiserver: a flag of the same name takes the place of k3s' own.
+/// Changes to the flags that k3s gives to kube-apiserver: a flag of the same name replaces k3s' own.
 fn api_server(settings: &Settings) -> Vec<(&'static str, String)> {
     vec![
         ("anonymous-auth", settings.anonymous_auth.to_string()),
@@ -74,20 +74,20 @@ fn api_server(settings: &Settings) -> Vec<(&'static str, String)> {
         ("token-auth-file", format!("{CONFIG}/{TOKENS}")),
         ("audit-policy-file", format!("{CONFIG}/{AUDIT_POLICY}")),
         ("audit-log-path", format!("{LOGS}/{AUDIT_LOG}")),
-        // An endpoint on the loopback is refused, and nobody asks for it.
+        // An endpoint on the loopback is refused, and is not needed.
         ("endpoint-reconciler-type", "none".into()),
     ]
 }
 
-/// The same of kube-controller-manager. No `cluster-signing-cert-file`: k3s names a CA for each signer, and with both it
-/// does not start (catalogue S-02).
+/// The same for kube-controller-manager. No `cluster-signing-cert-file`: k3s sets a CA for each signer, and with both
+/// it does not start (catalogue S-02).
 fn controller_manager(plan: &Plan<'_>) -> Vec<(&'static str, String)> {
     let duration = plan.settings.signing_duration.as_secs();
     vec![
         ("cluster-signing-duration", format!("{duration}s")),
         ("controllers", plan.settings.controllers_of(CONTROLLERS)),
         ("leader-elect", "false".into()),
-        // Clusters live side by side.
+        // Several clusters run on the same machine.
         ("secure-port", plan.controller_manager_port.to_string()),
         ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
     ]
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn no_flag_keeps_the_controller_manager_from_starting() {
-        // k3s has a CA for each signer, and kube-controller-manager refuses to be given both.
+        // k3s has a CA for each signer, and kube-controller-manager refuses to start with both.
         let args = args(|_| {});
         let both = "cluster-signing-cert-file";
         assert!(!args.iter().any(|arg| arg.contains(both)), "{args:?}");

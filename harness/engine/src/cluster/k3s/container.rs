@@ -1,4 +1,4 @@
-//! The container of a control plane, by testcontainers.
+//! The container of a control plane, using testcontainers.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,8 +14,9 @@ use testcontainers::{ContainerAsync, GenericImage, ImageExt, TestcontainersError
 use crate::cluster::ClusterError;
 use crate::cluster::docker::{LABEL, Name};
 
-/// Makes sure that testcontainers talks to the daemon that the `docker` command talks to: it knows DOCKER_HOST and the
-/// usual sockets, but not the command's contexts, and what the one made the other could not remove.
+/// Makes sure that testcontainers talks to the same daemon as the `docker` command: it knows DOCKER_HOST and the usual
+/// sockets, but not the command's contexts, and the command could not remove what testcontainers created in another
+/// daemon.
 pub(super) async fn is_same_daemon(id: &str) -> Result<(), ClusterError> {
     let client = docker_client_instance().await;
     let client = client.map_err(|error| failed(error.into()))?;
@@ -25,7 +26,7 @@ pub(super) async fn is_same_daemon(id: &str) -> Result<(), ClusterError> {
     }
     Err(ClusterError::Command {
         command: "docker info".into(),
-        reason: "it tells of another daemon than the one that testcontainers finds: set DOCKER_HOST to the one that is meant (`docker context inspect` shows the address)".into(),
+        reason: "it uses another daemon than testcontainers does: set DOCKER_HOST to the right one (`docker context inspect` shows the address)".into(),
     })
 }
 
@@ -35,9 +36,9 @@ pub(super) struct Plan<'a> {
     /// The image's id.
     pub(super) image: &'a str,
     pub(super) args: Vec<String>,
-    /// Folders here and there.
+    /// Bind mounts: the folder on this machine and the one in the container.
     pub(super) mounts: &'a [(&'a Path, &'a str)],
-    /// What it says goes here.
+    /// Its output goes here.
     pub(super) log: &'a Path,
 }
 
@@ -46,7 +47,7 @@ pub(super) struct Container(ContainerAsync<GenericImage>);
 
 impl Container {
     pub(super) async fn start(plan: Plan<'_>) -> Result<Self, ClusterError> {
-        // It puts the two together by a colon, and `sha256:…` is an image's id.
+        // testcontainers joins the two with a colon, and `sha256:…` is an image's id.
         let (name, tag) = plan.image.split_once(':').unwrap_or((plan.image, "latest"));
         let log = File::create(plan.log).map_err(ClusterError::file(plan.log))?;
         let log = Mutex::new(log);
@@ -56,10 +57,10 @@ impl Container {
             .with_cmd(plan.args)
             .with_container_name(plan.cluster.control_plane())
             .with_label(LABEL, plan.cluster.as_str())
-            // So that nodes reach it as they are told apart, each from an address of its own on the loopback.
+            // So that nodes reach it from distinct addresses on the loopback, which tell them apart.
             .with_network("host")
             .with_userns_mode("host")
-            // What it writes is ours to read and remove. k3s needs no root without an agent.
+            // So that tlsboot can read and remove what it writes. k3s does not need root without an agent.
             .with_user(format!("{user}:{group}"))
             .with_log_consumer(move |frame: &LogFrame| {
                 if let Ok(mut log) = log.lock() {
@@ -77,13 +78,13 @@ impl Container {
         self.0.is_running().await.map_err(failed)
     }
 
-    /// Ends what runs in it, and starts it again, with the same arguments and files.
+    /// Stops the container's processes and starts it again, with the same arguments and files.
     pub(super) async fn restart(&self) -> Result<(), ClusterError> {
         self.0.stop().await.map_err(failed)?;
         self.0.start().await.map_err(failed)
     }
 
-    /// Ends and removes it with its volumes.
+    /// Stops it and removes it with its volumes.
     pub(super) async fn remove(self) -> Result<(), ClusterError> {
         self.0.rm().await.map_err(failed)
     }

@@ -1,8 +1,8 @@
-//! k3s as a control plane for kubelets of ours: the `rancher/k3s` image without its agent, in a container.
+//! k3s as a control plane for tlsboot's kubelets: the `rancher/k3s` image without its agent, in a container.
 //!
-//! k3s' own agents do not bootstrap by CSRs: its supervisor hands them their certificates at every start. But its
-//! control plane is Kubernetes', with approver and signers, and any kubelet can bootstrap against it. So its nodes are
-//! those of [`super::processes`], on the same loopback: the container uses this machine's network.
+//! k3s' own agents do not bootstrap by CSRs: its supervisor gives them their certificates at every start. But its
+//! control plane is that of Kubernetes, with approver and signers, and any kubelet can bootstrap against it. So the
+//! nodes are those of [`super::processes`], on the same loopback: the container uses this machine's network.
 
 #[cfg(feature = "docker")]
 mod args;
@@ -19,8 +19,8 @@ use tlsboot_core::scenario::Capability;
 /// Its name.
 pub(super) const NAME: &str = "k3s";
 
-/// What its clusters can do. All of k3s is one process: neither can its parts be started and stopped one by one, nor do
-/// they have logs of their own. Its CAs are its own business.
+/// What its clusters can do. All of k3s is one process: its parts cannot be started and stopped separately, and have no
+/// logs of their own. k3s manages its CAs itself.
 pub(super) fn capabilities() -> &'static [Capability] {
     const ALL: &[Capability] = &[
         Capability::CgroupV1,

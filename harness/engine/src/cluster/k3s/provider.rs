@@ -1,4 +1,4 @@
-//! A control plane of k3s in a container, and kubelets beside it.
+//! A control plane of k3s in a container, with kubelets beside it.
 
 use std::fs;
 use std::future::pending;
@@ -38,7 +38,7 @@ use tlsboot_core::scenario::stimulus::Component;
 use tlsboot_core::scenario::{Capability, Scenario};
 use tlsboot_core::version::Version;
 
-/// Starts k3s in containers, and kubelets beside it.
+/// Starts k3s in containers, with kubelets beside it.
 #[derive(Clone, Debug)]
 pub struct K3s {
     /// The control plane.
@@ -49,7 +49,7 @@ pub struct K3s {
     pub kubelet_version: Version,
 }
 
-/// An image of k3s that is there.
+/// An existing k3s image.
 #[derive(Clone, Debug)]
 pub struct K3sImage {
     found: Found,
@@ -59,10 +59,10 @@ pub struct K3sImage {
 }
 
 impl K3sImage {
-    /// Looks an image up, by default that of `rancher/k3s`; it is pulled where it is missing. Blocks.
+    /// Looks up an image, by default that of `rancher/k3s`; it is pulled if it is missing. Blocks.
     ///
     /// # Errors
-    /// When Docker or the image is not to be had, with what to do about it.
+    /// If Docker or the image is not available, with what to do about it.
     pub fn find(image: Option<Image>, version: Version) -> Result<Self, ClusterError> {
         let format = "{{.ID}} {{.OperatingSystem}} {{.SecurityOptions}}";
         let docker = docker_blocking(&["info", "--format", format])?;
@@ -72,12 +72,12 @@ impl K3sImage {
         let k3s = Use {
             name: "k3s image",
             question: (&[], &["--version"]),
-            remedy: "name another by --image (ci/k3s-stand-in builds a stand-in of Kubernetes' own executables)",
+            remedy: "name another one with --image (ci/k3s-stand-in builds a stand-in from Kubernetes' own executables)",
         };
         Ok(Self { found: image.unwrap_or_else(rancher).find(&k3s, version)?, version, daemon: daemon.to_owned() })
     }
 
-    /// Whether it says of itself that it only stands in for k3s.
+    /// Whether it declares itself a stand-in for k3s.
     pub fn is_stand_in(&self) -> bool {
         self.found.said.contains("stand-in")
     }
@@ -92,21 +92,21 @@ impl K3s {
     /// Starts a server and the scenario's nodes.
     ///
     /// # Errors
-    /// When it does not get ready, with what its log says.
+    /// If it does not become ready, with the end of its log.
     pub async fn server(&self, scenario: &Scenario, sink: Sink, logs: &Path) -> Result<Server, ClusterError> {
         tokio::task::spawn_blocking(sweep).await.map_err(std::io::Error::other)??;
         Server::start(self, scenario, sink, logs).await
     }
 }
 
-/// Kubelets reach the control plane by this machine's loopback, which such daemons don't share.
+/// Kubelets reach the control plane through this machine's loopback, which such daemons do not share.
 fn same_machine(docker: &str) -> Result<(), ClusterError> {
     let elsewhere = ["rootless", "Docker Desktop"].into_iter().find(|kind| docker.contains(kind));
     elsewhere.map_or(Ok(()), |kind| {
         Err(ClusterError::Command {
             command: "docker info".into(),
             reason: format!(
-                "the daemon is {kind}, whose host network is not this machine's; --provider k3s needs a daemon of root on this machine (DOCKER_HOST names one)"
+                "the daemon is {kind}, whose host network is not this machine's; --provider k3s needs a daemon that runs as root on this machine (set DOCKER_HOST)"
             ),
         })
     })
@@ -123,9 +123,9 @@ impl Provider for K3s {
     }
 }
 
-/// A running k3s server, and nodes beside it. Dropping it ends all of it.
+/// A running k3s server, with nodes beside it. Dropping it stops all of it.
 pub struct Server {
-    // Fields are dropped in this order: recorders first, then what they look at, then ports, then the folder.
+    // Fields are dropped in this order: recorders first, then what they observe, then ports, then the folder.
     recorders: Mutex<Option<Recorders>>,
     nodes: NodesIn<Sandbox>,
     container: Mutex<Option<Container>>,
@@ -152,27 +152,27 @@ impl Ports {
     }
 }
 
-/// As a control plane of plain processes; k3s makes some twenty certificates first.
+/// The same as a control plane of plain processes, but k3s first creates some twenty certificates.
 const READY: Duration = Duration::from_secs(120);
-/// How often Docker is asked whether k3s still runs, while it is waited for.
+/// How often Docker is asked whether k3s is still running, while waiting for it.
 const LOOK: Duration = Duration::from_millis(500);
-/// k3s' own users, whose requests are no scenario's.
+/// k3s' own users, whose requests no scenario is about.
 const HOUSEKEEPERS: [&str; 3] = ["system:admin", "system:k3s-supervisor", "system:k3s-controller"];
 /// k3s' own state, in the run's folder.
 const DATA_HERE: &str = "data";
-/// What everything that runs in the container says.
+/// The output of everything that runs in the container.
 const LOG: &str = "k3s.log";
 
 impl Server {
-    /// Where k3s keeps what is the server's: its keys below `tls`, its token.
+    /// Where k3s keeps the server's files: its keys below `tls`, its token.
     pub fn folder(&self) -> PathBuf {
         server_folder(self.dir.path())
     }
 
-    /// Ends k3s and starts it again, and waits until it is ready.
+    /// Stops k3s and starts it again, and waits until it is ready.
     ///
     /// # Errors
-    /// When it does not come back.
+    /// If it does not become ready again.
     pub async fn restart(&self) -> Result<(), ClusterError> {
         let container = self.container.lock().await;
         let Some(container) = &*container else {
@@ -262,7 +262,7 @@ impl Server {
 async fn ready(base: &Base, ports: &Ports) -> Result<(), ClusterError> {
     let api_server = Component::ApiServer.name();
     until_ok(&base.admin, "/readyz", api_server, READY, pending()).await?;
-    // Its certificate is its own; nothing is said to it but the path.
+    // It serves its own self-signed certificate; it is sent nothing but the path.
     let manager = blind(&format!("https://{}", ports.controller_manager()))?;
     let controller_manager = Component::ControllerManager.name();
     until_ok(&manager, "/healthz", controller_manager, READY, pending()).await
@@ -272,7 +272,7 @@ fn server_folder(run: &Path) -> PathBuf {
     run.join(DATA_HERE).join("server")
 }
 
-/// The files that the control plane is given.
+/// The files for the control plane.
 fn write_files(config: &Path, orders: &Orders) -> Result<(), ClusterError> {
     fs::create_dir(config).map_err(ClusterError::file(config))?;
     let tokens = tokens::static_file(orders.tokens.values());
@@ -281,7 +281,7 @@ fn write_files(config: &Path, orders: &Orders) -> Result<(), ClusterError> {
     write_private(&config.join(AUDIT_POLICY), &policy.to_string())
 }
 
-/// The CAs that k3s makes at its first start: one signs for servers, the other for clients
+/// The CAs that k3s creates at its first start: one signs for servers, the other for clients
 /// (`docs.k3s.io/cli/certificate`, its topology).
 async fn authorities(tls: &Path) -> Result<(Authority, Authority), ClusterError> {
     let made = poll::until(Instant::now() + READY, poll::OFTEN, async || {
@@ -291,7 +291,7 @@ async fn authorities(tls: &Path) -> Result<(Authority, Authority), ClusterError>
     made.await?.map_err(ClusterError::late("the CAs of k3s", READY))
 }
 
-/// A file that is not there yet, or half written, is the same: it comes.
+/// A file that does not exist yet is treated like one that is half written: it will be complete later.
 fn authority(tls: &Path, name: &str) -> Result<Authority, ClusterError> {
     let read = |suffix: &str| {
         let path = tls.join(format!("{name}.{suffix}"));
@@ -301,7 +301,7 @@ fn authority(tls: &Path, name: &str) -> Result<Authority, ClusterError> {
     Ok(Authority::from_pem(&read("crt")?, key.expose())?)
 }
 
-/// Comes back when k3s has ended by itself.
+/// Returns when k3s has exited on its own.
 async fn ended(container: &Container, logs: &Path) -> ClusterError {
     loop {
         match container.is_running().await {
@@ -314,7 +314,8 @@ async fn ended(container: &Container, logs: &Path) -> ClusterError {
     }
 }
 
-/// What k3s lets nodes and servers join with must not get into evidence: `K10HASH::USER:PASSWORD`, nor its last part.
+/// The credentials with which k3s lets nodes and servers join must not get into the evidence: neither
+/// `K10HASH::USER:PASSWORD` nor its last part.
 fn vault_secrets(server: &Path, sink: &Sink) {
     for file in ["token", "node-token", "agent-token"] {
         if let Ok(token) = fs::read_to_string(server.join(file)) {
@@ -336,7 +337,7 @@ impl Cluster for Server {
         &self.nodes
     }
 
-    /// All of it is one process.
+    /// k3s is a single process.
     fn control_plane(&self) -> Option<&dyn ControlPlane> {
         None
     }

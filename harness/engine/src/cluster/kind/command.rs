@@ -11,7 +11,7 @@ use crate::cluster::error::end_of;
 use crate::cluster::shared::file::write_private;
 use crate::process::{Exit, Isolation, Process};
 
-/// Runs `kind create cluster`. Its words are in the logs.
+/// Runs `kind create cluster`. Its output goes to the logs.
 pub(super) async fn create_cluster(
     command: &Path,
     plan: &Plan<'_>,
@@ -23,7 +23,7 @@ pub(super) async fn create_cluster(
     let log = logs.join("kind.log");
     let network = format!("KIND_EXPERIMENTAL_DOCKER_NETWORK={}", plan.cluster);
     let mut args: Vec<OsString> = vec![network.into(), "KIND_EXPERIMENTAL_PROVIDER=docker".into(), command.into()];
-    // Retained, a failed cluster can tell why it failed; we remove it all the same.
+    // A retained cluster can show why it failed; it is removed in any case.
     args.extend(["create", "cluster", "--retain", "--wait=0s", "--config"].map(OsString::from));
     args.extend([config.into(), "--kubeconfig".into(), run.join("kind.kubeconfig").into()]);
     let process = Process::start(Path::new("env"), &args, &log, Isolation::Plain, &Default::default())
@@ -46,10 +46,10 @@ fn failed(reason: &str) -> ClusterError {
 }
 
 pub(super) fn no_command() -> ClusterError {
-    failed("there is no `kind` command: install it (https://kind.sigs.k8s.io), or by `ci/node-image --kind`")
+    failed("there is no `kind` command: install it (https://kind.sigs.k8s.io, or run `ci/node-image --kind`)")
 }
 
-/// The `kind` command: on PATH, or where Go puts it.
+/// The `kind` command: on PATH, or where Go installs it.
 pub(super) fn command() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let go = std::env::var_os("HOME").map(|home| PathBuf::from(home).join("go/bin"));

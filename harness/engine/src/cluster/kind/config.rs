@@ -1,4 +1,4 @@
-//! What `kind` and kubeadm are told: pure, text only.
+//! The configuration of `kind` and kubeadm: pure, text only.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -10,8 +10,8 @@ use crate::secret::Secret;
 use tlsboot_core::scenario::stimulus::Component;
 use tlsboot_core::version::Version;
 
-/// kubeadm's configuration formats, and whether flags are a list there. kind takes the one that suits the version, and
-/// patches of the other one match nothing.
+/// kubeadm's configuration formats, and whether flags are a list in them. kind picks the one that suits the version,
+/// and patches for the other one match nothing.
 const FORMATS: [(&str, bool); 2] = [("kubeadm.k8s.io/v1beta4", true), ("kubeadm.k8s.io/v1beta3", false)];
 /// kubeadm's own `--controllers`: all that are on by default, and two that are not.
 const CONTROLLERS: &str = "*,bootstrapsigner,tokencleaner";
@@ -22,26 +22,26 @@ pub(super) struct Plan<'a> {
     pub(super) image: &'a str,
     pub(super) version: Version,
     pub(super) settings: &'a Settings,
-    /// The folder of keys, tokens and policies: the same path here, in the node and in the pods.
+    /// The folder of keys, tokens and policies: the same path on this machine, in the node and in the pods.
     pub(super) pki: &'a Path,
-    /// kubeadm's patches of the static pods.
+    /// kubeadm's patches for the static pods.
     pub(super) patches: &'a Path,
     /// Addresses of this machine by which kubelets reach the API server.
     pub(super) links: &'a [Ipv4Addr],
     /// Whether the signer has a CA of its own.
     pub(super) own_signer: bool,
-    /// The token that kubeadm makes, where all is to be as kubeadm sets it up.
+    /// The token that kubeadm creates, if everything is as kubeadm sets it up.
     pub(super) kubeadm_token: Option<&'a Secret<String>>,
 }
 
-/// The ports that kubeadm gives to the components.
+/// The ports that kubeadm assigns to the components.
 pub(super) const API_SERVER_PORT: u16 = 6443;
 pub(super) const CONTROLLER_MANAGER_PORT: u16 = 10257;
 /// The audit log's path in the control plane's node and in the API server's pod.
 pub(super) const AUDIT_LOG: &str = "/var/log/tlsboot/audit.log";
 /// The container runtime of every node image.
 pub(super) const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
-/// Where kubeadm looks for a CA before it makes one.
+/// Where kubeadm looks for a CA before it creates one.
 const KUBEADM_PKI: &str = "/etc/kubernetes/pki";
 
 impl Plan<'_> {
@@ -58,7 +58,7 @@ impl Plan<'_> {
                 "patches": {"directory": self.patches},
             });
             if let Some(token) = self.kubeadm_token {
-                // In place of kind's own; its life, groups and usages are kubeadm's defaults.
+                // Replaces kind's own token; its lifetime, groups and usages are kubeadm's defaults.
                 init["bootstrapTokens"] = json!([{"token": token.expose()}]);
             }
             patches.push(init);
@@ -68,11 +68,12 @@ impl Plan<'_> {
             "kind": "KubeletConfiguration",
         });
         if self.kubeadm_token.is_none() {
-            // The control plane's own kubelet has a certificate by kubeadm for a year; its renewals are no scenario's.
+            // The control plane's own kubelet gets a certificate from kubeadm for a year; no scenario is about its
+            // renewals.
             kubelet["rotateCertificates"] = json!(false);
         }
         if self.version.minor >= 31 {
-            // Without it a kubelet refuses cgroup v1 from 1.35 on.
+            // Without it a kubelet refuses cgroup v1 since 1.35.
             kubelet["failCgroupV1"] = json!(false);
         }
         patches.push(kubelet);
@@ -81,7 +82,7 @@ impl Plan<'_> {
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
             "name": self.cluster,
-            // Certificates don't need pods to talk to each other.
+            // Certificates do not need pod networking.
             "networking": {"disableDefaultCNI": true, "kubeProxyMode": "none"},
             "nodes": [{
                 "role": "control-plane",
@@ -135,7 +136,7 @@ impl Plan<'_> {
         self.pki.join(name).display().to_string()
     }
 
-    /// What differs from kubeadm's flags.
+    /// Changes to kubeadm's flags.
     fn api_server(&self) -> Vec<(&'static str, String)> {
         let mut flags = changing_flags(Component::ApiServer, self.settings);
         flags.extend([
@@ -153,9 +154,9 @@ impl Plan<'_> {
     fn controller_manager(&self) -> Vec<(&'static str, String)> {
         let mut flags = changing_flags(Component::ControllerManager, self.settings);
         flags.extend([
-            // There is one only, and after a restart it should not wait for its own lease to end.
+            // There is only one, and after a restart it should not wait for its own lease to expire.
             ("leader-elect", "false".into()),
-            // For the recorder of metrics, which comes from outside.
+            // For the recorder of metrics, which connects from outside.
             ("bind-address", "0.0.0.0".into()),
             ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
             ("v", "4".into()),
@@ -168,7 +169,7 @@ impl Plan<'_> {
     }
 }
 
-/// The flags that can change while the cluster lives.
+/// The flags that can change while the cluster is running.
 pub(super) fn changing_flags(component: Component, settings: &Settings) -> Vec<(&'static str, String)> {
     match component {
         Component::ApiServer => vec![("anonymous-auth", settings.anonymous_auth.to_string())],
@@ -179,18 +180,18 @@ pub(super) fn changing_flags(component: Component, settings: &Settings) -> Vec<(
     }
 }
 
-/// kubeadm's patch of the API server's pod. Its probes are requests without credentials: where those are refused, the
-/// kubelet would kill it over and over.
+/// kubeadm's patch of the API server's pod. Its probes are requests without credentials: if those are refused, the
+/// kubelet would kill it again and again.
 pub(super) fn api_server_patch(anonymous_auth: bool) -> Option<(&'static str, Value)> {
     let probes = json!({"name": "kube-apiserver", "livenessProbe": null, "readinessProbe": null, "startupProbe": null});
     (!anonymous_auth).then(|| ("kube-apiserver+strategic.json", json!({"spec": {"containers": [probes]}})))
 }
 
-/// The configuration of `kubeadm join` on a node that knows the API server by the control plane's name.
+/// The configuration of `kubeadm join` on a node that reaches the API server by the control plane's name.
 pub(super) fn join(version: Version, control_plane: &str, token: &Secret<String>, ca_hash: &str) -> Secret<String> {
     let [(newer, _), (older, _)] = FORMATS;
     let config = json!({
-        // v1beta4 is there from 1.31 on; `kubeadm.k8s.io` in kubeadm's change log.
+        // v1beta4 exists since 1.31; `kubeadm.k8s.io` in kubeadm's change log.
         "apiVersion": if version.minor >= 31 { newer } else { older },
         "kind": "JoinConfiguration",
         "discovery": {"bootstrapToken": {
@@ -203,7 +204,7 @@ pub(super) fn join(version: Version, control_plane: &str, token: &Secret<String>
     Secret::new(config.to_string())
 }
 
-/// A CNI configuration, of plugins that no pod ever calls: with one, containerd says that its network is ready.
+/// A CNI configuration, with plugins that no pod ever calls: with one, containerd reports that its network is ready.
 pub(super) fn cni() -> Value {
     json!({"cniVersion": "0.3.1", "name": "tlsboot", "plugins": [{"type": "loopback"}]})
 }

@@ -21,7 +21,7 @@ pub(super) struct KindControlPlane {
 }
 
 impl KindControlPlane {
-    /// Takes over what runs already, at this address of its container.
+    /// Takes over the components that are already running, at this address of their container.
     pub(super) async fn attach(common: &Common<'_>, address: Ipv4Addr) -> Result<Self, ClusterError> {
         let mut pods = BTreeMap::new();
         for component in [Component::ApiServer, Component::ControllerManager] {
@@ -40,7 +40,7 @@ impl KindControlPlane {
         pods.iter().map(|(component, pod)| (component.name(), pod.log().to_owned())).collect()
     }
 
-    /// Reads their logs no more.
+    /// Stops reading their logs.
     pub(super) async fn close(&self) {
         for pod in self.pods.lock().await.values_mut() {
             pod.close();
@@ -67,7 +67,7 @@ impl ControlPlane for KindControlPlane {
         match ending {
             Ending::Stop => Ok(Proof::Ended { what: component.name(), pid: pod.stop().await?, exit: None }),
             Ending::Kill => Err(ClusterError::Unsupported(
-                "kill a component for good: it is a static pod, which its kubelet restarts at once",
+                "kill a component permanently: it is a static pod, which its kubelet restarts at once",
             )),
         }
     }

@@ -1,5 +1,5 @@
-//! Whether clusters in containers can run on this machine, thing by thing, for `tlsboot doctor`. Nothing is installed,
-//! pulled or left behind. All of it blocks, but for [`try_link`].
+//! Whether clusters in containers can run on this machine, requirement by requirement, for `tlsboot doctor`. Nothing is
+//! installed, pulled or left behind. Everything except [`try_link`] blocks.
 
 use super::command::{command, no_command};
 use super::network::Network;
@@ -12,15 +12,15 @@ use tlsboot_core::version::Version;
 /// The Docker daemon's version, if one answers.
 ///
 /// # Errors
-/// When none does, with what to do.
+/// If none answers, with what to do.
 pub fn daemon() -> Result<String, ClusterError> {
     docker_blocking(&["version", "--format", "{{.Server.Version}}"])
 }
 
-/// What the `kind` command says of its version.
+/// The version that the `kind` command reports.
 ///
 /// # Errors
-/// When there is no such command, with where it comes from.
+/// If there is no such command, with where to get it.
 pub fn kind() -> Result<String, ClusterError> {
     let command = command().ok_or_else(no_command)?;
     let output = std::process::Command::new(command).arg("version").output()?;
@@ -30,15 +30,15 @@ pub fn kind() -> Result<String, ClusterError> {
 /// The id of a node image, if it is on this machine.
 ///
 /// # Errors
-/// When it is not, or is of another version.
+/// If it is not, or has another version.
 pub fn image(image: &Image, version: Version) -> Result<String, ClusterError> {
     Ok(image.find_here(&node_image(&remedy(version)), version)?.id)
 }
 
-/// Tries whether a container of this image reaches this machine over a bridge, as a node's kubelet must.
+/// Tries whether a container of this image can reach this machine over a bridge, as a node's kubelet must.
 ///
 /// # Errors
-/// When it can't, with what stands in its way.
+/// If it cannot, with what prevents it.
 pub async fn try_link(image: &str) -> Result<(), ClusterError> {
     let dir = RunDir::create()?;
     let name = Name::of(dir.path());

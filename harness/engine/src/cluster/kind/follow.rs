@@ -1,4 +1,5 @@
-//! What a command in a container says, into a file of ours, as long as the cluster lives. Recorders read the file.
+//! Copies the output of a command in a container into a file on this machine, as long as the cluster lives. Recorders
+//! read the file.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,14 +12,15 @@ use crate::process::{Isolation, Process};
 use crate::task::Task;
 use tlsboot_core::history::event::Recorder;
 
-/// A followed command; dropping it ends the following.
+/// A followed command; dropping it stops following.
 pub(super) struct Follower {
     _watcher: Task,
     _process: Arc<Process>,
 }
 
 impl Follower {
-    /// Appends what a shell command in a container says to a file. When it ends, `recorder` can't go on, and says so.
+    /// Appends the output of a shell command in a container to a file. If it exits, `recorder` has a gap, which is
+    /// recorded.
     pub(super) async fn start(
         container: &str,
         command: &str,

@@ -1,4 +1,4 @@
-//! A node that kubeadm joins: `kubeadm join` runs in its container, systemd starts its kubelet, and we look on.
+//! A node that kubeadm joins: `kubeadm join` runs in its container, systemd starts its kubelet, and tlsboot observes.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use tlsboot_core::x509::read::certificates_from_pem;
 pub(super) const KUBEADM_UNIT: &str = "kubelet";
 const KUBEADM: &str = "kubeadm";
 
-/// What a node is joined with.
+/// What a node needs to join.
 pub(super) struct Join {
     version: Version,
     control_plane: String,
@@ -54,7 +54,7 @@ impl Join {
         })
     }
 
-    /// Writes kubeadm's configuration, and learns which one kubeadm has for all kubelets of the cluster.
+    /// Writes kubeadm's configuration, and reads the one that kubeadm has for all kubelets of the cluster.
     pub(super) async fn configure(&self, kubelet: &mut KubeletConfig, token: &TokenValue) -> Result<(), ClusterError> {
         let file = config::join(self.version, &self.control_plane, &token.value, &self.ca_hash);
         write_private(&kubelet.dir.config(), file.expose())?;
@@ -68,7 +68,7 @@ impl Join {
         Ok(())
     }
 
-    /// Runs kubeadm, and records what it says, how it ends, and each kubelet that runs from now on.
+    /// Runs kubeadm, and records its output, its exit, and each kubelet that runs from now on.
     pub(super) async fn start(self, container: &str, kubelet: &Kubelet, sink: &Sink) -> Result<Joined, ClusterError> {
         let config = kubelet.dir().config();
         let config = config.to_string_lossy();
@@ -79,9 +79,9 @@ impl Join {
             "join",
             "--config",
             &config,
-            // As kind joins its workers: in a container preflight finds faults that are none.
+            // As kind joins its workers: in a container, preflight checks report false errors.
             "--skip-phases=preflight",
-            // What its discovery waits for is said from here on.
+            // From here on the log shows what discovery waits for.
             "-v=1",
         ]
         .map(OsString::from);
@@ -104,7 +104,7 @@ impl Join {
     }
 }
 
-/// What a scenario can ask for of a kubelet's configuration; what is left out is false, as for the kubelet.
+/// The kubelet settings that a scenario can ask for; those left out are false, as in the kubelet.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct KubeletDefaults {
@@ -113,15 +113,15 @@ struct KubeletDefaults {
     server_tls_bootstrap: bool,
 }
 
-/// A node that is being joined, or was.
+/// A node that is joining, or has joined.
 pub(super) struct Joined {
-    // Dropped in this order: what we end ourselves is no event.
+    // Dropped in this order: what tlsboot stops itself is not an event.
     _recorders: Vec<Task>,
     process: Arc<Process>,
 }
 
 impl Joined {
-    /// kubeadm's, or rather that of `docker exec`, which ends with it.
+    /// kubeadm's process, or rather that of `docker exec`, which exits with it.
     pub(super) fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -137,7 +137,7 @@ async fn watch_kubeadm(process: Arc<Process>, node: String, sink: Sink) {
     sink.emit(event(ProcessState::Exited { code: exit.code, signal: exit.signal, asked: false }));
 }
 
-/// Records each process of the kubelet's unit, which systemd starts again when one ends.
+/// Records each process of the kubelet's unit, which systemd restarts when one exits.
 async fn watch_kubelets(container: String, node: String, pids: watch::Sender<u32>, sink: Sink) {
     loop {
         let (pid, handle) = loop {
@@ -148,7 +148,7 @@ async fn watch_kubelets(container: String, node: String, pids: watch::Sender<u32
                     }
                 }
                 Err(error) => {
-                    let why = format!("the kubelet of {node} can't be looked for: {error}");
+                    let why = format!("the kubelet of {node} cannot be looked up: {error}");
                     return sink.gap(Recorder::Process, why);
                 }
             }

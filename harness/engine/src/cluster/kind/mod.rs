@@ -1,8 +1,9 @@
-//! Clusters in containers: a control plane by the real `kind` command and kubeadm, nodes of the same image beside it.
+//! Clusters in containers: a control plane by the real `kind` command and kubeadm, with nodes of the same image beside
+//! it.
 //!
-//! kind makes the control plane and nothing else: a worker of kind's would have been joined by kubeadm, with a token,
-//! bindings and certificates that no scenario knows of. The nodes are containers as kind makes them, whose kubelets
-//! begin with nothing but the scenario's token. One cluster for each scenario; nothing is shared but the image.
+//! kind creates only the control plane: a worker of kind's would have been joined by kubeadm, with a token, bindings
+//! and certificates that scenarios do not know about. The nodes are containers like kind's, whose kubelets begin with
+//! nothing but the scenario's token. There is one cluster per scenario; nothing but the image is shared.
 
 mod command;
 mod common;

@@ -21,10 +21,11 @@ struct Subnet {
     prefix: u8,
 }
 
-/// A connection over a bridge takes less than a millisecond; the second SYN of one that was dropped comes after a second.
+/// A connection over a bridge takes less than a millisecond; if the first SYN was dropped, the second one comes after a
+/// second.
 const REACH: Duration = Duration::from_secs(5);
-/// Docker's own rules let containers in; others come before them.
-const FIREWALL: &str = "A firewall on this machine drops what comes from containers: let them in, as by `iptables -I INPUT -i br-+ -j ACCEPT`, or by ufw's or firewalld's rules for Docker's subnets (172.16.0.0/12 and 192.168.0.0/16)";
+/// Docker's own rules let containers in, but other rules come before them.
+const FIREWALL: &str = "A firewall on this machine drops packets from containers: allow them, for example with `iptables -I INPUT -i br-+ -j ACCEPT`, or with ufw or firewalld rules for Docker's subnets (172.16.0.0/12 and 192.168.0.0/16)";
 
 impl Network {
     pub(super) async fn inspect(name: &str) -> Result<Self, ClusterError> {
@@ -38,14 +39,14 @@ impl Network {
         })?;
         Ok(Self {
             name: name.to_owned(),
-            // As Docker names the bridge.
+            // Docker's name for the bridge.
             interface: format!("br-{}", id.get(..12).unwrap_or(id)),
             subnet,
         })
     }
 
-    /// Gives this machine so many addresses on the bridge, one for each node: the audit log tells nodes apart by them.
-    /// They go with the bridge.
+    /// Gives this machine this many addresses on the bridge, one for each node: the audit log tells nodes apart by
+    /// them. They are removed with the bridge.
     pub(super) async fn add_addresses(&self, count: usize) -> Result<Vec<Ipv4Addr>, ClusterError> {
         let addresses: Vec<Ipv4Addr> = self.subnet.hosts_downwards().take(count).collect();
         for address in &addresses {
@@ -78,7 +79,7 @@ impl Network {
         reached.map(drop).map_err(|error| ClusterError::Command {
             command: format!("connect from the node {container} to this machine"),
             reason: format!(
-                "{address}:{port} on the bridge {} is not reached within {patience} s ({error}); kubelets could not either. {FIREWALL}",
+                "{address}:{port} on the bridge {} is not reachable within {patience} s ({error}), so it would not be for kubelets. {FIREWALL}",
                 self.interface
             ),
         })
@@ -98,7 +99,7 @@ impl Subnet {
         Some(Self { base: base.parse().ok()?, prefix })
     }
 
-    /// Its hosts from the last one down; Docker gives addresses from the first one up.
+    /// Its host addresses from the last one down; Docker assigns addresses from the first one up.
     fn hosts_downwards(self) -> impl Iterator<Item = Ipv4Addr> {
         let base = u32::from(self.base);
         let broadcast = base | (u32::MAX >> self.prefix);

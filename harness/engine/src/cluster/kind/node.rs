@@ -1,6 +1,6 @@
-//! A node of a kind cluster: a container of the node image that kubeadm has not joined. Its kubelet is ours to start,
-//! with the scenario's token; its files lie in the run's folder, under the same path here and there, so that links mean
-//! the same on both sides.
+//! A node of a kind cluster: a container of the node image that kubeadm has not joined. tlsboot starts its kubelet,
+//! with the scenario's token. Its files are in the run's folder, under the same path on this machine and in the
+//! container, so that links mean the same on both sides.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -30,17 +30,17 @@ use tlsboot_core::history::event::Recorder;
 use tlsboot_core::scenario::{self, NO_TOKEN};
 
 const PORT: u16 = 10250;
-/// A node boots in two seconds on a quiet machine.
+/// A node boots in two seconds on an idle machine.
 const BOOT: Duration = Duration::from_secs(120);
 
-/// What a container is made for.
+/// What a container is created from.
 pub(super) struct Site<'a> {
     pub(super) cluster: &'a Name,
     pub(super) network: &'a Network,
     pub(super) image: &'a str,
     /// The run's folder.
     pub(super) run: &'a Path,
-    /// Whether kubeadm will join the node; else nothing of kubeadm is on it.
+    /// Whether kubeadm will join the node; otherwise it has nothing of kubeadm's.
     pub(super) kubeadm: bool,
 }
 
@@ -52,12 +52,12 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// Makes and boots one, as kind does it. `link` is the address of this machine by which its kubelet will reach the API
-    /// server.
+    /// Creates and boots one, as kind does. `link` is the address of this machine by which its kubelet will reach the
+    /// API server.
     pub(super) async fn boot(site: &Site<'_>, node: &str, link: Ipv4Addr) -> Result<Self, ClusterError> {
         let cluster = site.cluster;
         let (name, label) = (cluster.node(node), cluster.label());
-        // One level down, where no name of a node is that of something else.
+        // One level down, where no node name can clash with anything else.
         let folder = site.run.join("nodes").join(node);
         fs::create_dir_all(&folder).map_err(ClusterError::file(&folder))?;
         let folders = format!("{0}:{0}", folder.display());
@@ -110,8 +110,8 @@ impl Container {
     }
 }
 
-/// What the container of a node is given that kubeadm joins: the folders of its kubelet, to be seen from here, and the
-/// name by which cluster-info calls the API server, with the address of the node's link.
+/// Options for the container of a node that kubeadm joins: the folders of its kubelet, visible from this machine, and
+/// the name by which cluster-info refers to the API server, with the address of the node's link.
 fn of_kubeadm(dir: &NodeDir, control_plane: &str, api_server: Ipv4Addr) -> Result<Vec<String>, ClusterError> {
     let mut options = vec![format!("--add-host={control_plane}:{api_server}")];
     for (here, there) in [(dir.cert_dir(), Path::new(DEFAULT_CERT_DIR)), (dir.kubeconfigs(), Path::new(KUBEADM_DIR))] {
@@ -146,7 +146,7 @@ async fn booted(container: &str) -> Result<(), ClusterError> {
 }
 
 impl Container {
-    /// Makes a node of it.
+    /// Turns the container into a node.
     pub(super) async fn into_node(
         self,
         node: &scenario::Node,
@@ -218,7 +218,7 @@ impl Place for NodeContainer {
 
     async fn join(&mut self, kubelet: &mut Kubelet, base: &Base) -> Result<u32, ClusterError> {
         let token = base.token(kubelet.token())?;
-        let once = || ClusterError::Unknown(format!("node {} that kubeadm could join, once", kubelet.name()));
+        let once = || ClusterError::Unknown(format!("node {} that kubeadm can still join", kubelet.name()));
         let join = self.join.take().ok_or_else(once)?;
         join.configure(&mut kubelet.config, token).await?;
         kubelet.announce(&base.sink)?;
@@ -226,7 +226,7 @@ impl Place for NodeContainer {
         Ok(self.joined.insert(joined).pid())
     }
 
-    /// Reads its log no more, either.
+    /// Also stops reading its log.
     async fn close(&mut self) {
         let _ = self.end(Ending::Kill).await;
         self.joined = None;

@@ -50,10 +50,10 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Clusters of an image, by default of the one that `ci/node-image` builds; it is pulled where it is missing. Blocks.
+    /// Clusters of an image, by default of the one that `ci/node-image` builds; it is pulled if it is missing. Blocks.
     ///
     /// # Errors
-    /// When Docker, the `kind` command or the image is not to be had, with what to do about it.
+    /// If Docker, the `kind` command or the image is not available, with what to do about it.
     pub fn find(image: &Image, version: Version) -> Result<Self, ClusterError> {
         let command = command().ok_or_else(no_command)?;
         Ok(Self { image: image.find(&node_image(&remedy(version)), version)?, version, command })
@@ -65,13 +65,13 @@ impl Kind {
     }
 }
 
-/// The node image that `ci/node-image` builds of a version.
+/// The node image that `ci/node-image` builds for a version.
 pub fn built_image(version: Version) -> Image {
     Image::from(format!("tlsboot/node:v{version}"))
 }
 
 pub(super) fn remedy(version: Version) -> String {
-    format!("build one by `ci/node-image {version}`, or name another by --node-image")
+    format!("build one with `ci/node-image {version}`, or name another one with --node-image")
 }
 
 pub(super) fn node_image(remedy: &str) -> Use<'_> {
@@ -81,9 +81,9 @@ pub(super) fn node_image(remedy: &str) -> Use<'_> {
 /// Its name.
 pub(in crate::cluster) const NAME: &str = "kind";
 
-/// What its clusters can do here. The API server's authorizers are not to be chosen: the control plane's own kubelet needs
-/// the Node authorizer before anything could be bound to it. An ordinary user can neither see root's files in a node nor
-/// give the bridge an address for each node's link.
+/// What its clusters can do here. The API server's authorizers cannot be chosen: the control plane's own kubelet needs
+/// the Node authorizer before anything could be bound to it. Without root, tlsboot can neither read root's files in a
+/// node nor give the bridge an address for each node's link.
 pub(in crate::cluster) fn capabilities() -> &'static [Capability] {
     capabilities_of(rustix::process::geteuid().is_root())
 }
@@ -122,7 +122,7 @@ impl Provider for Kind {
 }
 
 struct KindCluster {
-    // Fields are dropped in this order: recorders first, then what they look at, then the folder.
+    // Fields are dropped in this order: recorders first, then what they observe, then the folder.
     recording: Mutex<Option<Recording>>,
     control_plane: KindControlPlane,
     nodes: NodesIn<NodeContainer>,
@@ -178,7 +178,7 @@ impl KindCluster {
         let mut nodes = NodesIn::new(Arc::clone(&base));
         for ((node, container), source) in scenario.nodes.iter().zip(containers).zip(&links) {
             let source = IpAddr::V4(*source);
-            // kubeadm's nodes know the API server by its name, whose port is the control plane's own.
+            // kubeadm's nodes reach the API server by its name, with the control plane's own port.
             let listen = SocketAddr::new(source, if kubeadm { API_SERVER_PORT } else { 0 });
             let upstream = SocketAddr::from((address, API_SERVER_PORT));
             let link = Link::open_at(node.name.to_string(), listen, upstream, source, base.sink.clone())?;
@@ -202,7 +202,7 @@ impl KindCluster {
 }
 
 impl Recording {
-    /// Follows the audit log out of the control plane's container, and starts the recorders.
+    /// Follows the audit log in the control plane's container, and starts the recorders.
     async fn start(
         scenario: &Scenario,
         control_plane: &KindControlPlane,
@@ -223,7 +223,7 @@ impl Recording {
     }
 }
 
-/// Takes away what kubeadm has bound.
+/// Removes the bindings that kubeadm created.
 async fn unbind(admin: kube::Client) -> Result<(), ClusterError> {
     let bindings = Api::<ClusterRoleBinding>::all(admin);
     for role in BootstrapRole::ALL {
@@ -232,15 +232,15 @@ async fn unbind(admin: kube::Client) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// How long a CA of the signer's own is valid, where the scenario needs one: by default kubeadm's CA signs, as it does
-/// in the world.
+/// How long the signer's own CA is valid, if the scenario needs one: by default kubeadm's CA signs, as in real
+/// clusters.
 fn own_signer(scenario: &Scenario) -> Option<Duration> {
     let valid = scenario.cluster.signer_ca_valid_for.and_then(|valid| valid.try_into().ok());
     let replaced = requirements_of(scenario).contains_key(&Capability::ReplaceCa);
     valid.or(replaced.then_some(YEAR))
 }
 
-/// The files that the control plane is given.
+/// The files for the control plane.
 fn write_files(
     trust: &Trust,
     scenario: &Scenario,

@@ -1,5 +1,5 @@
-//! A component of the control plane: a static pod, which the control plane's kubelet starts and ends as its manifest
-//! comes and goes.
+//! A component of the control plane: a static pod, which the control plane's kubelet starts and stops when its manifest
+//! is added or removed.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ use tlsboot_core::history::event::{ProcessEvent, ProcessState, Recorder};
 use tlsboot_core::scenario::stimulus::Component;
 
 const MANIFESTS: &str = "/etc/kubernetes/manifests";
-/// Beside it, where the kubelet does not look.
+/// Next to that folder, where the kubelet does not look.
 const AWAY: &str = "/etc/kubernetes";
-/// A pod has half a minute to end, and its kubelet looks into the folder every 20 s at least.
+/// A pod has half a minute to terminate, and its kubelet checks the folder at least every 20 s.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A component that runs, or could.
+/// A component that runs or can run.
 pub(super) struct StaticPod {
     control_plane: String,
     component: Component,
@@ -51,7 +51,7 @@ impl Drop for Running {
 }
 
 impl StaticPod {
-    /// One that runs already: kubeadm waits for them.
+    /// A component that is already running: kubeadm waits for them.
     pub(super) async fn attach(component: Component, common: &Common<'_>) -> Result<Self, ClusterError> {
         let mut pod = Self {
             control_plane: common.control_plane.to_owned(),
@@ -67,7 +67,7 @@ impl StaticPod {
         &self.log
     }
 
-    /// Waits for its process, and records its start and its end.
+    /// Waits for its process, and records its start and exit.
     async fn watch(&mut self, sink: &Sink) -> Result<u32, ClusterError> {
         let name = self.component.name();
         let found = poll::until(Instant::now() + PATIENCE, poll::SELDOM, async || {
@@ -83,7 +83,7 @@ impl StaticPod {
             let (asked, sink) = (Arc::clone(&asked), sink.clone());
             async move {
                 ended(fd).await;
-                // Only its container runtime is told how.
+                // Only its container runtime learns how.
                 sink.emit(event(ProcessState::Exited {
                     code: None,
                     signal: None,
@@ -98,7 +98,7 @@ impl StaticPod {
         Ok(pid)
     }
 
-    /// Gives it a manifest, and waits until it is ready. Answers with its process id.
+    /// Writes its manifest, and waits until it is ready. Returns its process id.
     pub(super) async fn start(
         &mut self,
         settings: &Settings,
@@ -135,12 +135,12 @@ impl StaticPod {
         self.running.is_some()
     }
 
-    /// Reads its log no more.
+    /// Stops reading its log.
     pub(super) fn close(&mut self) {
         self.running = None;
     }
 
-    /// Takes its manifest away, and waits until its process has exited. Answers with its process id.
+    /// Removes its manifest, and waits until its process has exited. Returns its process id.
     pub(super) async fn stop(&mut self) -> Result<u32, ClusterError> {
         let name = self.component.name();
         let mut running = self.running.take().ok_or_else(|| ClusterError::NotRunning(name.into()))?;
@@ -153,7 +153,7 @@ impl StaticPod {
     }
 }
 
-/// Follows its log as the container runtime keeps it, without the runtime's columns.
+/// Follows its log as the container runtime stores it, without the runtime's columns.
 fn log_command(component: &str) -> String {
     let files = format!("/var/log/pods/kube-system_{component}-*/{component}/*.log");
     format!(

@@ -1,4 +1,4 @@
-//! A kubelet as a systemd unit in its node's container, with its start and end in the history.
+//! A kubelet as a systemd unit in its node's container, with its start and exit in the history.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -18,11 +18,11 @@ use crate::observe::Sink;
 use crate::poll;
 use tlsboot_core::history::event::{KUBELET, ProcessEvent, ProcessState};
 
-/// A unit of our own, so that nothing of the image's kubelet.service has a say.
+/// tlsboot's own unit, so that the image's kubelet.service has no influence.
 pub(super) const UNIT: &str = "tlsboot-kubelet";
-/// A kubelet goes in milliseconds.
+/// A kubelet exits within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// systemd learns of an end when the kernel does.
+/// systemd notices an exit when the kernel does.
 const REAPED: Duration = Duration::from_secs(10);
 
 /// A kubelet that was started.
@@ -40,7 +40,7 @@ impl Unit {
         args: &[OsString],
         sink: &Sink,
     ) -> Result<Self, ClusterError> {
-        // What is left of an earlier one.
+        // Leftovers of an earlier one.
         let _ = exec(container, &["systemctl", "stop", UNIT]).await;
         let _ = exec(container, &["systemctl", "reset-failed", UNIT]).await;
         let unit = format!("--unit={UNIT}");
@@ -49,7 +49,7 @@ impl Unit {
             "--quiet",
             &unit,
             "--service-type=exec",
-            // Its exit code can be asked for afterwards.
+            // So that its exit code can be queried afterwards.
             "--property=RemainAfterExit=yes",
             "--property=LogRateLimitIntervalSec=0",
             KUBELET,
@@ -62,7 +62,7 @@ impl Unit {
             Some(pid) => open(pid).ok().map(|fd| (pid, fd)),
             None => None,
         };
-        // One that ended at once is known by its id in the container only.
+        // For one that exited at once, only its id in the container is known.
         let pid = match &handle {
             Some((pid, _)) => *pid,
             None => property(container, UNIT, "ExecMainPID").await?,
@@ -92,7 +92,7 @@ impl Unit {
         !self.watcher.is_finished()
     }
 
-    /// Ends it and waits until its end is in the history.
+    /// Stops it and waits until its exit is in the history.
     pub(super) async fn end(mut self, ending: Ending) -> Result<(), ClusterError> {
         self.asked.store(true, Ordering::SeqCst);
         if self.is_running() && ending == Ending::Stop {
@@ -112,7 +112,7 @@ impl Unit {
         let signal = format!("--signal={signal}");
         let command = ["systemctl", "kill", &signal, "--kill-who=main", UNIT];
         match exec(&self.container, &command).await {
-            // It has ended, and only its end is not in the history yet.
+            // It has exited, but its exit is not in the history yet.
             Err(ClusterError::Command { reason, .. }) if reason.contains("No main process to kill") => Ok(()),
             sent => sent.map(drop),
         }
@@ -133,7 +133,7 @@ pub(super) async fn find(container: &str, command: &str) -> Result<Option<u32>, 
 
 /// The process of this name in `docker top -eo pid,comm`.
 fn pid_of(command: &str, top: &str) -> Option<u32> {
-    // The kernel keeps so much of a name.
+    // The kernel truncates names to this length.
     let command = &command[..command.len().min(15)];
     top.lines().find_map(|line| {
         let (pid, name) = line.trim().split_once(char::is_whitespace)?;
@@ -147,21 +147,21 @@ pub(super) fn open(pid: u32) -> std::io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
 }
 
-/// Waits for the end of a process.
+/// Waits for a process to exit.
 #[allow(unsafe_code)]
 pub(super) async fn ended(fd: OwnedFd) {
     // SAFETY: an OwnedFd is one open descriptor until it is dropped.
     let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     match fd {
         Ok(fd) => drop(fd.readable().await),
-        Err(error) => tracing::warn!(%error, "a process can't be watched"),
+        Err(error) => tracing::warn!(%error, "a process cannot be watched"),
     }
 }
 
-/// How systemd saw it end: exit code, signal. A container that is gone took it along.
+/// How it exited according to systemd: exit code, signal. Without the container, the process is gone too.
 pub(super) async fn result(container: &str, unit: &str) -> (Option<i32>, Option<i32>) {
     let ended = poll::until(Instant::now() + REAPED, poll::SELDOM, async || {
-        // `waitid`'s CLD_EXITED, CLD_KILLED and CLD_DUMPED; 0 while it runs.
+        // CLD_EXITED, CLD_KILLED and CLD_DUMPED of `waitid`; 0 while it is running.
         let how = property(container, unit, "ExecMainCode").await?;
         let status = property(container, unit, "ExecMainStatus").await;
         let status = status.ok().and_then(|status| i32::try_from(status).ok());

@@ -1,5 +1,5 @@
-//! The way in for something wrong: what [`crate::mutants`] may change in a local cluster. A cluster without a defect
-//! never comes here.
+//! The entry point for faults: what [`crate::mutants`] may change in a local cluster. A cluster without a defect never
+//! uses this module.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,21 +16,22 @@ use crate::flags::FlagSet;
 use crate::node::KubeletConfig;
 use crate::task::Task;
 
-/// One thing that is wrong with a cluster, however often its parts are started.
+/// One fault of a cluster, however often its components are started.
 #[async_trait]
 pub trait Defect: Send + Sync {
     /// Changes how a process is started: each time, when its files are written.
     ///
     /// # Errors
-    /// When the change can't be made: then the process does not start.
+    /// If the change cannot be made: then the process does not start.
     fn launch(&self, _launch: &mut Launch<'_>) -> Result<(), ClusterError> {
         Ok(())
     }
 
-    /// Changes what is in the cluster: once, when its control plane is ready and before anything of the scenario.
+    /// Changes what is in the cluster: once, when its control plane is ready and before anything of the scenario
+    /// happens.
     ///
     /// # Errors
-    /// When the change can't be made: then the cluster does not start.
+    /// If the change cannot be made: then the cluster does not start.
     async fn prepare(&self, _admin: &Client) -> Result<(), ClusterError> {
         Ok(())
     }
@@ -51,9 +52,9 @@ pub enum Part<'a> {
     ControllerManager,
     /// A kubelet.
     Kubelet {
-        /// How it is configured; the file is in its folder already.
+        /// Its configuration; the file is already in its folder.
         config: &'a KubeletConfig,
-        /// Its process id from its start on, 0 before and after.
+        /// Its process id while it is running, otherwise 0.
         pid: watch::Receiver<u32>,
     },
 }
@@ -62,13 +63,13 @@ pub enum Part<'a> {
 pub struct Launch<'a> {
     /// Whose.
     pub part: Part<'a>,
-    /// What is run.
+    /// The executable.
     pub executable: PathBuf,
-    /// Arguments before the flags: none, unless a command is run that runs what was to be run.
+    /// Arguments before the flags: none, unless a wrapper command runs the original one.
     pub before: Vec<OsString>,
-    /// With which flags.
+    /// Its flags.
     pub flags: FlagSet,
-    /// With which variables beside the run's own.
+    /// Variables in addition to the run's own.
     pub env: BTreeMap<String, String>,
     /// The folder of the cluster's keys.
     pub pki: &'a Path,
@@ -78,12 +79,12 @@ pub struct Launch<'a> {
     pub tokens: &'a BTreeMap<String, TokenValue>,
     /// A client of the administrator.
     pub admin: &'a Client,
-    /// What runs beside the process until that is ended.
+    /// What runs beside the process until it is stopped.
     pub beside: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Launch<'_> {
-    /// Takes what is wrong in, if there is anything.
+    /// Applies the defect, if there is one.
     pub(crate) fn with(mut self, defect: Option<&dyn Defect>) -> Result<Self, ClusterError> {
         if let Some(defect) = defect {
             defect.launch(&mut self)?;
@@ -97,7 +98,7 @@ impl Launch<'_> {
     }
 }
 
-/// Starts what runs beside a process; it ends when the tasks are dropped.
+/// Starts what runs beside a process; it stops when the tasks are dropped.
 pub(crate) fn begin(beside: Vec<BoxFuture<'static, ()>>) -> Vec<Task> {
     beside.into_iter().map(Task::spawn).collect()
 }

@@ -1,5 +1,5 @@
-//! The kernel's bound on inotify instances, 128 for each user by default. A kubelet that gets none exits with
-//! `inotify_init: too many open files`, which would look like a failure of the kubelet's.
+//! The kernel's limit on inotify instances, 128 per user by default. A kubelet that gets none exits with `inotify_init:
+//! too many open files`, which would look like a failure of the kubelet.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,14 +13,14 @@ const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";
 /// How many instances this user may have, and has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instances {
-    /// The bound.
+    /// The limit.
     pub limit: usize,
-    /// Those in use by processes that this user can look into.
+    /// Those in use by processes that this user can inspect.
     pub used: usize,
 }
 
 impl Instances {
-    /// As things stand; none where /proc does not tell.
+    /// The current numbers; `None` if /proc does not show them.
     pub fn now() -> Option<Self> {
         let limit = fs::read_to_string(LIMIT).ok()?.trim().parse().ok()?;
         let me = rustix::process::geteuid().as_raw();
@@ -36,7 +36,7 @@ impl Instances {
         Some(Self { limit, used })
     }
 
-    /// For how many further nodes there is room.
+    /// For how many more nodes there is room.
     pub fn nodes(self) -> usize {
         self.limit.saturating_sub(self.used) / PER_NODE
     }

@@ -1,5 +1,5 @@
-//! Nodes whose kubelets are processes of this machine, each in namespaces of its own, with a CRI endpoint that answers it.
-//! Any control plane will do that listens on this machine's loopback.
+//! Nodes whose kubelets are processes of this machine, each in its own namespaces, with a CRI endpoint that answers it.
+//! Any control plane that listens on this machine's loopback will do.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,11 +42,11 @@ pub(crate) struct Kubelets<'a> {
     pub(crate) api_server: SocketAddr,
 }
 
-/// Where the audit log's source addresses of nodes begin: 127.0.1.1 is the first node's.
+/// The first source address of nodes in the audit log: 127.0.1.1 is the first node.
 const SOURCES: [u8; 3] = [127, 0, 1];
 
 impl Kubelets<'_> {
-    /// Makes the nodes of a scenario.
+    /// Creates the nodes of a scenario.
     pub(crate) async fn nodes(
         &self,
         nodes: &[scenario::Node],
@@ -60,7 +60,7 @@ impl Kubelets<'_> {
             let source = IpAddr::from([a, b, c, u8::try_from(index + 1).unwrap_or(u8::MAX)]);
             let (listen, sink) = (Ipv4Addr::LOCALHOST.into(), base.sink.clone());
             let link = Link::open(node.name.to_string(), listen, self.api_server, source, sink)?;
-            // Not by the node's name, which would count for the length of its sockets' paths, and may be `pki`.
+            // Not the node's name, which would lengthen the paths of its sockets, and may be `pki`.
             let dir = NodeDir::new(self.run.join(format!("n{}", index + 1)));
             fs::create_dir(dir.path()).map_err(ClusterError::file(dir.path()))?;
             let sandbox = self.sandbox(node, &dir, &trust)?;
@@ -117,7 +117,7 @@ fn log_name(node: &str, index: usize) -> String {
     }
 }
 
-/// What a scenario wants to be there before the kubelet's first start.
+/// What a scenario wants to exist before the kubelet's first start.
 fn write_first_files(node: &scenario::Node, dir: &NodeDir, link: &Link, trust: &Trust) -> Result<(), ClusterError> {
     if let Some(embedded) = node.embedded_certificate {
         let now = jiff::Timestamp::now();
@@ -138,13 +138,13 @@ fn write_first_files(node: &scenario::Node, dir: &NodeDir, link: &Link, trust: &
     Ok(())
 }
 
-/// Before anything is started: a kubelet that the machine has no room for would seem to fail by itself.
+/// Before anything is started: without room on this machine a kubelet would seem to fail on its own.
 fn room_for(nodes: usize) -> Result<(), ClusterError> {
     match Instances::now() {
         Some(instances) if instances.nodes() < nodes => Err(ClusterError::Start {
             name: KUBELET.into(),
             reason: format!(
-                "it needs {} inotify instances, and of the {} that a user may have {} are in use: {}, or fewer --jobs",
+                "it needs {} inotify instances, and of the {} that a user may have {} are in use: run `{}`, or use fewer --jobs",
                 inotify::PER_NODE,
                 instances.limit,
                 instances.used,
@@ -155,7 +155,7 @@ fn room_for(nodes: usize) -> Result<(), ClusterError> {
     }
 }
 
-/// Namespaces of this machine for one kubelet, and what it finds there.
+/// Namespaces of this machine for one kubelet, and what it finds in them.
 pub(crate) struct Sandbox {
     executable: PathBuf,
     /// The folder of the cluster's keys.

@@ -1,8 +1,8 @@
-//! Ports that nobody else takes between choosing and listening.
+//! Ports that no other process takes between choosing and listening.
 //!
-//! All tlsboot processes of a user share a folder of lock files, one a port; a port is leased by its lock and tried by
-//! listening. The range lies below the kernel's ephemeral ports, so outgoing connections don't take them. A lock goes
-//! with its process, however that ends.
+//! All tlsboot processes of a user share a folder of lock files, one per port; a port is leased by its lock and tested
+//! by listening. The range lies below the kernel's ephemeral ports, so outgoing connections do not use them. A lock is
+//! released with its process, however that ends.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use crate::private::PrivateDir;
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 
-/// A port that is ours while this lives.
+/// A port that is leased while this lives.
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) number: u16,
@@ -28,7 +28,7 @@ impl Port {
         find(&std::env::temp_dir(), Self::try_lease)
     }
 
-    /// Leases two, one after the other: k3s takes the port after its own by itself.
+    /// Leases two consecutive ports: k3s takes the port after its own automatically.
     #[cfg(feature = "docker")]
     pub(crate) fn lease_pair() -> io::Result<[Self; 2]> {
         find(&std::env::temp_dir(), |locks, number| {
@@ -48,7 +48,7 @@ impl Port {
 
 fn find<T>(temporary: &Path, lease: impl Fn(&PrivateDir, u16) -> io::Result<Option<T>>) -> io::Result<T> {
     let locks = locks(temporary)?;
-    // Runs start at different places, so that they rarely try the same port.
+    // Runs start at different ports, so that they rarely try the same one.
     let start = (std::process::id() as u16).wrapping_mul(131) % (LAST - FIRST);
     for step in 0..LAST - FIRST {
         if let Some(leased) = lease(&locks, FIRST + (start + step) % (LAST - FIRST))? {
@@ -58,18 +58,18 @@ fn find<T>(temporary: &Path, lease: impl Fn(&PrivateDir, u16) -> io::Result<Opti
     Err(io::Error::other(format!("no free port between {FIRST} and {LAST} on 127.0.0.1")))
 }
 
-/// Whether a port can be leased here: one that can.
+/// Whether a port can be leased here: returns one that can.
 ///
 /// # Errors
-/// When none is free, or their folder can't be written.
+/// If none is free, or their folder cannot be written to.
 pub fn try_port() -> io::Result<u16> {
     Port::lease().map(|port| port.number)
 }
 
-/// Removes the lock files of ports that nobody leases. Answers with how many there were.
+/// Removes the lock files of ports that are not leased. Returns how many there were.
 ///
 /// # Errors
-/// When their folder can't be read.
+/// If their folder cannot be read.
 pub fn sweep_ports() -> io::Result<usize> {
     sweep_in(&std::env::temp_dir())
 }
@@ -80,14 +80,14 @@ fn sweep_in(temporary: &Path) -> io::Result<usize> {
     for name in locks.names()? {
         let is_port =
             name.parse().is_ok_and(|number: u16| (FIRST..=LAST).contains(&number) && number.to_string() == name);
-        // Removed under its lock: whoever opened it before sees in `is_ours` that it is gone.
+        // Removed under its lock: a process that opened it before sees in `is_ours` that it was deleted.
         let lock = is_port.then(|| locks.open_file(&name).ok()).flatten().filter(is_ours);
         removed += usize::from(lock.is_some() && locks.remove_file(&name).is_ok());
     }
     Ok(removed)
 }
 
-/// Takes the lock, if nobody has it and the file has not been removed meanwhile.
+/// Takes the lock, if no other process has it and the file has not been removed in the meantime.
 fn is_ours(lock: &File) -> bool {
     lock.try_lock().is_ok() && lock.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
 }
@@ -135,12 +135,12 @@ mod tests {
         fs::write(elsewhere.join("20000"), "kept").unwrap();
         symlink(&elsewhere, path).unwrap();
         for error in [lease(lab.path()).map(drop).unwrap_err(), sweep_in(lab.path()).map(drop).unwrap_err()] {
-            assert!(error.to_string().contains("set TMPDIR to a folder of your own"), "{error}");
+            assert!(error.to_string().contains("set TMPDIR to your own folder"), "{error}");
         }
         assert_eq!(fs::read_dir(elsewhere).unwrap().count(), 1);
     }
 
-    /// As another user can put them there where the umask lets him.
+    /// Another user can put these there if the umask allows it.
     #[test]
     fn nothing_is_made_behind_a_link_and_only_locks_are_removed() {
         let (lab, path) = lab();

@@ -1,4 +1,4 @@
-//! A process whose start and end are in the history.
+//! A process whose start and exit are in the history.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,11 +22,11 @@ pub(crate) struct Plan<'a> {
     pub(crate) args: Vec<OsString>,
     pub(crate) log: PathBuf,
     pub(crate) isolation: Isolation,
-    /// Variables of its environment, beside the run's own.
+    /// Variables of its environment, in addition to the run's own.
     pub(crate) env: &'a BTreeMap<String, String>,
 }
 
-/// A process whose start and end are in the history. Dropping it kills it.
+/// A process whose start and exit are in the history. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Supervised {
     process: Process,
@@ -34,7 +34,7 @@ pub(crate) struct Supervised {
     watcher: JoinHandle<()>,
 }
 
-/// Kubelets and controller-managers go in milliseconds, API servers within a few seconds.
+/// Kubelets and controller-managers exit within milliseconds, API servers within a few seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Supervised {
@@ -63,19 +63,19 @@ impl Supervised {
         self.process.is_running()
     }
 
-    /// Its end, for whoever waits.
+    /// Its exit, for those who wait for it.
     pub(crate) fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
         self.process.exited()
     }
 
-    /// Waits until it exits on its own and its end is in the history.
+    /// Waits until it exits on its own and its exit is in the history.
     pub(crate) async fn gone(mut self) -> Exit {
         let exit = self.process.exited().await;
         let _ = (&mut self.watcher).await;
         exit
     }
 
-    /// Ends it and waits until its end is in the history.
+    /// Stops it and waits until its exit is in the history.
     pub(crate) async fn end(mut self, ending: Ending) -> Exit {
         self.ask();
         let exit = match ending {

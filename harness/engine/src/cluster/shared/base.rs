@@ -1,4 +1,4 @@
-//! What follows from the keys, tokens and settings of a cluster that we start, whatever runs it.
+//! What follows from the keys, tokens and settings of a cluster that tlsboot starts, whatever runs it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tlsboot_core::history::event::NODES_GROUP;
 use tlsboot_core::scenario::Scenario;
 use tlsboot_core::scenario::stimulus::{Changes, Component};
 
-/// The tokens of a scenario and what its control plane is told, before there is one.
+/// The tokens of a scenario and the settings of its control plane, before there is one.
 pub(crate) struct Orders {
     pub(crate) tokens: BTreeMap<String, TokenValue>,
     pub(crate) settings: Settings,
@@ -39,7 +39,7 @@ impl Orders {
     }
 }
 
-/// What every cluster that we start has.
+/// What every cluster that tlsboot starts has.
 pub struct Base {
     endpoint: Endpoint,
     pub(crate) admin: kube::Client,
@@ -54,8 +54,8 @@ pub struct Base {
 }
 
 impl Base {
-    /// Makes the administrator of a control plane at this URL, and tells the history how its controller-manager signs;
-    /// nothing is asked of it yet.
+    /// Creates the administrator of a control plane at this URL, and records in the history how its controller-manager
+    /// signs. Nothing is requested from it yet.
     pub(crate) async fn new(url: String, trust: Trust, orders: Orders, sink: Sink) -> Result<Self, ClusterError> {
         let endpoint = Endpoint { url, ca: trust.cluster_ca().to_owned(), beta_csrs: orders.rules.beta_csrs() };
         let administrator = trust.client(ADMINISTRATOR, &[MASTERS])?;
@@ -97,15 +97,15 @@ impl Base {
     /// A token of the scenario.
     ///
     /// # Errors
-    /// When the scenario has none of this name.
+    /// If the scenario has no token of this name.
     pub fn token(&self, name: &str) -> Result<&TokenValue, ClusterError> {
         self.tokens.get(name).ok_or_else(|| ClusterError::Unknown(format!("token `{name}`")))
     }
 
-    /// A node's client certificate that the API server is to refuse.
+    /// A client certificate for a node that the API server must refuse.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// If it cannot be created.
     pub async fn flawed_certificate(&self, user: &str, flaw: Flaw) -> Result<Credential, ClusterError> {
         self.trust().await.flawed_client(user, &[NODES_GROUP], flaw)
     }
@@ -113,15 +113,15 @@ impl Base {
     /// A valid client certificate with a uid in its subject.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// If it cannot be created.
     pub async fn certificate_with_uid(&self, user: &str, uid: &str) -> Result<Credential, ClusterError> {
         self.trust().await.client_with_uid(user, uid)
     }
 
-    /// The pair for a node's `tlsCertFile`, of the cluster's CA.
+    /// The pair for a node's `tlsCertFile`, signed by the cluster's CA.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// If it cannot be created.
     pub async fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
         self.trust().await.serving_pair(node)
     }
@@ -134,8 +134,8 @@ impl Base {
         self.settings.lock().await
     }
 
-    /// What a component is started with from now on: the settings so far, and what this start changes of them. Of a
-    /// controller-manager the history is told how it will sign; nothing signs until it runs.
+    /// The settings that a component is started with from now on: the existing ones, with the changes of this start.
+    /// For a controller-manager the history records how it will sign; nothing is signed until it runs.
     pub(crate) async fn change(&self, component: Component, changes: &Changes) -> Result<Settings, ClusterError> {
         let settings = {
             let mut settings = self.settings.lock().await;
@@ -148,12 +148,12 @@ impl Base {
         Ok(settings)
     }
 
-    /// Makes the Secrets of the scenario's bootstrap tokens.
+    /// Creates the Secrets of the scenario's bootstrap tokens.
     pub(crate) async fn create_tokens(&self) -> Result<(), ClusterError> {
         tokens::create(&self.tokens, &self.admin).await
     }
 
-    /// Tells the history how certificates are signed from now on, by the flags and files in force.
+    /// Records in the history how certificates are signed from now on, according to the current flags and files.
     async fn announce_signing(&self) -> Result<(), ClusterError> {
         let settings = self.settings.lock().await;
         let signing = self.trust.lock().await.signing(settings.certificates_last()?, |role| settings.signer(role))?;
@@ -161,11 +161,11 @@ impl Base {
         Ok(())
     }
 
-    /// Gives the signer another CA, which the API server trusts beside those before, and waits until it does. For clusters
-    /// with [`Capability::ReplaceCa`](tlsboot_core::scenario::Capability::ReplaceCa).
+    /// Gives the signer another CA, which the API server trusts in addition to the earlier ones, and waits until it
+    /// does. For clusters with [`Capability::ReplaceCa`](tlsboot_core::scenario::Capability::ReplaceCa).
     ///
     /// # Errors
-    /// When the CA can't be made, or the API server does not take it up in time.
+    /// If the CA cannot be created, or the API server does not load it in time.
     pub async fn replace_ca(&self, valid: Duration) -> Result<Proof, ClusterError> {
         let credential = self.trust.lock().await.replace_signer(valid)?;
         self.announce_signing().await?;

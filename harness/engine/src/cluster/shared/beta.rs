@@ -1,5 +1,5 @@
-//! Up to 1.18 the API server has CSRs in certificates.k8s.io/v1beta1 only, which differ from those of v1 in little but
-//! their name. So a client of such a server speaks v1 inside, and v1beta1 on the wire.
+//! Up to 1.18 the API server serves CSRs only in certificates.k8s.io/v1beta1, where they differ little from v1 except
+//! in name. A client of such a server uses v1 internally and v1beta1 on the wire.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use tlsboot_core::x509::read;
 const V1: &str = "certificates.k8s.io/v1";
 const BETA: &str = "certificates.k8s.io/v1beta1";
 
-/// A client of an API server that has no CSRs of v1.
+/// A client of an API server that does not serve v1 CSRs.
 pub(crate) fn client(config: kube::Config) -> Result<kube::Client, kube::Error> {
     let layer = ServiceBuilder::new().map_request(request).map_response(response);
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
@@ -65,14 +65,14 @@ fn response(response: Response<Box<DynBody>>) -> Response<Box<DynBody>> {
     })
 }
 
-/// Cuts a stream into lines, which come as those of v1.
+/// Splits a stream into lines and converts them to v1.
 #[derive(Default)]
 struct Lines {
     begun: Vec<u8>,
 }
 
 impl Lines {
-    /// The lines that are whole now.
+    /// The lines that are complete so far.
     fn whole(&mut self, bytes: &[u8]) -> Bytes {
         self.begun.extend_from_slice(bytes);
         let end = self.begun.iter().rposition(|byte| *byte == b'\n');
@@ -81,7 +81,7 @@ impl Lines {
         whole.split_inclusive(|byte| *byte == b'\n').flat_map(line).collect()
     }
 
-    /// What comes after the last of them.
+    /// What follows the last complete line.
     fn rest(&mut self) -> Bytes {
         line(&std::mem::take(&mut self.begun)).into()
     }
@@ -96,7 +96,7 @@ fn line(line: &[u8]) -> Vec<u8> {
     format!("{value}\n").into_bytes()
 }
 
-/// Makes a CSR, or a list or an event of a watch with CSRs in it, one of v1.
+/// Converts a CSR, or a list or watch event with CSRs in it, to v1.
 fn update(value: &mut Value) {
     let Some(fields) = value.as_object_mut() else {
         return;
@@ -118,15 +118,15 @@ fn update_csr(csr: &mut Value) {
     }
     let conditions = csr.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
     for condition in conditions.into_iter().flatten() {
-        // It is there, or it is not.
+        // It either exists or does not.
         if condition["status"].is_null() {
             condition["status"] = json!("True");
         }
     }
 }
 
-/// The signer of a CSR that names none, as up to 1.17: the one that 1.18 gives it
-/// (`DefaultSignerNameFromSpec` in `pkg/apis/certificates/v1beta1/defaults.go`).
+/// The signer of a CSR that names none, as up to 1.17: the one that 1.18 assigns to it (`DefaultSignerNameFromSpec` in
+/// `pkg/apis/certificates/v1beta1/defaults.go`).
 fn signer_name(spec: &Value) -> &'static str {
     let usages = spec["usages"].as_array().into_iter().flatten();
     let usages: BTreeSet<&str> = usages.filter_map(Value::as_str).collect();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     proptest! {
-        /// However a stream is cut, the same comes out.
+        /// However a stream is split, the result is the same.
         #[test]
         fn a_stream_may_be_cut_anywhere(cuts in prop::collection::vec(1_usize..60, 1..20), is_ended: bool) {
             let text = format!("{}{{\"a\":\"certificates.k8s.io/v\"}}{}", format!("{{\"apiVersion\":\"{BETA}\"}}\nok\n").repeat(3), if is_ended { "\n" } else { "" });

@@ -17,7 +17,7 @@ use crate::poll;
 use crate::secret::Secret;
 use crate::untrusted::{self, LONGEST};
 
-/// What a client shows to the API server.
+/// What a client presents to the API server.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     /// Nothing.
@@ -31,7 +31,7 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// As they stand under `user` in a kubeconfig: the secrets are in it, so it must not be shown.
+    /// As written under `user` in a kubeconfig, including the secrets, so it must not be shown.
     pub fn auth_info(&self) -> Value {
         let pair = |pair: &Credential| {
             json!({
@@ -52,13 +52,13 @@ impl Credentials {
     }
 }
 
-/// As tlsboot's own requests are marked in the audit log.
+/// How tlsboot's own requests are marked in the audit log.
 pub const USER_AGENT: &str = concat!("tlsboot/", env!("CARGO_PKG_VERSION"));
 
-/// An answer takes milliseconds; a server that says nothing for so long is hung.
+/// An answer takes milliseconds; a server that sends nothing for this long has hung.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A kubeconfig with everything in it, as JSON, which is YAML too.
+/// A complete kubeconfig as JSON, which is also YAML.
 pub fn kubeconfig(endpoint: &Endpoint, credentials: &Credentials) -> Secret<String> {
     let config = json!({
         "apiVersion": "v1",
@@ -71,20 +71,20 @@ pub fn kubeconfig(endpoint: &Endpoint, credentials: &Credentials) -> Secret<Stri
     Secret::new(config.to_string())
 }
 
-/// A client that retries nothing by itself: every answer counts here.
+/// A client that does not retry: every answer counts here.
 ///
 /// # Errors
-/// Credentials that can't be read.
+/// If the credentials cannot be read.
 pub async fn client(endpoint: &Endpoint, credentials: &Credentials) -> Result<kube::Client, ClusterError> {
     let kubeconfig = kubeconfig(endpoint, credentials);
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig.expose()).map_err(io::Error::other)?;
     client_of(endpoint, &kubeconfig)
 }
 
-/// The same, of somebody whom the kubeconfig's own user impersonates.
+/// The same, impersonating another user.
 ///
 /// # Errors
-/// A kubeconfig that can't be read.
+/// If the kubeconfig cannot be read.
 pub async fn impersonating(
     endpoint: &Endpoint,
     kubeconfig: &Secret<String>,
@@ -152,10 +152,11 @@ fn authorities(cluster: &kube::config::Cluster) -> io::Result<Option<Vec<Vec<u8>
     Ok(Some(all.iter().map(|der| der.to_vec()).collect()))
 }
 
-/// A client without credentials that takes any certificate: for health checks of our own processes on this machine.
+/// A client without credentials that accepts any certificate: for health checks of tlsboot's own processes on this
+/// machine.
 ///
 /// # Errors
-/// A URL that can't be read.
+/// If the URL cannot be read.
 pub fn blind(url: &str) -> Result<kube::Client, ClusterError> {
     let mut config = kube::Config::new(url.parse().map_err(io::Error::other)?);
     config.accept_invalid_certs = true;
@@ -163,7 +164,7 @@ pub fn blind(url: &str) -> Result<kube::Client, ClusterError> {
     Ok(kube::Client::try_from(config)?)
 }
 
-/// Waits until a component answers well; `ended` is ready, with the reason, when it has ended instead.
+/// Waits until a component reports that it is healthy; `ended` resolves, with the reason, if it exits instead.
 pub(crate) async fn until_ok(
     probe: &kube::Client,
     path: &str,
@@ -178,17 +179,17 @@ pub(crate) async fn until_ok(
     }
 }
 
-/// A changed file is taken up within a minute at most.
+/// A changed file is loaded within a minute at most.
 const TAKEN_UP: Duration = Duration::from_secs(120);
 
-/// Waits until the API server accepts a client certificate: it takes up a changed bundle of CAs on its own.
+/// Waits until the API server accepts a client certificate: it reloads a changed CA bundle automatically.
 pub(crate) async fn until_trusted(endpoint: &Endpoint, credential: Credential) -> Result<(), ClusterError> {
     let probe = client(endpoint, &Credentials::Certificate(credential)).await?;
     let accepted = poll::until(Instant::now() + TAKEN_UP, poll::OFTEN, || answers(&probe, "/version")).await?;
     accepted.map_err(ClusterError::late("the API server's trust in the new CA", TAKEN_UP))
 }
 
-/// Whether a server answers well, or why not.
+/// Whether a server reports that it is healthy, or why not.
 pub(crate) async fn answers(probe: &kube::Client, path: &str) -> Result<Result<(), kube::Error>, ClusterError> {
     let request = http::Request::get(path).body(Vec::new()).map_err(io::Error::other)?;
     Ok(probe.request_text(request).await.map(drop))

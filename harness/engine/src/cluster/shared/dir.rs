@@ -19,13 +19,13 @@ const PREFIX: &str = "tlsboot-run-";
 const STAGING: &str = ".tlsboot-new-";
 /// The file that is locked while the run is alive. Its content marks the folder as one that may be removed.
 const LOCK: &str = "lock";
-const MARK: &str = "tlsboot removes this folder when the run that made it has ended\n";
+const MARK: &str = "tlsboot removes this folder when the run that created it has ended\n";
 
 impl RunDir {
     /// A new folder that only this user can enter.
     ///
     /// # Errors
-    /// When the folder of temporary files can't be written to.
+    /// If the folder for temporary files cannot be written to.
     pub fn create() -> io::Result<Self> {
         let temporary = std::env::temp_dir();
         check(&temporary)?;
@@ -37,7 +37,7 @@ impl RunDir {
         let staging = tempfile::Builder::new().prefix(STAGING).permissions(private).tempdir_in(temporary)?;
         let mut folder = PrivateDir::ensure(staging.path())?;
         let mut lock = folder.open_or_create_file(LOCK)?;
-        // Before the mark: a folder with a mark and without a lock is a killed run's.
+        // Before the mark: a folder with a mark and without a lock belongs to a killed run.
         lock.lock()?;
         lock.write_all(MARK.as_bytes())?;
         let name = staging.path().file_name().unwrap_or_default().to_string_lossy().replace(STAGING, PREFIX);
@@ -47,7 +47,7 @@ impl RunDir {
         Ok(Self { folder, _lock: lock })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -56,19 +56,19 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         if let Err(error) = self.folder.remove() {
-            tracing::warn!(path = %self.path().display(), %error, "the cluster's folder stays; `tlsboot gc` removes it");
+            tracing::warn!(path = %self.path().display(), %error, "the cluster's folder could not be removed; `tlsboot gc` removes it");
         }
     }
 }
 
-/// The longest path of the folder of temporary files, in bytes: the address of a Unix socket holds 107, and the kubelet has
-/// sockets of its own below a node's folder.
+/// The longest path of the folder for temporary files, in bytes: the address of a Unix socket holds 107, and the
+/// kubelet creates sockets below a node's folder.
 pub const LONGEST_TEMPORARY: usize = 54;
 
-/// Whether clusters can have their folders in the folder of temporary files.
+/// Whether clusters can have their folders in the folder for temporary files.
 ///
 /// # Errors
-/// When they can't, with what to do.
+/// If they cannot, with what to do.
 pub fn check_temporary() -> io::Result<()> {
     check(&std::env::temp_dir())
 }
@@ -92,19 +92,19 @@ fn check(temporary: &Path) -> io::Result<()> {
     }
 }
 
-/// What came of a clean-up.
+/// The result of a clean-up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
     /// The folders of killed runs that were removed.
     pub removed: Vec<PathBuf>,
-    /// This user's folders that have a run's name and were not removed, with the reason.
+    /// This user's folders that are named like a run's and were not removed, with the reason.
     pub left: Vec<(PathBuf, String)>,
 }
 
-/// Removes what killed runs of this user left: folders with the mark of a run, and without a process that has it locked.
+/// Removes what killed runs of this user left: folders with the mark of a run that no process has locked.
 ///
 /// # Errors
-/// When the folder of temporary files can't be read.
+/// If the folder for temporary files cannot be read.
 pub fn sweep() -> io::Result<Sweep> {
     sweep_in(&std::env::temp_dir())
 }
@@ -116,7 +116,7 @@ fn sweep_in(temporary: &Path) -> io::Result<Sweep> {
             Run::Alive => {}
             Run::Dead { folder, .. } => match folder.remove() {
                 Ok(()) => sweep.removed.push(path),
-                // Another sweep was faster.
+                // Another clean-up was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => sweep.left.push((path, error.to_string())),
             },
@@ -129,7 +129,7 @@ fn sweep_in(temporary: &Path) -> io::Result<Sweep> {
 /// The folders that killed runs of this user left.
 ///
 /// # Errors
-/// When the folder of temporary files can't be read.
+/// If the folder for temporary files cannot be read.
 pub fn abandoned() -> io::Result<Vec<PathBuf>> {
     let dead = |(path, run)| matches!(run, Run::Dead { .. }).then_some(path);
     Ok(runs(&std::env::temp_dir())?.into_iter().filter_map(dead).collect())
@@ -141,7 +141,7 @@ pub fn living() -> io::Result<Vec<PathBuf>> {
     Ok(runs(&std::env::temp_dir())?.into_iter().filter_map(living).collect())
 }
 
-/// Whether a path lies in a folder whose name only runs may give, which `tlsboot gc` looks at.
+/// Whether a path lies in a folder whose name is reserved for runs, which `tlsboot gc` inspects.
 pub fn is_reserved(path: &Path) -> bool {
     let temporary = std::env::temp_dir();
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -151,23 +151,23 @@ pub fn is_reserved(path: &Path) -> bool {
         .any(|name| is_name(&name.to_string_lossy()))
 }
 
-/// What has a run's name.
+/// A folder with a run's name.
 enum Run {
     /// Its process has the lock.
     Alive,
-    /// A killed run's; nobody else can take it while the lock is held.
+    /// It belongs to a killed run; the lock is held, so no other process can take it.
     Dead { folder: PrivateDir, _lock: fs::File },
-    /// Not known to be a run's, and why.
+    /// Not known to belong to a run, and why.
     Unknown(String),
 }
 
-/// What this user has in the folder of temporary files that has a run's name.
+/// This user's entries in the folder for temporary files that have a run's name.
 fn runs(temporary: &Path) -> io::Result<Vec<(PathBuf, Run)>> {
     let mut runs = Vec::new();
     for entry in fs::read_dir(temporary)? {
         let path = entry?.path();
         let is_run = is_name(&path.file_name().unwrap_or_default().to_string_lossy());
-        // Other users' are their own affair.
+        // Other users' folders are left alone.
         if is_run && path.symlink_metadata().is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw()) {
             let run = look_at(&path).unwrap_or_else(|error| Run::Unknown(error.to_string()));
             runs.push((path, run));
@@ -183,7 +183,8 @@ fn is_name(name: &str) -> bool {
 
 fn look_at(path: &Path) -> io::Result<Run> {
     let folder = PrivateDir::open(path)?;
-    let unmarked = || Run::Unknown("no run of this tlsboot made it; if it is of no use, remove it yourself".into());
+    let unmarked =
+        || Run::Unknown("it was not created by a run of this tlsboot; if it is not needed, remove it yourself".into());
     let mut lock = match folder.open_file(LOCK) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(unmarked()),
         opened => opened?,
@@ -206,7 +207,7 @@ mod tests {
 
     const KILLED: &str = "tlsboot-run-killed";
 
-    /// A folder of temporary files, with what a killed run left in it.
+    /// A folder for temporary files, with the leftovers of a killed run in it.
     fn temporary() -> tempfile::TempDir {
         let temporary = tempfile::tempdir().unwrap();
         killed(&temporary.path().join(KILLED));
@@ -240,7 +241,7 @@ mod tests {
         assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
     }
 
-    /// Nothing but the mark proves that a folder may be removed: not its name, not its age, not a file called `lock`.
+    /// Only the mark proves that a folder may be removed: not its name, not its age, not a file called `lock`.
     #[rstest]
     #[case::notes(|path: &Path| fs::write(path.join("thesis"), "x").unwrap())]
     #[case::report(|path: &Path| fs::write(path.join("result.json"), "{}").unwrap())]
@@ -279,7 +280,7 @@ mod tests {
         assert!(elsewhere.join("n1/pki/key").exists());
     }
 
-    /// Only root can give a folder away.
+    /// Only root can change the owner of a folder.
     #[test]
     fn another_users_folder_is_not_touched() {
         let temporary = tempfile::tempdir().unwrap();

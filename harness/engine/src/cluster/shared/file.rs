@@ -1,4 +1,4 @@
-//! Files with keys and tokens in them.
+//! Files that contain keys and tokens.
 
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::cluster::ClusterError;
 
-/// Writes a file for this user only, whole or not at all.
+/// Writes a file for this user only, completely or not at all.
 ///
 /// # Errors
-/// When it can't be written or moved to its place.
+/// If it cannot be written or moved to its place.
 pub fn write_private(path: &Path, content: &str) -> Result<(), ClusterError> {
     let staging = path.with_extension("new");
     let _ = fs::remove_file(&staging);

@@ -1,4 +1,4 @@
-//! What a kubelet is to every provider that runs some: its configuration, its files, its recorders.
+//! What every provider that runs kubelets needs: their configuration, files and recorders.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,13 +25,13 @@ pub(crate) struct Kubelet {
     log: PathBuf,
     cluster_ca: PathBuf,
     administrator: Credential,
-    /// Its process, for the recorder of what it presents; 0 while there is none.
+    /// Its process id, for the recorder of what it presents; 0 while there is none.
     pub(crate) pid: watch::Sender<u32>,
     recorders: Vec<Task>,
 }
 
 impl Kubelet {
-    /// `cluster_ca` is the API server's CA, where the kubelet finds it.
+    /// `cluster_ca` is the path of the API server's CA for the kubelet.
     pub(crate) fn new(
         config: KubeletConfig,
         node: &Node,
@@ -67,8 +67,7 @@ impl Kubelet {
         &self.log
     }
 
-    /// Everything that comes before a start: settings, files, and what the history has to say of them. `server` is the
-    /// URL of the API server.
+    /// Everything before a start: settings, files, and events for the history. `server` is the URL of the API server.
     pub(crate) fn prepare(
         &mut self,
         changes: &Changes,
@@ -81,8 +80,8 @@ impl Kubelet {
         self.announce(sink)
     }
 
-    /// What the history has to say of it before a start, and its recorders: all of the preparations for a kubelet that
-    /// somebody else sets up.
+    /// The events for the history before a start, and its recorders: all of the preparation for a kubelet that is set
+    /// up by something else.
     pub(crate) fn announce(&mut self, sink: &Sink) -> Result<(), ClusterError> {
         sink.emit(What::Kubelet(self.facts()));
         self.start_recorders(sink)
@@ -129,7 +128,7 @@ impl Kubelet {
         }
     }
 
-    /// Once, before the first start; they go on over restarts.
+    /// Once, before the first start; they continue across restarts.
     fn start_recorders(&mut self, sink: &Sink) -> Result<(), ClusterError> {
         if !self.recorders.is_empty() {
             return Ok(());

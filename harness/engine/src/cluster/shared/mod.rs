@@ -1,5 +1,5 @@
-//! What every provider stands on: keys, tokens, settings, clients, the run's folder, and what a kubelet is to all of them.
-//! Nothing here knows a provider.
+//! What every provider is built on: keys, tokens, settings, clients, the run's folder, and what all kubelets have in
+//! common. Nothing here knows a provider.
 
 pub mod base;
 mod beta;

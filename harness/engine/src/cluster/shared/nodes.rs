@@ -1,4 +1,4 @@
-//! The nodes of a cluster, whatever their kubelets run in.
+//! The nodes of a cluster, whatever runs their kubelets.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,17 +15,17 @@ use crate::node::link::Link;
 use crate::process::Exit;
 use tlsboot_core::scenario::stimulus::{Changes, CutKind};
 
-/// What a node's kubelet runs in.
+/// What runs a node's kubelet.
 #[async_trait]
 pub(crate) trait Place: Send {
-    /// Starts the kubelet; its files are written. Answers with its process id, as seen from this machine.
+    /// Starts the kubelet, whose files have been written. Returns its process id, as seen from this machine.
     async fn start(&mut self, kubelet: &Kubelet, base: &Base) -> Result<u32, ClusterError>;
 
-    /// Whether the kubelet runs.
+    /// Whether the kubelet is running.
     fn is_running(&self) -> bool;
 
-    /// Ends the kubelet, and answers with its process id and how it exited, where that is known. None where none was
-    /// started since the last end.
+    /// Stops the kubelet, and returns its process id and how it exited, if that is known. `None` if none was started
+    /// since the last stop.
     async fn end(&mut self, ending: Ending) -> Result<Option<(u32, Option<Exit>)>, ClusterError>;
 
     /// Runs `kubeadm join`, and answers with its process id. A provider with

@@ -1,4 +1,4 @@
-//! The recorders of a cluster, the same for every provider. Those of a node go with its [kubelet](super::kubelet).
+//! The recorders of a cluster, the same for every provider. Those of a node belong to its [kubelet](super::kubelet).
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use crate::task::Task;
 use tlsboot_core::scenario::stimulus::Component;
 use tlsboot_core::scenario::{Capability, Scenario, requirements_of};
 
-/// Where a provider lets all of it be read.
+/// Where a provider makes all of it available.
 pub(crate) struct Sources {
     /// The API server's audit log.
     pub(crate) audit_log: PathBuf,
@@ -26,7 +26,7 @@ pub(crate) struct Sources {
     pub(crate) controller_manager: SocketAddr,
 }
 
-/// Recorders at work. Dropping them ends the recording.
+/// Running recorders. Dropping them stops the recording.
 pub(crate) struct Recorders {
     _tasks: Vec<Task>,
 }
@@ -47,7 +47,7 @@ impl Recorders {
         tasks.extend(
             sources.logs.into_iter().map(|(component, file)| log::tail(file, component.to_owned(), None, sink())),
         );
-        // They are many: only for a scenario that asks for one.
+        // There are many lines: only for a scenario that needs them.
         if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
             let Credential { certificate, key } = base.administrator.clone();
             let administrator = ClientIdentity { certificate_pem: certificate, key_pem: key };

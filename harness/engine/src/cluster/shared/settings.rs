@@ -1,4 +1,4 @@
-//! What a control plane that we start is told, whatever starts it.
+//! The settings of a control plane that tlsboot starts, whatever runs it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use tlsboot_core::scenario::{Cluster, Flags, SigningDuration};
 /// The flag for how long certificates are valid, and its name up to 1.18.
 const SIGNING_DURATION: [&str; 2] = ["cluster-signing-duration", "experimental-cluster-signing-duration"];
 
-/// What can change while the cluster lives.
+/// What can change while the cluster is running.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) anonymous_auth: bool,
@@ -38,21 +38,22 @@ impl Settings {
         }
     }
 
-    /// A control plane's own `--controllers`, without those of certificates and tokens that the scenario does not name.
+    /// A control plane's own `--controllers`, without the certificate and token controllers that the scenario does not
+    /// name.
     pub(crate) fn controllers_of(&self, own: &str) -> String {
         let ours = Cluster::default().controllers;
         let off = ours.iter().filter(|name| !self.controllers.contains(name));
         let off: Vec<&String> = off.collect();
-        // The first mention of a name counts, so one that is off must not be named before (`IsControllerEnabled` in
-        // staging/src/k8s.io/controller-manager/app/helper.go).
+        // The first mention of a name counts, so a controller that is switched off must not be named before
+        // (`IsControllerEnabled` in staging/src/k8s.io/controller-manager/app/helper.go).
         let is_off = |name: &&str| off.iter().any(|off| off == name);
         let on = own.split(',').filter(|name| !is_off(name));
         let on: Vec<&str> = on.collect();
         off.iter().fold(on.join(","), |all, name| format!("{all},-{name}"))
     }
 
-    /// How long certificates are valid by the flags that the controller-manager is started with: the scenario's own
-    /// flags come before its settings, and one that it takes away leaves Kubernetes' default.
+    /// How long certificates are valid according to the controller-manager's flags: the scenario's own flags take
+    /// precedence over its settings, and if it removes the flag, Kubernetes' default applies.
     pub(crate) fn certificates_last(&self) -> Result<SignedDuration, ClusterError> {
         let flags = self.flags.get(&Component::ControllerManager);
         let given = flags.and_then(|flags| SIGNING_DURATION.iter().find_map(|name| flags.get_key_value(*name)));
@@ -80,7 +81,7 @@ impl Settings {
         }
     }
 
-    /// Takes over what a start of a component changes.
+    /// Applies the changes of a component's start.
     pub(crate) fn apply(&mut self, component: Component, changes: &Changes, rules: Rules) {
         if let Some(flags) = &changes.flags {
             self.flags.insert(component, flags.clone());
@@ -113,7 +114,7 @@ pub(crate) fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDu
     }
 }
 
-/// The audit policy: everything but the control plane's own housekeeping, and that of these users.
+/// The audit policy: everything except the control plane's own housekeeping and that of these users.
 pub(crate) fn audit_policy(housekeepers: &[String]) -> Value {
     let mut quiet = vec!["system:apiserver".to_owned()];
     quiet.extend_from_slice(housekeepers);

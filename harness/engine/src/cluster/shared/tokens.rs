@@ -1,4 +1,4 @@
-//! Tokens of a scenario: their values, the static file's lines and the Secrets.
+//! Tokens of a scenario: their values, the lines of the static token file, and the Secrets.
 
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ pub(crate) const MASTERS: &str = "system:masters";
 /// The controller-manager's user.
 pub(crate) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 
-/// Makes the Secrets of the bootstrap tokens, but for the one that kubeadm has made.
+/// Creates the Secrets of the bootstrap tokens, except the one that kubeadm has created.
 pub(crate) async fn create(tokens: &BTreeMap<String, TokenValue>, admin: &Client) -> Result<(), ClusterError> {
     let secrets: Api<SecretObject> = Api::namespaced(admin.clone(), "kube-system");
     for (name, token) in tokens {
@@ -102,7 +102,7 @@ pub(crate) async fn create(tokens: &BTreeMap<String, TokenValue>, admin: &Client
     Ok(())
 }
 
-/// The Secret of a bootstrap token (catalogue A-07), with its defect; none for a token that nobody knows.
+/// The Secret of a bootstrap token (catalogue A-07), with its defect; `None` for an unknown token.
 pub fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
     let TokenValue { token, id, value } = token;
     if token.kind != TokenKind::Bootstrap || matches!(token.defect, Some(TokenDefect::Unknown | TokenDefect::Malformed))
@@ -116,7 +116,7 @@ pub fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
         "token-secret": if defect(TokenDefect::WrongSecret) { "0123456789abcdef" } else { half },
         "usage-bootstrap-authentication": "true",
     });
-    // As kubeadm makes its own: `kubeadm join` trusts a cluster-info that is signed with the token.
+    // As kubeadm creates its own: `kubeadm join` trusts a cluster-info that is signed with the token.
     if token.groups.iter().any(|group| group == KUBEADM_GROUP) {
         data["usage-bootstrap-signing"] = json!("true");
     }
@@ -143,7 +143,7 @@ pub fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
     }))
 }
 
-/// A bootstrap token with a random value, that no API server knows yet.
+/// A bootstrap token with a random value, not yet known to any API server.
 pub fn random_token(groups: &[String], expires: SignedDuration) -> TokenValue {
     let random = random_hex();
     let (id, half) = (random[..6].to_owned(), &random[6..22]);

@@ -1,5 +1,5 @@
-//! The keys of a cluster that we start: one CA for the control plane or, as k3s has it, one for servers and one for
-//! clients; and where it is wanted another that the controller-manager signs with.
+//! The keys of a cluster that tlsboot starts: one CA for the control plane or, as in k3s, one for servers and one for
+//! clients; and optionally another one that the controller-manager signs with.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,20 +35,20 @@ pub enum Flaw {
     ForeignCa,
 }
 
-/// The cluster's keys, and where they lie.
+/// The cluster's keys, and their paths.
 pub(crate) struct Trust {
     dir: PathBuf,
-    /// Of the API server's certificate.
+    /// The CA of the API server's certificate.
     cluster: Authority,
-    /// Of clients' certificates, where that is another CA.
+    /// The CA of clients' certificates, if that is another one.
     clients: Option<Authority>,
     signers: Vec<Authority>,
     vault: Vault,
 }
 
 impl Trust {
-    /// Makes the CAs and writes them below `dir`. With `signer_valid` the signer has a CA of its own, valid for so long;
-    /// without, the control plane's signs.
+    /// Creates the CAs and writes them below `dir`. With `signer_valid` the signer has its own CA, valid for this long;
+    /// otherwise the control plane's CA signs.
     pub(crate) fn create(dir: PathBuf, signer_valid: Option<Duration>, vault: Vault) -> Result<Self, ClusterError> {
         fs::create_dir_all(&dir).map_err(ClusterError::file(&dir))?;
         let cluster = Authority::new("tlsboot-cluster-ca", Validity::for_next(YEAR))?;
@@ -60,8 +60,8 @@ impl Trust {
         Ok(trust)
     }
 
-    /// Takes over the CAs of a control plane that has made its own: one that signs for servers, one for clients. Writes
-    /// their certificates below `dir`.
+    /// Takes over the CAs of a control plane that has created its own: one that signs for servers, one for clients.
+    /// Writes their certificates below `dir`.
     #[cfg(feature = "docker")]
     pub(crate) fn adopt(
         dir: PathBuf,
@@ -79,7 +79,7 @@ impl Trust {
         Ok(trust)
     }
 
-    /// Writes what an API server needs that nobody else makes keys for.
+    /// Writes what an API server needs and nothing else creates.
     pub(crate) fn write_api_server(&self) -> Result<(), ClusterError> {
         let names =
             [AltName::Ip([127, 0, 0, 1].into()), AltName::Dns("localhost".into()), AltName::Dns("kubernetes".into())];
@@ -88,12 +88,12 @@ impl Trust {
         self.write("sa.key", accounts.pem().expose())
     }
 
-    /// Writes the control plane's CA with its key, for somebody who makes the rest by it.
+    /// Writes the control plane's CA with its key, for a tool that creates the rest from it.
     pub(crate) fn write_authority(&self) -> Result<(), ClusterError> {
         self.write("cluster-ca.key", self.cluster.key_pem().expose())
     }
 
-    /// Whether the signer has a CA of its own.
+    /// Whether the signer has its own CA.
     pub(crate) fn has_own_signer(&self) -> bool {
         !self.signers.is_empty()
     }
@@ -111,7 +111,7 @@ impl Trust {
         self.issue(self.clients(), user, groups, Validity::for_next(YEAR))
     }
 
-    /// A client certificate that an API server is to refuse.
+    /// A client certificate that an API server must refuse.
     pub(crate) fn flawed_client(&self, user: &str, groups: &[&str], flaw: Flaw) -> Result<Credential, ClusterError> {
         match flaw {
             Flaw::ForeignCa => {
@@ -166,8 +166,8 @@ impl Trust {
         Ok(self.kept(authority.issue_client(user, groups, validity)?))
     }
 
-    /// Signs with another CA from now on; the API server is to trust all of them.
-    /// Answers with a client certificate of the new one.
+    /// Signs with another CA from now on; the API server must trust all of them. Returns a client certificate of the
+    /// new one.
     pub(crate) fn replace_signer(&mut self, valid: Duration) -> Result<Credential, ClusterError> {
         let name = format!("tlsboot-signer-ca-{}", self.signers.len() + 1);
         self.signers.push(Authority::new(&name, Validity::for_next(valid))?);
@@ -183,7 +183,7 @@ impl Trust {
         self.clients.as_ref().unwrap_or(&self.cluster)
     }
 
-    /// Who signs CSRs.
+    /// The CA that signs CSRs.
     fn signer(&self, role: Role) -> &Authority {
         let control_plane = match role {
             Role::Client => self.clients(),
@@ -221,7 +221,8 @@ impl Trust {
         let bundle: String =
             std::iter::once(&self.cluster).chain(&self.signers).map(Authority::certificate_pem).collect();
         self.write("client-ca.crt", &bundle)?;
-        // The controller-manager reads both at once when one changes: the key first, so that they fit when it looks.
+        // The controller-manager reads both files as soon as one changes: the key is written first, so that they match
+        // when it reads them.
         let signer = self.signer(Role::Client);
         self.write("signer.key", signer.key_pem().expose())?;
         self.write("signer.crt", signer.certificate_pem())

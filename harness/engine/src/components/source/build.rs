@@ -1,7 +1,8 @@
-//! A Go build from the modules of Kubernetes and etcd: the last resort, which needs Go and a module proxy only.
+//! A Go build from the modules of Kubernetes and etcd: the last resort, which needs only Go and a module proxy.
 //!
-//! Our Go programs are part of this crate. For some versions go.mod and go.sum are, too, so that every module is
-//! checked by a sum of ours; for others `go mod tidy` makes them, and Go's checksum database vouches for the modules.
+//! The Go programs are part of this crate. For some versions go.mod and go.sum are included, so that every module is
+//! checked against a pinned checksum; for others `go mod tidy` creates them, and Go's checksum database verifies the
+//! modules.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -50,7 +51,7 @@ struct Pinned {
 pub(in crate::components) struct Build {
     /// Its path, or its name on PATH.
     pub(in crate::components) go: PathBuf,
-    /// What is changed before.
+    /// The changes made before the build.
     pub(in crate::components) edits: Vec<Edit>,
 }
 
@@ -121,7 +122,7 @@ impl Go<'_> {
                 };
                 self.write("go.mod", &go_mod)?;
                 match (package.product, package.version.minor) {
-                    // Tests of what is not built here need what is nowhere.
+                    // The tests of modules that are not built here need modules that no longer exist.
                     (Product::Kubernetes, ..16) => self.run(&["mod", "tidy", "-e"])?,
                     _ => self.run(&["mod", "tidy"])?,
                 };
@@ -148,9 +149,9 @@ impl Go<'_> {
         let packages = self.run(&["list", self.modules, "-deps", "."])?;
         let total = BufReader::new(&*packages.stdout).lines().count();
         if package.product == Product::Kubernetes {
-            progress.note("a Go build of Kubernetes takes about 10 minutes on 2 cores, once");
+            progress.note("a Go build of Kubernetes takes about 10 minutes on 2 cores, once per version");
         }
-        let label = format!("building {package} by Go");
+        let label = format!("building {package} with Go");
         let mut task = progress.task(&label, Some(total as u64), Unit::Packages);
         // A build takes minutes: it must not outlive a tlsboot that was killed.
         let mut child = self
@@ -181,7 +182,7 @@ impl Go<'_> {
     }
 }
 
-/// The files of the program that is built.
+/// The files of the program to build.
 fn program(package: Package) -> Vec<(&'static str, &'static str)> {
     match package.product {
         Product::Etcd => vec![("main.go", include_str!("../../../../../kubernetes/etcd/main.go"))],
@@ -209,8 +210,9 @@ fn ldflags(package: Package) -> String {
     }
 }
 
-/// Our go.mod for a Kubernetes version. From its own go.mod it takes the language version and the compatibility
-/// settings; its libraries, which are folders in its repository, are the published modules of the same release.
+/// tlsboot's go.mod for a Kubernetes version. From Kubernetes' own go.mod it takes the language version and the
+/// compatibility settings; its libraries, which are folders in its repository, are replaced by the published modules of
+/// the same release.
 fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
     let mut go_mod = "module tlsboot.local/kube\n\n".to_owned();
     let mut in_godebug = false;
@@ -223,7 +225,7 @@ fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
     }
     go_mod += &format!("\nrequire {KUBERNETES_MODULE} v{version}\n");
     if version.minor < 23 {
-        // The one of that time takes the maps of today's Go for those of its own, and crashes.
+        // The version of that time assumes the map layout of its own Go, and crashes with today's.
         go_mod += "require github.com/modern-go/reflect2 v1.0.2\n";
     }
     go_mod += "\nreplace (\n";
@@ -238,13 +240,13 @@ fn kubernetes_go_mod(version: Version, upstream: &str) -> String {
     go_mod + ")\n"
 }
 
-/// Up to 1.19 the modules name one that is gone from where its name points to. Only kubectl has use for it: an empty one
-/// will do.
+/// Up to 1.19 the modules require one that no longer exists at its address. Only kubectl uses it: an empty one is
+/// enough.
 fn lacks_sorting(version: Version) -> bool {
     version.minor < 20
 }
 
-/// Up to 1.16 a kubelet that is built without C ends at once: it has no cAdvisor.
+/// Up to 1.16 a kubelet that is built without cgo exits at once: it has no cAdvisor.
 fn needs_c(package: Package) -> bool {
     package.product == Product::Kubernetes && package.version.minor < 17
 }

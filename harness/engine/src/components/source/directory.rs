@@ -1,4 +1,4 @@
-//! A folder of executables: the distribution under test. They are run where they are, never copied.
+//! A folder of executables: the distribution under test. They are run in place, never copied.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -24,11 +24,11 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(in crate::components) struct Directory {
     folder: PathBuf,
-    /// Where the answers of executables are kept, so that they are asked once and not by each test.
+    /// Where the answers of executables are stored, so that they are asked once and not by each test.
     inspected: PathBuf,
 }
 
-/// What an executable said, good as long as the file is the same.
+/// What an executable answered, valid as long as the file is the same.
 #[derive(Serialize, Deserialize, PartialEq)]
 struct Inspection {
     file: Identity,
@@ -37,7 +37,7 @@ struct Inspection {
 }
 
 impl Directory {
-    /// The folder, which must have at least one component of Kubernetes. Runs nothing.
+    /// The folder, which must contain at least one component of Kubernetes. Runs nothing.
     pub(in crate::components) fn open(folder: &Path, cache: &Path) -> Result<Self, ComponentError> {
         let error = |reason: &str| ComponentError::Directory { path: folder.into(), reason: reason.into() };
         let absolute = folder.canonicalize().map_err(|cause| error(&format!("--components: {cause}")))?;
@@ -50,7 +50,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Whether it brings its own executable for the role.
+    /// Whether it has its own executable for the role.
     pub(in crate::components) fn has(&self, role: Role) -> bool {
         self.folder.join(role.name()).is_file()
     }
@@ -61,7 +61,7 @@ impl Directory {
         Version::of_build(&version).ok_or_else(|| no_version(&path, &format!("it answered {version:?}")))
     }
 
-    /// The executable of a role that it has. Runs `--version` unless the answer is known from before.
+    /// The executable for a role, if it has one. Runs `--version` unless the answer is already known.
     pub(in crate::components) fn executable(&self, role: Role) -> Result<Executable, ComponentError> {
         let path = self.folder.join(role.name());
         let inspection = self.inspect(&path)?;
@@ -95,7 +95,7 @@ impl Directory {
         serde_json::from_slice(&fs::read(self.record(path)).ok()?).ok()
     }
 
-    /// Best effort: without the record the executable is only asked again.
+    /// Best effort: without the record the executable is simply asked again.
     fn remember(&self, path: &Path, inspection: &Inspection) {
         let _ = fs::create_dir_all(&self.inspected);
         let _ = write_atomically(&self.record(path), &serde_json::to_vec(inspection).unwrap_or_default());
@@ -113,7 +113,7 @@ fn is_elf(path: &Path) -> io::Result<bool> {
     Ok(magic == b"\x7fELF")
 }
 
-/// Runs `--version` and gives the version as the component writes it: `v1.33.4+k3s1`, `3.7.0`.
+/// Runs `--version` and returns the version as the component writes it: `v1.33.4+k3s1`, `3.7.0`.
 fn ask_version(path: &Path) -> Result<String, ComponentError> {
     let mut child = Command::new(path)
         .arg("--version")
@@ -131,7 +131,7 @@ fn ask_version(path: &Path) -> Result<String, ComponentError> {
         });
     }
     let text = answer.recv_timeout(VERSION_TIMEOUT);
-    // it has closed its output, so it is ending; or it has had its time
+    // it has closed its output and is about to exit, or its time is up
     let _ = child.kill();
     let _ = child.wait();
     let text = text.map_err(|_| no_version(path, &format!("no answer after {} s", VERSION_TIMEOUT.as_secs())))?;
@@ -143,7 +143,7 @@ fn ask_version(path: &Path) -> Result<String, ComponentError> {
 fn no_version(path: &Path, reason: &str) -> ComponentError {
     ComponentError::Directory {
         path: path.into(),
-        reason: format!("`--version` gives no version: {reason}; a wrapper must pass its arguments on"),
+        reason: format!("`--version` does not print a version: {reason}; a wrapper must pass its arguments on"),
     }
 }
 
@@ -172,6 +172,6 @@ mod tests {
 
         fs::write(&kubelet, b"\x7fELF, another").unwrap();
         let error = directory.version(Role::Kubelet).unwrap_err().to_string();
-        assert!(error.contains("kubelet: `--version` gives no version: it cannot be run"), "{error}");
+        assert!(error.contains("kubelet: `--version` does not print a version: it cannot be run"), "{error}");
     }
 }

@@ -9,14 +9,14 @@ use super::FetchError;
 use crate::components::arch;
 use crate::components::error::{ComponentError, io_error};
 
-/// The lines of a failed command that an error shows.
+/// The number of lines of a failed command that an error shows.
 const SHOWN_LINES: usize = 12;
 
 /// Go in a build folder.
 pub(super) struct Go<'a> {
     pub(super) go: &'a Path,
     pub(super) folder: &'a Path,
-    /// Where it takes modules from: the module cache, whose files can't be changed, or copies.
+    /// Where it takes modules from: the module cache, whose files cannot be changed, or copies.
     pub(super) modules: &'static str,
 }
 
@@ -37,9 +37,9 @@ impl Go<'_> {
     pub(super) fn set(&self, mut command: Command) -> Command {
         command
             .current_dir(self.folder)
-            // a workspace around the cache folder is none of ours
+            // ignore a workspace around the cache folder
             .env("GOWORK", "off")
-            // swept with the stage
+            // removed with the stage
             .env("GOTMPDIR", self.folder)
             .env("GOOS", "linux")
             .env("GOARCH", arch())
@@ -53,7 +53,7 @@ impl Go<'_> {
     }
 }
 
-/// What a command said, or, where it failed, its last lines as the reason.
+/// The output of a command or, if it failed, its last lines as the reason.
 pub(super) fn succeeded(command: &str, output: Output) -> Result<Output, FetchError> {
     if output.status.success() {
         return Ok(output);
@@ -61,7 +61,7 @@ pub(super) fn succeeded(command: &str, output: Output) -> Result<Output, FetchEr
     let lines = |bytes: &[u8]| -> Vec<String> { String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect() };
     let mut said = lines(&output.stderr);
     if said.is_empty() {
-        // `go mod download -json` puts its error there
+        // `go mod download -json` prints its error there
         said = lines(&output.stdout);
     }
     Err(FetchError::Unavailable(format!("{command}: {}:{}", output.status, last_lines(&said))))

@@ -1,7 +1,7 @@
 //! A mirror: a folder or web server with xz-compressed executables in the store's layout.
 //!
-//! `kubernetes/v1.37.2/linux-amd64/{kube.xz, SHA256SUMS}`, or one `.xz` a component instead of `kube.xz`.
-//! `SHA256SUMS` names each file twice: compressed and unpacked. `tlsboot components export` writes such a folder.
+//! `kubernetes/v1.37.2/linux-amd64/{kube.xz, SHA256SUMS}`, or one `.xz` per component instead of `kube.xz`.
+//! `SHA256SUMS` lists each file twice: compressed and unpacked. `tlsboot components export` writes such a folder.
 
 use lzma_rust2::XzReader;
 

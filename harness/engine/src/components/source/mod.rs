@@ -1,4 +1,4 @@
-//! The places that executables come from, one module each.
+//! The sources of executables, one module each.
 
 mod build;
 mod directory;
@@ -26,7 +26,7 @@ pub(super) use release::Release;
 pub(super) trait Source: Send + Sync {
     fn kind(&self) -> SourceKind;
 
-    /// Brings the roles' executables of one version into the stage, verified, and says where from.
+    /// Fetches the roles' executables of one version into the stage, verified, and returns their origin.
     fn fetch(
         &self,
         package: Package,
@@ -36,14 +36,14 @@ pub(super) trait Source: Send + Sync {
     ) -> Result<String, FetchError>;
 }
 
-/// Why a source brought nothing.
+/// Why a source could not deliver.
 #[derive(Debug)]
 pub(super) enum FetchError {
-    /// It does not have it, or cannot be reached: another source may do.
+    /// It does not have it, or cannot be reached: another source may work.
     Unavailable(String),
-    /// A transfer broke off: once more may do.
+    /// A transfer was interrupted: trying again may work.
     Interrupted(String),
-    /// Nobody should go on.
+    /// Nothing should continue.
     Fatal(ComponentError),
 }
 
@@ -54,7 +54,7 @@ impl From<ComponentError> for FetchError {
 }
 
 impl FetchError {
-    /// The answer to a file that does not arrive.
+    /// The error for a file that does not arrive.
     fn receiving(error: ReceiveError, file: &str, into: &str) -> Self {
         match error {
             ReceiveError::Read(error) => Self::Interrupted(format!("{file}, unpacked to {into}: {error}")),
@@ -63,9 +63,9 @@ impl FetchError {
     }
 }
 
-/// A file of a source, read once: its bytes go through `unpack`, which gives a value, and are hashed on the way.
+/// A file of a source, read once: its bytes go through `unpack`, which returns a value, and are hashed along the way.
 ///
-/// The sum is looked at first: of a damaged archive, the unpacker's complaint is only a consequence.
+/// The checksum is checked first: if an archive is damaged, the unpacker's error is only a consequence.
 fn read_verified<T>(
     from: &Location,
     file: &str,
@@ -104,7 +104,7 @@ fn check_sum(file: &str, authority: &str, expected: &str, actual: &str) -> Resul
     })
 }
 
-/// Reads a list of checksums; none if it does not exist.
+/// Reads a list of checksums; `None` if it does not exist.
 fn read_sums(from: &Location, file: &str) -> Result<Option<Sums>, FetchError> {
     let text = from.read_text(file).map_err(FetchError::Unavailable)?;
     let parse = |text: String| {
@@ -113,7 +113,7 @@ fn read_sums(from: &Location, file: &str) -> Result<Option<Sums>, FetchError> {
     text.map(parse).transpose()
 }
 
-/// The sum of a file that a list must name.
+/// The checksum of a file that a list must contain.
 fn expected_sum<'a>(sums: &'a Sums, name: &str, list: &str) -> Result<&'a str, FetchError> {
     sums.get(name)
         .map(|sum| sum.sha256.as_str())

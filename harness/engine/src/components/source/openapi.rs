@@ -1,5 +1,5 @@
 //! Code that the modules of Kubernetes up to 1.23 lack: their API server's OpenAPI definitions, which were generated in
-//! a checkout. Kubernetes' own generator makes them of what the program is built from.
+//! a checkout. Kubernetes' own generator creates them from the sources that the program is built from.
 
 use std::fs;
 use std::io::BufRead;
@@ -12,11 +12,11 @@ use crate::components::progress::{Progress, Unit};
 use crate::components::{Package, Product};
 use crate::shim;
 
-/// The generator. go.mod has one for all of these versions.
+/// The generator. go.mod pins one for all of these versions.
 const GENERATOR: &str = "k8s.io/kube-openapi/cmd/openapi-gen";
-/// The package that it makes.
+/// The package that it creates.
 const DEFINITIONS: &str = "k8s.io/kubernetes/pkg/generated/openapi";
-/// The library of their types, and the one that it was before 1.22.
+/// The library of their types, and its name before 1.22.
 const TYPES: &str = "k8s.io/kube-openapi/pkg/validation/spec";
 const OLD_TYPES: &str = "github.com/go-openapi/spec";
 /// What marks a type, or a package of types, that has a definition.
@@ -36,12 +36,12 @@ pub(super) fn generate(go: &Go<'_>, package: Package, progress: &Progress) -> Re
     command
         .args(["--output-dir", &folder, "--output-file", file])
         .args(["--output-pkg", DEFINITIONS])
-        // No licence, and what it finds wrong with these APIs is history.
+        // No license header, and the API violations that it reports are history.
         .args(["--go-header-file", "/dev/null"])
         .args(["--report-filename", "violations"])
         .args(packages(go)?)
         .env("GOFLAGS", go.modules)
-        // To it an alias is no kind of type.
+        // The generator does not support aliases.
         .env("GODEBUG", "gotypesalias=0");
     let output = command.output().map_err(not_started)?;
     succeeded("openapi-gen", output)?;
@@ -54,7 +54,7 @@ pub(super) fn generate(go: &Go<'_>, package: Package, progress: &Progress) -> Re
     Ok(())
 }
 
-/// Builds the generator, in a folder and with modules of its own.
+/// Builds the generator, in its own folder with its own modules.
 fn generator(go: &Go<'_>) -> Result<PathBuf, FetchError> {
     let folder = go.folder.join("openapi-gen");
     fs::create_dir_all(&folder).map_err(io_error("cannot make", &folder))?;

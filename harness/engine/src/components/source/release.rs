@@ -1,4 +1,4 @@
-//! The official release: one executable a component with its SHA-256 beside it, and etcd's archive.
+//! The official release: one executable per component with its SHA-256 beside it, and etcd's archive.
 
 use std::io::Read;
 use std::path::Path;
@@ -65,7 +65,7 @@ impl Release {
         let Some(text) = from.read_text(&sum_file).map_err(FetchError::Unavailable)? else {
             return Err(FetchError::Unavailable(format!("{} does not exist", from.name(&sum_file))));
         };
-        // the sum alone, or a line of sha256sum
+        // the checksum alone, or a line of sha256sum
         let expected = text.split_whitespace().next().and_then(parse_sha256).ok_or_else(|| {
             ComponentError::Checksums { file: from.name(&sum_file), reason: "it holds no SHA-256".into() }
         })?;
@@ -89,7 +89,7 @@ impl Release {
     }
 }
 
-/// Takes the executable `etcd` out of the archive.
+/// Extracts the executable `etcd` from the archive.
 fn receive_etcd(archive: &mut dyn Read, file: &str, stage: &mut Stage) -> Result<(), FetchError> {
     let name = Role::Etcd.name();
     let unreadable = |error| FetchError::Interrupted(format!("{file}: {error}"));

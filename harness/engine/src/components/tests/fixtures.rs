@@ -1,4 +1,4 @@
-//! Small stand-ins for mirrors, releases and web servers.
+//! Small replacements for mirrors, releases and web servers.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -19,7 +19,7 @@ pub(super) const VERSION: Version = Version::new(1, 37, 2);
 pub(super) const KUBERNETES: Package = Package { product: Product::Kubernetes, version: VERSION };
 pub(super) const ETCD: Package = Package { product: Product::Etcd, version: DEFAULT_ETCD };
 
-/// A folder for each test, and options that reach nothing but it.
+/// A folder for each test, and options that access nothing else.
 pub(super) struct Lab {
     folder: tempfile::TempDir,
 }
@@ -131,7 +131,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Sends whole files; of those whose name ends in `cut_off`, the first half under the length of the whole.
+    /// Sends whole files; if the name ends in `cut_off`, only the first half, with the length of the whole.
     pub(super) fn start(folder: PathBuf, cut_off: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -150,7 +150,7 @@ impl Server {
         self.url.parse().unwrap()
     }
 
-    /// How often a file of this name was asked for.
+    /// How often a file of this name was requested.
     pub(super) fn requests(&self, name: &str) -> usize {
         self.requests.lock().unwrap().iter().filter(|path| path.ends_with(name)).count()
     }
@@ -189,7 +189,7 @@ pub(super) fn change_byte(path: &Path) {
     fs::write(path, content).unwrap();
 }
 
-/// Tests that run programs which they have just written take turns: a fork elsewhere would hold the file open.
+/// Tests that run programs which they have just written take turns: a concurrent fork would hold the file open.
 pub(super) fn run_programs() -> impl Drop {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! The resolver over all of its sources, with small files in place of Kubernetes.
+//! The resolver with all of its sources, with small files in place of Kubernetes.
 
 mod fixtures;
 mod sources;

@@ -1,4 +1,4 @@
-//! What each source brings, and how it fails.
+//! What each source provides, and how it fails.
 
 use std::fs::{self, File};
 

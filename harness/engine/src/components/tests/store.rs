@@ -78,7 +78,7 @@ fn what_a_killed_process_left_is_removed_under_the_lock() {
     for version in ["1.37.2", "1.36.3", "1.35.4"] {
         write(&stale(version).join("kube"), b"half");
     }
-    // another process installs 1.35.4 now
+    // another process is installing 1.35.4 now
     let lock = lab.path(&format!("cache/locks/kubernetes-v1.35.4-linux-{}", arch()));
     write(&lock, b"");
     let held = File::open(&lock).unwrap();
@@ -160,7 +160,7 @@ fn a_damaged_executable_is_not_exported() {
     assert!(Store::new(&exported).versions(Product::Kubernetes).is_empty());
 }
 
-/// What is run is what was installed: neither by its bytes nor by a link may something else take its place.
+/// What is run is what was installed: neither its bytes nor a link may be replaced.
 #[rstest]
 #[case::bytes(|path: &Path| write_script(path, "exec /bin/true"))]
 #[case::behind_the_link(|path: &Path| write_script(&path.with_file_name("kube"), "exec /bin/true"))]
@@ -224,7 +224,7 @@ fn a_list_that_names_a_file_elsewhere_can_not_have_it_removed() {
     assert!(lab.path("thesis").exists());
 }
 
-/// `TLSBOOT_CACHE` may be a folder that holds other things, too.
+/// `TLSBOOT_CACHE` may be a folder that also holds other things.
 #[test]
 fn only_what_an_installation_left_is_stale() {
     let lab = Lab::new();

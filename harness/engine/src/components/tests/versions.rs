@@ -1,4 +1,4 @@
-//! Which version a request becomes, and a distribution's folder.
+//! Which version a request resolves to, and a distribution's folder.
 
 use rstest::rstest;
 
@@ -72,7 +72,7 @@ fn an_executable_that_does_not_say_its_version(#[case] script: &str, #[case] rea
     write_script(&lab.path("kubelet"), script);
     let options = Options { components: Some(lab.path("")), ..lab.options() };
     let error = error(resolver(options).plan(&request("1.33")));
-    assert!(error.contains("kubelet: `--version` gives no version: ") && error.contains(reason), "{error}");
+    assert!(error.contains("kubelet: `--version` does not print a version: ") && error.contains(reason), "{error}");
 }
 
 #[test]

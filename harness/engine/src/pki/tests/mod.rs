@@ -1,4 +1,4 @@
-//! Reading and verifying ([`x509`](tlsboot_core::x509)), tried on what this module makes.
+//! Reading and verifying ([`x509`](tlsboot_core::x509)), tested on what this module creates.
 
 mod read;
 mod verify;

@@ -1,4 +1,4 @@
-//! What is made is read back.
+//! What is created can be read back.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Chains of what is made, verified.
+//! Created chains, verified.
 
 use jiff::{Timestamp, ToSpan};
 
@@ -38,7 +38,7 @@ fn accepts_within_validity_only() {
 #[test]
 fn refuses_wrong_usage_and_wrong_ca() {
     let ca = Authority::new("ca", validity()).unwrap();
-    // Same name, another key: the swapped CA.
+    // The same name, another key: the CA was replaced.
     let other = Authority::new("ca", validity()).unwrap();
     let (leaf, ca, other) = (client_of(&ca), facts(ca.certificate_pem()), facts(other.certificate_pem()));
     assert!(chain_of(&leaf, &[], std::slice::from_ref(&ca), during(), Usage::Server).is_err());

@@ -1,4 +1,4 @@
-//! The lanes of certificates: their lives, their files, and what is presented.
+//! The lanes of certificates: their lifetimes, their files, and what is presented.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use tlsboot_core::history::What;
 use tlsboot_core::history::event::{CsrEvent, FileEvent, FileOp};
 use tlsboot_core::history::facts::CertificateFacts;
 
-/// More certificates than this are counted only.
+/// More certificates than this are only counted.
 const MOST_CERTIFICATES: usize = 12;
 
-/// A certificate that was issued.
+/// An issued certificate.
 struct Issued<'a> {
     certificate: &'a CertificateFacts,
     /// `client 1 of n1`.
@@ -21,7 +21,8 @@ struct Issued<'a> {
     at: f64,
 }
 
-/// Each certificate from NotBefore to NotAfter, with the window in which a kubelet renews it and the time it was in use.
+/// Each certificate from NotBefore to NotAfter, with the window in which a kubelet renews it and the time in which it
+/// was in use.
 pub(super) fn lifetimes(evidence: &Evidence, scale: Scale) -> Lane {
     let issued = issued(evidence);
     let uses = uses(evidence, scale);
@@ -44,7 +45,7 @@ pub(super) fn lifetimes(evidence: &Evidence, scale: Scale) -> Lane {
     Lane { title: "Certificates", rows }
 }
 
-/// In the order of issue, numbered by what they are for.
+/// In the order of issue, numbered by node and role.
 fn issued(evidence: &Evidence) -> Vec<Issued<'_>> {
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let mut issued: Vec<Issued<'_>> = Vec::new();
@@ -86,7 +87,7 @@ fn lifetime(evidence: &Evidence, scale: Scale, issued: &Issued<'_>, uses: Option
         words::seconds(to)
     );
     let text = format!("{} until {}", words::short(&certificate.sha256), words::seconds(to));
-    // Up to its issue it was valid on paper only: signers date certificates back (catalogue S-05).
+    // Until it was issued it was only nominally valid: signers backdate certificates (catalogue S-05).
     let mut shapes = vec![
         Shape::bar(from, issued.at, "backdated", title.clone()),
         Shape::bar(issued.at, to, "life", title).text(text),
@@ -94,7 +95,7 @@ fn lifetime(evidence: &Evidence, scale: Scale, issued: &Issued<'_>, uses: Option
     let due = window(evidence, certificate);
     if let Some((early, late)) = due.filter(|(early, late)| *early < scale.end && *late > 0.0) {
         let title = format!(
-            "70 % to 90 % of its life: renewal is due from {} to {}",
+            "70 % to 90 % of its lifetime: renewal is due from {} to {}",
             words::seconds(early),
             words::seconds(late)
         );
@@ -115,7 +116,7 @@ fn window(evidence: &Evidence, certificate: &CertificateFacts) -> Option<(f64, f
     Some((evidence.seconds(early), evidence.seconds(late)))
 }
 
-/// When each certificate (by SHA-256) was the one that a `…-current.pem` named.
+/// When each certificate (by SHA-256) was the one that a `…-current.pem` pointed to.
 fn uses(evidence: &Evidence, scale: Scale) -> BTreeMap<String, Vec<(f64, f64)>> {
     let mut uses: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
     for link in links(evidence, scale) {
@@ -126,13 +127,13 @@ fn uses(evidence: &Evidence, scale: Scale) -> BTreeMap<String, Vec<(f64, f64)>> 
     uses
 }
 
-/// A time in which a node's link `…-current.pem` stood for one thing, or for nothing.
+/// A time in which a node's link `…-current.pem` pointed to one target, or did not exist.
 struct LinkSpan {
     node: String,
     name: String,
     from: f64,
     to: f64,
-    /// None where there was no link.
+    /// `None` if there was no link.
     target: Option<String>,
     sha256: Option<String>,
 }
@@ -153,7 +154,7 @@ fn links(evidence: &Evidence, scale: Scale) -> Vec<LinkSpan> {
             name: file.name.clone(),
             from: now,
             to: scale.end,
-            target: facts.map(|facts| facts.target.clone().unwrap_or_else(|| "a file, no link".into())),
+            target: facts.map(|facts| facts.target.clone().unwrap_or_else(|| "a regular file".into())),
             sha256: facts
                 .and_then(|facts| Some(facts.pem.iter().find_map(|block| block.certificate.as_ref())?.sha256.clone())),
         };
@@ -192,7 +193,7 @@ pub(super) fn files(evidence: &Evidence, scale: Scale) -> Lane {
                 span.from,
                 span.to,
                 "fail",
-                format!("{}: no link for {took} from {} on", span.name, words::seconds(span.from)),
+                format!("{}: no link for {took} from {}", span.name, words::seconds(span.from)),
             ),
         };
         let label = format!("{} {}", span.node, span.name.trim_end_matches(".pem").trim_start_matches("kubelet-"));
@@ -218,7 +219,7 @@ pub(super) fn files(evidence: &Evidence, scale: Scale) -> Lane {
     Lane { title: "Files", rows: links.chain(changes).collect() }
 }
 
-/// The part of a file's name that tells it from the others.
+/// The part of a file's name that distinguishes it from the others.
 fn stamp(target: &str) -> &str {
     let name = target.rsplit('/').next().unwrap_or(target);
     name.trim_start_matches("kubelet-client-").trim_start_matches("kubelet-server-").trim_end_matches(".pem")

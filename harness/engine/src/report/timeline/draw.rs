@@ -10,7 +10,7 @@ const AXIS: f64 = 20.0;
 const TITLE: f64 = 18.0;
 const GAP: f64 = 5.0;
 
-/// The whole picture. `guides` are moments with what they are, drawn through all lanes.
+/// The whole picture. `guides` are moments with labels, drawn through all lanes.
 pub(super) fn svg(name: &str, scale: Scale, lanes: &[Lane], guides: &[(f64, String)]) -> String {
     let mut pen = Pen { out: String::new(), scale };
     let height: f64 = lanes.iter().map(height_of).sum::<f64>() + 2.0 * AXIS + GAP;
@@ -43,7 +43,7 @@ struct Pen {
     scale: Scale,
 }
 
-// Writing to a String does not fail, so `let _ =` below drops nothing.
+// Writing to a String cannot fail, so `let _ =` below drops nothing.
 impl Pen {
     fn axis(&mut self, height: f64) {
         let step = self.scale.step();
@@ -104,7 +104,7 @@ impl Pen {
             Form::Mark(_) | Form::Many(_) => 3,
         };
         let mut shapes: Vec<&Shape> = row.shapes.iter().collect();
-        // and the short above the long, or a gap of a millisecond could not be seen
+        // short ones above long ones, or a gap of a millisecond could not be seen
         let length = |shape: &Shape| shape.to - shape.from;
         shapes.sort_by(|a, b| layer(a).cmp(&layer(b)).then(length(b).total_cmp(&length(a))));
         shapes.iter().for_each(|shape| self.shape(shape, y));
@@ -149,7 +149,7 @@ impl Pen {
         let _ = write!(self.out, "<title>{}</title></g>", escape(&shape.title));
     }
 
-    /// A triangle at an end of a bar says that it goes on beyond the picture.
+    /// A triangle at the end of a bar shows that it continues beyond the picture.
     fn beyond(&mut self, shape: &Shape, y: f64) {
         let (from, to) = shape.extent(self.scale);
         let middle = y + BAR / 2.0;
@@ -174,7 +174,8 @@ impl Pen {
         }
     }
 
-    /// Texts in their bars, else right of them, else left, else only in the tooltip: never over something else.
+    /// Texts are placed in their bars, else to the right, else to the left, else only in the tooltip: never over
+    /// something else.
     fn texts(&mut self, shapes: &[Shape], y: f64) {
         let solid = |shape: &&Shape| !matches!(shape.form, Form::Band | Form::Foot);
         let mut taken: Vec<(f64, f64)> = shapes.iter().filter(solid).map(|shape| shape.extent(self.scale)).collect();

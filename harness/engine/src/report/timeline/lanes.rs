@@ -1,4 +1,4 @@
-//! The lanes of what is done, expected and seen, certificates apart.
+//! The lanes of what is done, expected and observed, except certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,9 +9,9 @@ use tlsboot_core::history::event::{Change, ConnectionState, CsrEvent, Phase, Pro
 use tlsboot_core::history::{Event, What};
 use tlsboot_core::result::ScenarioResult;
 
-/// With more rows than this, a lane is told in sums.
+/// With more rows than this, a lane is summarized.
 const MOST_ROWS: usize = 10;
-/// A step's text is no longer than this.
+/// The maximum length of a step's text.
 const STEP_TEXT: usize = 34;
 
 /// The moments at which stimuli took effect.
@@ -23,7 +23,7 @@ pub(super) fn guides(evidence: &Evidence) -> Vec<(f64, String)> {
     evidence.events.iter().filter_map(done).collect()
 }
 
-/// Stimuli, from their beginning to their effect.
+/// Stimuli, from their start to their effect.
 pub(super) fn steps(evidence: &Evidence, scale: Scale) -> Lane {
     let mut begun: BTreeMap<usize, f64> = BTreeMap::new();
     let mut bars = Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn steps(evidence: &Evidence, scale: Scale) -> Lane {
         bars.push(stimulus(evidence, step.index, &step.stimulus, &tooltip(evidence, event), bar));
     }
     for (index, from) in begun {
-        let title = format!("step {index} began at {} and did not end", words::seconds(from));
+        let title = format!("step {index} started at {} and did not finish", words::seconds(from));
         bars.push(stimulus(evidence, index, "step", &title, |title| Shape::bar(from, scale.end, "error", title)));
     }
     Lane { title: "Stimuli", rows: pack(bars, scale) }
@@ -105,7 +105,7 @@ fn decided(result: &ScenarioResult, evidence: &Evidence, verdict: &ExpectationVe
     companions.filter_map(|other| by_deadline(other).or_else(|| by_event(other))).reduce(f64::max)
 }
 
-/// Recorders that may have missed events: what is not shown is not certain then.
+/// Recorders that may have missed events: what is not shown is uncertain then.
 pub(super) fn recorders(evidence: &Evidence, scale: Scale) -> Lane {
     let gap = |event: &Event| match &event.what {
         What::Recorder(recorder) if matches!(recorder.state, RecorderState::Gap(_)) => {
@@ -119,7 +119,7 @@ pub(super) fn recorders(evidence: &Evidence, scale: Scale) -> Lane {
     Lane { title: "Recording gaps", rows: pack(gaps, scale) }
 }
 
-/// Kubelets, and components that ended while the scenario went on.
+/// Kubelets, and components that exited while the scenario was running.
 pub(super) fn processes(evidence: &Evidence, scale: Scale) -> Lane {
     let is_step = |event: &&Event| matches!(event.what, What::Step(_));
     let last_step = evidence.events.iter().rfind(is_step).map_or(0, |event| event.seq);
@@ -157,7 +157,7 @@ pub(super) fn processes(evidence: &Evidence, scale: Scale) -> Lane {
     Lane { title: "Processes", rows: rows.into_iter().map(row).take(MOST_ROWS).collect() }
 }
 
-/// A CSR's way through the API.
+/// The lifecycle of a CSR.
 struct CsrLife<'a> {
     last: &'a CsrEvent,
     created: f64,
@@ -167,7 +167,7 @@ struct CsrLife<'a> {
     deleted: Option<f64>,
 }
 
-/// Each CSR from its creation over its approval to its certificate.
+/// Each CSR from its creation through its approval to its certificate.
 pub(super) fn csrs(evidence: &Evidence, scale: Scale) -> Lane {
     let mut lives: BTreeMap<&str, CsrLife<'_>> = BTreeMap::new();
     for event in &evidence.events {
@@ -245,7 +245,7 @@ impl CsrLife<'_> {
     }
 }
 
-/// Too many CSRs for a row each: marks by what they ask for.
+/// Too many CSRs for a row each: marks by their subject.
 fn sums(lives: &[CsrLife<'_>], scale: Scale) -> Vec<Row> {
     let mut rows: BTreeMap<String, Vec<Shape>> = BTreeMap::new();
     for life in lives {
@@ -267,7 +267,7 @@ pub(super) fn nodes(evidence: &Evidence, scale: Scale) -> Lane {
         };
         let now = evidence.seconds(event.at);
         let bars = rows.entry(&node.node).or_default();
-        let ready = node.ready.as_deref().unwrap_or("not said");
+        let ready = node.ready.as_deref().unwrap_or("not reported");
         let text = format!("Ready {ready}");
         let is_same = bars.last().is_some_and(|bar| bar.to == scale.end && bar.text == text);
         if is_same && node.change != Change::Deleted {
@@ -288,7 +288,7 @@ pub(super) fn nodes(evidence: &Evidence, scale: Scale) -> Lane {
     Lane { title: "Nodes", rows: named(rows) }
 }
 
-/// Connections of each kubelet, from opening to closing; only their number where they are many.
+/// Connections of each kubelet, from opening to closing; only their number if there are many.
 pub(super) fn connections(evidence: &Evidence, scale: Scale) -> Lane {
     let mut open: BTreeMap<(&str, u64), Shape> = BTreeMap::new();
     let mut nodes: BTreeMap<&str, Vec<Shape>> = BTreeMap::new();
@@ -322,14 +322,14 @@ pub(super) fn connections(evidence: &Evidence, scale: Scale) -> Lane {
     Lane { title: "Connections", rows: rows.collect() }
 }
 
-/// A bar for each connection, where there is room; else the short ones are counted.
+/// A bar for each connection if there is room; otherwise the short ones are counted.
 fn connection_rows(node: &str, mut shapes: Vec<Shape>, scale: Scale) -> Vec<Row> {
     const BARS: usize = 5;
     shapes.sort_by(|a, b| a.from.total_cmp(&b.from));
     for shortest in [0.0, 0.03, 0.2] {
         let is_bar = |shape: &Shape| shape.to - shape.from >= shortest * scale.end;
         let (bars, short): (Vec<Shape>, Vec<Shape>) = shapes.iter().cloned().partition(is_bar);
-        // more than this fit in no case, and trying takes long
+        // more than this never fit, and trying takes long
         if bars.len() > 40 * BARS {
             continue;
         }
@@ -386,7 +386,7 @@ pub(super) fn tooltip(evidence: &Evidence, event: &Event) -> String {
     format!("{}: {} (seq {})", words::seconds(evidence.seconds(event.at)), words::event(&event.what), event.seq)
 }
 
-/// A row for each name.
+/// One row per name.
 pub(super) fn named(rows: BTreeMap<&str, Vec<Shape>>) -> Vec<Row> {
     let row = |(label, shapes): (&str, Vec<Shape>)| Row { label: label.to_owned(), shapes };
     rows.into_iter().map(row).take(MOST_ROWS).collect()

@@ -1,6 +1,6 @@
 //! A history as a picture: lanes of bars and marks over the seconds from the start, drawn as SVG.
 //!
-//! Colours come from the page's style sheet by class, so that the picture fits light and dark pages.
+//! Colors come from the page's style sheet by class, so that the picture suits light and dark pages.
 
 mod certificates;
 mod draw;
@@ -11,7 +11,7 @@ use super::Evidence;
 use shape::Scale;
 use tlsboot_core::result::ScenarioResult;
 
-/// The picture of a history; none where there is no history.
+/// The picture of a history; `None` if there is no history.
 pub(super) fn svg(result: &ScenarioResult, evidence: &Evidence) -> Option<String> {
     let last = evidence.events.iter().map(|event| event.at).max()?;
     let scale = Scale::until(evidence.seconds(last));

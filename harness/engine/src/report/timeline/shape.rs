@@ -1,23 +1,23 @@
-//! What the lanes are made of, and how it is arranged without overlaps.
+//! What the lanes consist of, and how it is arranged without overlaps.
 
 use crate::report::words;
 
-/// Width of the picture; it is drawn to scale on any screen.
+/// Width of the picture; it is scaled to any screen.
 pub(super) const WIDTH: f64 = 1000.0;
-/// Where the time axis begins: lanes' names stand left of it.
+/// Where the time axis begins: the names of the lanes are left of it.
 pub(super) const LEFT: f64 = 142.0;
 /// Where the time axis ends.
 pub(super) const RIGHT: f64 = WIDTH - 24.0;
 /// Half the width of a mark.
 const HALF: f64 = 5.0;
-/// The widest crowd. It takes in all marks so far from its first.
+/// The widest crowd: it includes all marks up to this distance from its first.
 const CROWD: f64 = 26.0;
-/// About the width of a letter at the size of the picture's labels.
+/// The approximate width of a character in the picture's labels.
 const LETTER: f64 = 6.5;
 /// The longest list in one tooltip.
 const TOLD: usize = 8;
 
-/// From seconds to places.
+/// From seconds to positions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     /// The last second shown.
@@ -29,12 +29,12 @@ impl Scale {
         Self { end: (last * 1.01).max(0.1) }
     }
 
-    /// The place of a moment; moments outside lie at the nearest end.
+    /// The position of a moment; moments outside are placed at the nearest end.
     pub(super) fn x(self, seconds: f64) -> f64 {
         LEFT + (seconds / self.end).clamp(0.0, 1.0) * (RIGHT - LEFT)
     }
 
-    /// The distance of ticks in seconds: round numbers, not too dense.
+    /// The distance between ticks in seconds: round numbers, not too dense.
     pub(super) fn step(self) -> f64 {
         const STEPS: [f64; 18] = [
             0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
@@ -64,9 +64,9 @@ pub(super) struct Shape {
     pub(super) form: Form,
     pub(super) from: f64,
     pub(super) to: f64,
-    /// The class that gives it its colour.
+    /// The class that determines its color.
     pub(super) class: &'static str,
-    /// Written in it or beside it, where there is room.
+    /// Written in it or beside it, if there is room.
     pub(super) text: String,
     /// The tooltip.
     pub(super) title: String,
@@ -74,9 +74,9 @@ pub(super) struct Shape {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Form {
-    /// From a moment to another.
+    /// From one moment to another.
     Bar,
-    /// Behind a bar's text: a part of it.
+    /// In front of a bar but behind its text: a part of it.
     Band,
     /// A thin line at the foot of a bar.
     Foot,
@@ -112,7 +112,7 @@ impl Shape {
         Self { text: text.into(), ..self }
     }
 
-    /// Left and right edge. The smallest bar can still be seen, the largest crowd is still a mark.
+    /// Left and right edge. The smallest bar is still visible, the largest crowd is still a mark.
     pub(super) fn extent(&self, scale: Scale) -> (f64, f64) {
         let (from, to) = (scale.x(self.from), scale.x(self.to));
         match self.form {
@@ -130,7 +130,7 @@ impl Shape {
     }
 }
 
-/// The number in a crowd, three letters at most up to 99 thousand.
+/// The number in a crowd, at most three characters up to 99 thousand.
 pub(super) fn crowd_text(count: usize) -> String {
     match count {
         0..1000 => count.to_string(),
@@ -138,12 +138,12 @@ pub(super) fn crowd_text(count: usize) -> String {
     }
 }
 
-/// About how wide a text is.
+/// The approximate width of a text.
 pub(super) fn text_width(text: &str) -> f64 {
     text.chars().count() as f64 * LETTER
 }
 
-/// As much of a text as has room.
+/// As much of a text as fits.
 pub(super) fn fitting(text: &str, room: f64) -> String {
     if text_width(text) <= room {
         return text.to_owned();
@@ -152,7 +152,7 @@ pub(super) fn fitting(text: &str, room: f64) -> String {
     text.chars().take(most).chain(['…']).collect()
 }
 
-/// Puts groups of shapes (each group stays together, its texts beside it) into as few rows as possible.
+/// Arranges groups of shapes (each group stays together, with its texts beside it) into as few rows as possible.
 pub(super) fn pack(groups: Vec<Vec<Shape>>, scale: Scale) -> Vec<Row> {
     let mut rows: Vec<(Row, Vec<(f64, f64)>)> = Vec::new();
     for group in groups {
@@ -169,7 +169,7 @@ pub(super) fn pack(groups: Vec<Vec<Shape>>, scale: Scale) -> Vec<Row> {
     rows.into_iter().map(|(row, _)| row).collect()
 }
 
-/// The room of shapes and their texts: right of them, or left where the picture ends.
+/// The room that shapes and their texts need: to the right of them, or to the left at the end of the picture.
 fn room_of(group: &[Shape], scale: Scale) -> (f64, f64) {
     let edges = group.iter().map(|shape| shape.extent(scale));
     let (left, right) = edges.fold((f64::MAX, f64::MIN), |all, edge| (all.0.min(edge.0), all.1.max(edge.1)));
@@ -186,7 +186,7 @@ fn room_of(group: &[Shape], scale: Scale) -> (f64, f64) {
     }
 }
 
-/// Draws marks of a row together that would overlap. `marks` are in order of time.
+/// Merges overlapping marks of a row. `marks` are in order of time.
 pub(super) fn gather(marks: Vec<Shape>, scale: Scale) -> Vec<Shape> {
     let mut gathered = Vec::new();
     let mut rest = marks.as_slice();
@@ -206,7 +206,7 @@ fn crowd(marks: &[Shape]) -> Shape {
         return one.clone();
     }
     let same = marks.iter().all(|mark| mark.class == marks[0].class);
-    let mut lines: Vec<String> = vec![format!("{} from {} on", marks.len(), words::seconds(marks[0].from))];
+    let mut lines: Vec<String> = vec![format!("{} since {}", marks.len(), words::seconds(marks[0].from))];
     lines.extend(marks.iter().take(TOLD).map(|mark| mark.title.clone()));
     if marks.len() > TOLD {
         lines.push(format!("… and {} more", marks.len() - TOLD));
