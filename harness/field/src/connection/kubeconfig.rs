@@ -199,8 +199,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case::device("/dev/zero", "not a plain file")]
-    #[case::folder("/", "not a plain file")]
+    #[case::device("/dev/zero", "not a regular file")]
+    #[case::folder("/", "not a regular file")]
     #[case::missing("/nowhere/x", "No such file")]
     fn odd_files_are_named_and_not_read(#[case] file: &str, #[case] words: &str) {
         let fields: [fn(&mut AuthInfo) -> &mut Option<String>; 3] =
