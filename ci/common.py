@@ -1,4 +1,4 @@
-"""What Python programs here share: the executable, and running it so that what interrupts them ends it in order."""
+"""Shared by the Python programs here: finding tlsboot, and running it so that an interrupt stops it cleanly."""
 
 import os, signal, subprocess
 from pathlib import Path
@@ -19,7 +19,7 @@ def executable():
 
 
 def catch_interrupts():
-    """A list that is no more empty after Ctrl-C or SIGTERM. What `run` runs gets Ctrl-C too, SIGTERM is handed on."""
+    """A list that is no longer empty after Ctrl-C or SIGTERM. Commands of `run` also get Ctrl-C; SIGTERM is forwarded."""
     caught = []
 
     def handle(number, _):
@@ -33,7 +33,7 @@ def catch_interrupts():
 
 
 def run(command, **streams):
-    """Runs a command to its end, and answers with its exit code, of one that was killed as shells put it."""
+    """Runs a command to its end, and returns its exit code, as a shell reports it if the command was killed."""
     global _running
     _running = subprocess.Popen(command, cwd=ROOT, **streams)
     code = _running.wait()

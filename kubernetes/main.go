@@ -1,7 +1,7 @@
 // Command kube is Kubernetes' API server, controller manager and kubelet in one executable.
 //
-// The name that it is called by chooses the component, so the store links kube-apiserver, kube-controller-manager
-// and kubelet to it. One executable shares what the three have in common: a third of the build time and size.
+// It acts as the component by whose name it is called, so the store links kube-apiserver, kube-controller-manager and
+// kubelet to it. One executable contains what the three have in common only once: a third of the build time and size.
 package main
 
 import (
@@ -22,8 +22,8 @@ var applets = map[string]interface{}{
 	"kubelet":                 kubelet.NewKubeletCommand,
 }
 
-// command calls a component's constructor, whose signature depends on the Kubernetes version:
-// NewKubeletCommand takes a context from 1.34 on. (The Go of 1.23 has no `any` yet.)
+// command calls a component's constructor, whose signature depends on the Kubernetes version: NewKubeletCommand takes a
+// context since 1.34. (The Go version of 1.23 has no `any` yet.)
 func command(constructor interface{}) *cobra.Command {
 	switch constructor := constructor.(type) {
 	case func() *cobra.Command:
@@ -31,7 +31,7 @@ func command(constructor interface{}) *cobra.Command {
 	case func(context.Context) *cobra.Command:
 		return constructor(context.Background())
 	default:
-		fmt.Fprintf(os.Stderr, "kube: this Kubernetes version's constructor is a %T: teach main.go to call it\n", constructor)
+		fmt.Fprintf(os.Stderr, "kube: this Kubernetes version's constructor is a %T: main.go has to support it\n", constructor)
 		os.Exit(2)
 		return nil
 	}
@@ -41,7 +41,7 @@ func main() {
 	name := filepath.Base(os.Args[0])
 	constructor, known := applets[name]
 	if !known {
-		fmt.Fprintf(os.Stderr, "kube: called as %q: no component of this version has that name\n", name)
+		fmt.Fprintf(os.Stderr, "kube: called as %q, which is not a component of this version\n", name)
 		os.Exit(2)
 	}
 	os.Exit(run(command(constructor)))

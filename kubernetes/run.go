@@ -5,7 +5,7 @@ import (
 	"k8s.io/component-base/cli"
 )
 
-// run is what the components' own programs do.
+// run does what the components' own programs do.
 func run(command *cobra.Command) int {
 	return cli.Run(command)
 }

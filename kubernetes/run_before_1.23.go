@@ -12,7 +12,7 @@ import (
 	"k8s.io/component-base/logs"
 )
 
-// run is what the components' own programs did before component-base/cli, which came with 1.23.
+// run does what the components' own programs did before component-base/cli, which was added in 1.23.
 func run(command *cobra.Command) int {
 	rand.Seed(time.Now().UnixNano())
 	pflag.CommandLine.SetNormalizeFunc(cliflag.WordSepNormalizeFunc)

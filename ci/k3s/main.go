@@ -1,9 +1,10 @@
-// Command k3s stands in for k3s where its image can't be had, to test the provider k3s of tlsboot: it takes the arguments
-// of `k3s server --disable-agent`, makes the same CAs and files at the same paths, hands agents their certificates, and
-// runs Kubernetes' own kube-apiserver and kube-controller-manager with the flags that k3s gives them. It is not k3s: what
-// passes here says nothing of it. Written by k3s' documentation and by the behaviour of its pkg/daemons/control.
+// Command k3s stands in for k3s where its image is not available, to test tlsboot's k3s provider. It accepts the
+// arguments of `k3s server --disable-agent`, creates the same CAs and files at the same paths, issues certificates to
+// agents, and runs Kubernetes' own kube-apiserver and kube-controller-manager with the flags that k3s gives them. It is
+// not k3s: what passes here says nothing about k3s. Written from k3s' documentation and the behavior of its
+// pkg/daemons/control.
 //
-// K3S_STAND_IN_FAULT names one thing to do wrong, for tests of the tests.
+// K3S_STAND_IN_FAULT names one fault to introduce, for tests of the tests.
 package main
 
 import (
@@ -29,7 +30,7 @@ type values []string
 func (v *values) String() string         { return strings.Join(*v, " ") }
 func (v *values) Set(value string) error { *v = append(*v, value); return nil }
 
-// options are the flags of `k3s server` that are known here; any other is refused, as k3s refuses what it does not know.
+// options are the known flags of `k3s server`; any other flag is rejected, as k3s rejects unknown flags.
 type options struct {
 	bindAddress, nodeIP, dataDir, kubeconfig string
 	port, verbosity                          int
@@ -46,7 +47,7 @@ func main() {
 			log.Fatal(err)
 		}
 	default:
-		log.Fatalf("only `server` and `--version` are known to this stand-in for k3s, not %q", os.Args[1:])
+		log.Fatalf("this stand-in for k3s only supports `server` and `--version`, not %q", os.Args[1:])
 	}
 }
 
@@ -128,7 +129,7 @@ func serve(o options) error {
 	return nil
 }
 
-// etcd in the place of k3s' kine and SQLite, on a Unix socket, too.
+// etcd replaces k3s' kine and SQLite, also on a Unix socket.
 func etcd(data string) []string {
 	client, peer := "unix://"+data+"/kine.sock", "unix://"+data+"/peer.sock"
 	return arguments(map[string]string{
@@ -199,7 +200,7 @@ func controllerManager(o options, pki files, kubeconfig string) map[string]strin
 	return flags
 }
 
-// arguments are k3s' own flags, with those of the command line in their place or beside them.
+// arguments are k3s' own flags, overridden and extended by those of the command line.
 func arguments(own map[string]string, extra []string) []string {
 	var args []string
 	for _, arg := range extra {
@@ -220,10 +221,10 @@ func arguments(own map[string]string, extra []string) []string {
 	return args
 }
 
-// run starts a component; its end ends all.
+// run starts a component; if it exits, everything exits.
 func run(ctx context.Context, end context.CancelCauseFunc, name string, args []string) {
 	log.Printf("Running %s %s", name, strings.Join(args, " "))
 	command := exec.CommandContext(ctx, "/bin/"+name, args...)
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
-	go func() { end(fmt.Errorf("%s has ended: %v", name, command.Run())) }()
+	go func() { end(fmt.Errorf("%s has exited: %v", name, command.Run())) }()
 }

@@ -32,7 +32,7 @@ const (
 	renew = 120 * day
 )
 
-// fault is the one thing that is done wrong.
+// fault is the one fault to introduce.
 var fault = os.Getenv("K3S_STAND_IN_FAULT")
 
 // files are k3s' keys and certificates, in the folder server/tls of its state.
@@ -57,7 +57,7 @@ func names(nodeIP string) alternatives {
 	return names
 }
 
-// make makes what is not there yet, and renews what ends within 120 days, as k3s does at each start.
+// make creates what does not exist yet, and renews what expires within 120 days, as k3s does at each start.
 func (f files) make(server alternatives) error {
 	for _, name := range []string{"client", "server", "request-header"} {
 		if err := f.authority(name); err != nil {
@@ -172,7 +172,7 @@ func (f files) leaf(name, ca string, template *x509.Certificate) error {
 	return f.write(name+".crt", chain, 0o644)
 }
 
-// sign answers with the certificate and its CA in PEM.
+// sign returns the certificate and its CA in PEM.
 func (f files) sign(ca string, template *x509.Certificate, key crypto.PublicKey) ([]byte, error) {
 	issuer, err := f.certificate(ca + "-ca.crt")
 	if err != nil {
@@ -201,18 +201,18 @@ func (f files) certificate(name string) (*x509.Certificate, error) {
 	}
 	block, _ := pem.Decode(bytes)
 	if block == nil {
-		return nil, fmt.Errorf("%s is no PEM", name)
+		return nil, fmt.Errorf("%s is not PEM", name)
 	}
 	return x509.ParseCertificate(block.Bytes)
 }
 
-// key loads a key, or makes it.
+// key loads a key, or creates it.
 func (f files) key(name string) (*ecdsa.PrivateKey, error) {
 	bytes, err := os.ReadFile(f.path(name))
 	if err == nil {
 		block, _ := pem.Decode(bytes)
 		if block == nil {
-			return nil, fmt.Errorf("%s is no PEM", name)
+			return nil, fmt.Errorf("%s is not PEM", name)
 		}
 		return x509.ParseECPrivateKey(block.Bytes)
 	}
@@ -258,7 +258,7 @@ current-context: default
 `, server, f.path("server-ca.crt"), f.path(client+".crt"), f.path(client+".key")), 0o600)
 }
 
-// ready waits until the API server is; false when all has ended before.
+// ready waits until the API server is ready; false if everything has exited before.
 func (f files) ready(ctx context.Context, url string) bool {
 	pair, err := tls.LoadX509KeyPair(f.path("client-admin.crt"), f.path("client-admin.key"))
 	if err != nil {
@@ -283,7 +283,7 @@ func (f files) ready(ctx context.Context, url string) bool {
 	}
 }
 
-// tokens makes the secret that servers and agents join with, and its files. Answers with it.
+// tokens creates the secret that servers and agents join with, and its files. It returns the secret.
 func tokens(data string, pki files) (string, error) {
 	file := filepath.Join(data, "cred", "passwd")
 	pass, err := os.ReadFile(file)
@@ -314,7 +314,7 @@ func tokens(data string, pki files) (string, error) {
 	return string(pass), nil
 }
 
-// nodeOf is the node that a client certificate names, if it is one of a node.
+// nodeOf is the node that a client certificate names, if it is a node's certificate.
 func nodeOf(certificate *x509.Certificate) (string, bool) {
 	if !slices.Contains(certificate.Subject.Organization, "system:nodes") {
 		return "", false

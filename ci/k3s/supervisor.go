@@ -19,9 +19,9 @@ import (
 	"time"
 )
 
-// supervisor hands agents their certificates, on k3s' port. k3s serves the API there too, from within the process; here
-// connections are told apart: a client that asks for the server by a name means the supervisor, one that asks by an
-// address is let through to the real kube-apiserver, from its own address.
+// supervisor issues certificates to agents, on k3s' port. k3s also serves the API there, from within the process. Here
+// connections are told apart: a client that addresses the server by name means the supervisor, one that addresses it by
+// IP address is forwarded to the real kube-apiserver, from its own address.
 type supervisor struct {
 	pki       files
 	pass      string
@@ -45,7 +45,7 @@ func (s *supervisor) listen(address string, apiServer int) error {
 	}
 }
 
-// sortOut looks at a connection's first message and gives the connection to whom it is meant for.
+// sortOut reads a connection's first message and passes the connection to its destination.
 func sortOut(connection net.Conn, supervisor chan<- net.Conn, apiServer int) {
 	_ = connection.SetReadDeadline(time.Now().Add(10 * time.Second))
 	name, seen := serverName(connection)
@@ -75,7 +75,7 @@ func sortOut(connection net.Conn, supervisor chan<- net.Conn, apiServer int) {
 	<-done
 }
 
-// serverName reads a ClientHello, and answers with the name in it and all that was read.
+// serverName reads a ClientHello, and returns the name in it and everything that was read.
 func serverName(connection net.Conn) (string, []byte) {
 	var name string
 	var seen bytes.Buffer
@@ -116,7 +116,7 @@ func (s *supervisor) server() *http.Server {
 	clients := x509.NewCertPool()
 	bundle, err := os.ReadFile(s.pki.path("client-ca.crt"))
 	if err != nil || !clients.AppendCertsFromPEM(bundle) {
-		log.Fatalf("client-ca.crt can't be used: %v", err)
+		log.Fatalf("client-ca.crt cannot be used: %v", err)
 	}
 	pair, err := tls.LoadX509KeyPair(s.pki.path("serving-kube-apiserver.crt"), s.pki.path("serving-kube-apiserver.key"))
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *supervisor) file(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, s.pki.path(name)) })
 }
 
-// authed lets in who has the token, as user `node` or `server`, or a node's certificate.
+// authed accepts requests with the token, as user `node` or `server`, or with a node's certificate.
 func (s *supervisor) authed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who := caller{}
@@ -166,7 +166,7 @@ func (s *supervisor) authed(next http.Handler) http.Handler {
 	})
 }
 
-// certificate signs for the key of the request in the body; k3s' agents send one since 2025.
+// certificate signs for the key of the request in the body; k3s' agents have sent one since 2025.
 func (s *supervisor) certificate(ca string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		node, pass := strings.ToLower(r.Header.Get("k3s-Node-Name")), r.Header.Get("k3s-Node-Password")
@@ -209,7 +209,7 @@ func (s *supervisor) certificate(ca string) http.Handler {
 
 func keyOf(r *http.Request) (crypto.PublicKey, error) {
 	if r.Method != http.MethodPost {
-		return nil, errors.New("this stand-in for k3s wants a signing request")
+		return nil, errors.New("this stand-in for k3s requires a signing request")
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -222,7 +222,7 @@ func keyOf(r *http.Request) (crypto.PublicKey, error) {
 	return request.PublicKey, nil
 }
 
-// remember keeps the first password of a node, and tells whether this is it. k3s keeps a Secret.
+// remember stores the first password of a node, and reports whether this is it. k3s uses a Secret for it.
 func (s *supervisor) remember(node, pass string) bool {
 	if fault == "any-password" {
 		return true

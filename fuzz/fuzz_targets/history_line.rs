@@ -1,4 +1,5 @@
-//! Whatever stands in a recorded history, it is read or refused; and whatever was read, the judge comes to a verdict.
+//! Whatever a recorded history contains, it is read or rejected; and for whatever was read, the judge reaches a
+//! verdict.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -8,13 +9,13 @@ use tlsboot_core::check::judge_all;
 use tlsboot_core::history::{parse, write_line};
 use tlsboot_core::scenario::{Scenario, load_text};
 
-/// Scenarios that between them have most kinds of expectations.
+/// Scenarios that together have most kinds of expectations.
 static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let files = [
         ("missing-bootstrapper-binding.yaml", include_str!("../../scenarios/rbac/missing-bootstrapper-binding.yaml")),
         ("short-signing-duration.yaml", include_str!("../../scenarios/rotation/short-signing-duration.yaml")),
     ];
-    files.map(|(file, text)| load_text(file, text).expect("a scenario of ours can't be loaded")).into()
+    files.map(|(file, text)| load_text(file, text).expect("a scenario of the repository cannot be loaded")).into()
 });
 
 fuzz_target!(|text: &str| {

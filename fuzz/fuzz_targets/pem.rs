@@ -1,4 +1,4 @@
-//! Whatever bytes a kubelet's file or an API object holds, the readers give facts or an error.
+//! Whatever bytes a kubelet's file or an API object contains, the readers return facts or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

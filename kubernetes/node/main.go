@@ -1,7 +1,7 @@
 // Command kube is all that a node image needs of Kubernetes, and etcd, in one executable.
 //
-// The name that it is called by chooses the component, as in the executable without kubeadm one folder up, which is
-// what the component store builds: that one is smaller, and most of its users have no nodes to set up.
+// It acts as the component by whose name it is called, like the executable without kubeadm one folder up, which the
+// component store builds: that one is smaller, and most of its users have no nodes to set up.
 package main
 
 import (
@@ -29,8 +29,8 @@ var applets = map[string]any{
 	"kubelet":                 kubelet.NewKubeletCommand,
 }
 
-// command calls a component's constructor, whose signature depends on the Kubernetes version:
-// NewKubeletCommand takes a context from 1.34 on.
+// command calls a component's constructor, whose signature depends on the Kubernetes version: NewKubeletCommand takes a
+// context since 1.34.
 func command(constructor any) *cobra.Command {
 	switch constructor := constructor.(type) {
 	case func() *cobra.Command:
@@ -40,7 +40,7 @@ func command(constructor any) *cobra.Command {
 	case func(...scheduler.Option) *cobra.Command:
 		return constructor()
 	default:
-		fmt.Fprintf(os.Stderr, "kube: this Kubernetes version's constructor is a %T: teach main.go to call it\n", constructor)
+		fmt.Fprintf(os.Stderr, "kube: this Kubernetes version's constructor is a %T: main.go has to support it\n", constructor)
 		os.Exit(2)
 		return nil
 	}
@@ -61,7 +61,7 @@ func main() {
 	}
 	constructor, known := applets[name]
 	if !known {
-		fmt.Fprintf(os.Stderr, "kube: called as %q: link it to a component's name\n", name)
+		fmt.Fprintf(os.Stderr, "kube: called as %q, which is not a component: link it to a component's name\n", name)
 		os.Exit(2)
 	}
 	os.Exit(cli.Run(command(constructor)))

@@ -1,6 +1,6 @@
 //! A run that is interrupted or killed leaves nothing behind: no process, no folder, no mount.
 //!
-//! The tests start real clusters, and need executables as `conformance` does. The command under test is this test
+//! The tests start real clusters, and need the same executables as `conformance`. The command under test is this test
 //! executable, which becomes `tlsboot` when it is asked to.
 
 use std::fs;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             let servers = servers.iter().filter(|line| line.contains("--etcd-servers="));
             match servers.filter(|line| !line.starts_with("/proc/self/exe ")).count() {
                 1 => run.end(Signal::INT, Some(130))?.leaves_no_process()?.leaves_no_folder(),
-                count => Err(format!("{count} API servers run, and one cluster").into()),
+                count => Err(format!("{count} API servers are running for one cluster").into()),
             }
         }),
         Trial::test("a_command_of_up_has_a_cluster_and_its_own_exit_code", up),
@@ -62,7 +62,7 @@ steps:
       within: 10m
 ";
 
-/// Its controller-manager ends at once. It is run first: it may wait longer.
+/// Its controller-manager exits at once. It is run first, because it may wait longer.
 const BROKEN: &str = "\
 id: recovery.broken
 title: A cluster that can't start
@@ -77,12 +77,12 @@ steps:
       within: 11m
 ";
 
-/// The command that is tested; a test that fails on the way does not leave it behind.
+/// The command under test; a test that fails midway does not leave it behind.
 struct Guarded(Child);
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // It may have ended long ago.
+        // It may have exited long ago.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -94,14 +94,14 @@ struct Run {
     mounts: Vec<String>,
 }
 
-/// A kubelet that runs, with everything it needs, under heavy load.
+/// A running kubelet, with everything that it needs, under heavy load.
 const START: Duration = Duration::from_secs(120);
-/// Processes in their last breath.
+/// Processes that are exiting.
 const GONE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 
 impl Run {
-    /// Starts a run and waits until its kubelet runs.
+    /// Starts a run and waits until its kubelet is running.
     fn start() -> Result<Self, Failed> {
         Self::start_beside(None)
     }
@@ -134,9 +134,9 @@ impl Run {
     }
 
     fn end(mut self, signal: Signal, code: Option<i32>) -> Result<Ended, Failed> {
-        // A run that has no processes shows nothing.
+        // A run without processes shows nothing.
         if processes_of(self.folder.path())?.len() < 4 {
-            return Err("etcd, API server, controller-manager and kubelet should run".into());
+            return Err("etcd, API server, controller-manager and kubelet should be running".into());
         }
         let pid = i32::try_from(self.child.0.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.ok_or("no pid")?, signal)?;
@@ -205,7 +205,7 @@ fn up() -> Result<(), Failed> {
     Ended { folder, mounts }.leaves_no_process()?.leaves_no_folder()
 }
 
-/// This executable as tlsboot, with a folder of temporary files of its own.
+/// This executable as tlsboot, with its own folder for temporary files.
 fn tlsboot(temporary: &Path) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command
@@ -218,12 +218,12 @@ fn tlsboot(temporary: &Path) -> Command {
     command
 }
 
-/// Command lines that name the folder, but for the run itself.
+/// Command lines that name the folder, except the run itself.
 fn processes_of(folder: &Path) -> Result<Vec<String>, Failed> {
     let name = format!("{}/tlsboot-run-", folder.display());
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")?.flatten() {
-        // Those that end just now can't be read any more.
+        // Processes that are exiting just now can no longer be read.
         let Ok(line) = fs::read(entry.path().join("cmdline")) else {
             continue;
         };
@@ -235,7 +235,7 @@ fn processes_of(folder: &Path) -> Result<Vec<String>, Failed> {
     Ok(found)
 }
 
-/// Where something is mounted, as this process sees it: a kubelet's tmpfs must not be among them.
+/// The mount points that this process sees: a kubelet's tmpfs must not be among them.
 fn mounts() -> Result<Vec<String>, Failed> {
     let info = fs::read_to_string("/proc/self/mountinfo")?;
     let points = info.lines().filter_map(|line| line.split(' ').nth(4));

@@ -1,7 +1,7 @@
 //! One test for each scenario and target, listed at run time: `local::1.37.2::rbac.missing-bootstrapper-binding`.
 //!
-//! TLSBOOT_KUBERNETES, TLSBOOT_KUBELET, TLSBOOT_PROFILE, TLSBOOT_SCENARIOS, TLSBOOT_KNOWN and the component variables choose what is
-//! listed, as the options of the same names do for `tlsboot run`. TLSBOOT_OUT is where evidence goes.
+//! TLSBOOT_KUBERNETES, TLSBOOT_KUBELET, TLSBOOT_PROFILE, TLSBOOT_SCENARIOS, TLSBOOT_KNOWN and the component variables
+//! choose what is listed, like the options of the same names of `tlsboot run`. TLSBOOT_OUT is the folder for evidence.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use tlsboot_engine::library;
 use tlsboot_engine::report::{Evidence, failure};
 use tlsboot_engine::run::{Ran, Runner, Silent};
 
-/// Options come from the environment only: the command line belongs to the test runner.
+/// Options come only from the environment: the command line belongs to the test runner.
 #[derive(Clone, Debug, Parser)]
 struct Environment {
     #[command(flatten)]
@@ -27,7 +27,7 @@ struct Environment {
     target: TargetOptions,
     #[command(flatten)]
     known: KnownOptions,
-    /// Where evidence goes.
+    /// The folder for evidence.
     #[arg(long, env = "TLSBOOT_OUT", default_value = "target/tlsboot")]
     out: PathBuf,
 }
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 impl Environment {
-    /// Tests run in their package's folder, but paths are meant from the workspace's.
+    /// Tests run in their package's folder, but paths are relative to the workspace's.
     fn at_workspace_root(mut self) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
         for path in [&mut self.scenarios.scenarios, &mut self.out] {
@@ -54,7 +54,7 @@ impl Environment {
     }
 }
 
-/// Never fails: what can't be loaded is a failing test, or it would be missed.
+/// Never fails: what cannot be loaded becomes a failing test, or it would be missed.
 fn list(environment: &Arc<Environment>) -> Vec<Trial> {
     let library = library::load(std::slice::from_ref(&environment.scenarios.scenarios));
     let broken =
@@ -74,7 +74,7 @@ fn list(environment: &Arc<Environment>) -> Vec<Trial> {
     trials
 }
 
-/// What the target can't show, or is in a larger profile, is ignored; run all the same, it says why and fails.
+/// What the target cannot show, or is in a larger profile, is ignored; if it is run anyway, it says why and fails.
 fn trial(scenario: &Scenario, target: Planned, profile: Profile, environment: &Arc<Environment>) -> Trial {
     let name = format!("{}::{}", target.id.name(), scenario.id);
     let unsupported = target.id.unsupported(scenario);
@@ -112,7 +112,7 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
         return Ok(());
     }
     let text = failure::text(&result, &Evidence::read(&environment.out, &result), false);
-    // nextest takes the message of its JUnit report from a line that begins so.
+    // nextest takes the message for its JUnit report from a line with this prefix.
     tlsboot_engine::say!("Error: {} {}", result.verdict.outcome.word(), scenario.id);
     Err(Failed::from(text))
 }

@@ -1,8 +1,8 @@
-//! `tlsboot doctor` and `tlsboot approver` find each fault that is put into a real cluster, that one and no other; and
-//! none in a healthy cluster, before and after.
+//! `tlsboot doctor` and `tlsboot approver` find each fault that is introduced into a real cluster, exactly that one;
+//! and none in a healthy cluster, before and after.
 //!
-//! The clusters are local ones, or kind's with TLSBOOT_PROVIDER=kind, and need what those of `conformance` do. The command
-//! under test is this test executable, which becomes `tlsboot` when it is asked to.
+//! The clusters are local ones, or kind's with TLSBOOT_PROVIDER=kind, and need the same as those of `conformance`. The
+//! command under test is this test executable, which becomes `tlsboot` when it is asked to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -64,12 +64,12 @@ fn main() -> ExitCode {
         on_runtime("the_approver_kit_finds_each_fault", || block_on(approver())),
     ];
     match options(None).map(|options| options.provider) {
-        // Its executables can be other ones, too.
+        // Its executables can be others, too.
         Ok(ProviderKind::Local) => {
             trials
                 .push(on_runtime("the_approver_kit_misses_node_restriction", || block_on(without_node_restriction())));
         }
-        // The faults take a control plane whose parts can be stopped.
+        // The faults need a control plane whose components can be stopped.
         Ok(ProviderKind::K3s) => trials.clear(),
         Ok(ProviderKind::Kind) | Err(_) => {}
     }
@@ -98,10 +98,10 @@ async fn doctor() -> Result<(), Failed> {
 
     lab.finds(&[]).await?;
     lab.cluster.stop().await;
-    lab.command_agrees(3, "can't be reached")
+    lab.command_agrees(3, "cannot be reached")
 }
 
-/// A binding that lacks, and what the doctor calls that.
+/// A missing binding, and the doctor's finding for it.
 const BINDINGS: [(BootstrapRole, &str); 3] = [
     (BootstrapRole::NodeBootstrapper, "bootstrap.not-bound"),
     (BootstrapRole::NodeClient, "bootstrap.not-approved"),
@@ -215,7 +215,7 @@ impl Lab {
         self.control_plane()?.end(manager, Ending::Stop).await?;
         self.control_plane()?.start(manager, &with(CONTROLLERS)).await?;
         self.finds(&[]).await?;
-        // What is no kubelet's request stays, and somebody decides against one.
+        // A CSR that is not a kubelet's stays Pending, and another one is denied.
         let odd = RequestBuilder::node("n3").alt_names([AltName::Dns("n3".into())]);
         let name = self.ask(&run, Role::Client, odd).await?;
         self.finds(&["csr.unrecognised"]).await?;
@@ -223,7 +223,7 @@ impl Lab {
         self.finds(&["csr.denied"]).await?;
         self.remove(&run).await?;
         self.finds(&[]).await?;
-        // An approver that looks at nothing.
+        // An approver that checks nothing.
         let rogue = Rogue::start(self.admin(), |_| true);
         let odd = RequestBuilder::node("n3").alt_names([AltName::Dns("n3".into())]);
         self.ask(&run, Role::Client, odd).await?;
@@ -238,7 +238,7 @@ impl Lab {
         self.finds(&[]).await
     }
 
-    /// The signer's CA is exchanged for one that the API server never heard of.
+    /// The signer's CA is replaced by one that the API server does not know.
     async fn foreign_ca(&self) -> Result<(), Failed> {
         let pki = self.pki()?;
         let read = |name: &str| fs::read_to_string(pki.join(name));
@@ -255,7 +255,7 @@ impl Lab {
         self.remove(&run).await
     }
 
-    /// The folder of the cluster's keys, told by its CA.
+    /// The folder of the cluster's keys, identified by its CA.
     fn pki(&self) -> Result<PathBuf, Failed> {
         let ca = self.cluster.base().endpoint().ca.clone();
         let runs = fs::read_dir(std::env::temp_dir())?;
@@ -264,7 +264,7 @@ impl Lab {
         Ok(folders.find(is_ours).ok_or("no folder of keys")?)
     }
 
-    /// Waits until the controller-manager has taken the CA up.
+    /// Waits until the controller-manager uses the CA.
     async fn signs_with(&self, run: &RunId, issuer: &str) -> Result<(), Failed> {
         let client = self.bootstrapper().await?;
         let deadline = Instant::now() + WITHIN;
@@ -276,7 +276,7 @@ impl Lab {
             }
             self.remove(run).await?;
             if Instant::now() > deadline {
-                return Err(format!("signed by {by:?}, and not by {issuer}").into());
+                return Err(format!("signed by {by:?}, not by {issuer}").into());
             }
             tokio::time::sleep(POLL).await;
         }
@@ -297,13 +297,13 @@ impl Lab {
 
 async fn approver() -> Result<(), Failed> {
     let lab = Lab::start(None).await?;
-    // The positive control: Kubernetes' own approver does all as Kubernetes' own rules say.
+    // The positive control: Kubernetes' own approver decides everything by Kubernetes' own rules.
     let none = BTreeSet::new();
     let good = lab.fires(&[])?;
     good.is(0, &none, &[])?;
     lab.is_clean().await?;
 
-    // The probes: what creates nothing creates nothing, and the rest cleans up.
+    // The probes that create nothing really create nothing, and the others clean up.
     let reading = lab.probes(&[])?;
     reading.is(0, "fail", &[])?;
     assert!(reading.outcomes("unsupported").contains("bootstrap.first-certificate"));
@@ -315,9 +315,9 @@ async fn approver() -> Result<(), Failed> {
 
     lab.given(&good).await?;
 
-    // Without --allow-writes nothing is fired, and it is said what would be.
+    // Without --allow-writes nothing is sent, and the plan is printed.
     let refused = tlsboot(&lab.kubeconfig, &["approver"])?;
-    expect(&refused, 2, "With --allow-writes")?;
+    expect(&refused, 2, "Add --allow-writes")?;
     lab.is_clean().await?;
 
     let pending: BTreeSet<String> = good.with("pending");
@@ -325,7 +325,7 @@ async fn approver() -> Result<(), Failed> {
     lab.fires(&[])?.is(1, &pending, &[])?;
     all.stop();
 
-    // One for serving certificates that looks at no names, tried against a policy for one that does.
+    // An approver of serving certificates that ignores names, tested against a policy for one that checks them.
     let serving = Rogue::start(lab.admin(), |csr| csr.spec.signer_name == Role::Serving.signer_name());
     let policy = lab.folder.path().join("policy.yaml");
     fs::write(&policy, "serving: {ips: [192.0.2.7]}\nexpect:\n  - {cases: serving.rightful, decision: approve}\n")?;
@@ -342,19 +342,19 @@ async fn approver() -> Result<(), Failed> {
 
     lab.killed().await?;
 
-    // Nobody approves: what stays pending shows nothing.
+    // Nothing is approved: Pending CSRs show nothing.
     let manager = Component::ControllerManager;
     lab.control_plane()?.end(manager, Ending::Stop).await?;
-    let nobody = lab.fires(&[])?;
-    if nobody.code != 1 || nobody.outcomes("undecided").is_empty() || !nobody.outcomes("hole").is_empty() {
-        return Err(format!("{nobody:?}").into());
+    let undecided = lab.fires(&[])?;
+    if undecided.code != 1 || undecided.outcomes("undecided").is_empty() || !undecided.outcomes("hole").is_empty() {
+        return Err(format!("{undecided:?}").into());
     }
     lab.is_clean().await?;
     lab.cluster.stop().await;
     Ok(())
 }
 
-/// A kube-apiserver without NodeRestriction: a wrapper script, as a distribution under test may be.
+/// A kube-apiserver without NodeRestriction: a wrapper script, as a distribution under test may have.
 async fn without_node_restriction() -> Result<(), Failed> {
     let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
     let planned = options(None)?.plan().map_err(|error| error.to_string())?;
@@ -403,7 +403,7 @@ impl Lab {
         })
     }
 
-    /// With a bootstrap kubeconfig no token is made, and what takes one is unsupported or left out.
+    /// With a bootstrap kubeconfig no token is created, and what needs one is unsupported or left out.
     async fn given(&self, good: &Firing) -> Result<(), Failed> {
         let made = ["authentication.deleted-token", "authentication.expired-token"];
         let path = self.bootstrap_kubeconfig(BOOTSTRAP_TOKEN)?;
@@ -418,7 +418,7 @@ impl Lab {
         let left_out: Vec<&String> = all.difference(&sent).collect();
         assert_eq!(left_out, ["identity.expired-token"]);
 
-        // It has no id to compare with.
+        // There is no id to compare with.
         let path = self.bootstrap_kubeconfig(STATIC_TOKEN)?;
         let probed = self.probes(&["--allow-writes", "--bootstrap-kubeconfig", &path])?;
         let unsupported = [&made[..], &["authentication.token-identity"]].concat();
@@ -426,7 +426,7 @@ impl Lab {
         self.is_clean().await
     }
 
-    /// A run that is killed leaves what gc removes; one that lives is left alone.
+    /// A killed run leaves objects that gc removes; those of a live run are left alone.
     async fn killed(&self) -> Result<(), Failed> {
         let policy = self.folder.path().join("slow.yaml");
         fs::write(&policy, "settle: 10m\n")?;
@@ -470,7 +470,7 @@ impl Lab {
     }
 }
 
-/// What `tlsboot approver` said.
+/// The output of `tlsboot approver`.
 #[derive(Debug)]
 struct Firing {
     code: i32,
@@ -491,7 +491,7 @@ impl Firing {
         self.ids(|case| case["fate"]["decision"] == decision)
     }
 
-    /// These are holes, those are wrong, and all the rest is right.
+    /// Exactly these are security findings, exactly those are wrong, and all the rest is right.
     fn is(&self, code: i32, holes: &BTreeSet<String>, wrong: &[&str]) -> Result<(), Failed> {
         let wrong: BTreeSet<String> = wrong.iter().map(|&id| id.to_owned()).collect();
         let seen = (self.code, self.outcomes("hole"), self.outcomes("wrong"), self.outcomes("undecided"));
@@ -506,7 +506,7 @@ impl Firing {
     }
 }
 
-/// What `tlsboot probe` said.
+/// The output of `tlsboot probe`.
 #[derive(Debug)]
 struct Probing {
     code: i32,
@@ -519,7 +519,7 @@ impl Probing {
         probes.filter(|probe| probe["outcome"] == outcome).filter_map(|probe| probe["id"].as_str()).collect()
     }
 
-    /// These and no others have the outcome; some pass.
+    /// Exactly these have the outcome, and some pass.
     fn is(&self, code: i32, outcome: &str, ids: &[&str]) -> Result<(), Failed> {
         let right = self.code == code
             && self.outcomes(outcome) == ids.iter().copied().collect()
@@ -542,13 +542,13 @@ struct Lab {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// What a change may take until it is seen; the longest is the patience with CSRs.
+/// How long a change may take until it is observed; the longest is the time limit for CSRs.
 const WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
-/// Without the token cleaner, so that expired tokens stay.
+/// Without the token cleaner, so that expired tokens are kept.
 const CONTROLLERS: &[&str] = &["csrsigning", "csrapproving", "csrcleaner"];
 
-/// Options come from the environment only: the command line belongs to the test runner.
+/// Options come only from the environment: the command line belongs to the test runner.
 #[derive(Debug, Parser)]
 struct Environment {
     #[command(flatten)]
@@ -563,7 +563,7 @@ fn options(components: Option<&Path>) -> Result<TargetOptions, Failed> {
     Ok(Environment::try_parse_from(args)?.target)
 }
 
-/// Where the store has an executable.
+/// The path of an executable in the store.
 fn real_path(name: &str, version: Version) -> Result<PathBuf, Failed> {
     use tlsboot_engine::components::{Package, Product, Store};
     let options = options(None)?.components.options()?;
@@ -574,7 +574,7 @@ fn real_path(name: &str, version: Version) -> Result<PathBuf, Failed> {
 
 impl Lab {
     fn control_plane(&self) -> Result<&dyn ControlPlane, Failed> {
-        self.cluster.control_plane().ok_or_else(|| "the control plane's parts can't be stopped".into())
+        self.cluster.control_plane().ok_or_else(|| "the control plane's components cannot be stopped".into())
     }
 
     async fn start(components: Option<&Path>) -> Result<Self, Failed> {
@@ -589,7 +589,7 @@ impl Lab {
         let (sink, _) = Sink::create(&folder.path().join("history.jsonl"), Vault::new())?;
         let settings = scenario::Cluster {
             controllers: CONTROLLERS.iter().map(|&name| name.into()).collect(),
-            // So that it can be exchanged.
+            // So that it can be replaced.
             signer_ca_valid_for: Some(SignedDuration::from_hours(24 * 365)),
             ..Default::default()
         };
@@ -607,13 +607,13 @@ impl Lab {
         self.cluster.base().admin()
     }
 
-    /// Waits until the doctor finds these, all of them and no other; notes do not count.
+    /// Waits until the doctor finds exactly these; notes do not count.
     async fn finds(&self, ids: &[&str]) -> Result<(), Failed> {
         let connection = Connection::open(Some(&self.kubeconfig), None).await?;
         let wanted: BTreeSet<&str> = ids.iter().copied().collect();
         let deadline = Instant::now() + WITHIN;
         loop {
-            // A machine under a heavy load may not answer in time, and does so later.
+            // A machine under heavy load may not answer in time, but does so later.
             let seen = match look(&connection).await {
                 Ok(snapshot) => {
                     let diagnosis = diagnose(&snapshot);
@@ -695,7 +695,7 @@ impl Lab {
     }
 }
 
-/// kubeadm has made one for the join of its nodes.
+/// kubeadm has created one for joining its nodes.
 async fn forget_other_tokens(cluster: &dyn Cluster) -> Result<(), Failed> {
     let secrets = Api::<SecretObject>::namespaced(cluster.base().admin(), "kube-system");
     let ours = format!("bootstrap-token-{}", cluster.base().token(BOOTSTRAP_TOKEN)?.id);
@@ -709,7 +709,7 @@ async fn forget_other_tokens(cluster: &dyn Cluster) -> Result<(), Failed> {
     Ok(())
 }
 
-/// As kubeadm makes them.
+/// As kubeadm creates them.
 fn bindings() -> Bindings {
     let group = |name: &str| Binding::Group(name.into());
     Bindings {
@@ -736,7 +736,7 @@ fn expect(output: &Output, code: i32, words: &str) -> Result<(), Failed> {
     if output.status.code() == Some(code) && said.contains(words) {
         return Ok(());
     }
-    Err(format!("should end with {code} and say {words:?}; ended with {:?} and said {said}", output.status).into())
+    Err(format!("expected exit code {code} and {words:?}, got {:?} and {said}", output.status).into())
 }
 
 /// An approver that approves too much.
@@ -751,7 +751,7 @@ impl Rogue {
                 for csr in all.map(|all| all.items).unwrap_or_default() {
                     let status = csr.status.clone().unwrap_or_default();
                     if status.conditions.is_none_or(|conditions| conditions.is_empty()) && approves(&csr) {
-                        // Kubernetes' own approver may have been quicker, or the run may have removed it.
+                        // Kubernetes' own approver may have been faster, or the run may have removed it.
                         let _ = decide(&client, &csr.name_any(), "Approved", "ByRogue").await;
                     }
                 }
@@ -773,7 +773,7 @@ async fn decide(client: &kube::Client, name: &str, kind: &str, reason: &str) -> 
     Ok(())
 }
 
-/// What the TLS server shows; an alert where it is nothing, as a kubelet without a serving certificate.
+/// What the TLS server presents; a TLS alert if it is empty, as from a kubelet without a serving certificate.
 #[derive(Clone, Debug, Default)]
 struct Shown(Arc<Mutex<Option<Arc<CertifiedKey>>>>);
 

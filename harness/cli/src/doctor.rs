@@ -41,8 +41,8 @@ pub(super) struct DoctorCommand {
     /// A context of the kubeconfig other than the current one; implies --cluster.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
-    /// Look at the cluster that kubectl would take, instead of this machine: that of KUBECONFIG, `~/.kube/config`, or of
-    /// this pod.
+    /// Check the cluster that kubectl would use instead of this machine: that of KUBECONFIG, `~/.kube/config`, or this
+    /// pod.
     #[arg(long)]
     cluster: bool,
     /// The format of the findings about a cluster.
@@ -103,7 +103,7 @@ pub(super) fn run(command: &DoctorCommand) -> Result<Exit, Failure> {
         return existing::doctor(&cluster, command.format);
     }
     if command.format != OutputFormat::Text {
-        return Err(Failure::usage("--format is for clusters: name one by --kubeconfig, or say --cluster"));
+        return Err(Failure::usage("--format is for clusters: use --kubeconfig or --cluster"));
     }
     machine(command)
 }
@@ -138,7 +138,7 @@ fn machine(command: &DoctorCommand) -> Result<Exit, Failure> {
     Ok(if worst == Some(Grade::Problem) { Exit::Error } else { Exit::Pass })
 }
 
-/// What every cluster of a run would end of, found once and before the first.
+/// What would break every cluster of a run, checked once before the first.
 pub(super) fn preflight(provider: ProviderKind) -> Result<(), Failure> {
     let mut findings = vec![open_files(), inotify(), space("space for clusters", &std::env::temp_dir(), CLUSTER)];
     if provider != ProviderKind::Kind {
@@ -191,15 +191,15 @@ fn cgroups() -> Finding {
     }
 }
 
-/// An etcd needs about a hundred, a run some for each of its clusters.
+/// An etcd needs about a hundred, and a run some for each of its clusters.
 const OPEN_FILES: u64 = 1024;
 
-/// Go's programs, and tlsboot's runs, take what the hard limit lets them have.
+/// Go programs and tlsboot's runs raise their limit to the hard limit.
 fn open_files() -> Finding {
     let about = "open files";
     match getrlimit(Resource::Nofile).maximum {
         Some(limit) if limit < OPEN_FILES => {
-            Finding::new(Grade::Problem, about, format!("a process may have {limit}, and {OPEN_FILES} are needed"))
+            Finding::new(Grade::Problem, about, format!("a process may have {limit}, but {OPEN_FILES} are needed"))
                 .remedy(format!(
                     "ulimit -Hn {OPEN_FILES}, as root; LimitNOFILE= of a systemd unit; docker run --ulimit"
                 ))
@@ -254,7 +254,7 @@ fn temporary_folder() -> Finding {
 
 /// Mostly etcd's files: 64 MB of write-ahead log, allocated at the start.
 const CLUSTER: u64 = 500 << 20;
-/// With less an etcd ends at its start.
+/// With less, etcd exits at its start.
 const LEAST: u64 = 100 << 20;
 /// Kubernetes and etcd of one version, and the same again while they are fetched.
 const EXECUTABLES: u64 = 1 << 30;
@@ -275,7 +275,7 @@ fn space(about: &'static str, folder: &Path, wanted: u64) -> Finding {
         return Finding::ok(about, found);
     }
     let grade = if free < LEAST { Grade::Problem } else { Grade::Warning };
-    Finding::new(grade, about, format!("{found}, {} would be comfortable", HumanBytes(wanted)))
+    Finding::new(grade, about, format!("{found}; at least {} is recommended", HumanBytes(wanted)))
         .remedy("make room, or choose another folder (TMPDIR, TLSBOOT_CACHE)")
 }
 

@@ -26,8 +26,8 @@ pub(super) enum OutputFormat {
 /// Which cluster.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ExistingCluster {
-    /// The kubeconfig of the cluster; without it, as kubectl: that of KUBECONFIG, `~/.kube/config`, or the service account
-    /// of this pod. If its user's credentials come from a command (`exec`), the command is run.
+    /// The kubeconfig of the cluster; by default the one that kubectl would use: that of KUBECONFIG, `~/.kube/config`,
+    /// or the service account of this pod. If its user's credentials come from a command (`exec`), the command is run.
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
     /// A context of the kubeconfig other than the current one.
@@ -44,7 +44,7 @@ impl ExistingCluster {
 /// How a node that has no certificate authenticates.
 #[derive(Debug, Args)]
 pub(super) struct BootstrapOptions {
-    /// Begin with the user of this bootstrap kubeconfig, as a kubelet of yours would. Then no token is created, so the
+    /// Begin with the user of this bootstrap kubeconfig, as your own kubelets do. Then no token is created, so the
     /// kubeconfig's user needs no rights on Secrets, and what needs tokens that can be created and deleted is left out.
     #[arg(long, value_name = "FILE")]
     bootstrap_kubeconfig: Option<PathBuf>,
@@ -84,23 +84,23 @@ pub(super) fn doctor(cluster: &ExistingCluster, format: OutputFormat) -> Result<
 /// Remove what killed runs left behind: on this machine, or with --kubeconfig in a cluster.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "In a cluster, everything with the label tlsboot-run whose process has exited. What another machine created is kept \
+    after_help = "In a cluster it removes everything with the label tlsboot-run whose process has exited. What another machine created is kept \
 for an hour."
 )]
 pub(super) struct GcCommand {
-    /// In the cluster of this kubeconfig, instead of on this machine.
+    /// Clean up in the cluster of this kubeconfig instead of on this machine.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// A context of the kubeconfig other than the current one; implies --cluster.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
-    /// In the cluster that kubectl would take: of KUBECONFIG, `~/.kube/config`, or this pod.
+    /// Clean up in the cluster that kubectl would use: that of KUBECONFIG, `~/.kube/config`, or this pod.
     #[arg(long)]
     cluster: bool,
 }
 
 impl GcCommand {
-    /// Whether a cluster is meant, and not this machine.
+    /// Whether a cluster is meant rather than this machine.
     pub(super) fn is_about_a_cluster(&self) -> bool {
         self.cluster || self.kubeconfig.is_some() || self.context.is_some()
     }

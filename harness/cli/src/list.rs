@@ -25,7 +25,7 @@ Examples:
   tlsboot list --requirements                     every behavior of the catalogue, with the scenarios that show it
   tlsboot list --requirements --out tlsboot-out   the same, with each scenario's last verdict in that run
   tlsboot list --versions                         what differs between versions of Kubernetes, with its source
-  tlsboot list --requirements --markdown          writes scenarios/COVERAGE.md; with --versions, VERSIONS.md
+  tlsboot list --requirements --markdown          the page scenarios/COVERAGE.md; with --versions, VERSIONS.md
   tlsboot list --json                             for programs")]
 pub(super) struct ListCommand {
     /// Scenario ids, globs of ids ('rotation.*'), tags (@rotation), behaviors of the catalogue (T-01), or paths of YAML

@@ -32,7 +32,7 @@ pub(super) struct MergeCommand {
     /// Folder for the merged evidence and reports.
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
-    /// Reports to write; several with commas.
+    /// Reports to write, separated by commas.
     #[arg(long, value_parser = values::format(), value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
     format: Vec<Format>,
     #[command(flatten)]

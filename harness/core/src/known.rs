@@ -120,7 +120,7 @@ mod tests {
     const LIST: &str = "\
 - scenario: rbac.missing-bootstrapper-binding
   kubernetes: '>=1.30, <1.38'
-  reason: our API server grants it to everybody
+  reason: our API server grants it to everyone
   link: https://example.org/1
 ";
 
@@ -209,7 +209,7 @@ steps:
 
     #[rstest]
     #[case::unknown_scenario("rbac.missing-bootstrapper-binding", "rbac.no", "no scenario `rbac.no`")]
-    #[case::no_reason("our API server grants it to everybody", "''", "has no reason")]
+    #[case::no_reason("our API server grants it to everyone", "''", "has no reason")]
     #[case::no_link("https://example.org/1", "see the tracker", "not a URL")]
     #[case::no_range("  kubernetes: '>=1.30, <1.38'\n", "", "kubernetes")]
     #[case::bad_range(">=1.30, <1.38", "new", "range of versions")]

@@ -97,7 +97,7 @@ fn the_example_is_right() {
     "start: {node: n1}",
     "restart: {component: kube-controller-manager, with: {rotateCertificates: false}}",
     8,
-    "`rotateCertificates` is a setting of a kubelet, and kube-controller-manager would not be changed by it"
+    "`rotateCertificates` is a setting of a kubelet and has no effect on kube-controller-manager"
 )]
 #[case::one_components_setting_of_the_other(
     "start: {node: n1}",

@@ -228,7 +228,7 @@ async fn spawn_on_keeper(command: Command) -> io::Result<Child> {
                 let _ = reply.send(command.spawn());
             }
         };
-        // Without a thread nobody receives the order, and sending it below fails.
+        // Without a thread there is no receiver, and sending the order below fails.
         let _ = std::thread::Builder::new().name("process keeper".into()).spawn(keep);
         orders
     });

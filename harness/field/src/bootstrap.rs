@@ -1,5 +1,5 @@
-//! The TLS bootstrap client: what a kubelet does to get and renew its certificate, without a kubelet. Keys are in memory
-//! only, and gone with the process.
+//! The TLS bootstrap client: gets and renews a certificate as a kubelet does, without a kubelet. Keys exist only in
+//! memory, and are gone when the process exits.
 
 use std::time::Duration;
 
@@ -42,28 +42,28 @@ pub enum NoCertificate {
         /// The condition's message.
         message: String,
     },
-    /// Somebody deleted the CSR.
+    /// The CSR was deleted by someone else.
     #[error("its CSR {0} was deleted")]
     Deleted(String),
-    /// Nobody decided, or nobody signed.
+    /// The CSR was not decided, or not signed.
     #[error("its CSR {name} was {state} for {} s", .within.as_secs())]
     Waits {
         /// The CSR.
         name: String,
-        /// `pending`, or `approved and not issued`.
+        /// `pending`, or `approved but not issued`.
         state: &'static str,
         /// How long.
         within: Duration,
     },
-    /// The API server could not be asked.
+    /// The API server could not be reached.
     #[error("the API server: {0}")]
     Api(#[from] kube::Error),
-    /// A key or request could not be made, or the certificate not be read.
+    /// A key or request could not be created, or the certificate could not be read.
     #[error(transparent)]
     Pki(#[from] X509Error),
 }
 
-/// The CSR object for a request: what the kubelet sends, but for the run's label.
+/// The CSR object for a request: what the kubelet sends, plus the run's label.
 pub fn csr(
     run: &RunId,
     request: Vec<u8>,
@@ -89,7 +89,7 @@ pub fn csr(
 /// Creates a CSR. A refusal is an answer too.
 ///
 /// # Errors
-/// When there is no answer.
+/// If there is no answer.
 pub async fn create(
     client: &kube::Client,
     csr: &CertificateSigningRequest,
@@ -110,8 +110,8 @@ pub async fn create(
     }
 }
 
-/// Asks for a node's client certificate and waits for it: key, CSR, watch (catalogue C-08, C-10, K-23). With a bootstrap
-/// token's client this is the first one, with the old certificate's a renewal.
+/// Requests a node's client certificate and waits for it: key, CSR, watch (catalogue C-08, C-10, K-23). With the client
+/// of a bootstrap token this is the first certificate, with that of the old certificate a renewal.
 ///
 /// # Errors
 /// Why there is none.
@@ -133,7 +133,7 @@ pub async fn client_certificate(
     Ok((Credential { certificate, key }, event))
 }
 
-/// Waits by list and watch of the one object until it has its certificate, in PEM.
+/// Waits by list and watch of this object until it has its certificate, in PEM.
 ///
 /// # Errors
 /// Why it has none.
@@ -154,7 +154,7 @@ pub async fn issued(client: &kube::Client, name: &str, within: Duration) -> Resu
     }
 }
 
-/// One list and one watch; none when the watch ended before the decision.
+/// One list and one watch; `None` if the watch ended before the decision.
 async fn watch(
     api: &Api<CertificateSigningRequest>,
     name: &str,
@@ -187,7 +187,7 @@ async fn watch(
     Ok(None)
 }
 
-/// The certificate, or that there will be none; neither as long as it waits.
+/// The certificate, or the fact that there will be none; neither while it is undecided.
 fn decided(
     csr: &CertificateSigningRequest,
     state: &mut &'static str,
@@ -206,7 +206,7 @@ fn decided(
             "Failed" => {
                 return Err(NoCertificate::Failed { name, message: condition.message.clone() });
             }
-            _ => *state = "approved and not issued",
+            _ => *state = "approved but not issued",
         }
     }
     let certificate = csr.status.as_ref().and_then(|status| status.certificate.as_ref());
@@ -214,7 +214,7 @@ fn decided(
         return Ok(None);
     };
     let pem =
-        String::from_utf8(pem.0.clone()).map_err(|_| X509Error::Pem("the issued certificate is no text".into()))?;
+        String::from_utf8(pem.0.clone()).map_err(|_| X509Error::Pem("the issued certificate is not text".into()))?;
     Ok(Some((pem, event)))
 }
 
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(state, "pending");
         let approved = json!({"conditions": [{"type": "Approved", "status": "True"}]});
         assert!(decided(&with(approved), &mut state).unwrap().is_none());
-        assert_eq!(state, "approved and not issued");
+        assert_eq!(state, "approved but not issued");
         let issued = json!({"conditions": [{"type": "Approved", "status": "True"}], "certificate": "eA=="});
         assert_eq!(decided(&with(issued), &mut state).unwrap().unwrap().0, "x");
     }

@@ -1,8 +1,8 @@
 //! What tlsboot does in clusters that it did not start.
 //!
-//! [`doctor`] looks at a cluster and says what would break at the next rotation, [`probe`] plays a node in it, [`approver`]
-//! sends hostile CSRs to whatever approves there, and [`profile`] judges what a distribution does instead of CSRs.
-//! [`connection`] connects by kubeconfig, and [`owned`] removes all that was created.
+//! [`doctor`] examines a cluster and reports what would break at the next rotation, [`probe`] plays a node in it,
+//! [`approver`] sends hostile CSRs to its approver, and [`profile`] checks what a distribution does instead of CSRs.
+//! [`connection`] connects by kubeconfig, and [`owned`] removes everything that was created.
 //!
 //! Nothing here is a stable interface; see `tlsboot-core` for what is.
 

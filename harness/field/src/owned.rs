@@ -1,5 +1,5 @@
-//! What tlsboot creates in a cluster that others made: all of it carries the run's id, so that all of it can be found
-//! and removed, by the run itself or, after its violent death, by `tlsboot gc --kubeconfig`.
+//! What tlsboot creates in an existing cluster: all of it carries the run's id, so that all of it can be found and
+//! removed, by the run itself or, if the run was killed, by `tlsboot gc --kubeconfig`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,9 +18,9 @@ use tlsboot_engine::cluster::shared::tokens::{random_hex, random_token, secret a
 
 /// The label with the run's id.
 pub const LABEL: &str = "tlsboot-run";
-/// The annotation that tells which process made it: host, pid and the process' start.
+/// The annotation that identifies the process that created it: host, pid and start time of the process.
 const OWNER: &str = "tlsboot-owner";
-/// What another machine made is left alone for so long: no run takes longer.
+/// What another machine created is left alone for this long: no run takes longer.
 const ANOTHER_MACHINES: SignedDuration = SignedDuration::from_hours(1);
 
 /// A run's id: ten letters and digits, so that it can be part of any name.
@@ -63,23 +63,23 @@ impl fmt::Display for RunId {
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The kubeconfig's user may not make one.
+    /// The kubeconfig's user may not create one.
     #[error(
-        "the Secret of a bootstrap token can't be created in kube-system: {0}\n  The kubeconfig's user needs to create, list and delete Secrets there, and to list and delete CSRs."
+        "the Secret of a bootstrap token cannot be created in kube-system: {0}\n  The kubeconfig's user needs to create, list and delete Secrets there, and to list and delete CSRs."
     )]
     Refused(String),
-    /// The API server does not answer, or not so.
+    /// The API server does not answer, or not as expected.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
-    /// The Secret could not be made up.
+    /// The Secret could not be generated.
     #[error("the Secret of a bootstrap token: {0}")]
     Malformed(#[from] serde_json::Error),
 }
 
-/// Makes a bootstrap token of this run, with these extra groups.
+/// Creates a bootstrap token of this run, with these extra groups.
 ///
 /// # Errors
-/// When the cluster does not let us.
+/// If the cluster refuses.
 pub async fn create_token(
     connection: &Connection,
     run: &RunId,
@@ -100,7 +100,7 @@ pub async fn create_token(
     }
 }
 
-/// Something of a run is still in the cluster.
+/// Objects of a run are still in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not everything could be removed:\n  {}\n  To see what is left: kubectl get clusterrolebindings,csr -l {selector}; kubectl -n kube-system get secrets -l {selector}",
@@ -113,7 +113,7 @@ pub struct NotRemoved {
     pub selector: String,
 }
 
-/// Removes everything of a run. Continues after an error, and says what is left.
+/// Removes everything of a run. Continues after an error, and reports what is left.
 ///
 /// # Errors
 /// What could not be removed, and why.
@@ -121,7 +121,7 @@ pub async fn remove(client: &kube::Client, run: &RunId) -> Result<Vec<String>, N
     remove_where(client, &run.selector(), |_| true).await
 }
 
-/// Removes what dead runs left.
+/// Removes what runs left behind whose process has exited.
 ///
 /// # Errors
 /// What could not be removed, and why.
@@ -143,7 +143,7 @@ async fn remove_where(
 ) -> Result<Vec<String>, NotRemoved> {
     let mut removed = Vec::new();
     let mut left = Vec::new();
-    // Rights first, then credentials, then what was asked for with them.
+    // Permissions first, then credentials, then what was requested with them.
     let bindings = Api::<ClusterRoleBinding>::all(client.clone());
     remove_kind(&bindings, selector, &meant, &mut removed, &mut left).await;
     let secrets = Api::<SecretObject>::namespaced(client.clone(), "kube-system");
@@ -166,7 +166,7 @@ async fn remove_kind<K>(
     let found = match api.list(&ListParams::default().labels(selector)).await {
         Ok(found) => found,
         Err(error) => {
-            left.push(format!("{kind}s can't be listed: {error}"));
+            left.push(format!("{kind}s cannot be listed: {error}"));
             return;
         }
     };
@@ -174,14 +174,14 @@ async fn remove_kind<K>(
         let name = object.name_any();
         match api.delete(&name, &DeleteParams::default()).await {
             Ok(_) => removed.push(format!("{kind} {name}")),
-            // The token cleaner was quicker.
+            // The token cleaner was faster.
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => left.push(format!("{kind} {name} is left: {error}")),
+            Err(error) => left.push(format!("{kind} {name} was not removed: {error}")),
         }
     }
 }
 
-/// Which process made something.
+/// Which process created something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Owner {
     host: String,
@@ -212,14 +212,14 @@ impl fmt::Display for Owner {
     }
 }
 
-/// When a process started, in clock ticks since the machine did; none for one that does not run.
+/// When a process started, in clock ticks since the machine did; `None` if it is not running.
 fn start_of(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name, which may have spaces and parentheses: field 22 of the whole.
+    // After the name, which may contain spaces and parentheses: field 22 of the whole.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Whether the process is gone that made something: known on its own machine, guessed by age on others.
+/// Whether the process that created something has exited: known on its own machine, guessed by age on others.
 fn is_abandoned(owner: Option<&str>, age: SignedDuration, host: &str, start_of: impl Fn(u32) -> Option<u64>) -> bool {
     match owner.and_then(Owner::read) {
         Some(owner) if owner.host == host => start_of(owner.pid) != Some(owner.start),

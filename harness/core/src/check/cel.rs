@@ -35,7 +35,7 @@ impl Cel {
         self.program.get_or_init(|| Arc::new(expression::compile(&self.expression)))
     }
 
-    /// Whether it is true of an event; none where it is about a field or an item that this event does not have.
+    /// Whether it is true for an event; `None` if it is about a field or an item that this event does not have.
     fn evaluate(&self, event: &serde_json::Value, at: &str) -> Result<Option<bool>, String> {
         let program = self.program().as_ref().map_err(Clone::clone)?;
         expression::is_affordable(program, event)?;
@@ -50,7 +50,7 @@ impl Cel {
         }
     }
 
-    /// The values that it looked at.
+    /// The values that it used.
     fn seen(&self, event: &serde_json::Value) -> String {
         let Ok(program) = self.program() else { return String::new() };
         let of_event = expression::paths(program).into_iter().filter(|path| path.len() > 1 && path[0] == EVENT);
@@ -67,8 +67,8 @@ impl Cel {
     }
 }
 
-/// A value of an event. Whole numbers are of type int, as in Kubernetes' own expressions, so `event.code == 401` is true of
-/// 401; of type uint, which JSON has not, nothing would be equal to them.
+/// A value of an event. Whole numbers are of type int, as in Kubernetes' own expressions, so `event.code == 401` is
+/// true for 401. If they were of type uint, which JSON does not have, nothing would equal them.
 fn value(event: &serde_json::Value) -> Value {
     use serde_json::Value as Json;
     match event {
@@ -85,7 +85,7 @@ fn value(event: &serde_json::Value) -> Value {
     }
 }
 
-/// So many characters of a value are shown.
+/// This many characters of a value are shown.
 const SHOWN: usize = 200;
 
 impl Matcher for Cel {
@@ -115,7 +115,7 @@ impl Matcher for Cel {
             return Some(format!("there is no function `{unknown}`"));
         }
         if let Some(number) = expression::unsigned(program) {
-            return Some(format!("whole numbers of events are of type int: write `{number}`, not `{number}u`"));
+            return Some(format!("whole numbers in events are of type int: write `{number}`, not `{number}u`"));
         }
         let paths = expression::paths(program);
         paths.into_iter().filter(|path| path[0] == EVENT).find_map(|path| fields::wrong(&self.event, &path[1..]))

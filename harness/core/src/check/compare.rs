@@ -28,7 +28,7 @@ pub enum Match {
     Yes,
     /// It shows that the expectation can no longer be fulfilled.
     Wrong(Vec<Mismatch>),
-    /// It can't be judged, and why: then nothing is proven.
+    /// It cannot be judged, and why: then nothing is proven.
     Unknown(String),
 }
 

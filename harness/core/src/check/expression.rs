@@ -47,7 +47,7 @@ pub(super) fn is_affordable(program: &Program, event: &serde_json::Value) -> Res
     }
 }
 
-/// The variables that an expression takes from outside: not those that its macros bind.
+/// The free variables of an expression: not those that its macros bind.
 pub(super) fn free_variables(program: &Program) -> BTreeSet<&str> {
     let mut free = BTreeSet::new();
     visit(program.expression(), &mut Vec::new(), &mut |expression, _| {
@@ -58,8 +58,8 @@ pub(super) fn free_variables(program: &Program) -> BTreeSet<&str> {
     free
 }
 
-/// What an expression looks at: a variable from outside and the fields that it takes of it, one of the next, as
-/// `["event", "request", "ips"]`.
+/// What an expression uses: a free variable and the path of fields that it reads from it, such as `["event", "request",
+/// "ips"]`.
 pub(super) fn paths(program: &Program) -> BTreeSet<Vec<&str>> {
     let mut paths = BTreeSet::new();
     visit(program.expression(), &mut Vec::new(), &mut |expression, inside| {
@@ -70,7 +70,7 @@ pub(super) fn paths(program: &Program) -> BTreeSet<Vec<&str>> {
     paths
 }
 
-/// A number of type uint that an expression writes out.
+/// A literal of type uint in an expression.
 pub(super) fn unsigned(program: &Program) -> Option<u64> {
     fn in_part(expression: &IdedExpr) -> Option<u64> {
         match &expression.expr {
@@ -81,20 +81,20 @@ pub(super) fn unsigned(program: &Program) -> Option<u64> {
     in_part(program.expression())
 }
 
-/// The functions that an expression calls and that there are not.
+/// The functions that an expression calls and that do not exist.
 pub(super) fn unknown_functions(program: &Program, context: &Context<'_>) -> BTreeSet<String> {
     let references = program.references();
     let called = references.functions().into_iter().filter(|name| name.chars().all(char::is_alphanumeric));
     let is_unknown = |name: &&str| {
         let call = Program::compile(&format!("{name}()"));
-        // A macro's name alone does not compile; what compiled above is one.
+        // A macro's name alone does not compile, so what compiled above is a real macro.
         let error = call.ok().and_then(|call| call.execute(context).err());
         matches!(error, Some(ExecutionError::UndeclaredReference(_)))
     };
     called.filter(is_unknown).map(str::to_owned).collect()
 }
 
-/// A variable and its fields, where an expression is just that.
+/// A variable and its fields, if an expression is nothing else.
 fn path(expression: &IdedExpr) -> Option<Vec<&str>> {
     let with = |operand, field| {
         let mut path: Vec<&str> = path(operand)?;
@@ -114,8 +114,8 @@ fn path(expression: &IdedExpr) -> Option<Vec<&str>> {
     }
 }
 
-/// Looks at all parts of an expression that are not about variables which its macros bind. `look` is told whether a part
-/// is a piece of a [`path`] that it was shown whole.
+/// Visits all parts of an expression that are not about variables which its macros bind. `look` is told whether a part
+/// belongs to a [`path`] that it has already seen as a whole.
 fn visit<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, look: &mut impl FnMut(&'a IdedExpr, bool)) {
     visit_piece(expression, bound, false, look);
 }

@@ -1,5 +1,5 @@
-//! Which fields events have: for expressions that name some. A field that no event has is never there, and what must never
-//! come would be green for that alone.
+//! Which fields events have, for expressions that name some. A field that no event has never exists, so a `never` about
+//! it would pass for that reason alone.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -12,8 +12,8 @@ use crate::history::event::{
     RequestEvent,
 };
 
-/// What is wrong with a path of fields in events of this kind: `["request", "ips"]` for `event.request.ips`. What the
-/// path leads to is not looked into where it is a list or has keys of its own (labels, for example).
+/// What is wrong with a path of fields in events of this kind: `["request", "ips"]` for `event.request.ips`. The
+/// content of lists, and of objects with free keys (labels, for example), is not checked.
 pub(super) fn wrong(kind: &str, path: &[&str]) -> Option<String> {
     let root = schemas().get(kind)?;
     let mut places = vec![root];
@@ -28,7 +28,7 @@ pub(super) fn wrong(kind: &str, path: &[&str]) -> Option<String> {
             let known: Vec<&str> = known.flat_map(|fields| fields.keys().map(String::as_str)).collect();
             let place = std::iter::once("event").chain(path[..depth].iter().copied()).collect::<Vec<_>>().join(".");
             return Some(match known.as_slice() {
-                [] => format!("`{place}` has no fields, so no `{field}`"),
+                [] => format!("`{place}` has no fields, so it has no `{field}`"),
                 known => {
                     format!("`{place}` of the events `{kind}` has no field `{field}`; it has {}", known.join(", "))
                 }
@@ -59,7 +59,7 @@ fn schema(kind: &str) -> Option<Schema> {
     })
 }
 
-/// A place and what it refers to or may be instead, as far as that is an object.
+/// A place and everything that it refers to or may be instead, as far as these are objects.
 fn alternatives<'a>(root: &'a Value, place: &'a Value) -> Vec<&'a Value> {
     let referred = place["$ref"].as_str().and_then(|name| root.pointer(name.trim_start_matches('#')));
     let others = ["anyOf", "oneOf"].into_iter().filter_map(|word| place[word].as_array()).flatten();

@@ -47,7 +47,7 @@ impl Names {
     /// Who sent a request or made a CSR.
     pub(super) fn user(&self, user: Option<&str>) -> String {
         match user {
-            None => "nobody".into(),
+            None => "an unauthenticated client".into(),
             Some(user) if user.starts_with(NODE_USER_PREFIX) => "the node".into(),
             Some(user) if user.starts_with("system:bootstrap:") => "a bootstrap token".into(),
             Some(user) => self.text(user),
@@ -229,7 +229,7 @@ mod tests {
     fn users_and_csrs_are_told_by_kind() {
         assert_eq!(names().user(Some("system:node:n1")), "the node");
         assert_eq!(names().user(Some("system:bootstrap:abcdef")), "a bootstrap token");
-        assert_eq!(names().user(None), "nobody");
+        assert_eq!(names().user(None), "an unauthenticated client");
         assert_eq!(csr_name("csr-88b4p"), "csr-*");
         assert_eq!(csr_name("node-csr-abc"), "node-csr-*");
         assert_eq!(csr_name("tlsboot-vffx9"), "tlsboot-*");

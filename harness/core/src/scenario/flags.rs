@@ -1,9 +1,9 @@
-//! Flags of the control plane that scenarios give.
+//! Flags of the control plane in scenarios.
 
 use super::Flags;
 use super::stimulus::Component;
 
-/// Flags by which tlsboot itself finds a component, and records what it does: a cluster without them can't be driven.
+/// Flags by which tlsboot itself finds and records a component: a cluster without them cannot be driven.
 fn own(component: Component) -> &'static [&'static str] {
     match component {
         Component::ApiServer => &[
@@ -32,13 +32,13 @@ fn wrong_flag(component: Component, name: &str) -> Option<String> {
     let is_name = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_inner);
     match name {
         _ if !is_name => {
-            Some(format!("{name:?} is not the name of a flag: write it without dashes before it, as in `v`"))
+            Some(format!("{name:?} is not the name of a flag: write it without leading dashes, as in `v`"))
         }
         "controllers" if component == Component::ControllerManager => {
-            Some("the flag `controllers` has a word of its own: write `controllers: [...]` beside `flags`".to_owned())
+            Some("the flag `controllers` has its own field: write `controllers: [...]` instead".to_owned())
         }
         _ if own(component).contains(&name) => Some(format!(
-            "tlsboot needs the flag `{name}` of {} itself: without it the cluster can't be driven or recorded",
+            "tlsboot needs the flag `{name}` of {} itself: without it the cluster cannot be driven or recorded",
             component.name()
         )),
         _ => None,
@@ -56,7 +56,7 @@ mod tests {
     #[case("v", None)]
     #[case("secure-port", Some("needs the flag `secure-port` of kube-apiserver itself"))]
     #[case("audit-log-path", Some("recorded"))]
-    #[case("--v", Some("without dashes"))]
+    #[case("--v", Some("without leading dashes"))]
     #[case("v=4", Some("is not the name of a flag"))]
     #[case("", Some("is not the name of a flag"))]
     fn some_flags_are_not_the_scenarios(#[case] name: &str, #[case] says: Option<&str>) {

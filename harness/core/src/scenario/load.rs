@@ -77,7 +77,7 @@ fn with_answers(steps: Vec<Spanned<Step>>) -> Vec<Spanned<Step>> {
     steps.into_iter().flat_map(with_answer).collect()
 }
 
-/// What kind of thing is expected, and who would see it.
+/// What kind of thing is expected, and which recorder would see it.
 fn kind_of(matchers: &[(&'static str, &dyn Matcher)]) -> Option<(&'static str, &'static [Recorder])> {
     matchers.first().map(|(kind, matcher)| (*kind, matcher.recorders()))
 }

@@ -317,7 +317,7 @@ pub enum TokenDefect {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Node {
-    /// The name of its host. The Node has it in lower case.
+    /// Its hostname. The Node's name is the same in lower case.
     pub name: NodeName,
     /// The token in its bootstrap kubeconfig, or `none` for a kubelet without one.
     #[serde(default = "default_bootstrap")]

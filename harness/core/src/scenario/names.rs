@@ -22,7 +22,7 @@ pub fn is_id(id: &str) -> bool {
     id.len() <= LONGEST_ID && id.split_once('.').is_some_and(|(chapter, name)| is_part(chapter) && is_part(name))
 }
 
-/// The name of a node. A kubelet lower-cases the name of its host (`GetHostname`, `component-helpers/node/util`), so
+/// The name of a node. A kubelet converts its hostname to lower case (`GetHostname`, `component-helpers/node/util`), so
 /// `Worker-A` and `worker-a` are the same node.
 #[derive(Clone, Debug)]
 pub struct NodeName {
@@ -31,7 +31,7 @@ pub struct NodeName {
 }
 
 impl NodeName {
-    /// The name as it was written: the host's.
+    /// The name as it was written: the hostname.
     pub fn of_host(&self) -> &str {
         &self.written
     }

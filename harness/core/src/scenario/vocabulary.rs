@@ -1,7 +1,7 @@
-//! Words of Kubernetes that scenarios use. A word that no Kubernetes has can only make an expectation that nothing
-//! fulfils, or a `never` that is green for nothing.
+//! Words of Kubernetes that scenarios use. A word that Kubernetes does not know could only make an expectation that
+//! nothing fulfills, or a `never` that passes without proving anything.
 
-/// The verbs of requests in audit logs: those of the API, and the HTTP methods of paths that are no resources.
+/// The verbs of requests in audit logs: those of the API, and the HTTP methods for paths that are not resources.
 const VERBS: &[&str] = &[
     "create",
     "delete",
@@ -17,7 +17,7 @@ const VERBS: &[&str] = &[
     "watch",
 ];
 
-/// The verbs of RBAC rules that the API group of CSRs knows (`k8s.io/kubernetes/plugin/pkg/admission/certificates`).
+/// The verbs of RBAC rules for the API group of CSRs (`k8s.io/kubernetes/plugin/pkg/admission/certificates`).
 const RBAC_VERBS: &[&str] = &[
     "*",
     "approve",
@@ -258,7 +258,7 @@ pub(crate) fn wrong_component(name: &str) -> Option<String> {
     unknown("component of these clusters", COMPONENTS, name)
 }
 
-/// More names than that are not listed in a message.
+/// With more names than this, a message does not list them.
 const LISTED: usize = 12;
 
 fn unknown(kind: &str, known: &[&str], word: &str) -> Option<String> {
@@ -269,7 +269,7 @@ fn unknown(kind: &str, known: &[&str], word: &str) -> Option<String> {
     let nearest = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(similarity, _)| *similarity > 0.8);
     let advice = match nearest {
         Some((_, name)) => format!(": did you mean `{name}`?"),
-        None if known.len() <= LISTED => format!("; there are {}", known.join(", ")),
+        None if known.len() <= LISTED => format!("; use one of {}", known.join(", ")),
         None => String::new(),
     };
     Some(format!("there is no {kind} `{word}`{advice}"))
@@ -285,7 +285,7 @@ mod tests {
     #[case(wrong_controller("csrsinging"), "did you mean `csrsigning`?")]
     #[case(wrong_controller("-tokencleanr"), "did you mean `tokencleaner`?")]
     #[case(wrong_verb("POST"), "did you mean `post`?")]
-    #[case(wrong_verb("write"), "there are create, delete")]
+    #[case(wrong_verb("write"), "use one of create, delete")]
     #[case(wrong_resource("csr"), "no resource of Kubernetes `csr`")]
     #[case(wrong_resource("certificatesigningrequest"), "did you mean `certificatesigningrequests`?")]
     #[case(wrong_certificate_resource("nodes"), "no resource of certificates.k8s.io `nodes`")]

@@ -46,7 +46,7 @@ pub enum ClusterError {
     },
     /// tlsboot's own credentials are refused.
     #[error(
-        "{0} refuses tlsboot's own credentials (401): look at the flags that the scenario gives it, such as client-ca-file"
+        "{0} refuses tlsboot's own credentials (401): check the flags that the scenario sets, such as client-ca-file"
     )]
     LockedOut(&'static str),
     /// A command of the container tools failed.
@@ -96,13 +96,13 @@ pub(super) fn end_of(log: &Path) -> String {
     }
 }
 
-/// So many lines are told, the last ones.
+/// The last lines, up to this number, are shown.
 const LINES: usize = 3;
-/// So many characters of a line.
+/// This many characters of a line are shown.
 const LINE: usize = 400;
 
-/// The lines that tell why a process ended. A component that refuses its command line prints all its flags, before or after
-/// the reason.
+/// The lines that say why a process exited. A component that rejects its command line prints all its flags, before or
+/// after the reason.
 fn telling(log: &str) -> Vec<String> {
     let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
     let errors: Vec<&str> = lines().filter(|line| is_error(line)).collect();
@@ -118,7 +118,7 @@ fn telling(log: &str) -> Vec<String> {
     told[told.len().saturating_sub(LINES)..].iter().map(shown).collect()
 }
 
-/// Whether a line is an error by its head: klog's (`E1127 22:49:…`), cobra's, Go's, zap's of etcd.
+/// Whether a line is an error by its prefix: that of klog (`E1127 22:49:…`), cobra, Go, or etcd's zap.
 fn is_error(line: &str) -> bool {
     let bytes = line.as_bytes();
     let is_klog = matches!(bytes.first(), Some(b'E' | b'F'))

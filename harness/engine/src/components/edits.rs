@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    const SOURCE: &str = "// Licence.\n\npackage store\n\nfunc f() { mode(0600); twice(); twice() }\n";
+    const SOURCE: &str = "// License.\n\npackage store\n\nfunc f() { mode(0600); twice(); twice() }\n";
 
     fn applied(from: &'static str) -> Result<(String, String), String> {
         let vendor = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@
 //! kubernetes/v1.37.2/linux-amd64/{kube, kubelet -> kube, …, SHA256SUMS}
 //! etcd/v3.7.0/linux-amd64/{etcd, SHA256SUMS}
 //! locks/kubernetes-v1.37.2-linux-amd64      held while one is installed
-//! staging/kubernetes-v1.37.2-linux-amd64.X  what is on its way; stale if nobody holds the lock
+//! staging/kubernetes-v1.37.2-linux-amd64.X  what is on its way; stale if no process holds the lock
 //! ```
 //!
 //! A file belongs to the store if `SHA256SUMS` lists it. That list is replaced by one rename, after the files that it

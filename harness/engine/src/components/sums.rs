@@ -33,7 +33,7 @@ impl Sums {
             } else if !line.trim().is_empty() && !line.starts_with('#') {
                 let (sha256, name) = parse_line(line)
                     .ok_or_else(|| format!("line {} is not of the form \"SHA-256  NAME\"", number + 1))?;
-                // Only plain file names are allowed, because listed files are written and removed.
+                // Only regular file names are allowed, because listed files are written and removed.
                 if is_file_name(name) {
                     sums.insert(name, sha256, origin);
                 }

@@ -96,7 +96,7 @@ fn whom(to: &Binding) -> String {
     match to {
         Binding::User(name) => format!("user {name}"),
         Binding::Group(name) => format!("group {name}"),
-        Binding::Absent => "nobody".into(),
+        Binding::Absent => "no subject".into(),
     }
 }
 
@@ -143,7 +143,7 @@ async fn is_allowed(permission: &Permission, to: &Binding, client: &Client) -> R
     let (user, groups) = match to {
         Binding::User(user) => (user.clone(), None),
         // A user without any other binding.
-        Binding::Group(group) => ("tlsboot:nobody".to_owned(), Some(vec![group.clone()])),
+        Binding::Group(group) => ("tlsboot:unbound".to_owned(), Some(vec![group.clone()])),
         Binding::Absent => return Ok(false),
     };
     let review = SubjectAccessReview {

@@ -90,7 +90,7 @@ pub(super) async fn connect(client: &TlsConnector, address: SocketAddr) -> std::
     client.connect(name, stream).await
 }
 
-/// Accepts any chain, whoever signed it and whatever it names. Signatures of the handshake are still verified.
+/// Accepts any chain, regardless of its signer and names. Signatures of the handshake are still verified.
 #[derive(Debug)]
 struct AnyChain(Arc<CryptoProvider>);
 

@@ -64,7 +64,7 @@ steps:
 
 const HANGING: &str = "\
 id: approval.no-approver
-title: Without the approving controller a CSR stays pending <b>&amp; nobody says so</b>
+title: Without the approving controller a CSR stays pending <b>&amp; no one says so</b>
 requirements: [A-05]
 cluster:
   controllers: [csrsigning]

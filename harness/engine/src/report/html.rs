@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn values_are_escaped() {
         let html = html();
-        assert!(html.contains("&lt;b&gt;&amp;amp; nobody says so"), "the title is data");
+        assert!(html.contains("&lt;b&gt;&amp;amp; no one says so"), "the title is data");
         assert!(html.contains("https:&#x2f;&#x2f;dl.k8s.io&#x2f;&lt;release&gt;"), "the origin is data");
     }
 

@@ -17,17 +17,17 @@ use tlsboot_engine::pki::RequestBuilder;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum By {
-    /// Somebody with a bootstrap token.
+    /// A user with a bootstrap token.
     Bootstrap,
     /// A node with its certificate.
     Node,
-    /// Somebody whose bootstrap token has expired.
+    /// A user whose bootstrap token has expired.
     ExpiredToken,
-    /// Somebody with a bootstrap token that the API server never heard of.
+    /// A user with a bootstrap token that the API server does not know.
     UnknownToken,
-    /// Somebody with a node's certificate of another CA.
+    /// A user with a node's certificate from another CA.
     ForeignCertificate,
-    /// Somebody without any credentials.
+    /// A user without any credentials.
     Anonymous,
 }
 
@@ -40,17 +40,17 @@ impl By {
             Self::ExpiredToken => "an expired token",
             Self::UnknownToken => "an unknown token",
             Self::ForeignCertificate => "a foreign CA's certificate",
-            Self::Anonymous => "nobody",
+            Self::Anonymous => "no credentials",
         }
     }
 }
 
-/// What is in `spec.request`.
+/// The content of `spec.request`.
 #[derive(Clone, Debug)]
 pub enum Payload {
-    /// Made now, with a fresh ECDSA P-256 key that is thrown away.
+    /// Generated now, with a new ECDSA P-256 key that is discarded.
     Built(Box<RequestBuilder>),
-    /// A fixed text: for keys and signatures that tlsboot itself can't make. Their keys were thrown away.
+    /// A fixed text: for keys and signatures that tlsboot itself cannot create. Their keys were discarded.
     Fixed(&'static str),
 }
 
@@ -61,7 +61,7 @@ pub struct Case {
     pub id: &'static str,
     /// Who sends it.
     pub by: By,
-    /// What is odd about it.
+    /// What is unusual about it.
     pub what: &'static str,
     /// `spec.request`.
     pub payload: Payload,
@@ -71,18 +71,18 @@ pub struct Case {
     pub usages: Vec<String>,
     /// `spec.expirationSeconds`.
     pub expiration_seconds: Option<i32>,
-    /// What Kubernetes' own rules make of it.
+    /// What Kubernetes' own rules say about it.
     pub expected: Expected,
 }
 
-/// Whom the CSRs are about.
+/// The nodes that the CSRs are about.
 #[derive(Clone, Debug)]
 pub struct Subjects {
     /// The node that tlsboot plays.
     pub node: String,
-    /// Another one, that it does not.
+    /// Another node, which is not played.
     pub other: String,
-    /// What the node's serving certificate rightfully names.
+    /// The names that the node's serving certificate may contain.
     pub dns: Vec<String>,
     /// Its addresses.
     pub ips: Vec<IpAddr>,
@@ -90,7 +90,7 @@ pub struct Subjects {
 
 const API_CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 const LEGACY: &str = "kubernetes.io/legacy-unknown";
-const STRANGER: &str = "tlsboot.example.com/nobody";
+const STRANGER: &str = "tlsboot.example.com/unknown";
 
 /// The names of all cases, for policies: they do not depend on the cluster.
 pub fn ids() -> Vec<&'static str> {
@@ -105,9 +105,9 @@ pub fn corpus(subjects: &Subjects, version: Version) -> Vec<Case> {
     let corpus = Corpus {
         subjects,
         rules: Rules::new(version, version),
-        // From then on NodeRestriction looks at the names that nodes ask for (catalogue N-03).
+        // Since then NodeRestriction checks the names that nodes request (catalogue N-03).
         restricted: if version.minor >= 31 { Refused } else { Pending },
-        // Go refuses RSA below 1024 bits from 1.24 on, which builds Kubernetes from 1.33 on; older ones may be built with it.
+        // Since 1.24 Go rejects RSA below 1024 bits. Kubernetes is built with it since 1.33; older versions may be.
         tiny_rsa: match version.minor {
             33.. => Expected::one(Refused),
             _ => Expected::either(Refused, Approve),
@@ -136,7 +136,7 @@ struct Corpus<'a> {
 }
 
 impl Corpus<'_> {
-    /// A client CSR as a kubelet sends it, by a bootstrap token.
+    /// A client CSR as a kubelet sends it, with a bootstrap token.
     fn client(&self, id: &'static str, what: &'static str, subject: Name, expected: Decision) -> Case {
         self.case(id, By::Bootstrap, what, RequestBuilder::new(subject), expected)
     }
@@ -163,7 +163,7 @@ impl Corpus<'_> {
         RequestBuilder::node(&self.subjects.other)
     }
 
-    /// Kubernetes looks at the prefix only: whoever may have a client certificate approved may have any name's.
+    /// Kubernetes checks only the prefix: a user that may have a client certificate approved may have one for any name.
     fn names(&self) -> Vec<Case> {
         let named = |name: &str| Name { common_name: Some(name.to_owned()), ..self.other() };
         let of = |organizations: &[&str]| Name {
@@ -172,7 +172,7 @@ impl Corpus<'_> {
         };
         let long = format!("system:node:{}", "n".repeat(253));
         vec![
-            self.client("name.another-node", "a bootstrapper asks in the name of any node", self.other(), Approve),
+            self.client("name.another-node", "a bootstrap user requests any node's name", self.other(), Approve),
             self.client("name.empty", "the node's name is empty", named("system:node:"), Approve),
             self.client("name.wildcard", "the node's name is an asterisk", named("system:node:*"), Approve),
             self.client(
@@ -215,11 +215,11 @@ impl Corpus<'_> {
                 of(&[NODES, "system:masters"]),
                 Pending,
             ),
-            self.client("organization.twice", "system:nodes two times", of(&[NODES, NODES]), Pending),
+            self.client("organization.twice", "system:nodes twice", of(&[NODES, NODES]), Pending),
             self.client("organization.upper-case", "System:Nodes", of(&["System:Nodes"]), Pending),
             self.client(
                 "organization.unit-too",
-                "an organizational unit beside",
+                "an additional organizational unit",
                 Name { other: vec!["OU=system:masters".into()], ..self.other() },
                 Approve,
             ),
@@ -239,8 +239,8 @@ impl Corpus<'_> {
                 masters,
                 Refused,
             ),
-            to("signer.legacy", "the signer of everything, which v1 does not take", LEGACY, self.other(), Refused),
-            to("signer.stranger", "a signer that nobody knows", STRANGER, self.other(), Pending),
+            to("signer.legacy", "the legacy signer, which v1 does not accept", LEGACY, self.other(), Refused),
+            to("signer.stranger", "an unknown signer", STRANGER, self.other(), Pending),
             to("signer.malformed", "a signer without a domain", "kubelet", self.other(), Refused),
         ]
     }
@@ -278,7 +278,7 @@ impl Corpus<'_> {
             ),
             with(
                 "usages.server-auth",
-                "server authentication to the clients' signer",
+                "server authentication for the client signer",
                 &["digital signature", "server auth"],
                 Pending,
             ),
@@ -293,15 +293,15 @@ impl Corpus<'_> {
             with("usages.none", "no usages at all", &[], Refused),
             with(
                 "usages.unknown",
-                "a usage that is none",
+                "an unknown usage",
                 &["digital signature", "client auth", "world domination"],
                 Refused,
             ),
-            with("usages.twice", "a usage two times", &["digital signature", "client auth", "client auth"], Refused),
+            with("usages.twice", "the same usage twice", &["digital signature", "client auth", "client auth"], Refused),
         ]
     }
 
-    /// Extensions but for alternative names are looked at by nobody; the signer leaves them out (catalogue S-07).
+    /// Extensions other than alternative names are ignored; the signer omits them (catalogue S-07).
     fn content(&self) -> Vec<Case> {
         let odd = |id, what, request, expected| self.case(id, By::Bootstrap, what, request, expected);
         let fixed =
@@ -311,14 +311,14 @@ impl Corpus<'_> {
             ..self.client(id, what, self.other(), expected)
         };
         vec![
-            odd("content.ca", "asks to be a CA", self.request().ca(true).usages(&["cert sign"]), Approve),
+            odd("content.ca", "requests a CA certificate", self.request().ca(true).usages(&["cert sign"]), Approve),
             odd(
                 "content.signature",
-                "the signature is wrong: the sender does not show that it has the key",
+                "the signature is wrong: the sender does not prove possession of the key",
                 self.request().broken_signature(),
                 Refused,
             ),
-            fixed("content.garbage", "no PEM", "garbage"),
+            fixed("content.garbage", "not PEM", "garbage"),
             fixed(
                 "content.certificate",
                 "PEM of another kind",
@@ -329,7 +329,7 @@ impl Corpus<'_> {
         ]
     }
 
-    /// Kubernetes asks for no strength: what Go's x509 can verify is taken.
+    /// Kubernetes requires no minimum strength: what Go's x509 can verify is accepted.
     fn keys(&self) -> Vec<Case> {
         let fixed = |id, what, text, expected| Case {
             payload: Payload::Fixed(text),
@@ -360,17 +360,17 @@ impl Corpus<'_> {
             |id, what, subject: Name, expected| Case { by: By::Node, ..self.client(id, what, subject, expected) };
         let named = |name: String| Name { common_name: Some(name), ..self.other() };
         vec![
-            as_node("renewal.another-node", "a node asks in another node's name", self.other(), self.restricted),
+            as_node("renewal.another-node", "a node requests another node's name", self.other(), self.restricted),
             as_node(
                 "renewal.upper-case",
-                "a node asks in its own name, in upper case",
+                "a node requests its own name in upper case",
                 named(format!("system:node:{}", self.subjects.node.to_uppercase())),
                 self.restricted,
             ),
-            as_node("renewal.empty", "a node asks for an empty name", named("system:node:".into()), self.restricted),
+            as_node("renewal.empty", "a node requests an empty name", named("system:node:".into()), self.restricted),
             as_node(
                 "renewal.administrator",
-                "a node asks for an administrator's name",
+                "a node requests an administrator's name",
                 named("kubernetes-admin".into()),
                 self.restricted,
             ),
@@ -378,7 +378,7 @@ impl Corpus<'_> {
                 signer: API_CLIENT,
                 ..as_node(
                     "renewal.api-client",
-                    "a node asks the signer of all clients",
+                    "a node uses the signer of all clients",
                     node_subject(&self.subjects.node),
                     Pending,
                 )
@@ -394,7 +394,7 @@ impl Corpus<'_> {
         }
     }
 
-    /// What is the node's own: one address of documentation where the policy says nothing.
+    /// The node's own names: one documentation address if the policy does not say.
     fn rightful(&self) -> Vec<AltName> {
         let names = self.subjects.dns.iter().cloned().map(AltName::Dns);
         names.chain(self.subjects.ips.iter().copied().map(AltName::Ip)).collect()
@@ -404,7 +404,7 @@ impl Corpus<'_> {
         RequestBuilder::node(&self.subjects.node).alt_names(self.rightful())
     }
 
-    /// Kubernetes itself approves no serving CSR (catalogue P-06).
+    /// Kubernetes itself approves no serving CSRs (catalogue P-06).
     fn serving(&self) -> Vec<Case> {
         let serving = |id, what, request| self.serving_case(id, what, request);
         let organized = |organizations: &[&str]| {
@@ -415,7 +415,7 @@ impl Corpus<'_> {
             RequestBuilder::new(subject).alt_names(self.rightful())
         };
         vec![
-            serving("serving.rightful", "a node's serving CSR as it should be", self.mine()),
+            serving("serving.rightful", "a correct serving CSR of a node", self.mine()),
             Case {
                 by: By::Bootstrap,
                 ..serving("serving.by-bootstrapper", "the requester is not the node", self.mine())
@@ -424,7 +424,7 @@ impl Corpus<'_> {
                 expected: Expected::one(self.restricted),
                 ..serving(
                     "serving.another-node",
-                    "a node asks for another one's serving certificate",
+                    "a node requests another node's serving certificate",
                     self.request().alt_names(self.rightful()),
                 )
             },
@@ -434,11 +434,11 @@ impl Corpus<'_> {
             },
             Case {
                 usages: self.rules.usages(Role::Client),
-                ..serving("serving.client-auth", "client authentication to the servers' signer", self.mine())
+                ..serving("serving.client-auth", "client authentication for the serving signer", self.mine())
             },
             serving("serving.masters-too", "system:masters beside system:nodes", organized(&[NODES, "system:masters"])),
             serving("serving.no-organization", "no organization", organized(&[])),
-            serving("serving.ca", "asks to be a CA", self.mine().ca(true)),
+            serving("serving.ca", "requests a CA certificate", self.mine().ca(true)),
             serving("serving.no-names", "no names at all", RequestBuilder::node(&self.subjects.node)),
         ]
     }
@@ -454,8 +454,8 @@ impl Corpus<'_> {
         let first = self.subjects.ips.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
         let hundreds = (0..500).map(|number| AltName::Dns(format!("name-{number}.example.com")));
         vec![
-            with("names.foreign-host", "a host name of somebody else", dns("www.example.com")),
-            with("names.foreign-address", "an address of somebody else", ip([203, 0, 113, 9].into())),
+            with("names.foreign-host", "a foreign host name", dns("www.example.com")),
+            with("names.foreign-address", "a foreign address", ip([203, 0, 113, 9].into())),
             with("names.other-node", "the name of another node", dns(&self.subjects.other)),
             with("names.wildcard", "a wildcard", dns("*.example.com")),
             with("names.all", "an asterisk alone", dns("*")),
@@ -466,11 +466,11 @@ impl Corpus<'_> {
             with("names.ipv4-in-ipv6", "its own address, written as IPv6 (::ffff:…)", ip(mapped(&first))),
             with(
                 "names.ipv6-foreign",
-                "an IPv6 address of somebody else",
+                "a foreign IPv6 address",
                 ip("2001:db8::bad".parse().unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST))),
             ),
             with("names.upper-case", "its own name in upper case", dns(&self.subjects.node.to_uppercase())),
-            with("names.trailing-dot", "its own name with a dot at the end", dns(&format!("{}.", self.subjects.node))),
+            with("names.trailing-dot", "its own name with a trailing dot", dns(&format!("{}.", self.subjects.node))),
             with("names.empty", "an empty name", dns("")),
             with("names.hundreds", "five hundred names", hundreds.collect()),
             with("names.email", "an e-mail address", vec![AltName::Email("root@example.com".into())]),
@@ -482,12 +482,8 @@ impl Corpus<'_> {
         let by = |id, by, what| self.case(id, by, what, self.request(), Refused);
         vec![
             by("identity.expired-token", By::ExpiredToken, "a token that expired a minute ago"),
-            by("identity.unknown-token", By::UnknownToken, "a well-formed token that nobody knows"),
-            by(
-                "identity.foreign-certificate",
-                By::ForeignCertificate,
-                "a node's certificate of a CA that nobody knows",
-            ),
+            by("identity.unknown-token", By::UnknownToken, "a well-formed but unknown token"),
+            by("identity.foreign-certificate", By::ForeignCertificate, "a node's certificate from an unknown CA"),
             by("identity.anonymous", By::Anonymous, "no credentials"),
         ]
     }
@@ -554,7 +550,7 @@ mod tests {
 
     #[test]
     fn the_hostile_ones_are_recognised_as_the_approver_recognises_them() {
-        // What `doctor` knows of the approver's rules and what the corpus expects must be the same knowledge.
+        // What `doctor` knows about the approver's rules and what the corpus expects must agree.
         use crate::doctor::diagnose::unrecognised;
         use tlsboot_core::history::event::{Change, CsrEvent};
         for case in cases(37) {

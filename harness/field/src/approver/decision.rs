@@ -1,4 +1,4 @@
-//! What can become of a CSR, and what is right.
+//! The possible decisions about a CSR, and which are right.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,13 +7,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-/// What can become of a CSR.
+/// A decision about a CSR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Decision {
-    /// The API server did not take it.
+    /// The API server did not accept it.
     Refused,
-    /// It was taken, and nobody decided.
+    /// It was created, but not decided.
     Pending,
     /// It was denied.
     Deny,
@@ -26,7 +26,7 @@ impl Decision {
     pub const ALL: [(&'static str, Self); 4] =
         [("refused", Self::Refused), ("pending", Self::Pending), ("deny", Self::Deny), ("approve", Self::Approve)];
 
-    /// Its word.
+    /// Its name.
     pub fn word(self) -> &'static str {
         let known = Self::ALL.iter().find(|(_, decision)| *decision == self);
         known.map_or("", |(word, _)| word)
@@ -39,12 +39,12 @@ impl Decision {
 pub struct Expected(BTreeSet<Decision>);
 
 impl Expected {
-    /// Just this one.
+    /// Exactly this one.
     pub fn one(decision: Decision) -> Self {
         Self(BTreeSet::from([decision]))
     }
 
-    /// Any of the two.
+    /// Either of the two.
     pub fn either(one: Decision, other: Decision) -> Self {
         Self(BTreeSet::from([one, other]))
     }
@@ -54,7 +54,7 @@ impl Expected {
         self.0.contains(&decision)
     }
 
-    /// Whether somebody must decide: waiting for it makes sense.
+    /// Whether there must be a decision, so that it makes sense to wait for it.
     pub fn is_decided(&self) -> bool {
         !self.allows(Decision::Pending) && !self.allows(Decision::Refused)
     }
@@ -92,7 +92,7 @@ impl<'de> Visitor<'de> for ExpectedVisitor {
             decisions.insert(decision(&word)?);
         }
         if decisions.is_empty() {
-            return Err(de::Error::custom("an empty list: nothing would be right"));
+            return Err(de::Error::custom("the list is empty: no decision would be right"));
         }
         Ok(Expected(decisions))
     }
@@ -102,7 +102,7 @@ fn decision<E: de::Error>(word: &str) -> Result<Decision, E> {
     let known = Decision::ALL.iter().find(|(known, _)| *known == word);
     known
         .map(|(_, decision)| *decision)
-        .ok_or_else(|| E::custom(format!("`{word}` is no decision; there are approve, pending, deny and refused")))
+        .ok_or_else(|| E::custom(format!("`{word}` is not a decision: use approve, pending, deny or refused")))
 }
 
 impl JsonSchema for Expected {

@@ -1,4 +1,4 @@
-//! Sending the corpus to a cluster, and watching what becomes of it. All that is created carries the run's id.
+//! Sending the corpus to a cluster, and observing the decisions. Everything that is created carries the run's id.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,18 +28,18 @@ use tlsboot_engine::pki::{Authority, Validity};
 use tlsboot_engine::poll;
 use tlsboot_engine::secret::Secret;
 
-/// What an approver may take for a good CSR; the built-in one takes milliseconds.
+/// How long an approver may take for a good CSR; the built-in one takes milliseconds.
 const CONTROL: Duration = Duration::from_secs(30);
-/// What the API server may take until it knows a new token.
+/// How long the API server may take to accept a new token.
 const KNOWN: Duration = Duration::from_secs(10);
-/// How long nothing must have been decided, where the policy says nothing.
+/// How long there must have been no decision, if the policy does not say.
 const SETTLE: Duration = Duration::from_secs(2);
-/// CSRs at a time.
+/// CSRs at the same time.
 const AT_A_TIME: usize = 8;
 /// Longer than any run; a killed run's token does not outlive it by much.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(30);
 
-/// What is going to be done.
+/// What will be done.
 pub struct Plan {
     /// The run's id.
     pub run: RunId,
@@ -50,12 +50,12 @@ pub struct Plan {
     after: String,
     /// Of the token that is created.
     groups: Vec<String>,
-    /// What bootstrappers come with instead.
+    /// What bootstrap users authenticate with instead.
     given: Option<Bootstrap>,
     settle: Duration,
 }
 
-/// Why the approver could not be tried out.
+/// Why the approver could not be tested.
 #[derive(Debug, thiserror::Error)]
 pub enum FireError {
     /// The cluster does not answer or refuses.
@@ -64,26 +64,26 @@ pub enum FireError {
     /// A token could not be created.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// A key or certificate could not be made.
+    /// A key or certificate could not be created.
     #[error(transparent)]
     Pki(#[from] tlsboot_core::x509::X509Error),
-    /// A client could not be made.
+    /// A client could not be created.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The API server did not answer a request as one can.
+    /// The API server did not answer a request properly.
     #[error("the API server: {0}")]
     Answer(String),
 }
 
 impl Plan {
-    /// Looks at the cluster's version and bindings; nothing is created yet.
+    /// Gets the cluster's version and bindings; nothing is created yet.
     ///
     /// # Errors
-    /// When the cluster does not answer.
+    /// If the cluster does not answer.
     pub async fn new(connection: &Connection, policy: &Policy, given: Option<Bootstrap>) -> Result<Self, Unreachable> {
         let version = connection.client().apiserver_version().await;
         let version = version.map_err(|error| connection.unreachable(&error))?;
-        // One that hides its version is taken for a new one.
+        // A cluster that hides its version is treated as a new one.
         let version = Version::of_build(&version.git_version).unwrap_or(Version::known()[0]);
         let groups = match &policy.bootstrap_groups {
             _ if given.is_some() => Vec::new(),
@@ -95,7 +95,7 @@ impl Plan {
         let node = policy.node.as_ref().map_or(made_up.clone(), |node| node.value.clone());
         let mut ips = policy.serving.ips.clone();
         if ips.is_empty() && policy.serving.dns.is_empty() {
-            // Of the documentation's, RFC 5737: nobody has it.
+            // A documentation address (RFC 5737), which is not assigned to anyone.
             ips.push([192, 0, 2, 7].into());
         }
         let subjects =
@@ -119,15 +119,15 @@ impl Plan {
         })
     }
 
-    /// What is going to be created, in words.
+    /// What will be created, in words.
     pub fn creates(&self) -> String {
         let groups = match self.groups.as_slice() {
-            [] => "none beside system:bootstrappers".to_owned(),
+            [] => "none besides system:bootstrappers".to_owned(),
             groups => groups.join(", "),
         };
         let secrets = match self.given {
             Some(_) => {
-                "no Secret, with a bootstrap kubeconfig: what an expired token would ask for is left out".to_owned()
+                "no Secret, because of the bootstrap kubeconfig: the CSR with an expired token is left out".to_owned()
             }
             None => format!(
                 "2 Secrets bootstrap-token-… in kube-system: one valid for {} minutes, with the extra groups {groups}; one that has expired",
@@ -135,7 +135,7 @@ impl Plan {
             ),
         };
         format!(
-            "all of it labelled {}, and removed at the end:\n  {secrets}\n  {} CertificateSigningRequests tlsboot-…: {} odd ones in the names of nodes that are not there, and 3 good ones for {} and {}",
+            "all of it labelled {}, and removed at the end:\n  {secrets}\n  {} CertificateSigningRequests tlsboot-…: {} hostile ones in the names of nodes that do not exist, and 3 good ones for {} and {}",
             self.run.selector(),
             self.cases.len() + 3,
             self.cases.len(),
@@ -145,18 +145,18 @@ impl Plan {
     }
 }
 
-/// Everything that was seen.
+/// Everything that was observed.
 pub struct Fired {
-    /// What became of each case.
+    /// The result of each case.
     pub fates: Vec<(Case, Fate)>,
-    /// What became of those that must be approved.
+    /// The results of those that must be approved.
     pub controls: Vec<Control>,
 }
 
-/// Fires. The caller removes everything of the run afterwards, however this ends.
+/// Sends the CSRs. The caller removes everything of the run afterwards, however this ends.
 ///
 /// # Errors
-/// When something could not be tried at all.
+/// If something could not be tested at all.
 pub async fn fire(connection: &Connection, plan: Plan) -> Result<Fired, FireError> {
     let (bootstrapper, expired) = match &plan.given {
         Some(given) => (given.client.clone(), None),
@@ -193,19 +193,19 @@ impl Firing<'_> {
             .try_collect::<Vec<_>>()
             .await?;
         if let Some(node) = &node {
-            // Sent last: where they are approved, whoever approves has had the others before.
+            // Sent last: if they are approved, the approver has had the others before.
             let renewing = connect(self.connection, &Credentials::Certificate(node.clone()))?;
             let (node, after) = (&self.plan.node, &self.plan.after);
             self.control("good.renewal", &renewing, node, &mut controls).await?;
             self.control("good.bootstrap-after", &self.bootstrapper, after, &mut controls).await?;
         }
-        // Where not even the first was approved, waiting for others would be in vain.
+        // If not even the first was approved, waiting for others would be pointless.
         let patience = if node.is_some() { CONTROL } else { Duration::ZERO };
         let fates = self.fates(sent, patience).await?;
         Ok(Fired { fates, controls })
     }
 
-    /// Gets a certificate as a kubelet does; that there is none is a result.
+    /// Gets a certificate as a kubelet does; if there is none, that is a result.
     async fn control(
         &self,
         name: &'static str,
@@ -216,7 +216,7 @@ impl Firing<'_> {
         let got = poll::until(Instant::now() + KNOWN, poll::SELDOM, async || {
             match client_certificate(client, node, self.rules, &self.plan.run, CONTROL).await {
                 Err(NoCertificate::Api(error)) => Err(FireError::from(self.connection.unreachable(&error))),
-                // A token that was made just now is not known everywhere yet.
+                // A token that was just created is not known everywhere yet.
                 Err(NoCertificate::Refused(answer)) if answer.code == 401 => Ok(Err(NoCertificate::Refused(answer))),
                 got => Ok(Ok(got)),
             }
@@ -227,7 +227,7 @@ impl Firing<'_> {
         Ok(got.ok().map(|(credential, _)| credential))
     }
 
-    /// A client for everyone who sends something.
+    /// A client for each sender.
     fn clients(&self, node: Option<&Credential>) -> Result<Vec<(By, kube::Client)>, FireError> {
         let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(CONTROL))?;
         let user = format!("{NODE_USER_PREFIX}{}", self.plan.node);
@@ -253,7 +253,7 @@ impl Firing<'_> {
         Ok(clients)
     }
 
-    /// Sends one; a case whose sender does not exist, since it has no certificate, is left out.
+    /// Sends one. A case is left out if its sender has no certificate and so does not exist.
     async fn send(&self, case: Case, clients: &[(By, kube::Client)]) -> Result<Option<(Case, Answer)>, FireError> {
         let Some((_, client)) = clients.iter().find(|(by, _)| *by == case.by) else {
             return Ok(None);
@@ -275,8 +275,8 @@ impl Firing<'_> {
         Ok(Some((case, answer)))
     }
 
-    /// What became of each. It is looked at until all that somebody must decide is decided, and nothing more was for a
-    /// while: an approver other than that of the controls may take one after the other.
+    /// The result of each case. They are checked until everything that must be decided is decided, and nothing more was
+    /// decided for a while: an approver other than that of the controls may take them one after the other.
     async fn fates(
         &self,
         sent: Vec<Option<(Case, Answer)>>,
@@ -315,14 +315,14 @@ impl Firing<'_> {
     }
 }
 
-/// What was decided about a CSR, by the answer to its creation and what it is now.
+/// The decision about a CSR, from the answer to its creation and its current state.
 fn fate(answer: &Answer, seen: &BTreeMap<String, CsrEvent>) -> Fate {
     let plain = |decision, detail: String| Fate { decision, detail, is_ca: false };
     let Some(name) = &answer.object else {
         return plain(Decision::Refused, format!("{}: {}", answer.code, answer.message));
     };
     let Some(event) = seen.get(name) else {
-        return plain(Decision::Deny, format!("{name} was deleted by somebody else"));
+        return plain(Decision::Deny, format!("{name} was deleted by someone else"));
     };
     let condition = event.conditions.iter().find(|condition| condition.kind != "Failed");
     let failed = event.conditions.iter().find(|condition| condition.kind == "Failed");

@@ -1,19 +1,19 @@
-//! What became of each CSR against what should have. Pure.
+//! Compares the decision about each CSR with the expected one. Pure.
 
 use serde::Serialize;
 
 use super::corpus::{By, Case};
 use super::decision::{Decision, Expected};
 
-/// What became of a case.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fate {
     /// The decision.
     pub decision: Decision,
-    /// The code and the words of a refusal, or the condition's reason and message.
+    /// The code and message of a refusal, or the condition's reason and message.
     pub detail: String,
-    /// Whether a CA's certificate was issued, which no kubelet's signer may.
+    /// Whether a CA certificate was issued, which no signer for kubelets may do.
     pub is_ca: bool,
 }
 
@@ -21,7 +21,7 @@ pub struct Fate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Control {
-    /// Which.
+    /// Which CSR.
     pub name: &'static str,
     /// Why it was not approved and issued, if so.
     pub failure: Option<String>,
@@ -35,27 +35,27 @@ pub struct Judged {
     pub id: &'static str,
     /// Who sent it.
     pub by: By,
-    /// What is odd about it.
+    /// What is unusual about it.
     pub what: &'static str,
-    /// What is right.
+    /// The right decisions.
     pub expected: Expected,
-    /// What became of it.
+    /// Its result.
     pub fate: Fate,
     /// The judgement.
     pub outcome: Outcome,
 }
 
-/// How it went.
+/// The outcome of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// As it should.
+    /// As expected.
     Right,
-    /// It stayed pending as it should, but so did what should be approved: nothing is shown.
+    /// It stayed Pending as expected, but so did a good CSR: this proves nothing.
     Undecided,
-    /// Otherwise, and nobody gets what he should not.
+    /// Wrong decision, but no one gains access.
     Wrong,
-    /// Approved, and should not have been; or a CA.
+    /// Approved although it should not have been, or a CA certificate was issued.
     Hole,
 }
 
@@ -74,19 +74,19 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Whether everything is as it should be.
+    /// Whether everything is as expected.
     pub fn is_right(&self) -> bool {
         let controls = self.controls.iter().all(|control| control.failure.is_none());
         controls && !self.cases.is_empty() && self.cases.iter().all(|case| case.outcome == Outcome::Right)
     }
 
-    /// How many cases went so.
+    /// How many cases had this outcome.
     pub fn count(&self, outcome: Outcome) -> usize {
         self.cases.iter().filter(|case| case.outcome == outcome).count()
     }
 }
 
-/// Judges what was fired, by what each case expects.
+/// Judges the results by what each case expects.
 pub fn judge(run: String, server: String, fates: Vec<(Case, Fate)>, controls: Vec<Control>) -> Judgement {
     let controlled = !controls.is_empty() && controls.iter().all(|control| control.failure.is_none());
     let cases = fates.into_iter().map(|(case, fate)| Judged {

@@ -1,5 +1,6 @@
-//! The approver kit: hostile and odd CSRs, fired at whatever approver a cluster has, and what must become of each.
-//! Three planes as everywhere: [`fire`] drives and observes, [`corpus`], [`policy`] and [`judge`] are pure, [`words`] says it.
+//! The approver kit: hostile and malformed CSRs, sent to the approver of a cluster, and the expected result of each.
+//! Three planes as everywhere: [`fire`] drives and observes, [`corpus`], [`policy`] and [`judge`] are pure, [`words`]
+//! formats.
 
 pub mod corpus;
 pub mod decision;

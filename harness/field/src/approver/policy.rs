@@ -1,4 +1,4 @@
-//! What the approver of a cluster is to do, as its user states it. Strict, as scenario files are.
+//! What the approver of a cluster should do, as its user specifies it. Strict, as scenario files are.
 
 use std::net::IpAddr;
 
@@ -12,26 +12,27 @@ use super::corpus::{Case, ids};
 use super::decision::{Decision, Expected};
 use tlsboot_core::scenario::Diagnostic;
 
-/// What must become of CSRs. What it does not name goes by Kubernetes' own rules.
+/// The expected results of CSRs. What it does not name follows Kubernetes' own rules.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(title = "tlsboot approver policy")]
 pub struct Policy {
-    /// The node that tlsboot plays; a made-up one by default. An approver that looks for a Node object needs one that is
-    /// there: tlsboot makes none. It gets certificates in this name, which are in memory only and thrown away.
+    /// The node that tlsboot plays; a made-up one by default. An approver that looks for a Node object needs an
+    /// existing one: tlsboot creates none. tlsboot gets certificates in this name, which are kept only in memory and
+    /// discarded.
     #[schemars(with = "Option<String>")]
     pub node: Option<Spanned<String>>,
-    /// `auth-extra-groups` of the bootstrap token that tlsboot makes; by default those `system:bootstrappers:…` that the
-    /// cluster's bindings name.
+    /// `auth-extra-groups` of the bootstrap token that tlsboot creates; by default the groups `system:bootstrappers:…`
+    /// in the cluster's bindings.
     #[schemars(with = "Option<Vec<String>>")]
     pub bootstrap_groups: Option<Vec<Spanned<String>>>,
-    /// What the node's serving certificate rightfully names.
+    /// The names that the node's serving certificate may contain.
     pub serving: ServingNames,
-    /// How long nothing must have been decided about any of the CSRs until those that are left count as pending; two
+    /// How long there must have been no decision about any of the CSRs until the remaining ones count as pending; two
     /// seconds by default. The good ones that were sent last have been approved by then.
     #[schemars(with = "Option<String>")]
     pub settle: Option<SignedDuration>,
-    /// Decisions other than Kubernetes' own; of those that name a case, the last one counts.
+    /// Decisions other than Kubernetes' own; the last rule that matches a case counts.
     pub expect: Vec<Rule>,
 }
 
@@ -46,14 +47,14 @@ pub struct ServingNames {
     pub ips: Vec<IpAddr>,
 }
 
-/// What must become of some cases.
+/// The expected results of some cases.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// A case (`names.wildcard`), or a glob of cases (`serving.*`). `tlsboot approver --list` shows them.
     #[schemars(with = "String")]
     pub cases: Spanned<String>,
-    /// `approve`, `pending`, `deny` or `refused` (by the API server); or a list, any of which is right.
+    /// `approve`, `pending`, `deny` or `refused` (by the API server); or a list of acceptable decisions.
     pub decision: Expected,
 }
 
@@ -63,7 +64,7 @@ pub fn schema() -> serde_json::Value {
     generator.into_root_schema_for::<Policy>().to_value()
 }
 
-/// The right groups of bootstrap tokens begin so (catalogue A-08).
+/// Valid groups of bootstrap tokens have this prefix (catalogue A-08).
 const GROUPS: &str = "system:bootstrappers:";
 
 impl Policy {
@@ -100,7 +101,7 @@ impl Policy {
         if let Some(node) = &self.node
             && !is_node_name(&node.value)
         {
-            wrong(node, format!("`{}` can't be the name of a Node", node.value));
+            wrong(node, format!("`{}` is not a valid Node name", node.value));
         }
         for group in self.bootstrap_groups.iter().flatten() {
             if !group.value.starts_with(GROUPS) {
@@ -125,20 +126,20 @@ impl Policy {
         {
             wrong(
                 &rule.cases,
-                "to have a serving CSR approved, say what it rightfully names: `serving: {dns: […], ips: […]}`".into(),
+                "to expect a serving CSR to be approved, set the names that it may contain: `serving: {dns: […], ips: […]}`".into(),
             );
         }
         mistakes
     }
 
-    /// What is right for a case.
+    /// The right decisions for a case.
     pub fn expected(&self, case: &Case) -> Expected {
         let rule = self.expect.iter().rfind(|rule| glob_match::glob_match(&rule.cases.value, case.id));
         rule.map_or_else(|| case.expected.clone(), |rule| rule.decision.clone())
     }
 }
 
-/// A lower-case DNS subdomain, as `pkg/apis/core/validation` has it for Nodes.
+/// A lower-case DNS subdomain, as `pkg/apis/core/validation` requires for Nodes.
 fn is_node_name(name: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
@@ -181,16 +182,16 @@ expect:
 
     #[rstest]
     #[case::unknown_key("nodes: x\n", 1, 1, "nodes")]
-    #[case::unknown_decision("expect:\n  - {cases: 'name.*', decision: forbid}\n", 2, 33, "`forbid` is no decision")]
-    #[case::nothing_is_right("expect:\n  - {cases: 'name.*', decision: []}\n", 2, 33, "an empty list")]
+    #[case::unknown_decision("expect:\n  - {cases: 'name.*', decision: forbid}\n", 2, 33, "`forbid` is not a decision")]
+    #[case::nothing_is_right("expect:\n  - {cases: 'name.*', decision: []}\n", 2, 33, "the list is empty")]
     #[case::unknown_case("expect:\n  - {cases: 'nome.*', decision: deny}\n", 2, 13, "no case is called `nome.*`")]
     #[case::foreign_group("bootstrapGroups: ['system:masters']\n", 1, 19, "begin with system:bootstrappers:")]
-    #[case::node_name("node: Worker\n", 1, 7, "can't be the name of a Node")]
+    #[case::node_name("node: Worker\n", 1, 7, "not a valid Node name")]
     #[case::serving_without_names(
         "expect:\n  - {cases: serving.rightful, decision: approve}\n",
         2,
         13,
-        "say what it rightfully names"
+        "set the names that it may contain"
     )]
     fn mistakes_have_their_place(#[case] text: &str, #[case] line: u64, #[case] column: u64, #[case] words: &str) {
         let errors = Policy::read("p.yaml", text).unwrap_err();

@@ -1,4 +1,4 @@
-//! A judgement on a terminal.
+//! The results, for a terminal.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::judge::{Judgement, Outcome};
 use tlsboot_core::plain::one_line;
 use tlsboot_engine::report::paint::paint;
 
-/// The whole, with colours or without.
+/// The whole report, with or without colors.
 pub fn text(judgement: &Judgement, colours: bool) -> String {
     let paint = |code: &str, text: &str| paint(code, text, colours);
     let mut text = String::new();
@@ -36,17 +36,17 @@ pub fn text(judgement: &Judgement, colours: bool) -> String {
         if case.outcome == Outcome::Right {
             continue;
         }
-        let _ = writeln!(text, "{:13}should be: {}", "", case.expected);
+        let _ = writeln!(text, "{:13}expected: {}", "", case.expected);
         if !case.fate.detail.is_empty() {
             let _ = writeln!(text, "{:13}{}", "", one_line(&case.fate.detail));
         }
         if case.fate.is_ca {
-            let _ = writeln!(text, "{:13}the certificate that was issued is a CA's", "");
+            let _ = writeln!(text, "{:13}the issued certificate is a CA certificate", "");
         }
     }
     let count = |outcome| judgement.count(outcome);
     let summary = format!(
-        "{} right, {} wrong, {} holes, {} undecided",
+        "{} right, {} wrong, {} security findings, {} undecided",
         count(Outcome::Right),
         count(Outcome::Wrong),
         count(Outcome::Hole),
@@ -55,7 +55,9 @@ pub fn text(judgement: &Judgement, colours: bool) -> String {
     let code = if judgement.is_right() { "32" } else { "1;31" };
     let _ = writeln!(text, "\n{}", paint(code, &summary));
     if judgement.controls.iter().any(|control| control.failure.is_some()) {
-        text.push_str("A good CSR was not approved and issued, so that a pending one shows nothing: first see `tlsboot doctor`.\n");
+        text.push_str(
+            "A good CSR was not approved and issued, so a pending one proves nothing: run `tlsboot doctor` first.\n",
+        );
     }
     text
 }

@@ -1,4 +1,4 @@
-//! Answers that end: each request has a deadline, and each body a largest size. The server may be anybody's.
+//! Bounded answers: each request has a deadline, and each body a size limit. The server is untrusted.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,9 +13,9 @@ use kube::client::{Body, ClientBuilder};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service};
 
-/// What a request may take, to the last byte of its answer.
+/// How long a request may take, to the last byte of its answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
-/// The largest answer, in bytes: five hundred Nodes with a long list of images each are a fourth of it.
+/// The largest answer, in bytes: four times that of five hundred Nodes with a long list of images each.
 const LARGEST: u64 = 64 << 20;
 
 /// A client whose answers are bounded. A watch has no deadline: it ends when its reader does.
@@ -31,9 +31,9 @@ fn with(config: kube::Config, within: Duration, largest: u64) -> Result<kube::Cl
 /// Why an answer was not read to its end.
 #[derive(Debug, thiserror::Error)]
 enum Unbounded {
-    #[error("no whole answer came within {} s", .0.as_secs())]
+    #[error("there was no complete answer within {} s", .0.as_secs())]
     Late(Duration),
-    #[error("the answer is longer than {} MiB", .0 >> 20)]
+    #[error("the answer is larger than {} MiB", .0 >> 20)]
     Long(u64),
 }
 
@@ -149,7 +149,7 @@ mod tests {
     const ENDLESS: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
 
     #[rstest]
-    #[case::without_end(ENDLESS, &[b' '; 4096], 0, "longer than 1 MiB")]
+    #[case::without_end(ENDLESS, &[b' '; 4096], 0, "larger than 1 MiB")]
     #[case::a_byte_at_a_time(ENDLESS, b" ", 20, "within 1 s")]
     #[case::no_head("", b"", 20, "within 1 s")]
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! The command that a kubeconfig names for its user's credentials (`exec`): run here and not by kube, which waits for it
-//! without end, reads all that it prints, and leaves it running.
+//! The command that a kubeconfig names for its user's credentials (`exec`). tlsboot runs it instead of kube, which
+//! waits for it without a deadline, reads all of its output, and leaves it running.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// A command that gives credentials may open a browser to log in.
+/// A command that provides credentials may open a browser to log in.
 const WITHIN: Duration = Duration::from_secs(60);
-/// What it may print, in bytes: a certificate and its key are a few thousand.
+/// The size limit of its output, in bytes: a certificate and its key have a few thousand.
 const LARGEST: u64 = 1 << 20;
 
-/// What it prints.
+/// Its output.
 #[derive(Deserialize)]
 struct ExecCredential {
     status: Option<Status>,
@@ -34,10 +34,10 @@ struct Status {
     client_key_data: Option<String>,
 }
 
-/// Runs it, and gives what a kubeconfig's user with these credentials would be.
+/// Runs it, and returns a kubeconfig user with these credentials.
 ///
 /// # Errors
-/// Why there are none, in words that show nothing of what it printed.
+/// Why there are none, in words that reveal nothing of its output.
 pub(super) async fn credentials(exec: &ExecConfig, cluster: Option<ExecAuthCluster>) -> Result<AuthInfo, String> {
     within(exec, cluster, WITHIN).await
 }
@@ -46,26 +46,26 @@ async fn within(exec: &ExecConfig, cluster: Option<ExecAuthCluster>, within: Dur
     let command = exec.command.as_deref().unwrap_or_default();
     let hint = exec.install_hint.as_deref().map(|hint| format!("\n  {}", hint.trim())).unwrap_or_default();
     let mut running =
-        Running::start(exec, cluster).map_err(|error| format!("`{command}` can't be run: {error}{hint}"))?;
+        Running::start(exec, cluster).map_err(|error| format!("`{command}` cannot be run: {error}{hint}"))?;
     let printed = match timeout(within, running.printed()).await {
         Ok(printed) => printed.map_err(|reason| format!("`{command}`, {WHAT}, {reason}"))?,
         Err(_) => {
             return Err(format!(
-                "`{command}`, {WHAT}, has not ended within {} s, and was ended: run it by hand, and see what it waits for",
+                "`{command}`, {WHAT}, did not exit within {} s and was stopped: run it by hand to see what it is waiting for",
                 within.as_secs()
             ));
         }
     };
     auth_info(&printed)
-        .ok_or_else(|| format!("what `{command}` printed, {WHAT}, is no ExecCredential with credentials"))
+        .ok_or_else(|| format!("the output of `{command}`, {WHAT}, is not an ExecCredential with credentials"))
 }
 
-const WHAT: &str = "the command that gives its user's credentials";
+const WHAT: &str = "the command for its user's credentials";
 
-/// The command and all that it started: they end with this.
+/// The command and all processes that it started: they end with this.
 struct Running {
     child: Child,
-    /// It is the leader of a group of processes of its own.
+    /// It is the leader of its own process group.
     group: Option<Pid>,
 }
 
@@ -88,7 +88,7 @@ impl Running {
         command.stdin(if asks { Stdio::inherit() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         if !asks {
-            // One that asks needs the terminal, which the group in the foreground has.
+            // A command that prompts needs the terminal, which the foreground group has.
             command.process_group(0);
         }
         let child = command.spawn()?;
@@ -96,7 +96,7 @@ impl Running {
         Ok(Self { group: pid.filter(|_| !asks), child })
     }
 
-    /// What it prints until its end, which must be a good one.
+    /// Its output until it exits, which must be successful.
     async fn printed(&mut self) -> Result<Vec<u8>, String> {
         let mut printed = Vec::new();
         if let Some(stdout) = self.child.stdout.take() {
@@ -117,13 +117,13 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(group) = self.group {
-            // Nothing may be left of it.
+            // None of its processes may be left.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
-/// Plugins may print YAML, which client-go takes too.
+/// Plugins may print YAML, which client-go accepts too.
 fn auth_info(printed: &[u8]) -> Option<AuthInfo> {
     let printed: ExecCredential = serde_saphyr::from_slice(printed).ok()?;
     let Status { token, client_certificate_data, client_key_data } = printed.status?;
@@ -168,9 +168,9 @@ mod tests {
 
     #[rstest]
     #[case::fails("echo se-cret; exit 3", "exit status: 3")]
-    #[case::prints_something_else("echo 'status: [se-cret]'", "no ExecCredential")]
-    #[case::half("echo 'status: {clientCertificateData: se-cret}'", "no ExecCredential")]
-    #[case::nothing("true", "no ExecCredential")]
+    #[case::prints_something_else("echo 'status: [se-cret]'", "not an ExecCredential")]
+    #[case::half("echo 'status: {clientCertificateData: se-cret}'", "not an ExecCredential")]
+    #[case::nothing("true", "not an ExecCredential")]
     #[case::without_end("yes se-cret", "more than 1 MiB")]
     #[tokio::test]
     async fn what_is_no_use_is_not_shown(#[case] script: &str, #[case] words: &str) {
@@ -185,7 +185,7 @@ mod tests {
         let script = format!("sleep 600 & echo $! $$ >{}; wait", file.display());
         let start = Instant::now();
         let said = within(&sh(&script), None, Duration::from_secs(1)).await.unwrap_err();
-        assert!(said.contains("has not ended within 1 s"), "{said}");
+        assert!(said.contains("did not exit within 1 s"), "{said}");
         assert!(start.elapsed() < Duration::from_secs(30));
         let pids = std::fs::read_to_string(&file).unwrap();
         for pid in pids.split_whitespace() {

@@ -1,4 +1,5 @@
-//! Finding and reading kubeconfigs, and the files that they name. Each may be anything: a device, a pipe, another's.
+//! Finding and reading kubeconfigs, and the files that they name. Each may be anything: a device, a pipe, another
+//! user's file.
 
 use std::env;
 use std::ffi::OsStr;
@@ -22,17 +23,17 @@ const LARGEST_PART: u64 = 1 << 20;
 pub(super) enum Source {
     /// A file that was named.
     File(PathBuf),
-    /// Those of `KUBECONFIG`; files that are not there are left out.
+    /// The files of `KUBECONFIG`; missing ones are left out.
     Environment(Vec<PathBuf>),
     /// `~/.kube/config`.
     Home(PathBuf),
-    /// There is none: the service account of the pod that this runs in.
+    /// There is none: the service account of the pod in which this runs.
     Pod,
 }
 
 impl Source {
-    /// As kubectl looks for it: the named file, `KUBECONFIG`, `~/.kube/config`, the pod's service account. None where
-    /// there is nothing.
+    /// Looks for it as kubectl does: the named file, `KUBECONFIG`, `~/.kube/config`, the pod's service account. `None`
+    /// if there is nothing.
     pub(super) fn find(named: Option<&Path>) -> Option<Self> {
         if let Some(path) = named {
             return Some(Self::File(path.to_owned()));
@@ -55,7 +56,7 @@ impl Source {
         }
     }
 
-    /// What to call it in a message.
+    /// Its name in messages.
     pub(super) fn name(&self) -> PathBuf {
         match self {
             Self::File(path) | Self::Home(path) => path.clone(),
@@ -71,7 +72,7 @@ impl Source {
             Self::Environment(paths) => {
                 let there: Vec<&PathBuf> = paths.iter().filter(|path| path.exists()).collect();
                 if there.is_empty() {
-                    return Err("none of the files that KUBECONFIG names is there".into());
+                    return Err("none of the files that KUBECONFIG names exists".into());
                 }
                 there.into_iter().try_fold(Kubeconfig::default(), |all, path| {
                     let next = read(path).map_err(|reason| format!("{}: {reason}", path.display()))?;
@@ -95,7 +96,7 @@ fn read(path: &Path) -> Result<Kubeconfig, String> {
         for file in [&mut user.client_certificate, &mut user.client_key, &mut user.token_file] {
             relative_to(folder, file);
         }
-        // A name alone is looked for on the PATH.
+        // A bare name is looked up on the PATH.
         if let Some(exec) = user.exec.as_mut().filter(|exec| exec.command.as_ref().is_some_and(|it| it.contains('/'))) {
             relative_to(folder, &mut exec.command);
         }
@@ -110,7 +111,7 @@ fn relative_to(folder: &Path, file: &mut Option<String>) {
     }
 }
 
-/// Takes the CA's file that a cluster names into it.
+/// Embeds the CA file that a cluster names.
 pub(super) fn take_authority(cluster: &mut Cluster) -> Result<(), String> {
     if cluster.certificate_authority_data.as_ref().is_none_or(String::is_empty)
         && let Some(file) = cluster.certificate_authority.take().filter(|file| !file.is_empty())
@@ -120,7 +121,7 @@ pub(super) fn take_authority(cluster: &mut Cluster) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes the files that a user names into it: then nothing is read any more, and nothing without a bound.
+/// Embeds the files that a user names: afterwards no file is read any more, and none without a size limit.
 pub(super) fn take_files(user: &mut AuthInfo) -> Result<(), String> {
     if user.client_certificate_data.as_ref().is_none_or(String::is_empty)
         && let Some(file) = user.client_certificate.take().filter(|file| !file.is_empty())
@@ -142,8 +143,8 @@ pub(super) fn take_files(user: &mut AuthInfo) -> Result<(), String> {
     Ok(())
 }
 
-/// A file that the kubeconfig names. It may be a link, as kubelet-client-current.pem is; what it leads to must be a plain
-/// file of a bounded length, or a pipe that somebody writes to.
+/// A file that the kubeconfig names. It may be a link, such as kubelet-client-current.pem; its target must be a regular
+/// file of bounded length, or a pipe with a writer.
 fn part(field: &str, file: &str) -> Result<Vec<u8>, String> {
     untrusted::read(Path::new(file), LARGEST_PART).map_err(|error| format!("its {field} {file}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! A cluster that others made: everything that a kubeconfig leads to.
+//! An existing cluster: everything that a kubeconfig leads to.
 
 mod bounded;
 mod exec;
@@ -15,49 +15,49 @@ use secrecy::ExposeSecret;
 use kubeconfig::Source;
 use tlsboot_engine::cluster::client::{Credentials, USER_AGENT, direct};
 
-/// Somebody waits for the answer, in front of a terminal.
+/// A person is waiting for the answer, in front of a terminal.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Why a cluster can't be asked anything.
+/// Why a cluster cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreachable {
-    /// The kubeconfig can't be used.
+    /// The kubeconfig is not usable.
     #[error("the kubeconfig {}: {reason}", .path.display())]
     Kubeconfig {
-        /// Which.
+        /// Which kubeconfig.
         path: PathBuf,
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// There is none.
+    /// There is no kubeconfig.
     #[error(
-        "no cluster is named: neither --kubeconfig nor the variable KUBECONFIG, there is no ~/.kube/config, and this is not a pod"
+        "no cluster is specified: use --kubeconfig or set KUBECONFIG (there is no ~/.kube/config, and this is not a pod)"
     )]
     NoKubeconfig,
-    /// Nobody answers there, or somebody else.
+    /// Nothing answers there, or something else does.
     #[error(
-        "{server} can't be reached: {reason}\n  Look whether that is the right cluster (--context) and whether `kubectl --kubeconfig … version` works from here."
+        "{server} cannot be reached: {reason}\n  Check that this is the right cluster (--context) and that `kubectl --kubeconfig … version` works from here."
     )]
     Server {
-        /// Where.
+        /// The server's URL.
         server: String,
         /// Why.
         reason: String,
     },
     /// The API server does not know the kubeconfig's user.
     #[error(
-        "{server} does not know the credentials of this kubeconfig (401 Unauthorized): the certificate or token in it has expired, or belongs to another cluster. Get a new kubeconfig from whoever runs the cluster."
+        "{server} does not accept the credentials of this kubeconfig (401 Unauthorized): the certificate or token in it has expired, or belongs to another cluster. Get a new kubeconfig from the administrator of the cluster."
     )]
     Unauthorized {
-        /// Where.
+        /// The server's URL.
         server: String,
     },
-    /// The API server refuses something that can't be done without.
+    /// The API server refuses something that is required.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Where a cluster is, and with which credentials its kubeconfig comes.
+/// The address of a cluster, and the credentials of its kubeconfig.
 #[derive(Clone)]
 pub struct Connection {
     config: kube::Config,
@@ -66,12 +66,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads a kubeconfig: the named file, or what kubectl would take (`KUBECONFIG`, `~/.kube/config`, the service account
-    /// of this pod). A context other than the current one can be named. Nothing is sent yet; a command that the kubeconfig
-    /// names for credentials is run.
+    /// Reads a kubeconfig: the named file, or the one that kubectl would use (`KUBECONFIG`, `~/.kube/config`, the
+    /// service account of this pod). A context other than the current one can be named. Nothing is sent yet; a command
+    /// that the kubeconfig names for credentials is run.
     ///
     /// # Errors
-    /// When there is none, or the file or the context can't be used.
+    /// If there is none, or the file or the context is not usable.
     pub async fn open(path: Option<&Path>, context: Option<&str>) -> Result<Self, Unreachable> {
         let source = Source::find(path).ok_or(Unreachable::NoKubeconfig)?;
         let opened = match source {
@@ -106,7 +106,7 @@ impl Connection {
     /// A client of the same API server with other credentials.
     ///
     /// # Errors
-    /// Credentials that can't be used.
+    /// Credentials that are not usable.
     pub fn with(&self, credentials: &Credentials) -> Result<kube::Client, kube::Error> {
         let auth_info: AuthInfo = serde_json::from_value(credentials.auth_info()).map_err(kube::Error::SerdeError)?;
         let mut config = self.config.clone();
@@ -114,10 +114,10 @@ impl Connection {
         bounded::client(config)
     }
 
-    /// A client that asks in somebody else's name, for which the kubeconfig's user needs the right to impersonate.
+    /// A client that impersonates another user, for which the kubeconfig's user needs the right to impersonate.
     ///
     /// # Errors
-    /// Names that can't be sent as headers.
+    /// Names that cannot be sent as headers.
     pub fn impersonating(&self, user: &str, groups: &[&str]) -> Result<kube::Client, kube::Error> {
         let mut config = self.config.clone();
         config.auth_info.impersonate = Some(user.to_owned());
@@ -125,11 +125,11 @@ impl Connection {
         bounded::client(config)
     }
 
-    /// What a node begins with, by a bootstrap kubeconfig. Only its user counts: what is created for it must be found
-    /// again in this cluster.
+    /// A node's initial credentials, from a bootstrap kubeconfig. Only its user is used: what is created with it must
+    /// be found again in this cluster.
     ///
     /// # Errors
-    /// When the file is no use.
+    /// If the file is not usable.
     pub async fn bootstrap(&self, path: &Path) -> Result<Bootstrap, Unreachable> {
         let auth_info = Self::open(Some(path), None).await?.config.auth_info;
         let token = auth_info.token.as_ref();
@@ -141,7 +141,7 @@ impl Connection {
         Ok(Bootstrap { client, token_id })
     }
 
-    /// What an error means that is not about the single request.
+    /// The meaning of an error that is not about the single request.
     pub fn unreachable(&self, error: &kube::Error) -> Unreachable {
         match error {
             kube::Error::Api(status) if status.code == 401 => Unreachable::Unauthorized { server: self.server() },
@@ -153,16 +153,16 @@ impl Connection {
     }
 }
 
-/// With what a node begins that has no certificate.
+/// The credentials of a node that has no certificate.
 #[derive(Clone)]
 pub struct Bootstrap {
-    /// A client with it.
+    /// A client with these credentials.
     pub client: kube::Client,
-    /// The id of a bootstrap token; none for other credentials.
+    /// The id of a bootstrap token; `None` for other credentials.
     pub token_id: Option<String>,
 }
 
-/// The first half of a bootstrap token, which is no secret; none of other tokens.
+/// The first half of a bootstrap token, which is not secret; `None` for other tokens.
 fn bootstrap_token_id(token: &str) -> Option<String> {
     let (id, secret) = token.split_once('.')?;
     is_bootstrap_token(id, secret).then(|| id.to_owned())
@@ -201,7 +201,7 @@ fn chosen(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<String, Stri
     let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
     let current = kubeconfig.current_context.as_deref();
     let Some(name) = context.or(current).filter(|name| !name.is_empty()) else {
-        return Err(format!("it has no current-context; name one by --context: {}", known.join(", ")));
+        return Err(format!("it has no current-context; use --context with one of: {}", known.join(", ")));
     };
     if !known.contains(&name) {
         return Err(format!("it has no context `{name}`; it has: {}", known.join(", ")));
@@ -220,13 +220,13 @@ fn parts<'a>(kubeconfig: &'a mut Kubeconfig, context: &str) -> (Option<&'a mut C
     (cluster.and_then(|named| named.cluster.as_mut()), user.and_then(|named| named.auth_info.as_mut()))
 }
 
-/// A user with all its credentials in itself, and none that still would have to be fetched.
+/// A user with all credentials embedded, so that none have to be fetched later.
 async fn credentials(user: &AuthInfo, cluster: &Cluster) -> Result<AuthInfo, String> {
     let mut user = user.clone();
     kubeconfig::take_files(&mut user)?;
     if let Some(provider) = &user.auth_provider {
         return Err(format!(
-            "its user's credentials come from the auth-provider `{}`, which Kubernetes 1.26 has removed: let a command give them (exec)",
+            "its user's credentials come from the auth-provider `{}`, which was removed in Kubernetes 1.26: use a command instead (exec)",
             provider.name
         ));
     }
@@ -240,14 +240,14 @@ async fn credentials(user: &AuthInfo, cluster: &Cluster) -> Result<AuthInfo, Str
     }
     if user.token.as_ref().is_some_and(|token| HeaderValue::try_from(token.expose_secret()).is_err()) {
         return Err(
-            "the token of its user can't be sent: a line break or something else is in it that a header can't hold"
+            "the token of its user cannot be sent: it contains a line break or another character that is not allowed in a header"
                 .into(),
         );
     }
     Ok(user)
 }
 
-/// The API server of the pod that this runs in, as the pod's service account.
+/// The API server of the pod in which this runs, with the pod's service account.
 fn pod() -> Result<(kube::Config, String), String> {
     let mut config = kube::Config::incluster_env().map_err(|error| chain(&error))?;
     config.proxy_url = proxy::of(&config.cluster_url, None)?;
@@ -292,7 +292,7 @@ contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluste
     async fn a_token_that_no_header_can_hold_is_refused_and_not_shown() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let said = refused(&TWO.replace("token: x", "token: \"abc\\nX: y\""), Some("a")).await;
-        assert!(said.contains("the token of its user can't be sent") && !said.contains("abc"), "{said}");
+        assert!(said.contains("the token of its user cannot be sent") && !said.contains("abc"), "{said}");
     }
 
     #[tokio::test]
@@ -318,7 +318,7 @@ contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluste
     #[tokio::test]
     async fn a_context_that_is_not_there_is_named_with_those_that_are() {
         assert!(refused(TWO, Some("z")).await.contains("no context `z`; it has: a, b"));
-        assert!(refused(TWO, None).await.contains("name one by --context: a, b"));
+        assert!(refused(TWO, None).await.contains("use --context with one of: a, b"));
         let missing = Connection::open(Some(Path::new("/nowhere/kubeconfig")), None).await;
         let said = missing.map(drop).unwrap_err().to_string();
         assert!(said.contains("/nowhere/kubeconfig: No such file"), "{said}");
@@ -334,6 +334,6 @@ contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluste
         assert_eq!(connection.context(), "b");
         let error = connection.client().apiserver_version().await.unwrap_err();
         let said = connection.unreachable(&error).to_string();
-        assert!(said.starts_with("https://127.0.0.1:1 can't be reached"), "{said}");
+        assert!(said.starts_with("https://127.0.0.1:1 cannot be reached"), "{said}");
     }
 }

@@ -1,7 +1,7 @@
-//! Through which proxy an API server is reached, if through one: what kubectl does.
+//! The proxy through which an API server is reached, if any: the same as in kubectl.
 //!
-//! kube's own reading is not used: in 5.0.0 it compares `NO_PROXY` with the proxy's name instead of the server's, and
-//! takes a proxy from the environment for servers on this machine too, which Go never does.
+//! kube's own implementation is not used: in 5.0.0 it compares `NO_PROXY` with the proxy's name instead of the
+//! server's, and uses a proxy from the environment also for servers on this machine, which Go never does.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 /// The proxy: the kubeconfig's `proxy-url`, or else that of the environment.
 ///
 /// # Errors
-/// A URL that can't be read or of a kind that there is no support for. The message shows no password.
+/// A URL that cannot be parsed or is of an unsupported kind. The message shows no password.
 pub(super) fn of(server: &Uri, proxy_url: Option<&str>) -> Result<Option<Uri>, String> {
     let first = |names: [&str; 2]| {
         let mut values = names.into_iter().filter_map(|name| std::env::var(name).ok());
@@ -23,14 +23,14 @@ pub(super) fn of(server: &Uri, proxy_url: Option<&str>) -> Result<Option<Uri>, S
     }
 }
 
-/// Servers on this machine are never reached through it, nor those that `NO_PROXY` excepts: names with all below
-/// them, addresses, networks, `*`.
+/// Servers on this machine are never reached through it, and neither are those that `NO_PROXY` excludes: names and
+/// everything below them, addresses, networks, `*`.
 fn from_environment(server: &Uri, https_proxy: &str, no_proxy: &str) -> Result<Option<Uri>, String> {
     if https_proxy.is_empty() || is_on_this_machine(server) || server.scheme_str() != Some("https") {
         return Ok(None);
     }
     let no_proxy: Vec<&str> = no_proxy.split(',').map(|name| without_port(name.trim(), server)).collect();
-    // What it would answer does not matter, only whether.
+    // Only whether the matcher finds a proxy matters, not which.
     let matcher = Matcher::builder().https("http://proxy.invalid").no(no_proxy.join(",")).build();
     match matcher.intercept(server) {
         None => Ok(None),
@@ -38,7 +38,7 @@ fn from_environment(server: &Uri, https_proxy: &str, no_proxy: &str) -> Result<O
     }
 }
 
-/// `host:port` excepts that port only; another one's entry is no exception for this server.
+/// `host:port` excludes only that port; an entry for another port is no exception for this server.
 fn without_port<'a>(name: &'a str, server: &Uri) -> &'a str {
     match name.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse::<u16>() {
@@ -57,7 +57,7 @@ fn is_on_this_machine(server: &Uri) -> bool {
 }
 
 fn parse(url: &str) -> Result<Uri, String> {
-    // As curl and Go have it: a name alone is that of an HTTP proxy.
+    // Like curl and Go: a bare name is that of an HTTP proxy.
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let url = match url.strip_prefix("socks5h://") {
         Some(rest) => format!("socks5://{rest}"),

@@ -1,4 +1,4 @@
-//! Who the API server takes a request to be from.
+//! Which user the API server authenticates a request as.
 
 use std::collections::BTreeSet;
 
@@ -81,7 +81,7 @@ impl Player<'_> {
             .collect();
         let groups: BTreeSet<&str> = event.groups.iter().map(String::as_str).collect();
         let said = format!("{} with {}", event.username, event.groups.join(", "));
-        // Which groups a given token has beside these, its maker knows.
+        // Only its creator knows which other groups a given token has.
         let in_groups = match self.plan.given {
             Some(_) => groups.is_superset(&wanted),
             None => groups == wanted,
@@ -97,7 +97,7 @@ impl Player<'_> {
             None => return Err(Trouble::Reason("there is no token".into())),
         };
         if before.code == 401 {
-            return Err(Trouble::Reason("the token was not accepted before, either".into()));
+            return Err(Trouble::Reason("the token was not accepted before that either".into()));
         }
         let secrets = Api::<SecretObject>::namespaced(self.connection.client(), "kube-system");
         let id = self.token.as_ref().map(|token| token.id.clone()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is signed, and what can't be asked for.
+//! What is signed, and what cannot be requested.
 
 use jiff::SignedDuration;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -12,7 +12,7 @@ use super::Outcome::{self, Fail, Pass, Unsupported};
 use super::player::{CERTIFICATE, Player, Trouble, code};
 use crate::bootstrap::issued;
 
-/// Why a duration is not asked for.
+/// Why a duration is not requested.
 const DURATIONS: &str = "expirationSeconds exists since 1.22";
 
 impl Player<'_> {
@@ -22,7 +22,7 @@ impl Player<'_> {
         let control = self.dry(&client, &good).await?;
         if control.code != 201 {
             return Ok(Unsupported(format!(
-                "a good CSR is refused as a dry run, too: {} {}",
+                "a good CSR is also refused as a dry run: {} {}",
                 control.code, control.message
             )));
         }
@@ -34,7 +34,7 @@ impl Player<'_> {
         let odd = [
             ("no usages", with(|csr| csr.spec.usages = None)),
             ("an unknown usage", with(|csr| csr.spec.usages = Some(vec!["none".into()]))),
-            ("no PEM", with(|csr| csr.spec.request.0 = b"garbage".to_vec())),
+            ("not PEM", with(|csr| csr.spec.request.0 = b"garbage".to_vec())),
             ("a malformed signer", with(|csr| csr.spec.signer_name = "kubelet".into())),
         ];
         let mut wrong = Vec::new();
@@ -45,7 +45,7 @@ impl Player<'_> {
             }
         }
         Ok(match wrong.as_slice() {
-            [] => Pass("422 for each, and a good one would be taken".into()),
+            [] => Pass("422 for each, and a good one would be accepted".into()),
             wrong => Fail(wrong.join("; ")),
         })
     }
@@ -80,7 +80,10 @@ impl Player<'_> {
         };
         let (_, first) = self.first()?;
         if as_asked(first) {
-            return Ok(Unsupported(format!("certificates live no longer than that anyway ({})", life(first))));
+            return Ok(Unsupported(format!(
+                "certificates are not valid for longer than that anyway ({})",
+                life(first)
+            )));
         }
         let client = self.bootstrapper().await?;
         let mut object = self.request(RequestBuilder::node(&self.plan.node()))?;
@@ -94,7 +97,7 @@ impl Player<'_> {
             Err(error) => return self.without(error),
         };
         let right = as_asked(&event);
-        let said = format!("asked for {ASKED} s: {}", life(&event));
+        let said = format!("requested {ASKED} s: {}", life(&event));
         Ok(if right { Pass(said) } else { Fail(said) })
     }
 }
@@ -109,21 +112,21 @@ fn life(event: &CsrEvent) -> String {
     })
 }
 
-/// What of a client certificate is not as Kubernetes' signer makes it (catalogue S-07).
+/// The differences between a client certificate and what Kubernetes' signer issues (catalogue S-07).
 fn faults(event: &CsrEvent, node: &str) -> Vec<String> {
     let Some(leaf) = event.certificates.first() else {
         return vec!["there is no certificate".into()];
     };
     let CertificateFacts { dns, ips, emails, uris, .. } = leaf;
     let right = [
-        ("its subject is not what was asked for", leaf.subject == node_subject(node)),
-        ("it has another key than was asked for", leaf.key == event.request.key),
-        ("its extended usage is not just `client auth`", leaf.ext_key_usage == ["client auth"]),
+        ("its subject is not the requested one", leaf.subject == node_subject(node)),
+        ("its key is not the requested one", leaf.key == event.request.key),
+        ("its extended usage is not exactly `client auth`", leaf.ext_key_usage == ["client auth"]),
         ("its usage lacks `digital signature`", leaf.key_usage.iter().any(|usage| usage == "digital signature")),
         ("it does not say CA:FALSE", leaf.ca == Some(false)),
         ("it has alternative names", dns.is_empty() && ips.is_empty() && emails.is_empty() && uris.is_empty()),
-        ("it is not valid yet at the time of its CSR", leaf.not_before <= event.created),
-        ("it had ended at the time of its CSR", leaf.not_after > event.created),
+        ("it was not yet valid at the time of its CSR", leaf.not_before <= event.created),
+        ("it had expired at the time of its CSR", leaf.not_after > event.created),
     ];
     let wrong = right.iter().filter(|(_, right)| !right);
     wrong.map(|(fault, _)| (*fault).to_owned()).collect()
@@ -158,7 +161,7 @@ mod tests {
     fn a_certificates_faults_are_named() {
         assert_eq!(faults(&issued_for("n1", &["system:nodes"]), "n1"), Vec::<String>::new());
         let other = faults(&issued_for("n1", &["system:nodes", "system:masters"]), "n1");
-        assert_eq!(other, ["its subject is not what was asked for"]);
+        assert_eq!(other, ["its subject is not the requested one"]);
         let mut ca = issued_for("n1", &["system:nodes"]);
         ca.certificates[0].ca = Some(true);
         ca.request.key.spki_sha256 = "other".into();

@@ -23,20 +23,20 @@ use crate::connection::{Bootstrap, Connection, Unreachable};
 use crate::doctor::look::bootstrap_groups;
 use crate::owned::{RunId, TokenError, create_token};
 
-/// What an approver and a signer may take; the built-in ones take milliseconds (catalogue S-10).
+/// How long an approver and a signer may take; the built-in ones take milliseconds (catalogue S-10).
 pub(super) const CERTIFICATE: Duration = Duration::from_secs(30);
-/// What the API server may take until it knows a new token.
+/// How long the API server may take to accept a new token.
 pub(super) const KNOWN: Duration = Duration::from_secs(10);
-/// Ten seconds of cache (catalogue A-10), and some.
+/// Ten seconds of cache (catalogue A-10), plus a margin.
 pub(super) const FORGOTTEN: Duration = Duration::from_secs(15);
 pub(super) const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
-/// Why no token is made.
-pub(super) const GIVEN: &str = "no token is created or deleted where a bootstrap kubeconfig is given";
+/// Why no token is created.
+pub(super) const GIVEN: &str = "with a bootstrap kubeconfig no token is created or deleted";
 pub(super) const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1";
-/// Nobody approves or signs for it.
-pub(super) const STRANGER: &str = "tlsboot.example.com/nobody";
+/// No one approves or signs for it.
+pub(super) const STRANGER: &str = "tlsboot.example.com/unknown";
 
-/// What is going to be done.
+/// What will be done.
 pub struct Plan {
     /// The run's id.
     pub run: RunId,
@@ -49,16 +49,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Looks at the cluster's version and bindings; nothing is created yet.
+    /// Gets the cluster's version and bindings; nothing is created yet.
     ///
     /// # Errors
-    /// When the cluster does not answer.
+    /// If the cluster does not answer.
     pub async fn new(connection: &Connection, writes: bool, given: Option<Bootstrap>) -> Result<Self, Unreachable> {
         let version = connection.client().apiserver_version().await;
         let version = version.map_err(|error| connection.unreachable(&error))?;
         Ok(Self {
             run: RunId::new(),
-            // One that hides its version is taken for a new one.
+            // A cluster that hides its version is treated as a new one.
             version: Version::of_build(&version.git_version).unwrap_or(Version::known()[0]),
             groups: if writes && given.is_none() { bootstrap_groups(connection).await? } else { Vec::new() },
             given,
@@ -66,7 +66,7 @@ impl Plan {
         })
     }
 
-    /// What is going to be created, in words.
+    /// What will be created, in words.
     pub fn creates(&self) -> String {
         let secrets = match self.given {
             Some(_) => String::new(),
@@ -76,7 +76,7 @@ impl Plan {
             ),
         };
         format!(
-            "all of it labelled {}, and removed at the end:{secrets}\n  5 CertificateSigningRequests tlsboot-… in the name of the node {}, which is not there",
+            "all of it labelled {}, and removed at the end:{secrets}\n  5 CertificateSigningRequests tlsboot-… in the name of the node {}, which does not exist",
             self.run.selector(),
             self.node(),
         )
@@ -88,10 +88,10 @@ impl Plan {
     }
 }
 
-/// Does all probes. The caller removes everything of the run afterwards, however this ends.
+/// Runs all probes. The caller removes everything of the run afterwards, however this ends.
 ///
 /// # Errors
-/// When the cluster does not answer (any more).
+/// If the cluster does not answer, or stops answering.
 pub async fn play(connection: &Connection, plan: &Plan) -> Result<Vec<Probed>, Unreachable> {
     let mut player =
         Player { connection, plan, rules: Rules::new(plan.version, plan.version), token: None, first: None };
@@ -107,7 +107,7 @@ pub async fn play(connection: &Connection, plan: &Plan) -> Result<Vec<Probed>, U
     Ok(probed)
 }
 
-/// Why a probe could not be done.
+/// Why a probe could not be run.
 pub(super) enum Trouble {
     Unreachable(Unreachable),
     Reason(String),
@@ -134,7 +134,7 @@ impl From<TokenError> for Trouble {
     }
 }
 
-/// Who plays the node.
+/// The state of the played node.
 pub(super) struct Player<'a> {
     pub(super) connection: &'a Connection,
     pub(super) plan: &'a Plan,
@@ -147,7 +147,7 @@ pub(super) struct Player<'a> {
 impl Player<'_> {
     async fn probe(&mut self, probe: &Probe) -> Result<Outcome, Trouble> {
         if probe.needs == Need::Writes && !self.plan.writes {
-            return Ok(Unsupported("it creates things: allow that by --allow-writes".into()));
+            return Ok(Unsupported("it creates objects: allow this with --allow-writes".into()));
         }
         (probe.play)(self).await
     }
@@ -160,7 +160,7 @@ impl Player<'_> {
         self.connection.with(credentials).map_err(|error| self.reach(error))
     }
 
-    /// Lists CSRs as somebody.
+    /// Lists CSRs as some user.
     pub(super) async fn get(&self, credentials: &Credentials) -> Result<Answer, Trouble> {
         let client = self.client(credentials)?;
         let request = http::Request::get(CSRS).body(Vec::new());
@@ -173,8 +173,8 @@ impl Player<'_> {
         }
     }
 
-    /// Lists CSRs with this run's token until the answer is as it should be, or its time is over; then the last answer is the
-    /// error.
+    /// Lists CSRs with this run's token until the answer is as expected, or the time is over; then the last answer is
+    /// the error.
     pub(super) async fn until(
         &self,
         patience: Duration,
@@ -215,7 +215,8 @@ impl Player<'_> {
         created.map_err(|error| self.reach(error))
     }
 
-    /// A client with what was given, or with this run's bootstrap token, which is made at the first need.
+    /// A client with the given credentials, or with this run's bootstrap token, which is created when it is first
+    /// needed.
     pub(super) async fn bootstrapper(&mut self) -> Result<kube::Client, Trouble> {
         if let Some(given) = &self.plan.given {
             return Ok(given.client.clone());
@@ -223,7 +224,7 @@ impl Player<'_> {
         if self.token.is_none() {
             let (run, groups) = (&self.plan.run, &self.plan.groups);
             self.token = Some(create_token(self.connection, run, groups, TOKEN_LIFE).await?);
-            // Where it stays unknown, what is asked with it says so.
+            // If it remains unknown, the requests that use it show that.
             let _ = self.until(KNOWN, |answer| answer.code != 401).await?;
         }
         self.client(&self.credentials())
@@ -234,7 +235,7 @@ impl Player<'_> {
         token.map_or(Credentials::None, |token| Credentials::Token(token.value.clone()))
     }
 
-    /// That there is no certificate is a result, but for where nobody answers.
+    /// The absence of a certificate is a result, unless the API server does not answer.
     pub(super) fn without(&self, error: NoCertificate) -> Result<Outcome, Trouble> {
         match error {
             NoCertificate::Api(error) => Err(self.reach(error)),
@@ -258,7 +259,7 @@ pub(super) fn code(answer: &Answer, wanted: &[u16]) -> Outcome {
         Pass(said)
     } else {
         let wanted: Vec<String> = wanted.iter().map(u16::to_string).collect();
-        Fail(format!("should be {}, is {said}", wanted.join(" or ")))
+        Fail(format!("expected {}, got {said}", wanted.join(" or ")))
     }
 }
 
@@ -273,6 +274,6 @@ mod tests {
     #[test]
     fn codes_are_judged() {
         assert_eq!(code(&answer(401), &[401, 403]), Pass("401".into()));
-        assert_eq!(code(&answer(200), &[401, 403]), Fail("should be 401 or 403, is 200".into()));
+        assert_eq!(code(&answer(200), &[401, 403]), Fail("expected 401 or 403, got 200".into()));
     }
 }

@@ -1,4 +1,4 @@
-//! The life of a node's client certificate: the first one, its use, its renewal, and a denial.
+//! The lifecycle of a node's client certificate: the first one, its use, its renewal, and a denial.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Player<'_> {
         };
         let mut wrong = Vec::new();
         if renewed.username != format!("{NODE_USER_PREFIX}{node}") {
-            wrong.push(format!("it was asked for by {}", renewed.username));
+            wrong.push(format!("it was requested by {}", renewed.username));
         }
         if renewed.request.key == first.request.key {
             wrong.push("it has the old key".to_owned());
@@ -87,7 +87,7 @@ impl Player<'_> {
         Ok(match waited {
             Err(NoCertificate::Denied { reason, .. }) if reason == "TlsbootProbe" => Pass("the watch showed it".into()),
             Err(error) => self.without(error)?,
-            Ok(_) => Fail("it was denied, and has a certificate".into()),
+            Ok(_) => Fail("it was denied, but has a certificate".into()),
         })
     }
 }

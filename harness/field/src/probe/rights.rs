@@ -65,12 +65,12 @@ impl Player<'_> {
         }
         let own = self.as_node(&self.plan.node()).await?;
         if own.code != 201 {
-            return Ok(Unsupported(format!("a node's own CSR is refused as well: {}", own.message)));
+            return Ok(Unsupported(format!("a node's own CSR is also refused: {}", own.message)));
         }
         Ok(code(&self.as_node("tlsboot-another-node").await?, &[403]))
     }
 
-    /// Asks in the name of the node for a certificate of any node, as a dry run.
+    /// Requests a certificate for any node in the name of the node, as a dry run.
     async fn as_node(&self, asked: &str) -> Result<Answer, Trouble> {
         let user = format!("{NODE_USER_PREFIX}{}", self.plan.node());
         let groups = [NODES_GROUP, "system:authenticated"];

@@ -1,4 +1,4 @@
-//! All probes: what each shows, what it needs, and how it is done.
+//! All probes: what each shows, what it needs, and how it is run.
 
 use std::pin::Pin;
 
@@ -10,13 +10,13 @@ use super::player::{Player, Trouble};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Need {
-    /// To be reached.
+    /// Only a connection.
     Nothing,
-    /// The right to create CSRs, as a dry run: admission and validation judge it, and nothing is stored.
+    /// The right to create CSRs, as a dry run: admission and validation check it, and nothing is stored.
     DryRun,
-    /// That, in a node's name.
+    /// The same, in a node's name.
     Impersonation,
-    /// Things are created.
+    /// Objects are created.
     Writes,
 }
 
@@ -32,7 +32,7 @@ pub struct Probe {
     pub requirements: &'static [&'static str],
     /// What it needs.
     pub needs: Need,
-    /// How it is done.
+    /// How it is run.
     #[serde(skip)]
     pub(super) play: Play,
 }
@@ -40,35 +40,35 @@ pub struct Probe {
 /// A method of the player.
 type Play = for<'p, 'a> fn(&'p mut Player<'a>) -> Pin<Box<dyn Future<Output = Result<Outcome, Trouble>> + Send + 'p>>;
 
-/// How a probe went.
+/// The result of a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "outcome", content = "said")]
 pub enum Outcome {
-    /// So it is; with what was seen.
+    /// The statement is true; with what was seen.
     Pass(String),
-    /// It is otherwise; with what was seen.
+    /// The statement is false; with what was seen.
     Fail(String),
-    /// It can't be found out here; with the reason.
+    /// It cannot be determined here; with the reason.
     Unsupported(String),
 }
 
-/// A probe and how it went.
+/// A probe and its result.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probed {
-    /// What was to be found out.
+    /// The probe.
     #[serde(flatten)]
     pub probe: Probe,
-    /// How it went.
+    /// Its result.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// One entry for each probe: the method of the player that does it, its id, the catalogue's behaviors, what it needs, and
-/// what is true of a conforming cluster.
+/// One entry for each probe: the method of the player that runs it, its id, the catalogue's behaviors, what it needs,
+/// and what is true of a conforming cluster.
 macro_rules! probes {
     ($($play:ident: $id:literal, $requirements:expr, $needs:ident, $title:literal;)*) => {
-        /// All probes, in the order in which they are done.
+        /// All probes, in the order in which they are run.
         pub const PROBES: &[Probe] = &[$(Probe {
             id: $id,
             title: $title,
@@ -89,13 +89,13 @@ probes! {
     foreign_certificate: "authentication.foreign-certificate", ["A-12"], Nothing,
         "a node's certificate signed by an unknown CA gets 401";
     built_in_roles: "rbac.built-in-roles", ["R-01", "R-02"], Nothing,
-        "the three ClusterRoles of bootstrapping allow what they should, and no more";
+        "the three bootstrap ClusterRoles allow what they should, and no more";
     validation: "issuance.validation", ["C-12"], DryRun,
         "a CSR without usages, with an unknown one, or that is not PEM is refused with 422";
     shortest_duration: "issuance.shortest-duration", ["C-13"], DryRun,
         "a duration of less than ten minutes is refused (422)";
     system_masters: "approval.system-masters", ["A-06"], DryRun,
-        "a client certificate for system:masters can't be requested (403)";
+        "a client certificate for system:masters cannot be requested (403)";
     node_authorizer: "rbac.node-authorizer", ["R-05"], Impersonation,
         "a node may create a CSR in its own name";
     node_restriction: "security.node-restriction", ["N-03"], Impersonation,
@@ -113,9 +113,9 @@ probes! {
     renewal: "rotation.renewal", ["T-02", "P-01"], Writes,
         "the node renews with its old certificate, and gets a new one";
     requested_duration: "issuance.requested-duration", ["C-13", "S-04"], Writes,
-        "a CSR with a shorter expirationSeconds gets it";
+        "a CSR with a shorter expirationSeconds gets a certificate with that duration";
     denied: "approval.denied", ["C-15", "K-10"], Writes,
-        "a node whose CSR is denied learns of it at once";
+        "a node whose CSR is denied is notified immediately";
     deleted_token: "authentication.deleted-token", ["A-10"], Writes,
         "a deleted bootstrap token gets 401 within ten seconds";
 }

@@ -1,4 +1,4 @@
-//! What the probes found, on a terminal.
+//! The results of the probes, for a terminal.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::{Outcome, Probed};
 use tlsboot_core::plain::one_line;
 use tlsboot_engine::report::paint::paint;
 
-/// The whole, with colours or without.
+/// The whole report, with or without colors.
 pub fn text(probed: &[Probed], colours: bool) -> String {
     let mut text = String::new();
     let mut counts = [0; 3];

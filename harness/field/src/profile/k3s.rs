@@ -1,5 +1,5 @@
-//! k3s: its agents do not bootstrap by CSRs. The supervisor, on the API server's port, hands each of them its certificates
-//! for a token and a password of the node's own, and they are fetched anew at each start of the agent.
+//! k3s: its agents do not bootstrap by CSRs. The supervisor, on the API server's port, gives each of them its
+//! certificates in exchange for a token and a password of the node, and an agent fetches them again at each start.
 
 use std::net::IpAddr;
 
@@ -12,14 +12,14 @@ use tlsboot_core::history::facts::{CertificateFacts, KeyFacts};
 use tlsboot_core::time::Shift;
 use tlsboot_core::x509::verify::{Usage, chain_of, same_key};
 
-/// What the supervisor answered.
+/// The supervisor's answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     /// The HTTP status code.
     pub code: u16,
     /// The certificates in it, in order.
     pub certificates: Vec<CertificateFacts>,
-    /// The key that a certificate was asked for.
+    /// The key for which a certificate was requested.
     pub asked: Option<KeyFacts>,
 }
 
@@ -32,26 +32,26 @@ pub struct Restarted {
     pub after: CertificateFacts,
 }
 
-/// All that was seen of a k3s server.
+/// Everything that was observed of a k3s server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
     /// When.
     pub at: Timestamp,
     /// The node that was played.
     pub node: String,
-    /// Its address, as it told the supervisor.
+    /// Its address, as reported to the supervisor.
     pub address: IpAddr,
     /// `server-ca.crt`.
     pub server_ca: CertificateFacts,
     /// `client-ca.crt`.
     pub client_ca: CertificateFacts,
-    /// Whether the API server's certificate is one of the server CA, and whether of the client CA.
+    /// Whether the API server's certificate is signed by the server CA, and whether by the client CA.
     pub api_server_of: (bool, bool),
     /// The hash in `node-token`: `K10HASH::…`.
     pub token_hash: String,
-    /// SHA-256 of what `/cacerts` answers to anybody.
+    /// SHA-256 of what `/cacerts` returns to anyone.
     pub cacerts_sha256: String,
-    /// A client certificate, asked for without credentials.
+    /// A client certificate, requested without credentials.
     pub without_credentials: Answer,
     /// With a wrong token.
     pub wrong_token: Answer,
@@ -59,27 +59,27 @@ pub struct Seen {
     pub client: Answer,
     /// A serving certificate, with the token.
     pub serving: Answer,
-    /// Again with the token, and with another password for the node.
+    /// Again with the token, but with another password for the node.
     pub wrong_password: Answer,
-    /// With the certificate that the node has now, for itself.
+    /// With the node's current certificate, for itself.
     pub by_certificate: Answer,
     /// With it, for another node.
     pub for_another: Answer,
-    /// User and groups by which the API server knows the bearer of the client certificate.
+    /// The user and groups that the API server recognizes by the client certificate.
     pub known_as: Option<(String, Vec<String>)>,
-    /// The names of all CSRs when all this was over.
+    /// The names of all CSRs after all of this.
     pub csrs: Vec<String>,
-    /// The name of one that was made after it, and whether it was found then.
+    /// The name of a CSR that was created after it, and whether it was found then.
     pub control: bool,
     /// A certificate that had a month left.
     pub expiring: Restarted,
-    /// One that was new.
+    /// A new certificate.
     pub fresh: Restarted,
 }
 
 const YEAR: SignedDuration = SignedDuration::from_secs(tlsboot_engine::pki::YEAR.as_secs() as i64);
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(3650 * 24);
-/// Between what was seen when, and what leap days make of ten years.
+/// Allows for the time between observations, and for leap days in ten years.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const LEAP: SignedDuration = SignedDuration::from_hours(4 * 24);
 
@@ -98,7 +98,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "ca.api-server",
-            "the API server's certificate is of the server CA, not of the client CA",
+            "the API server's certificate is signed by the server CA, not by the client CA",
             "docs.k3s.io/cli/certificate, default CA topology",
         ),
         api_server,
@@ -106,7 +106,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "ca.token",
-            "the join token carries the hash of the CAs that the supervisor shows to anybody",
+            "the join token contains the hash of the CAs that the supervisor shows to anyone",
             "docs.k3s.io/cli/token, secure token format",
         ),
         token,
@@ -114,7 +114,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "supervisor.token-needed",
-            "without the token, or with a wrong one, there is no certificate",
+            "without the token, or with a wrong one, no certificate is issued",
             "k3s: pkg/server/handlers/router.go",
         ),
         token_needed,
@@ -122,7 +122,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "supervisor.client-certificate",
-            "with the token a node gets a client certificate of the client CA for a year, as any kubelet's",
+            "with the token a node gets a client certificate of the client CA for a year, like that of any kubelet",
             "k3s: pkg/server/handlers/handlers.go (ClientKubeletCert)",
         ),
         client_certificate,
@@ -130,7 +130,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "supervisor.serving-certificate",
-            "and a serving certificate of the server CA for its name, its address and localhost",
+            "with the token a node gets a serving certificate of the server CA for its name, its address and localhost",
             "k3s: pkg/server/handlers/handlers.go (ServingKubeletCert)",
         ),
         serving_certificate,
@@ -138,7 +138,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "supervisor.node-password",
-            "a node's name is bound to the password that came with it first",
+            "a node's name is bound to the password that was first sent with it",
             "k3s: pkg/nodepassword; docs.k3s.io/architecture",
         ),
         node_password,
@@ -146,7 +146,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "supervisor.own-name",
-            "a node may renew by its certificate, for its own name only",
+            "a node may renew with its certificate, but only for its own name",
             "k3s: pkg/nodepassword/validate.go",
         ),
         own_name,
@@ -154,7 +154,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "supervisor.no-csr",
-            "none of that makes a CertificateSigningRequest",
+            "none of this creates a CertificateSigningRequest",
             "k3s: pkg/server/handlers/handlers.go (signAndSend)",
         ),
         no_csr,
@@ -170,7 +170,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "renewal.at-start",
-            "k3s renews a certificate with less than 90 (since May 2025: 120) days left when it starts; newer ones stay",
+            "at startup k3s renews certificates with less than 90 days left (since May 2025: 120), and keeps newer ones",
             "docs.k3s.io/cli/certificate",
         ),
         renewal,
@@ -178,7 +178,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "agent.fetches-at-start",
-            "an agent fetches its kubelet's certificates at each start, and there only",
+            "an agent fetches its kubelet's certificates at each start, and only then",
             "k3s: pkg/agent/config/config.go",
         ),
         agent,
@@ -197,7 +197,7 @@ const fn statement(id: &'static str, title: &'static str, source: &'static str) 
     Statement { id, title, source }
 }
 
-/// Judges what was seen. Pure.
+/// Judges the observations. Pure.
 pub fn judge(seen: &Seen) -> Vec<Judged> {
     let judged = |(statement, judge): (Statement, Judge)| Judged { statement, outcome: judge(seen) };
     STATEMENTS.map(judged).into()
@@ -216,7 +216,7 @@ fn two_cas(seen: &Seen) -> Outcome {
         }
         let life = ca.not_after.duration_since(ca.not_before);
         if life.earlier(CA_LIFE).abs() > LEAP {
-            wrong.push(format!("{name} lives for {} days", life.as_hours() / 24));
+            wrong.push(format!("{name} is valid for {} days", life.as_hours() / 24));
         }
     }
     verdict(wrong, format!("{} and {}", common_name(server), common_name(client)))
@@ -228,7 +228,7 @@ fn api_server(seen: &Seen) -> Outcome {
             Pass("a client that trusts the server CA connects, one that trusts the client CA does not".into())
         }
         (false, _) => Fail("a client that trusts the server CA can't connect".into()),
-        (true, true) => Fail("a client that trusts the client CA connects, too".into()),
+        (true, true) => Fail("a client that trusts the client CA also connects".into()),
     }
 }
 
@@ -248,7 +248,7 @@ fn token_needed(seen: &Seen) -> Outcome {
             wrong.push(format!("{how}: {}", said(answer)));
         }
     }
-    // What would be refused to anybody shows nothing.
+    // A refusal that everyone would get shows nothing.
     if seen.client.code != 200 {
         wrong.push(format!("with the right one: {}", said(&seen.client)));
     }
@@ -292,10 +292,10 @@ fn serving_certificate(seen: &Seen) -> Outcome {
 fn issued(seen: &Seen, leaf: &CertificateFacts, answer: &Answer, ca: &CertificateFacts, usage: Usage) -> Vec<String> {
     let mut wrong = Vec::new();
     if let Err(why) = chain_of(leaf, &[], std::slice::from_ref(ca), seen.at, usage) {
-        wrong.push(format!("it is not good under {}: {why}", common_name(ca)));
+        wrong.push(format!("it is not valid for {}: {why}", common_name(ca)));
     }
     if !answer.asked.as_ref().is_some_and(|key| same_key(leaf, key)) {
-        wrong.push("it is for another key than was asked for".into());
+        wrong.push("its key is not the requested one".into());
     }
     let left = leaf.not_after.duration_since(seen.at);
     if left.earlier(YEAR).abs() > HOUR {
@@ -325,8 +325,8 @@ fn own_name(seen: &Seen) -> Outcome {
 
 fn no_csr(seen: &Seen) -> Outcome {
     match (seen.csrs.as_slice(), seen.control) {
-        ([], true) => Pass("none is there; one that was made afterwards is found".into()),
-        ([], false) => Fail("one that was made afterwards is not found either".into()),
+        ([], true) => Pass("there are none; one that was created afterwards is found".into()),
+        ([], false) => Fail("one that was created afterwards is not found either".into()),
         (csrs, _) => Fail(format!("there are {}", csrs.join(", "))),
     }
 }
@@ -347,21 +347,21 @@ fn renewal(seen: &Seen) -> Outcome {
     let Restarted { before, after } = &seen.expiring;
     let left = |facts: &CertificateFacts| facts.not_after.duration_since(seen.at);
     if left(after).earlier(YEAR).abs() > HOUR {
-        wrong.push(format!("the one that ended on {} now ends on {}", before.not_after, after.not_after));
+        wrong.push(format!("the one that expired on {} now expires on {}", before.not_after, after.not_after));
     }
     if seen.fresh.before.sha256 != seen.fresh.after.sha256 {
-        wrong.push("a new one was renewed, too".into());
+        wrong.push("a new one was also renewed".into());
     }
-    // k3s' documentation says that keys are used again; its source, where it could be read, makes new ones.
+    // k3s' documentation says that keys are reused; its source, where it was available, creates new ones.
     let key = match same_key(after, &before.key) {
         true => "the same key",
         false => "a new key",
     };
-    verdict(wrong, format!("from {} to {}, with {key}; a new one stayed", before.not_after, after.not_after))
+    verdict(wrong, format!("from {} to {}, with {key}; a new one was kept", before.not_after, after.not_after))
 }
 
 fn agent(_: &Seen) -> Outcome {
-    Unsupported("it takes a running agent, which needs privileges and a container runtime".into())
+    Unsupported("this needs a running agent, which requires privileges and a container runtime".into())
 }
 
 fn verdict(wrong: Vec<String>, right: String) -> Outcome {

@@ -1,5 +1,6 @@
-//! `tlsboot distribution`: what a distribution does instead of bootstrapping its nodes by CSRs, as statements that can be
-//! checked. [`play`] drives and observes, [`k3s`] is pure: the statements, and whether what was seen bears them out.
+//! `tlsboot distribution`: what a distribution does instead of bootstrapping its nodes by CSRs, as statements that can
+//! be checked. [`play`] drives and observes; [`k3s`] is pure: the statements, and whether the observations confirm
+//! them.
 
 pub mod k3s;
 #[cfg(feature = "docker")]
@@ -12,26 +13,26 @@ use serde::Serialize;
 
 use crate::probe::Outcome;
 
-/// Something that a distribution says of itself.
+/// A statement about a distribution.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
     /// Its name.
     pub id: &'static str,
-    /// What is true.
+    /// The statement.
     pub title: &'static str,
-    /// Where that stands.
+    /// Its source.
     pub source: &'static str,
 }
 
-/// A statement, and how it went with it.
+/// A statement and its result.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Judged {
-    /// What was said.
+    /// The statement.
     #[serde(flatten)]
     pub statement: Statement,
-    /// Whether it is so.
+    /// Its result.
     #[serde(flatten)]
     pub outcome: Outcome,
 }

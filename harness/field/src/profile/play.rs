@@ -1,4 +1,5 @@
-//! Plays an agent of k3s: asks the supervisor for certificates, rightly and wrongly, and restarts the server once.
+//! Plays an agent of k3s: requests certificates from the supervisor, correctly and incorrectly, and restarts the server
+//! once.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -36,24 +37,24 @@ const A_MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The supervisor is ready a moment after the API server.
 const READY: Duration = Duration::from_secs(60);
 
-/// Who asks.
+/// Who sends a request.
 enum Asker<'a> {
     Nobody,
-    /// As agents do, by the user `node` and the token's second half.
+    /// As agents do, with the user `node` and the second half of the token.
     Token(&'a Secret<String>),
     Certificate(&'a Credential),
 }
 
-/// Plays the agent, and tells what was seen.
+/// Plays the agent, and returns the observations.
 ///
 /// # Errors
-/// When the server can't be reached, or its files are not where k3s has them.
+/// If the server cannot be reached, or its files are not where k3s puts them.
 pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
     let tls = server.folder().join("tls");
     let (server_ca, client_ca) = (text(&tls.join("server-ca.crt"))?, text(&tls.join("client-ca.crt"))?);
     let (token_hash, token) = token(&text(&server.folder().join("node-token"))?)?;
     let supervisor = Supervisor::of(server.base().endpoint())?;
-    // As its kubelet would make it: without, the supervisor does not take the node's certificate.
+    // As its kubelet would create it: without it, the supervisor does not accept the node's certificate.
     let nodes = Api::<Node>::all(server.base().admin());
     let meta = ObjectMeta { name: Some(NODE.into()), ..Default::default() };
     let node = Node { metadata: meta, ..Default::default() };
@@ -101,7 +102,7 @@ pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
     })
 }
 
-/// The supervisor, by the name that its certificate has.
+/// The supervisor, by the name in its certificate.
 struct Supervisor(Endpoint);
 
 impl Supervisor {
@@ -118,7 +119,7 @@ impl Supervisor {
         Ok(hex::encode(Sha256::digest(text.as_bytes())))
     }
 
-    /// Asks for a certificate with a new key. Answers also with the pair, for what came.
+    /// Requests a certificate with a new key. Also returns the pair, if one was issued.
     async fn ask(
         &self,
         file: &str,
@@ -187,7 +188,7 @@ async fn csrs(server: &Server) -> Result<Vec<String>, ClusterError> {
     Ok(all.items.iter().map(ResourceExt::name_any).collect())
 }
 
-/// Makes a CSR, and tells whether it is found.
+/// Creates a CSR, and returns whether it is found.
 async fn control(server: &Server) -> Result<bool, ClusterError> {
     const NAME: &str = "tlsboot-control";
     let (request, _) = RequestBuilder::node("tlsboot-control").build()?;
@@ -206,7 +207,7 @@ async fn control(server: &Server) -> Result<bool, ClusterError> {
     Ok(csrs(server).await?.iter().any(|name| name == NAME))
 }
 
-/// By whom the API server takes the bearer of these credentials; none when it refuses them.
+/// The user that the API server recognizes by these credentials; `None` if it refuses them.
 async fn known_as(server: &Server, pair: Credential) -> Result<Option<(String, Vec<String>)>, ClusterError> {
     let client = client(server.base().endpoint(), &Credentials::Certificate(pair)).await?;
     let api = Api::<SelfSubjectReview>::all(client);
@@ -219,7 +220,7 @@ async fn known_as(server: &Server, pair: Credential) -> Result<Option<(String, V
     Ok(user.and_then(|user| Some((user.username?, user.groups.unwrap_or_default()))))
 }
 
-/// Whether a client that trusts this CA gets an answer of the API server, whichever.
+/// Whether a client that trusts this CA gets any answer from the API server.
 async fn connects(server: &Server, ca: &str) -> Result<bool, ClusterError> {
     let endpoint = Endpoint { ca: ca.to_owned(), ..server.base().endpoint().clone() };
     let client = client(&endpoint, &Credentials::None).await?;
@@ -228,7 +229,7 @@ async fn connects(server: &Server, ca: &str) -> Result<bool, ClusterError> {
     Ok(matches!(answer, Ok(_) | Err(kube::Error::Api(_))))
 }
 
-/// Puts a certificate with a month left in the place of k3s' own, and restarts k3s.
+/// Replaces k3s' own certificate by one with a month left, and restarts k3s.
 async fn restart(server: &Server, tls: &Path) -> Result<(Restarted, Restarted), ClusterError> {
     let clients = Authority::from_pem(&text(&tls.join("client-ca.crt"))?, &text(&tls.join("client-ca.key"))?)?;
     let aged = clients.issue_client("system:admin", &["system:masters"], Validity::for_next(A_MONTH))?;

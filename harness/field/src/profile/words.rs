@@ -1,4 +1,4 @@
-//! What became of the statements, on a terminal.
+//! The results of the statements, for a terminal.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use crate::probe::Outcome;
 use tlsboot_core::plain::one_line;
 use tlsboot_engine::report::paint::paint;
 
-/// The whole, with colours or without.
+/// The whole report, with or without colors.
 pub fn text(judged: &[Judged], colours: bool) -> String {
     let mut text = String::new();
     let mut counts = [0; 3];

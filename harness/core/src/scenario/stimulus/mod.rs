@@ -142,9 +142,9 @@ macro_rules! stimuli {
 stimuli! {
     /// Start a node's kubelet or a component of the control plane.
     "start" Start(start::Start),
-    /// End a node's kubelet or a component by SIGTERM, and wait until it has exited.
+    /// Stop a node's kubelet or a component with SIGTERM, and wait until it has exited.
     "stop" Stop(end::End),
-    /// Kill a node's kubelet or a component by SIGKILL.
+    /// Kill a node's kubelet or a component with SIGKILL.
     "kill" Kill(end::End),
     /// Stop a node's kubelet or a component and start it again; `with` changes how it is started.
     "restart" Restart(restart::Restart),

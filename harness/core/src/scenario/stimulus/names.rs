@@ -33,7 +33,7 @@ impl<'a> Names<'a> {
         Some(format!("there is no node `{name}`; the scenario has [{}]", known.join(", ")))
     }
 
-    /// A node that certificates are for must be one of the scenario's, or one that a step `submit` names.
+    /// A node for which certificates are issued must be one of the scenario's, or one that a step `submit` names.
     pub fn subject(&self, name: &str) -> Option<String> {
         let is_submitted = self.scenario.steps.iter().any(|step| match &step.value {
             Step::Submit(submit) => {

@@ -54,7 +54,7 @@ pub struct Changes {
 /// What can only be done where any flag can be set.
 pub(super) const ANY_FLAG: Need = (Capability::AnyFlag, "be given any flag of the control plane");
 
-/// Whose a setting is.
+/// Which process a setting belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
     Kubelet,
@@ -81,7 +81,7 @@ impl Whose {
 }
 
 impl Changes {
-    /// The settings that are given, each with its word and whose it is.
+    /// The settings that are given, each with its keyword and the process it belongs to.
     fn given(&self) -> impl Iterator<Item = (&'static str, Whose)> {
         let all = [
             ("rotateCertificates", self.rotate_certificates.is_some(), Whose::Kubelet),
@@ -100,7 +100,7 @@ impl Changes {
         let foreign = self.given().filter(|(_, whose)| !whose.is(process.component));
         let mut wrong: Vec<String> = foreign
             .map(|(word, whose)| {
-                format!("`{word}` is a setting of {}, and {} would not be changed by it", whose.words(), process.name())
+                format!("`{word}` is a setting of {} and has no effect on {}", whose.words(), process.name())
             })
             .collect();
         wrong.extend(self.bootstrap.as_deref().and_then(|token| names.token(token)));

@@ -108,7 +108,7 @@ impl Kubelets<'_> {
     }
 }
 
-/// The name of a kubelet's log: with the node's name where that fits into a file's, of at most 255 bytes.
+/// The name of a kubelet's log: it contains the node's name if that fits into a file name, which has at most 255 bytes.
 fn log_name(node: &str, index: usize) -> String {
     const LONGEST: usize = 240;
     match node.len() {

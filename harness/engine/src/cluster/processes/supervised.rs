@@ -86,7 +86,7 @@ impl Supervised {
         exit
     }
 
-    /// Whatever ends it from now on, tlsboot wanted it to end. What has ended before has ended by itself.
+    /// From now on any exit counts as requested by tlsboot. A process that has already exited did so on its own.
     fn ask(&self) {
         if self.is_running() {
             self.asked.store(true, Ordering::SeqCst);

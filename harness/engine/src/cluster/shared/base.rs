@@ -23,7 +23,7 @@ pub(crate) struct Orders {
     pub(crate) tokens: BTreeMap<String, TokenValue>,
     pub(crate) settings: Settings,
     pub(crate) rules: Rules,
-    /// tlsboot's own tokens, where the API server is given them.
+    /// tlsboot's own tokens, if the API server gets them.
     pub(crate) own: Option<OwnTokens>,
 }
 
@@ -44,7 +44,7 @@ pub struct Base {
     endpoint: Endpoint,
     pub(crate) admin: kube::Client,
     pub(crate) administrator: Credential,
-    /// What the administrator shows to the API server.
+    /// The administrator's credentials.
     credentials: Credentials,
     pub(crate) tokens: BTreeMap<String, TokenValue>,
     pub(crate) sink: Sink,

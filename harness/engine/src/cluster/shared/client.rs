@@ -108,11 +108,11 @@ fn client_of(endpoint: &Endpoint, kubeconfig: &Kubeconfig) -> Result<kube::Clien
     })
 }
 
-/// Where a kubeconfig's current context, or another one, leads to, without any proxy: kube would take one from the
-/// environment even for clusters on this machine, and hold `NO_PROXY` against the proxy's own name.
+/// The server and credentials of a kubeconfig's current context, or of another one, without any proxy: kube would use a
+/// proxy from the environment even for clusters on this machine, and compare `NO_PROXY` with the proxy's own name.
 ///
 /// # Errors
-/// What is missing in the kubeconfig, or can't be read.
+/// What is missing in the kubeconfig, or cannot be read.
 pub fn direct(kubeconfig: &Kubeconfig, context: Option<&str>) -> io::Result<kube::Config> {
     let wanted = context.or(kubeconfig.current_context.as_deref()).unwrap_or_default();
     let contexts = kubeconfig.contexts.iter().find(|named| named.name == wanted);
@@ -130,13 +130,13 @@ pub fn direct(kubeconfig: &Kubeconfig, context: Option<&str>) -> io::Result<kube
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     config.disable_compression = cluster.disable_compression.unwrap_or(false);
     config.tls_server_name = cluster.tls_server_name.clone();
-    // As client-go: a user that is not there is one without credentials.
+    // Like client-go: a user that does not exist has no credentials.
     let user = kubeconfig.auth_infos.iter().find(|named| Some(&named.name) == context.user.as_ref());
     config.auth_info = user.and_then(|named| named.auth_info.clone()).unwrap_or_default();
     Ok(config)
 }
 
-/// The CAs that the API server's certificate is verified by, in DER; none where the kubeconfig names none.
+/// The CAs for verifying the API server's certificate, in DER; `None` if the kubeconfig names none.
 fn authorities(cluster: &kube::config::Cluster) -> io::Result<Option<Vec<Vec<u8>>>> {
     let given = |text: &&str| !text.is_empty();
     let pem = if let Some(data) = cluster.certificate_authority_data.as_deref().filter(given) {

@@ -99,7 +99,7 @@ impl Settings {
 /// Where the CA is that signs for a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signer<'a> {
-    /// The one that tlsboot made.
+    /// The one that tlsboot created.
     Own,
     /// In this file, whose path may begin with `{pki}`.
     File(&'a str),

@@ -53,8 +53,8 @@ pub(crate) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) 
         .collect()
 }
 
-/// Tokens of tlsboot's own: with them it reaches an API server, and so does the controller-manager, that does not trust the
-/// CA of their certificates, as a scenario may want it.
+/// tlsboot's own tokens. With them tlsboot and the controller-manager can reach an API server that does not trust the
+/// CA of their certificates, as a scenario may require.
 pub(crate) struct OwnTokens {
     pub(crate) administrator: Secret<String>,
     pub(crate) controller_manager: Secret<String>,

@@ -23,7 +23,7 @@ use tlsboot_core::x509::{AltName, read};
 /// The attribute that API servers read a user's uid from (`k8s.io/apiserver/pkg/authentication/request/x509`, catalogue N-07).
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
 
-/// The folder of the keys, in flags of scenarios.
+/// The folder of the keys, in the flags of scenarios.
 pub(crate) const PKI: &str = "{pki}";
 
 /// What is wrong with a client certificate.
@@ -211,7 +211,8 @@ impl Trust {
         Ok(Signing { duration_seconds: duration.as_secs(), signers })
     }
 
-    /// The text of a file with a CA. A controller-manager does not start with one that can't be read, and says so itself.
+    /// The content of a file with a CA. A controller-manager does not start with one that cannot be read, and reports
+    /// that itself.
     fn certificate_in(&self, path: &str) -> String {
         let path = path.replace(PKI, &self.dir.display().to_string());
         untrusted::read_text(Path::new(&path), untrusted::LONGEST).unwrap_or_default()
