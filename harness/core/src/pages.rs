@@ -7,6 +7,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::scenario::coverage::{Coverage, coverage};
+use crate::scenario::reports::{REPORTS, Report, Shown};
 use crate::scenario::requirements::{self, CHAPTERS, Requirement};
 use crate::scenario::schema::{Field, Part, Word, schema, text, values, words};
 use crate::scenario::{Level, Profile, Scenario, StepWords, describe, differing_settings};
@@ -54,6 +55,7 @@ pub fn pages(scenarios: &[Scenario], mutants: &[Mutant]) -> Vec<Page> {
         page("stimuli.md", "Stimuli", stimuli(scenarios)),
         page("expectations.md", "Expectations", expectations(scenarios)),
         page("versions.md", "Versions", versions_page(scenarios)),
+        page("reports.md", "Reports from the field", reports()),
     ]
 }
 
@@ -233,6 +235,35 @@ fn profile(profile: Profile) -> &'static str {
         Profile::Core => "core",
         Profile::Full => "full",
         Profile::Slow => "slow",
+    }
+}
+
+// --- reports ---------------------------------------------------------------------------------------------------------
+
+fn reports() -> String {
+    let mut text = String::from(
+        "# Reports from the field\n\n\
+         What users of Kubernetes and its distributions reported, and what shows it here. More links are on the pages of \
+         scenarios.\n\n| report | what happened | what shows it |\n|---|---|---|\n",
+    );
+    for Report { links, says, shown } in REPORTS {
+        let links: Vec<String> = links.iter().map(|link| format!("[{}]({link})", short(link))).collect();
+        let shown = match shown {
+            Shown::Scenario(id) => format!("[{id}](scenarios/{id}.md)"),
+            Shown::Doctor(finding) => format!("`tlsboot doctor`: {finding}"),
+            Shown::Nothing(why) => format!("nothing: {}", prose(why)),
+        };
+        text.push_str(&row(&[&links.join(", "), &prose(says), &shown]));
+    }
+    text
+}
+
+/// `owner/name#12` of a link to GitHub.
+fn short(link: &str) -> String {
+    let parts: Vec<&str> = link.split('/').collect();
+    match parts.as_slice() {
+        [.., owner, name, _, number] => format!("{owner}/{name}#{number}"),
+        _ => link.to_owned(),
     }
 }
 

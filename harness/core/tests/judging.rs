@@ -105,6 +105,38 @@ fn a_recorder_that_lost_events_or_never_started_is_an_error(#[case] recorder: &s
     assert_eq!(verdict.outcome, Outcome::Error, "{:?}", verdict.error);
 }
 
+/// What came late or not at all on a machine that had no time for it says nothing about the cluster. What is green stays so.
+#[rstest]
+#[case::busy(2_000, 60_000, true)]
+#[case::used(20_000, 40_000, false)]
+#[case::a_moment(10, 1_900, false)]
+fn a_red_verdict_of_a_slow_machine_is_an_error(#[case] worked: u64, #[case] waited: u64, #[case] too_slow: bool) {
+    let load = |events: &mut Vec<Value>, at: &dyn Fn(&Value) -> bool| {
+        let place = events.iter().position(at).unwrap();
+        let mut load = events[place].clone();
+        load["what"] = json!({"load": {"workedMs": worked, "waitedMs": waited}});
+        events.insert(place + 1, load);
+    };
+    let first_step = |event: &Value| event["what"]["step"]["phase"] == "begin";
+    let head = |event: &Value| event["seq"] == 0;
+    let break_it = |events: &mut Vec<Value>| set("csr", "/certificates/0/version", &json!(1), events);
+
+    let slow = judge_changed(|events| {
+        break_it(events);
+        load(events, &first_step);
+    });
+    assert_eq!(slow.outcome == Outcome::Error, too_slow, "{slow:#?}");
+    assert_eq!(slow.error.unwrap_or_default().contains("the machine was too slow"), too_slow);
+    red(&judge_changed(break_it));
+    let slow_before = judge_changed(|events| {
+        break_it(events);
+        load(events, &head);
+    });
+    assert_eq!(slow_before.outcome, Outcome::Fail, "it is not about the time before the stimulus");
+    let green = judge_changed(|events| load(events, &first_step));
+    assert_eq!(green.outcome, Outcome::Pass, "{green:#?}");
+}
+
 /// One field of the recorded events is changed: exactly the expectation about it turns red, and for that field.
 #[rstest]
 // what a signer could do wrong (catalogue S-05, S-07)

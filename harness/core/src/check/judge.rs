@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{DEFAULT_WITHIN, LooksAt, Match, Matcher, Mismatch, Moment, Never, State};
-use crate::history::event::{Event, Phase, What};
+use crate::history::event::{Event, Load, Phase, What};
 use crate::scenario::{Scenario, Step};
 
 /// The outcome of a scenario, or of one of its expectations.
@@ -114,6 +114,8 @@ pub struct Judge<'s> {
     zero: u64,
     /// The same moment by the wall clock.
     zero_at: Timestamp,
+    /// The load before the last stimulus began.
+    load: Load,
     /// Whether the step at the cursor is in progress.
     driving: bool,
     broken: Option<String>,
@@ -136,6 +138,7 @@ impl<'s> Judge<'s> {
             window: Timestamp::MIN,
             zero: 0,
             zero_at: Timestamp::MIN,
+            load: Load::default(),
             driving: false,
             broken: None,
             over: false,
@@ -235,7 +238,7 @@ impl<'s> Judge<'s> {
         let error = self.broken.clone().or_else(|| {
             let judged_red = matches!(worst, Outcome::Fail | Outcome::Hang);
             if judged_red {
-                None
+                self.too_slow()
             } else if expectations.is_empty() {
                 Some("no expectation of this scenario applies to these versions".into())
             } else if undecided {
@@ -265,6 +268,7 @@ impl<'s> Judge<'s> {
             Phase::Begin => {
                 self.driving = true;
                 self.window = event.at;
+                self.load = self.state.load;
                 self.refuse_what_is_there(event);
             }
             Phase::Done { .. } if self.driving => {
@@ -371,7 +375,7 @@ impl<'s> Judge<'s> {
             LooksAt::State(matcher) => {
                 let is_news = match judged.never {
                     Some(_) => matcher.is_changed_by(event),
-                    None => !matches!(event.what, What::Begin(_) | What::Step(_) | What::Recorder(_)),
+                    None => !matches!(event.what, What::Begin(_) | What::Step(_) | What::Recorder(_) | What::Load(_)),
                 };
                 if is_news { matcher.holds(&self.state) } else { Match::Other }
             }
@@ -487,6 +491,22 @@ impl<'s> Judge<'s> {
             scenario.applies(&scenario.steps[*index].value, kubernetes, kubelet)
                 && only.as_ref().is_none_or(|only| only.contains(index))
         });
+    }
+
+    /// On a machine that is too slow, what came too late or not at all says nothing about the cluster. What counts is the time
+    /// from the last stimulus on: what was decided before that is green.
+    fn too_slow(&self) -> Option<String> {
+        let load = self.state.load.since(self.load);
+        let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
+        load.is_too_high().then(|| {
+            format!(
+                "the machine was too slow for this verdict: since the last stimulus the cluster's processes have worked for {} \
+                 and waited for a processor for {}. Run fewer scenarios at a time (`--jobs`), or on a machine that has less \
+                 to do",
+                seconds(load.worked_ms),
+                seconds(load.waited_ms)
+            )
+        })
     }
 
     /// A recorder that did not run or missed events proves nothing. Neither does a `never` whose positive control, or

@@ -62,7 +62,7 @@ impl Matcher for NodeObject {
         LooksAt::Events(self)
     }
 
-    fn nodes(&self) -> Vec<&str> {
+    fn subjects(&self) -> Vec<&str> {
         vec![&self.node]
     }
 }

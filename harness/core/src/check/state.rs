@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Role, rules::Rules};
 use crate::history::event::{
-    Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, NodeEvent, Phase, Presented,
-    ProcessState, Recorder, RecorderState, What,
+    Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, Load, NodeEvent, Phase,
+    Presented, ProcessState, Recorder, RecorderState, What,
 };
 use crate::history::facts::CertificateFacts;
 
@@ -40,6 +40,8 @@ pub struct State {
     pub objects: BTreeMap<String, String>,
     /// Recorders that are running.
     pub recording: BTreeSet<Recorder>,
+    /// How long the cluster's processes have worked and waited, as far as it was told.
+    pub load: Load,
     /// Recorders that may have missed events, and why.
     pub gaps: BTreeMap<Recorder, String>,
 }
@@ -117,6 +119,7 @@ impl State {
             What::Node(node) => {
                 self.nodes.insert(node.node.clone(), node.clone());
             }
+            What::Load(load) => self.load = *load,
             What::Deadline(_) | What::Request(_) | What::Connection(_) | What::Log(_) => {}
         }
     }

@@ -260,6 +260,7 @@ impl Reader {
             What::Begin(_)
             | What::Step(_)
             | What::Deadline(_)
+            | What::Load(_)
             | What::Recorder(_)
             | What::Kubelet(_)
             | What::Node(_) => {}

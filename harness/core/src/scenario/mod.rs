@@ -12,6 +12,7 @@ mod load;
 mod model;
 mod names;
 mod partition;
+pub mod reports;
 pub mod requirements;
 pub mod schema;
 mod select;

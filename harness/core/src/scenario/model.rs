@@ -158,7 +158,8 @@ pub struct Cluster {
     /// Kubernetes 1.32 and the default `anonymousAuth`.
     pub anonymous_paths: Vec<String>,
     /// Further flags by component, without the dashes. An empty value removes tlsboot's own flag of that name. `{pki}`
-    /// is the folder of the cluster's keys (`signer.crt`, `signer.key`, `client-ca.crt`, …).
+    /// is the folder of the cluster's keys (`signer.crt`, `signer.key`, `client-ca.crt`, `cluster-ca.crt`; `serving-ca`
+    /// and `intermediate-ca`, each with `.crt` and `.key`).
     #[schemars(with = "BTreeMap<String, BTreeMap<String, String>>")]
     pub flags: BTreeMap<Component, Flags>,
 }
@@ -311,6 +312,12 @@ pub enum TokenDefect {
     UnparsableExpiration,
     /// An extra group that does not begin with `system:bootstrappers:`.
     ForeignGroup,
+    /// An extra group of `system:bootstrappers:…` with a capital letter.
+    GroupForm,
+    /// The second half in the Secret ends with a newline, as `echo` without `-n` makes it.
+    Newline,
+    /// `expiration` is there and empty. That is no defect to the API server: the token does not expire.
+    EmptyExpiration,
 }
 
 /// A node: one kubelet.

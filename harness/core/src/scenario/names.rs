@@ -98,7 +98,7 @@ impl JsonSchema for NodeName {
 /// It may be one that Kubernetes rejects, such as one with an underscore (`ValidateNodeName`,
 /// `pkg/apis/core/validation`), or one that the kubelet changes, such as one with capital letters (`GetHostname`,
 /// `component-helpers/node/util`): such nodes exist in clusters.
-pub(super) fn wrong_node(name: &str) -> Option<String> {
+pub(crate) fn wrong_node(name: &str) -> Option<String> {
     let is_inner = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     let has_ends = [name.chars().next(), name.chars().next_back()]
         .iter()

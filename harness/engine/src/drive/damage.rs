@@ -53,6 +53,8 @@ pub(super) async fn damage(change: &Damage, stage: &Stage<'_>) -> Result<Done, D
             symlink(path.with_file_name("nowhere.pem"), &path).map_err(file())?;
             kind(&path)?
         }
+        DamageAction::RemoveKey => without(&content, |label| label.ends_with("PRIVATE KEY"))?,
+        DamageAction::RemoveCertificate => without(&content, |label| label == "CERTIFICATE")?,
         DamageAction::ReplaceKey => {
             let text = fs::read_to_string(&content).map_err(file())?;
             let key_begins = text.find("-----BEGIN EC PRIVATE KEY").unwrap_or(text.len());
@@ -73,6 +75,31 @@ pub(super) async fn replace_pair(replace: &ReplaceServingPair, stage: &Stage<'_>
     Ok(Done::proven(sized(&path)?))
 }
 
+/// Takes some of the PEM blocks out of a file, by their labels.
+fn without(path: &Path, is_taken: impl Fn(&str) -> bool) -> Result<String, DriveError> {
+    let text = fs::read_to_string(path).map_err(ClusterError::file(path))?;
+    let label = |line: &str, word: &str| {
+        Some(line.trim().strip_prefix("-----")?.strip_prefix(word)?.strip_suffix("-----")?.trim().to_owned())
+    };
+    let (mut kept, mut taken) = (String::new(), false);
+    let mut found = 0;
+    for line in text.lines() {
+        if label(line, "BEGIN").is_some_and(|label| is_taken(&label)) {
+            (taken, found) = (true, found + 1);
+        }
+        if !taken {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+        taken &= label(line, "END").is_none();
+    }
+    if found == 0 {
+        return Err(DriveError::Nothing(format!("{} has no such block", path.display())));
+    }
+    fs::write(path, kept).map_err(ClusterError::file(path))?;
+    sized(path)
+}
+
 const GARBAGE: &str = "this is neither PEM nor YAML: {[\n";
 
 fn sized(path: &Path) -> Result<String, DriveError> {
@@ -88,4 +115,23 @@ fn kind(path: &Path) -> Result<String, DriveError> {
         () => "a special file",
     };
     Ok(format!("it is now {kind}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_taken_out_by_their_labels() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pair.pem");
+        let block = |label: &str| format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n");
+        let (certificate, key) = (block("CERTIFICATE"), block("EC PRIVATE KEY"));
+        for (label, left) in [("CERTIFICATE", &key), ("EC PRIVATE KEY", &certificate)] {
+            fs::write(&path, format!("{certificate}{key}")).unwrap();
+            without(&path, |found| found == label).unwrap();
+            assert_eq!(&fs::read_to_string(&path).unwrap(), left);
+            assert!(without(&path, |found| found == label).is_err(), "it is gone");
+        }
+    }
 }

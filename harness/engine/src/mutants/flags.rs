@@ -64,9 +64,9 @@ pub(super) fn always(launch: &mut Launch<'_>, controller: &str) -> Result<(), Cl
 }
 
 pub(super) fn twice_the_signing_duration(launch: &mut Launch<'_>) -> Result<(), ClusterError> {
-    let seconds = launch.flags.get("cluster-signing-duration").unwrap_or_default().to_owned();
-    let seconds: u64 = seconds.trim_end_matches('s').parse().map_err(std::io::Error::other)?;
-    launch.flags.set("cluster-signing-duration", format!("{}s", 2 * seconds));
+    let given = launch.flags.get("cluster-signing-duration").unwrap_or_default();
+    let duration: jiff::SignedDuration = given.parse().map_err(std::io::Error::other)?;
+    launch.flags.set("cluster-signing-duration", format!("{}s", 2 * duration.as_secs()));
     Ok(())
 }
 

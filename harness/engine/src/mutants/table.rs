@@ -123,7 +123,19 @@ fn signers() -> Vec<Mutant> {
         signer(
             "signer.twice-as-long",
             "Certificates are valid for twice the --cluster-signing-duration",
-            &["issuance.signing-duration", "metrics.certificate-lifetimes", "field.expiry-metric"],
+            &[
+                "issuance.signing-duration",
+                "metrics.certificate-lifetimes",
+                "field.expiry-metric",
+                "field.api-server-restarts-while-a-csr-waits",
+                "field.approved-over-a-dead-connection",
+                "field.client-ca-removed-too-early",
+                "field.host-name-in-capitals",
+                "field.host-name-of-63-characters",
+                "field.node-named-by-its-address",
+                "field.not-ready-after-a-silent-break",
+                "serving.dual-stack",
+            ],
             TwiceAsLong,
         ),
         signer(
@@ -292,7 +304,15 @@ fn approvers() -> Vec<Mutant> {
         approver(
             "approver.denies-all",
             "The approver denies CSRs that it should approve",
-            &["authentication.no-credentials-anonymous-on"],
+            &[
+                "authentication.no-credentials-anonymous-on",
+                "authentication.bootstrap-tokens-off",
+                "authentication.no-client-ca",
+                "authentication.tokens-written-by-hand",
+                "field.underscore-in-the-host-name",
+                "field.bundle-as-signing-certificate",
+                "field.signer-below-a-root",
+            ],
             DeniesAll,
         ),
         approver(
@@ -399,7 +419,7 @@ fn controller_managers() -> Vec<Mutant> {
         mutant(
             "controller-manager.twice-the-duration",
             "--cluster-signing-duration is doubled",
-            &["issuance.signing-duration"],
+            &["issuance.signing-duration", "issuance.duration-by-flag"],
             controller_manager(flags::twice_the_signing_duration),
         ),
         mutant(
@@ -423,7 +443,7 @@ fn controller_managers() -> Vec<Mutant> {
         mutant(
             "controller-manager.one-authority",
             "One CA signs for all signers, whatever the flags say",
-            &["field.approved-never-issued", "issuance.ca-by-signer"],
+            &["field.approved-never-issued", "issuance.ca-by-signer", "field.a-ca-of-its-own-for-serving"],
             controller_manager(flags::one_authority),
         ),
         mutant(
@@ -455,7 +475,7 @@ fn apiservers() -> Vec<Mutant> {
         mutant(
             "apiserver.no-node-restriction",
             "NodeRestriction is off",
-            &["approval.another-nodes-name"],
+            &["approval.another-nodes-name", "field.renamed-host"],
             apiserver(|launch| flags::without_admission(launch, "NodeRestriction")),
         ),
         mutant(
@@ -747,6 +767,7 @@ fn kubelets() -> Vec<Mutant> {
                 "recovery.expired-without-bootstrap-kubeconfig",
                 "recovery.rotation-off-old-csr-in-the-way",
                 "recovery.expired-while-the-api-server-is-away",
+                "recovery.client-file-without-key",
             ],
             kubelet(|launch| flags::shell(launch, r#"trap 'kill $child' TERM; "$@" & child=$!; wait $child; exit 0"#)),
         ),

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod csr;
 pub mod files;
+pub mod load;
 pub mod log;
 pub mod metrics;
 pub mod node;

@@ -1,5 +1,6 @@
 //! Where recorders send their events: the history file, and the run that judges them.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::digest::sha256;
 use crate::secret::Vault;
-use tlsboot_core::history::event::{Recorder, RecorderEvent, RecorderState};
+use tlsboot_core::history::event::{ProcessState, Recorder, RecorderEvent, RecorderState};
 use tlsboot_core::history::{Event, What, write_line};
 
 /// The only writer of a history. Cheap to clone; every recorder has one.
@@ -24,6 +25,8 @@ pub struct Sink {
     zero: Instant,
     /// When the cluster last changed, as [`Self::mono`].
     changed: watch::Sender<u64>,
+    /// The processes that run, by their ids.
+    processes: watch::Sender<BTreeSet<u32>>,
 }
 
 #[derive(Debug)]
@@ -82,7 +85,8 @@ impl Sink {
             failure: None,
         };
         let inner = Arc::new(Mutex::new(inner));
-        (Self { inner, vault, zero: Instant::now(), changed: watch::Sender::new(0) }, receiver)
+        let (changed, processes) = (watch::Sender::new(0), watch::Sender::default());
+        (Self { inner, vault, zero: Instant::now(), changed, processes }, receiver)
     }
 
     /// Appends what happened just now.
@@ -100,6 +104,12 @@ impl Sink {
         let mono = self.mono();
         if is_change(&what) {
             self.changed.send_replace(mono);
+        }
+        if let What::Process(process) = &what {
+            self.processes.send_modify(|running| match process.state {
+                ProcessState::Started => drop(running.insert(process.pid)),
+                ProcessState::Exited { .. } => drop(running.remove(&process.pid)),
+            });
         }
         let event = Event { seq: inner.next, at, seen: Timestamp::now(), mono, what };
         if let Err(error) = inner.append(&event) {
@@ -156,6 +166,11 @@ impl Sink {
         Duration::from_micros(self.mono().saturating_sub(changed))
     }
 
+    /// The ids of the processes that run.
+    pub(super) fn processes(&self) -> BTreeSet<u32> {
+        self.processes.borrow().clone()
+    }
+
     /// Notified of each change from now on.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -180,7 +195,7 @@ impl Inner {
 
 /// Heartbeats of nodes and their consequences also continue while idle.
 fn is_change(what: &What) -> bool {
-    !matches!(what, What::Request(_) | What::Connection(_) | What::Log(_) | What::Recorder(_))
+    !matches!(what, What::Request(_) | What::Connection(_) | What::Log(_) | What::Recorder(_) | What::Load(_))
 }
 
 #[cfg(test)]

@@ -102,7 +102,10 @@ impl<'a> Failed<'a> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         let mut last = None;
         for event in &self.evidence.events {
-            let is_news = !matches!(event.what, What::Begin(_) | What::Step(_) | What::Deadline(_) | What::Recorder(_));
+            let is_news = !matches!(
+                event.what,
+                What::Begin(_) | What::Step(_) | What::Deadline(_) | What::Recorder(_) | What::Load(_)
+            );
             if is_news && event.mono >= from && event.mono <= to {
                 *counts.entry(event.what.kind()).or_default() += 1;
                 last = Some(event);

@@ -244,7 +244,10 @@ impl<'a> Case<'a> {
 
 /// The events that tell the story; the rest is in the history.
 fn is_told(what: &What) -> bool {
-    !matches!(what, What::Request(_) | What::Log(_) | What::Metrics(_) | What::Connection(_) | What::Recorder(_))
+    !matches!(
+        what,
+        What::Request(_) | What::Log(_) | What::Metrics(_) | What::Connection(_) | What::Recorder(_) | What::Load(_)
+    )
 }
 
 impl Row {

@@ -142,6 +142,11 @@ pub(super) fn event(what: &What) -> String {
             )
         }
         What::Log(log) => format!("{}: {}", log.component, log.line),
+        What::Load(load) => format!(
+            "the cluster's processes have worked for {:.1} s and waited for a processor for {:.1} s",
+            load.worked_ms as f64 / 1000.0,
+            load.waited_ms as f64 / 1000.0
+        ),
     };
     clean(&text)
 }

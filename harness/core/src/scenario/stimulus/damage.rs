@@ -38,6 +38,10 @@ pub enum DamageAction {
     BreakLink,
     /// Replace the private key next to the certificate by another one (through a link).
     ReplaceKey,
+    /// Take the private key out (through a link).
+    RemoveKey,
+    /// Take the certificates out (through a link).
+    RemoveCertificate,
 }
 
 impl Stimulus for Damage {

@@ -1,6 +1,6 @@
 //! What a step may name, and the errors for what it may not.
 
-use super::Step;
+use super::{Changes, Step};
 use crate::history::event::NODE_USER_PREFIX;
 use crate::scenario::load::ready_tokens;
 use crate::scenario::model::{NO_TOKEN, RawScenario, STATIC_TOKEN, ServingPair, TokenKind};
@@ -33,16 +33,20 @@ impl<'a> Names<'a> {
         Some(format!("there is no node `{name}`; the scenario has [{}]", known.join(", ")))
     }
 
-    /// A node for which certificates are issued must be one of the scenario's, or one that a step `submit` names.
+    /// A node for which certificates are issued must be one of the scenario's, or one that a step `submit` or a
+    /// `hostName` names.
     pub fn subject(&self, name: &str) -> Option<String> {
-        let is_submitted = self.scenario.steps.iter().any(|step| match &step.value {
+        let renamed = |changes: &Changes| changes.host_name.as_ref().is_some_and(|host| **host == *name);
+        let is_made = self.scenario.steps.iter().any(|step| match &step.value {
+            Step::Start(start) => renamed(&start.with),
+            Step::Restart(restart) => renamed(&restart.with),
             Step::Submit(submit) => {
                 let user = submit.common_name.as_deref().and_then(|user| user.strip_prefix(NODE_USER_PREFIX));
                 submit.node == name || user == Some(name)
             }
             _ => false,
         });
-        if is_submitted { None } else { self.node(name) }
+        if is_made { None } else { self.node(name) }
     }
 
     /// The serving certificate of the node must come from a file.

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Effects, Names, Need};
-use crate::scenario::Capability;
 use crate::scenario::flags::wrong_flags;
 use crate::scenario::model::{Flags, SigningDuration};
+use crate::scenario::names::wrong_node;
 use crate::scenario::vocabulary::wrong_controller;
+use crate::scenario::{Capability, NodeName};
 
 /// A component of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
@@ -41,6 +42,9 @@ pub struct Changes {
     pub server_tls_bootstrap: Option<bool>,
     /// The token in the node's bootstrap kubeconfig; `none` removes the file.
     pub bootstrap: Option<String>,
+    /// Another name of the kubelet's host, `--hostname-override`. Steps go on to call the machine by the name that it has
+    /// under `nodes`; the certificates and the Node of the new name go by that.
+    pub host_name: Option<NodeName>,
     /// `--cluster-signing-duration` of the controller-manager.
     pub signing_duration: Option<SigningDuration>,
     /// `--anonymous-auth` of the API server.
@@ -87,6 +91,7 @@ impl Changes {
             ("rotateCertificates", self.rotate_certificates.is_some(), Whose::Kubelet),
             ("serverTLSBootstrap", self.server_tls_bootstrap.is_some(), Whose::Kubelet),
             ("bootstrap", self.bootstrap.is_some(), Whose::Kubelet),
+            ("hostName", self.host_name.is_some(), Whose::Kubelet),
             ("signingDuration", self.signing_duration.is_some(), Whose::One(Component::ControllerManager)),
             ("anonymousAuth", self.anonymous_auth.is_some(), Whose::One(Component::ApiServer)),
             ("controllers", self.controllers.is_some(), Whose::One(Component::ControllerManager)),
@@ -104,6 +109,7 @@ impl Changes {
             })
             .collect();
         wrong.extend(self.bootstrap.as_deref().and_then(|token| names.token(token)));
+        wrong.extend(self.host_name.as_ref().and_then(|name| wrong_node(name.of_host())));
         wrong.extend(self.controllers.iter().flatten().filter_map(|entry| wrong_controller(entry)));
         if let (Some(component), Some(flags)) = (process.component, &self.flags) {
             wrong.extend(wrong_flags(component, flags));

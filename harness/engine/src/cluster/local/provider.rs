@@ -91,6 +91,7 @@ impl LocalCluster {
         let signer_valid = scenario.cluster.signer_ca_valid_for.and_then(|valid| valid.try_into().ok()).unwrap_or(YEAR);
         let trust = Trust::create(dir.path().join("pki"), Some(signer_valid), sink.vault().clone())?;
         trust.write_api_server()?;
+        trust.write_further_signers()?;
         let own = OwnTokens::new(sink.vault());
         let manager_token = own.controller_manager.clone();
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);

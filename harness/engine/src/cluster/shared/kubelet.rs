@@ -91,6 +91,9 @@ impl Kubelet {
         let config = &mut self.config;
         config.rotate_certificates = changes.rotate_certificates.unwrap_or(config.rotate_certificates);
         config.server_tls_bootstrap = changes.server_tls_bootstrap.unwrap_or(config.server_tls_bootstrap);
+        if let Some(name) = &changes.host_name {
+            name.of_host().clone_into(&mut config.host);
+        }
         if let Some(token) = &changes.bootstrap {
             self.token.clone_from(token);
         }

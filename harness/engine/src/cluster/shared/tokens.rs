@@ -113,7 +113,11 @@ pub fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
     let half = value.expose().split_once('.').map_or("", |(_, half)| half);
     let mut data = json!({
         "token-id": if defect(TokenDefect::WrongId) { "zzzzzz" } else { id.as_str() },
-        "token-secret": if defect(TokenDefect::WrongSecret) { "0123456789abcdef" } else { half },
+        "token-secret": match token.defect {
+            Some(TokenDefect::WrongSecret) => "0123456789abcdef".to_owned(),
+            Some(TokenDefect::Newline) => format!("{half}\n"),
+            _ => half.to_owned(),
+        },
         "usage-bootstrap-authentication": "true",
     });
     // As kubeadm creates its own: `kubeadm join` trusts a cluster-info that is signed with the token.
@@ -123,7 +127,11 @@ pub fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
     if defect(TokenDefect::NoUsage) {
         data["usage-bootstrap-authentication"] = json!("false");
     }
-    let groups = if defect(TokenDefect::ForeignGroup) { "system:masters".to_owned() } else { token.groups.join(",") };
+    let groups = match token.defect {
+        Some(TokenDefect::ForeignGroup) => "system:masters".to_owned(),
+        Some(TokenDefect::GroupForm) => "system:bootstrappers:Workers".to_owned(),
+        _ => token.groups.join(","),
+    };
     if !groups.is_empty() {
         data["auth-extra-groups"] = json!(groups);
     }
@@ -132,6 +140,9 @@ pub fn secret(token: &TokenValue, now: Timestamp) -> Option<Value> {
     }
     if defect(TokenDefect::UnparsableExpiration) {
         data["expiration"] = json!("tomorrow");
+    }
+    if defect(TokenDefect::EmptyExpiration) {
+        data["expiration"] = json!("");
     }
     let kind = if defect(TokenDefect::WrongType) { "Opaque" } else { "bootstrap.kubernetes.io/token" };
     Some(json!({

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use super::file::write_private;
 use super::settings::Signer;
 use crate::cluster::{ClusterError, Credential};
-use crate::pki::{Authority, Issued, PrivateKey, Validity, YEAR};
+use crate::pki::{Authority, Issued, PrivateKey, RequestBuilder, SignOptions, Validity, YEAR};
 use crate::secret::Vault;
 use crate::untrusted;
 use tlsboot_core::check::Role;
@@ -86,6 +86,20 @@ impl Trust {
         self.write_pair("apiserver", &self.cluster.issue_server("kube-apiserver", &names, Validity::for_next(YEAR))?)?;
         let accounts = PrivateKey::generate()?;
         self.write("sa.key", accounts.pem().expose())
+    }
+
+    /// Writes CAs that nothing uses unless a scenario's flags say so: `serving-ca`, which the API server does not trust, and
+    /// `intermediate-ca`, below the control plane's.
+    pub(crate) fn write_further_signers(&self) -> Result<(), ClusterError> {
+        let serving = Authority::new("tlsboot-serving-ca", Validity::for_next(YEAR))?;
+        self.write("serving-ca.key", serving.key_pem().expose())?;
+        self.write("serving-ca.crt", serving.certificate_pem())?;
+        let subject = Name { common_name: Some("tlsboot-intermediate-ca".into()), ..Name::default() };
+        let (request, key) = RequestBuilder::new(subject).build()?;
+        let usages = ["digital signature", "key encipherment", "cert sign"];
+        let options = SignOptions { ca: true, ..SignOptions::new(Validity::for_next(YEAR), &usages) };
+        self.write("intermediate-ca.key", key.expose())?;
+        self.write("intermediate-ca.crt", &self.cluster.sign_request(&request, &options)?)
     }
 
     /// Writes the control plane's CA with its key, for a tool that creates the rest from it.
