@@ -19,7 +19,7 @@ const PREFIX: &str = "tlsboot-run-";
 const STAGING: &str = ".tlsboot-new-";
 /// The file that is locked while the run is alive. Its content marks the folder as one that may be removed.
 const LOCK: &str = "lock";
-const MARK: &str = "tlsboot removes this folder when the run that created it has ended\n";
+const MARK: &str = "tlsboot removes this folder when the run that made it has ended\n";
 
 impl RunDir {
     /// A new folder that only this user can enter.
