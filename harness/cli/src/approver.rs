@@ -12,7 +12,7 @@ use tlsboot_core::version::Version;
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_engine::say;
 use tlsboot_engine::untrusted::{self, LONGEST};
-use tlsboot_field::approver::corpus::{Subjects, corpus};
+use tlsboot_field::approver::corpus::{Neighbour, Subjects, corpus};
 use tlsboot_field::approver::fire::{FireError, Fired, Plan, fire};
 use tlsboot_field::approver::judge::{Judgement, judge};
 use tlsboot_field::approver::policy::Policy;
@@ -22,11 +22,13 @@ use tlsboot_field::owned;
 
 /// Fire hostile and malformed CSRs at the approver of a cluster, and see which ones it approves.
 ///
-/// Some seventy CSRs: of foreign signers, in other nodes' names, with wildcards, hundreds of names, a CA's constraints,
-/// weak keys, from expired tokens, …. The expected result of each follows from Kubernetes' own rules, or from the
-/// policy that you write. tlsboot creates a bootstrap token, gets a certificate with it as a kubelet does, and sends
-/// everything in the names of nodes that do not exist. Between the first and the last CSR it sends good ones: a CSR
-/// that stays Pending shows something only if those are approved.
+/// Some hundred CSRs: of foreign signers, in other nodes' names, with wildcards, hundreds of names, a CA's constraints,
+/// weak keys, of expired tokens, …. The expected result of each follows from Kubernetes' own rules, or from the
+/// approver's rule and your expectations in a policy. tlsboot makes a bootstrap token, gets a certificate with it as a kubelet does, and sends
+/// the CSRs. Before the first and after the last of them it sends good ones: only where the same approver approves those
+/// does a pending one show anything. What counts is what was issued: a certificate with a foreign identity is a hole, one
+/// that was approved and refused by the signer, or that gives nothing, is careless, and to be stricter than Kubernetes is
+/// not a fault.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ApproverCommand {
@@ -55,22 +57,23 @@ Examples:
   tlsboot approver --kubeconfig F --allow-writes      send the CSRs
   tlsboot approver --kubeconfig F --allow-writes --policy P.yaml
 
-A policy for an approver of serving certificates that denies invalid CSRs (schema: `tlsboot schema policy`):
-  node: worker-7                        # an existing Node, if the approver looks for it
+A policy for an approver of serving certificates (schema: `tlsboot schema policy`):
+  preset: postfinance/kubelet-csr-approver
+  rule: {hostNames: '^worker-[0-9]+$', addresses: [192.0.2.0/24]}
+  node: worker-7                        # a Node that is there, if the approver looks for it
   serving: {dns: [worker-7], ips: [192.0.2.7]}
-  settle: 10s                           # for a slow approver
-  expect:                               # the last matching rule counts
-    - {cases: 'serving.*', decision: [deny, pending]}
-    - {cases: 'names.*', decision: [deny, pending]}
-    - {cases: serving.rightful, decision: approve}
+  neighbour: {name: worker-8, dns: [worker-8], ips: [192.0.2.8]}
+  patience: 2m                          # an approver that a cron job runs every minute
+  expect:                               # other decisions; the last one for a case counts
+    - {cases: names.own-prefix-alone, decision: [approve, deny]}
 
 Everything that is created has the label tlsboot-run and is removed at the end; after a kill -9, by
 `tlsboot gc --kubeconfig F`. Certificates that were issued to hostile CSRs cannot be used: their keys were never
 stored. The kubeconfig's user needs to create and delete Secrets in kube-system (not with --bootstrap-kubeconfig) and
 to list and delete CSRs.
 
-Exit codes: 0 all as expected, 1 unexpected decisions, or good CSRs are not approved, 2 invalid command line,
-kubeconfig or policy, 3 the cluster is not reachable or refuses, 130 interrupted.";
+Exit codes: 0 nothing found, 1 unexpected decisions, or undecided cases, 2 a wrong command line,
+kubeconfig or policy, 3 the cluster can't be reached or refuses, 130 interrupted.";
 
 pub(super) fn run(command: &ApproverCommand) -> Result<Exit, Failure> {
     let policy = policy(command)?;
@@ -89,11 +92,11 @@ pub(super) fn run(command: &ApproverCommand) -> Result<Exit, Failure> {
             )));
         }
         say!("creating in {}, {}", connection.server(), plan.creates());
-        let (run, server) = (plan.run.clone(), connection.server());
+        let (run, server, serving) = (plan.run.clone(), connection.server(), plan.serving);
         let Some(fired) = fire_and_remove(&connection, plan).await? else {
             return Ok(Exit::Interrupted);
         };
-        report(command, &judge(run.to_string(), server, fired.fates, fired.controls))
+        report(command, &judge(run.to_string(), server, fired.fates, fired.controls, serving, fired.notes))
     })
 }
 
@@ -112,17 +115,18 @@ fn policy(command: &ApproverCommand) -> Result<Policy, Failure> {
 
 fn list(policy: &Policy) -> Result<Exit, Failure> {
     let subjects = Subjects {
-        node: "n".into(),
-        other: "o".into(),
         dns: policy.serving.dns.clone(),
+        neighbour: Neighbour::beside("worker-7", &policy.serving.ips),
         ips: policy.serving.ips.clone(),
+        ..Subjects::example()
     };
     let newest = Version::known()[0];
-    let lines: String = corpus(&subjects, newest)
-        .iter()
+    let lines: String = corpus(&subjects, &policy.rule(), newest)
+        .into_iter()
+        .map(|case| policy.apply(case))
         .map(|case| {
-            let (expected, by) = (policy.expected(case).to_string(), case.by.words());
-            format!("{:28} {expected:16} by {by}: {}\n", case.id, case.what)
+            let (expected, by) = (case.expected.to_string(), case.by.words());
+            format!("{:28} {expected:24} by {by}: {}\n", case.id, case.what)
         })
         .collect();
     print(&lines)

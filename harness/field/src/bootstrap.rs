@@ -122,8 +122,22 @@ pub async fn client_certificate(
     run: &RunId,
     within: Duration,
 ) -> Result<(Credential, CsrEvent), NoCertificate> {
-    let (request, key) = RequestBuilder::node(node).build()?;
-    let role = Role::Client;
+    certificate(client, Role::Client, RequestBuilder::node(node), rules, run, within).await
+}
+
+/// Asks for any certificate of a node, as a kubelet does, and waits for it.
+///
+/// # Errors
+/// Why there is none.
+pub async fn certificate(
+    client: &kube::Client,
+    role: Role,
+    request: RequestBuilder,
+    rules: Rules,
+    run: &RunId,
+    within: Duration,
+) -> Result<(Credential, CsrEvent), NoCertificate> {
+    let (request, key) = request.build()?;
     let csr = csr(run, request.into_bytes(), role.signer_name(), rules.usages(role), None);
     let answer = create(client, &csr, &PostParams::default()).await?;
     let Some(name) = answer.object.clone() else {

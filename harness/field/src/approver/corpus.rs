@@ -4,7 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::decision::{Decision, Expected};
-use Decision::{Approve, Pending, Refused};
+use super::rule::Rule;
+use Decision::{Approve, Deny, Pending, Refused};
 use tlsboot_core::check::Role;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::NODES_GROUP as NODES;
@@ -29,6 +30,10 @@ pub enum By {
     ForeignCertificate,
     /// A user without any credentials.
     Anonymous,
+    /// A user with the node's name who is not in the group system:nodes.
+    NodeWithoutGroup,
+    /// The user `system:node:`, whose node has no name.
+    NamelessNode,
 }
 
 impl By {
@@ -41,6 +46,8 @@ impl By {
             Self::UnknownToken => "an unknown token",
             Self::ForeignCertificate => "a foreign CA's certificate",
             Self::Anonymous => "no credentials",
+            Self::NodeWithoutGroup => "a user with the node's name, but not in its group",
+            Self::NamelessNode => "the user system:node:",
         }
     }
 }
@@ -71,8 +78,10 @@ pub struct Case {
     pub usages: Vec<String>,
     /// `spec.expirationSeconds`.
     pub expiration_seconds: Option<i32>,
-    /// What Kubernetes' own rules say about it.
+    /// What is right: by Kubernetes' own rules, the approver's or the policy's.
     pub expected: Expected,
+    /// Whether the policy or the approver's rule promises just that, so that even being stricter is wrong.
+    pub stated: bool,
 }
 
 /// The nodes that the CSRs are about.
@@ -86,6 +95,58 @@ pub struct Subjects {
     pub dns: Vec<String>,
     /// Its addresses.
     pub ips: Vec<IpAddr>,
+    /// Another node with its names: one that is there, or else the next one by its name and address. Both may well be inside
+    /// what the approver's pattern and prefixes allow, so that they can't hide that it compares nothing.
+    pub neighbour: Neighbour,
+    /// The address of the Service `kubernetes`.
+    pub service: IpAddr,
+}
+
+/// Another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its name.
+    pub name: String,
+    /// Its host names.
+    pub dns: Vec<String>,
+    /// Its addresses.
+    pub ips: Vec<IpAddr>,
+}
+
+impl Neighbour {
+    /// The one beside: the next number in its name, and the next address.
+    pub fn beside(node: &str, ips: &[IpAddr]) -> Self {
+        let digits = node.bytes().rev().take_while(u8::is_ascii_digit).count().min(9);
+        let (stem, number) = node.split_at(node.len() - digits);
+        let name = match number.parse::<u32>() {
+            Ok(number) => format!("{stem}{:0digits$}", number + 1),
+            Err(_) => format!("{node}-b"),
+        };
+        let next = |ip: &IpAddr| match ip {
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() ^ 1)),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() ^ 1)),
+        };
+        let ips = match ips {
+            [] => vec![[192, 0, 2, 8].into()],
+            ips => ips.iter().map(next).collect(),
+        };
+        Self { dns: vec![name.clone()], name, ips }
+    }
+}
+
+impl Subjects {
+    /// Made-up ones, of the documentation's addresses (RFC 5737).
+    pub fn example() -> Self {
+        let ips = vec![[192, 0, 2, 7].into()];
+        Self {
+            node: "worker-7".into(),
+            other: "worker-9".into(),
+            dns: vec!["worker-7".into()],
+            neighbour: Neighbour::beside("worker-7", &ips),
+            ips,
+            service: [10, 96, 0, 1].into(),
+        }
+    }
 }
 
 const API_CLIENT: &str = "kubernetes.io/kube-apiserver-client";
@@ -94,16 +155,16 @@ const STRANGER: &str = "tlsboot.example.com/unknown";
 
 /// The names of all cases, for policies: they do not depend on the cluster.
 pub fn ids() -> Vec<&'static str> {
-    let subjects = Subjects { node: "n".into(), other: "o".into(), dns: Vec::new(), ips: Vec::new() };
-    let any = Version::new(1, 37, 0);
-    let cases = corpus(&subjects, any);
+    let cases = corpus(&Subjects::example(), &Rule::default(), Version::new(1, 37, 0));
     cases.into_iter().map(|case| case.id).collect()
 }
 
-/// All cases for a control plane of this version.
-pub fn corpus(subjects: &Subjects, version: Version) -> Vec<Case> {
+/// All cases for a control plane of this version, and for an approver with this rule.
+pub fn corpus(subjects: &Subjects, rule: &Rule, version: Version) -> Vec<Case> {
     let corpus = Corpus {
         subjects,
+        rule,
+        version,
         rules: Rules::new(version, version),
         // Since then NodeRestriction checks the names that nodes request (catalogue N-03).
         restricted: if version.minor >= 31 { Refused } else { Pending },
@@ -130,6 +191,8 @@ pub fn corpus(subjects: &Subjects, version: Version) -> Vec<Case> {
 
 struct Corpus<'a> {
     subjects: &'a Subjects,
+    rule: &'a Rule,
+    version: Version,
     rules: Rules,
     restricted: Decision,
     tiny_rsa: Expected,
@@ -151,6 +214,7 @@ impl Corpus<'_> {
             usages: self.rules.usages(Role::Client),
             expiration_seconds: None,
             expected: Expected::one(expected),
+            stated: false,
         }
     }
 
@@ -172,7 +236,13 @@ impl Corpus<'_> {
         };
         let long = format!("system:node:{}", "n".repeat(253));
         vec![
-            self.client("name.another-node", "a bootstrap user requests any node's name", self.other(), Approve),
+            self.client("name.another-node", "a bootstrapper asks in the name of any node", self.other(), Approve),
+            self.client(
+                "name.existing-node",
+                "a bootstrapper asks in the name of a node that is there, or may be",
+                node_subject(&self.subjects.neighbour.name),
+                Approve,
+            ),
             self.client("name.empty", "the node's name is empty", named("system:node:"), Approve),
             self.client("name.wildcard", "the node's name is an asterisk", named("system:node:*"), Approve),
             self.client(
@@ -390,11 +460,20 @@ impl Corpus<'_> {
         Case {
             signer: Role::Serving.signer_name(),
             usages: self.rules.usages(Role::Serving),
+            expected: self.rule.rejected(),
             ..self.case(id, By::Node, what, request, Pending)
         }
     }
 
-    /// The node's own names: one documentation address if the policy does not say.
+    /// A serving CSR that a kubelet may send, which an approver of serving CSRs must approve.
+    fn good(&self, case: Case) -> Case {
+        match self.rule.serving {
+            Some(true) => Case { expected: Expected::one(Approve), stated: true, ..case },
+            _ => harmless(case),
+        }
+    }
+
+    /// What is the node's own: one address of documentation where the policy says nothing.
     fn rightful(&self) -> Vec<AltName> {
         let names = self.subjects.dns.iter().cloned().map(AltName::Dns);
         names.chain(self.subjects.ips.iter().copied().map(AltName::Ip)).collect()
@@ -407,6 +486,7 @@ impl Corpus<'_> {
     /// Kubernetes itself approves no serving CSRs (catalogue P-06).
     fn serving(&self) -> Vec<Case> {
         let serving = |id, what, request| self.serving_case(id, what, request);
+        let longest = self.rule.longest_expiration_seconds;
         let organized = |organizations: &[&str]| {
             let subject = Name {
                 organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
@@ -415,35 +495,95 @@ impl Corpus<'_> {
             RequestBuilder::new(subject).alt_names(self.rightful())
         };
         vec![
-            serving("serving.rightful", "a correct serving CSR of a node", self.mine()),
+            self.good(serving("serving.rightful", "a node's serving CSR as it should be", self.mine())),
+            self.with_usages(
+                "serving.key-encipherment",
+                "as kubelets up to 1.26 send it, and with RSA keys",
+                &["digital signature", "key encipherment", "server auth"],
+                true,
+            ),
+            // The signer takes it since 1.25.
+            self.with_usages(
+                "serving.no-key-encipherment",
+                "as kubelets from 1.27 on send it",
+                &["digital signature", "server auth"],
+                self.version.minor >= 25,
+            ),
+            self.with_usages("serving.too-few-usages", "no digital signature", &["server auth"], false),
+            self.with_usages(
+                "serving.client-auth-too",
+                "server and client authentication",
+                &["digital signature", "server auth", "client auth"],
+                false,
+            ),
+            Case {
+                usages: self.rules.usages(Role::Client),
+                ..serving("serving.client-auth", "client authentication to the servers' signer", self.mine())
+            },
             Case {
                 by: By::Bootstrap,
                 ..serving("serving.by-bootstrapper", "the requester is not the node", self.mine())
             },
+            self.perhaps_refused(Case {
+                by: By::NodeWithoutGroup,
+                ..serving("serving.without-group", "the requester is not in system:nodes", self.mine())
+            }),
+            self.perhaps_refused(Case {
+                by: By::NamelessNode,
+                ..serving(
+                    "serving.nameless-node",
+                    "a node without a name asks for any names",
+                    RequestBuilder::node("").alt_names(self.rightful()),
+                )
+            }),
             Case {
-                expected: Expected::one(self.restricted),
+                expected: if self.restricted == Refused { Expected::one(Refused) } else { self.rule.rejected() },
                 ..serving(
                     "serving.another-node",
                     "a node requests another node's serving certificate",
                     self.request().alt_names(self.rightful()),
                 )
             },
-            Case {
-                usages: vec!["digital signature".into(), "server auth".into(), "client auth".into()],
-                ..serving("serving.client-auth-too", "server and client authentication", self.mine())
-            },
-            Case {
-                usages: self.rules.usages(Role::Client),
-                ..serving("serving.client-auth", "client authentication for the serving signer", self.mine())
-            },
             serving("serving.masters-too", "system:masters beside system:nodes", organized(&[NODES, "system:masters"])),
             serving("serving.no-organization", "no organization", organized(&[])),
-            serving("serving.ca", "requests a CA certificate", self.mine().ca(true)),
+            harmless(serving("serving.ca", "asks to be a CA", self.mine().ca(true))),
             serving("serving.no-names", "no names at all", RequestBuilder::node(&self.subjects.node)),
+            self.lasting("serving.longest", "as long a life as the rule allows", longest.unwrap_or(i32::MAX), true),
+            self.lasting(
+                "serving.too-long",
+                "a longer life than the rule allows",
+                longest.map_or(i32::MAX, |longest| longest + 1),
+                longest.is_none(),
+            ),
         ]
     }
 
+    fn with_usages(&self, id: &'static str, what: &'static str, usages: &[&str], good: bool) -> Case {
+        let usages = usages.iter().map(|&usage| usage.to_owned()).collect();
+        let case = Case { usages, ..self.serving_case(id, what, self.mine()) };
+        if good { self.good(case) } else { case }
+    }
+
+    fn lasting(&self, id: &'static str, what: &'static str, seconds: i32, good: bool) -> Case {
+        let case = Case { expiration_seconds: Some(seconds), ..self.serving_case(id, what, self.mine()) };
+        match (good, self.rule.longest_expiration_seconds) {
+            (true, Some(_)) => self.good(case),
+            (true, None) => harmless(case),
+            (false, _) => case,
+        }
+    }
+
+    /// Who may ask is the API server's to say.
+    fn perhaps_refused(&self, case: Case) -> Case {
+        Case { expected: case.expected.or(Refused), ..case }
+    }
+
+    /// A sample may hide another: an approver that counts names, or knows its own, refuses the foreign ones for that. So
+    /// they come beside the node's own, alone, and as another node's whole identity.
     fn serving_names(&self) -> Vec<Case> {
+        let Subjects { node, dns: own, ips: addresses, neighbour, .. } = self.subjects;
+        let alone =
+            |id, what, names: Vec<AltName>| self.serving_case(id, what, RequestBuilder::node(node).alt_names(names));
         let with = |id, what, names: Vec<AltName>| self.serving_case(id, what, self.mine().alt_names(names));
         let dns = |name: &str| vec![AltName::Dns(name.to_owned())];
         let ip = |ip: IpAddr| vec![AltName::Ip(ip)];
@@ -451,28 +591,76 @@ impl Corpus<'_> {
             IpAddr::V4(v4) => IpAddr::V6(v4.to_ipv6_mapped()),
             v6 => *v6,
         };
-        let first = self.subjects.ips.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+        let first = addresses.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
         let hundreds = (0..500).map(|number| AltName::Dns(format!("name-{number}.example.com")));
+        let identity = || {
+            let names = neighbour.dns.iter().cloned().map(AltName::Dns);
+            names.chain(neighbour.ips.iter().copied().map(AltName::Ip)).collect::<Vec<_>>()
+        };
+        let host = neighbour.dns.first().unwrap_or(&neighbour.name);
+        let address = neighbour.ips.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8)));
+        let foreign_v6 = "2001:db8::bad".parse().unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST));
+        let own_name = own.first().unwrap_or(node);
+        let most = usize::from(self.rule.most_names.unwrap_or(1));
+        let repeated = alone(
+            "names.too-many",
+            "its own name more often than the rule allows",
+            vec![AltName::Dns(own_name.clone()); most + 1],
+        );
         vec![
-            with("names.foreign-host", "a foreign host name", dns("www.example.com")),
-            with("names.foreign-address", "a foreign address", ip([203, 0, 113, 9].into())),
-            with("names.other-node", "the name of another node", dns(&self.subjects.other)),
+            with("names.foreign-host", "a host name of someone else", dns("www.example.com")),
+            alone(
+                "names.foreign-host-alone",
+                "a host name of someone else, and none of its own",
+                dns("www.example.com"),
+            ),
+            with("names.foreign-address", "an address of someone else", ip([203, 0, 113, 9].into())),
+            alone(
+                "names.foreign-address-alone",
+                "an address of someone else, and none of its own",
+                ip([203, 0, 113, 9].into()),
+            ),
+            with("names.other-node", "the name of another node", dns(host)),
+            alone("names.other-node-alone", "the name of another node, and none of its own", dns(host)),
+            with("names.other-address", "the address of another node", ip(address)),
+            alone("names.other-address-alone", "the address of another node, and none of its own", ip(address)),
+            with("names.other-identity", "all names of another node, beside its own", identity()),
+            alone("names.other-identity-alone", "all names of another node instead of its own", identity()),
+            alone(
+                "names.other-address-own-name",
+                "its own name with the address of another node",
+                [dns(own_name), ip(address)].concat(),
+            ),
+            with("names.own-prefix", "a host name that begins with its own", dns(&format!("{node}0"))),
+            alone("names.own-prefix-alone", "only a host name that begins with its own", dns(&format!("{node}0"))),
+            alone(
+                "names.own-subdomain-alone",
+                "only its own name in a foreign domain",
+                dns(&format!("{node}.example.net")),
+            ),
             with("names.wildcard", "a wildcard", dns("*.example.com")),
+            alone("names.wildcard-alone", "a wildcard, and none of its own names", dns("*.example.com")),
             with("names.all", "an asterisk alone", dns("*")),
             with("names.api-server", "the API server's name", dns("kubernetes.default.svc")),
+            alone(
+                "names.api-server-alone",
+                "the API server's name, and none of its own",
+                dns("kubernetes.default.svc"),
+            ),
+            alone("names.api-server-short", "the API server's short name", dns("kubernetes")),
+            alone("names.api-server-long", "the API server's full name", dns("kubernetes.default.svc.cluster.local")),
+            alone("names.api-server-address", "the address of the Service kubernetes", ip(self.subjects.service)),
             with("names.localhost", "localhost", dns("localhost")),
             with("names.loopback", "the loopback address", ip(Ipv4Addr::LOCALHOST.into())),
             with("names.unspecified", "the address ::", ip(Ipv6Addr::UNSPECIFIED.into())),
-            with("names.ipv4-in-ipv6", "its own address, written as IPv6 (::ffff:…)", ip(mapped(&first))),
-            with(
-                "names.ipv6-foreign",
-                "a foreign IPv6 address",
-                ip("2001:db8::bad".parse().unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST))),
-            ),
-            with("names.upper-case", "its own name in upper case", dns(&self.subjects.node.to_uppercase())),
-            with("names.trailing-dot", "its own name with a trailing dot", dns(&format!("{}.", self.subjects.node))),
-            with("names.empty", "an empty name", dns("")),
+            with("names.ipv6-foreign", "an IPv6 address of someone else", ip(foreign_v6)),
+            harmless(with("names.ipv4-in-ipv6", "its own address, written as IPv6 (::ffff:…)", ip(mapped(&first)))),
+            harmless(with("names.upper-case", "its own name in upper case", dns(&node.to_uppercase()))),
+            harmless(with("names.trailing-dot", "its own name with a dot at the end", dns(&format!("{node}.")))),
+            harmless(with("names.empty", "an empty name", dns(""))),
+            harmless(alone("names.fewer", "one of its names only", self.rightful().into_iter().take(1).collect())),
             with("names.hundreds", "five hundred names", hundreds.collect()),
+            if self.rule.most_names.is_some() { repeated } else { harmless(repeated) },
             with("names.email", "an e-mail address", vec![AltName::Email("root@example.com".into())]),
             with("names.uri", "a URI", vec![AltName::Uri("https://example.com".into())]),
         ]
@@ -489,6 +677,11 @@ impl Corpus<'_> {
     }
 }
 
+/// What hurts no one, however it is decided: the certificate has nothing foreign.
+fn harmless(case: Case) -> Case {
+    Case { expected: Expected::one(Approve).or(Pending).or(Deny), ..case }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -497,13 +690,7 @@ mod tests {
     use tlsboot_core::x509::read;
 
     fn cases(minor: u32) -> Vec<Case> {
-        let subjects = Subjects {
-            node: "tlsboot-a".into(),
-            other: "tlsboot-b".into(),
-            dns: vec!["tlsboot-a".into()],
-            ips: vec!["192.0.2.7".parse().unwrap()],
-        };
-        corpus(&subjects, Version::new(1, minor, 0))
+        corpus(&Subjects::example(), &Rule::default(), Version::new(1, minor, 0))
     }
 
     #[test]
@@ -535,6 +722,37 @@ mod tests {
         let bits = |text: &str| read::request(text.as_bytes()).unwrap().key.parameters;
         assert_eq!(bits(include_str!("requests/rsa-1024.pem")), "1024");
         assert_eq!(bits(include_str!("requests/ecdsa-p224.pem")), "P-224");
+    }
+
+    #[test]
+    fn the_cases_follow_from_the_rule() {
+        let rule = Rule {
+            serving: Some(true),
+            most_names: Some(2),
+            longest_expiration_seconds: Some(86_400),
+            otherwise: Some(Expected::one(Deny)),
+            ..Rule::default()
+        };
+        let cases = corpus(&Subjects::example(), &rule, Version::new(1, 37, 0));
+        let of = |id: &str| cases.iter().find(|case| case.id == id).unwrap();
+        for good in ["serving.rightful", "serving.key-encipherment", "serving.no-key-encipherment", "serving.longest"] {
+            assert_eq!(of(good).expected.to_string(), "approve", "{good}");
+        }
+        assert_eq!(of("serving.longest").expiration_seconds, Some(86_400));
+        assert_eq!(of("serving.too-long").expiration_seconds, Some(86_401));
+        for odd in ["serving.too-long", "names.too-many", "names.other-identity-alone", "names.own-prefix-alone"] {
+            assert_eq!(of(odd).expected.to_string(), "deny", "{odd}");
+        }
+        assert!(of("names.upper-case").expected.allows(Approve));
+    }
+
+    #[test]
+    fn the_neighbour_is_the_next_one() {
+        let of = |node: &str| Neighbour::beside(node, &[[192, 0, 2, 7].into()]);
+        assert_eq!(of("worker-7").name, "worker-8");
+        assert_eq!(of("n099").name, "n100");
+        assert_eq!(of("tlsboot-x").name, "tlsboot-x-b");
+        assert_eq!(of("worker-7").ips, [IpAddr::from([192, 0, 2, 6])]);
     }
 
     #[test]

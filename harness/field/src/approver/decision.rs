@@ -49,6 +49,12 @@ impl Expected {
         Self(BTreeSet::from([one, other]))
     }
 
+    /// That one, too.
+    pub fn or(mut self, decision: Decision) -> Self {
+        self.0.insert(decision);
+        self
+    }
+
     /// Whether this decision is right.
     pub fn allows(&self, decision: Decision) -> bool {
         self.0.contains(&decision)

@@ -6,25 +6,30 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::SignedDuration;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::{Api, ListParams, PostParams};
 use tokio::time::Instant;
 
-use super::corpus::{By, Case, Payload, Subjects, corpus};
+use super::corpus::{By, Case, Neighbour, Payload, Subjects, corpus};
 use super::decision::Decision;
-use super::judge::{Control, Fate};
-use super::policy::Policy;
-use crate::bootstrap::{NoCertificate, client_certificate, create, csr};
+use super::issued::foreign;
+use super::judge::{Control, Fate, role_of};
+use super::policy::{Policy, ServingNames};
+use super::rule::NamesOf;
+use crate::bootstrap::{NoCertificate, certificate, create, csr};
 use crate::connection::{Bootstrap, Connection, Unreachable};
 use crate::doctor::look::bootstrap_groups;
 use crate::owned::{RunId, TokenError, create_token};
+use tlsboot_core::check::Role;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::{Answer, Change, CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
 use tlsboot_core::version::Version;
+use tlsboot_core::x509::AltName;
 use tlsboot_engine::cluster::client::Credentials;
 use tlsboot_engine::cluster::shared::tokens::random_token;
 use tlsboot_engine::cluster::{ClusterError, Credential};
 use tlsboot_engine::observe::csr::csr_event;
-use tlsboot_engine::pki::{Authority, Validity};
+use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
 use tlsboot_engine::poll;
 use tlsboot_engine::secret::Secret;
 
@@ -32,10 +37,12 @@ use tlsboot_engine::secret::Secret;
 const CONTROL: Duration = Duration::from_secs(30);
 /// How long the API server may take to accept a new token.
 const KNOWN: Duration = Duration::from_secs(10);
-/// How long there must have been no decision, if the policy does not say.
-const SETTLE: Duration = Duration::from_secs(2);
-/// CSRs at the same time.
+/// How long nothing must have been decided, where the policy says nothing.
+const SETTLE: Duration = Duration::from_secs(10);
+/// CSRs at a time.
 const AT_A_TIME: usize = 8;
+/// The group of all that are authenticated.
+const AUTHENTICATED: &str = "system:authenticated";
 /// Longer than any run; a killed run's token does not outlive it by much.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(30);
 
@@ -45,14 +52,19 @@ pub struct Plan {
     pub run: RunId,
     /// The control plane's version.
     pub version: Version,
+    /// Whether an approver of serving CSRs is expected.
+    pub serving: bool,
     cases: Vec<Case>,
-    node: String,
-    after: String,
+    subjects: Subjects,
+    /// In whose names the good bootstrap CSRs are sent.
+    new_nodes: [String; 2],
+    notes: Vec<String>,
     /// Of the token that is created.
     groups: Vec<String>,
     /// What bootstrap users authenticate with instead.
     given: Option<Bootstrap>,
     settle: Duration,
+    patience: Duration,
 }
 
 /// Why the approver could not be tested.
@@ -93,27 +105,40 @@ impl Plan {
         let run = RunId::new();
         let made_up = format!("tlsboot-{run}");
         let node = policy.node.as_ref().map_or(made_up.clone(), |node| node.value.clone());
-        let mut ips = policy.serving.ips.clone();
-        if ips.is_empty() && policy.serving.dns.is_empty() {
-            // A documentation address (RFC 5737), which is not assigned to anyone.
-            ips.push([192, 0, 2, 7].into());
+        let rule = policy.rule();
+        let mut notes = Vec::new();
+        let subjects = subjects(connection, policy, node, format!("{made_up}-b")).await;
+        let outside = rule.excludes(&subjects.neighbour.dns, &subjects.neighbour.ips);
+        if !outside.is_empty() {
+            notes.push(format!(
+                "{} of the node {} are outside of the rule: that the approver refuses them does not show that it knows whose they are. Name another node in the policy: `neighbour: {{name: …, dns: […], ips: […]}}`",
+                outside.join(", "),
+                subjects.neighbour.name
+            ));
         }
-        let subjects =
-            Subjects { node: node.clone(), other: format!("{made_up}-b"), dns: policy.serving.dns.clone(), ips };
-        let mut cases = corpus(&subjects, version);
-        if given.is_some() {
-            cases.retain(|case| case.by != By::ExpiredToken);
+        if rule.names_of == Some(NamesOf::Request) {
+            notes.push(
+                "this approver looks at no name: a node that is taken over can pass for any server, as each hole shows"
+                    .into(),
+            );
         }
-        for case in &mut cases {
-            case.expected = policy.expected(case);
-        }
+        let cases = corpus(&subjects, &rule, version).into_iter().map(|case| policy.apply(case));
+        let cases = cases.filter(|case| given.is_none() || case.by != By::ExpiredToken).collect();
+        let new_nodes = match &policy.new_nodes {
+            Some(names) => names.clone().map(|name| name.value),
+            None => [subjects.node.clone(), format!("{made_up}-c")],
+        };
+        let of = |said: Option<SignedDuration>, usual| said.map_or(usual, SignedDuration::unsigned_abs);
         Ok(Self {
+            serving: rule.serving == Some(true),
             cases,
-            after: format!("{made_up}-c"),
-            settle: policy.settle.map_or(SETTLE, SignedDuration::unsigned_abs),
+            subjects,
+            new_nodes,
+            notes,
+            settle: of(policy.settle, SETTLE),
+            patience: of(policy.patience, CONTROL),
             run,
             version,
-            node,
             groups,
             given,
         })
@@ -135,22 +160,65 @@ impl Plan {
             ),
         };
         format!(
-            "all of it labelled {}, and removed at the end:\n  {secrets}\n  {} CertificateSigningRequests tlsboot-…: {} hostile ones in the names of nodes that do not exist, and 3 good ones for {} and {}",
+            "all of it labelled {}, and removed at the end:\n  {secrets}\n  up to {} CertificateSigningRequests tlsboot-…: {} odd ones, most in the names of nodes that are not there, some in that of {}, and good ones for {} and {}",
             self.run.selector(),
-            self.cases.len() + 3,
+            self.cases.len() + 5,
             self.cases.len(),
-            self.node,
-            self.after,
+            self.subjects.neighbour.name,
+            self.subjects.node,
+            self.new_nodes.join(" and "),
         )
     }
 }
 
-/// Everything that was observed.
+/// Whom the CSRs are about: as the policy says, and else as the cluster does. What can't be read there is made up.
+async fn subjects(connection: &Connection, policy: &Policy, node: String, other: String) -> Subjects {
+    let nodes = Api::<Node>::all(connection.client()).list(&ListParams::default()).await;
+    let nodes: Vec<(String, ServingNames)> =
+        nodes.map(|list| list.items.iter().map(names_of).collect()).unwrap_or_default();
+    let mut own = policy.serving.clone();
+    if own.dns.is_empty() && own.ips.is_empty() {
+        let found = nodes.iter().find(|(name, _)| *name == node);
+        own = found.map(|(_, names)| names.clone()).unwrap_or_default();
+    }
+    if own.dns.is_empty() && own.ips.is_empty() {
+        // Of the documentation's, RFC 5737: no host has it.
+        own.ips.push([192, 0, 2, 7].into());
+    }
+    let known = nodes.into_iter().find(|(name, names)| *name != node && !names.ips.is_empty());
+    let neighbour = match (&policy.neighbour, known) {
+        (Some(said), _) => Neighbour { name: said.name.value.clone(), dns: said.dns.clone(), ips: said.ips.clone() },
+        (None, Some((name, ServingNames { dns, ips }))) => Neighbour { name, dns, ips },
+        (None, None) => Neighbour::beside(&node, &own.ips),
+    };
+    let services = Api::<Service>::namespaced(connection.client(), "default");
+    let service = services.get("kubernetes").await.ok().and_then(|service| service.spec?.cluster_ip?.parse().ok());
+    let service = service.unwrap_or([10, 96, 0, 1].into());
+    Subjects { node, other, dns: own.dns, ips: own.ips, neighbour, service }
+}
+
+/// A Node's name, and what its addresses are.
+fn names_of(node: &Node) -> (String, ServingNames) {
+    let mut names = ServingNames::default();
+    let status = node.status.clone().unwrap_or_default();
+    for address in status.addresses.unwrap_or_default() {
+        match address.address.parse() {
+            Ok(ip) if !names.ips.contains(&ip) => names.ips.push(ip),
+            Err(_) if !names.dns.contains(&address.address) => names.dns.push(address.address),
+            _ => {}
+        }
+    }
+    (node.metadata.name.clone().unwrap_or_default(), names)
+}
+
+/// Everything that was seen.
 pub struct Fired {
     /// The result of each case.
     pub fates: Vec<(Case, Fate)>,
     /// The results of those that must be approved.
     pub controls: Vec<Control>,
+    /// What else is to be known.
+    pub notes: Vec<String>,
 }
 
 /// Sends the CSRs. The caller removes everything of the run afterwards, however this ends.
@@ -184,25 +252,78 @@ struct Firing<'a> {
 impl Firing<'_> {
     async fn all(&self) -> Result<Fired, FireError> {
         let mut controls = Vec::new();
-        let first = self.control("good.bootstrap", &self.bootstrapper, &self.plan.node, &mut controls);
-        let node = first.await?;
+        let mut notes = self.plan.notes.clone();
+        let [first, after] = &self.plan.new_nodes;
+        let request = RequestBuilder::node(first);
+        let got = self.control("good.bootstrap", &self.bootstrapper, Role::Client, request, &mut controls).await?;
+        let node = match got {
+            Some(credential) if *first == self.plan.subjects.node => {
+                Some(connect(self.connection, &Credentials::Certificate(credential))?)
+            }
+            _ => self.impersonated(&mut notes).await?,
+        };
+        if let Some(node) = node.as_ref().filter(|_| self.plan.serving) {
+            self.control("good.serving", node, Role::Serving, self.rightful(), &mut controls).await?;
+        }
         let clients = self.clients(node.as_ref())?;
         let sent = stream::iter(self.plan.cases.clone())
             .map(|case| self.send(case, &clients))
             .buffered(AT_A_TIME)
             .try_collect::<Vec<_>>()
             .await?;
+        // Sent last: where they are approved, their approver has had the others before. What it never approved would be
+        // waited for in vain.
+        let is_alive = |role, controls: &[Control]| {
+            controls.iter().any(|control| control.role == role && control.failure.is_none())
+        };
         if let Some(node) = &node {
-            // Sent last: if they are approved, the approver has had the others before.
-            let renewing = connect(self.connection, &Credentials::Certificate(node.clone()))?;
-            let (node, after) = (&self.plan.node, &self.plan.after);
-            self.control("good.renewal", &renewing, node, &mut controls).await?;
-            self.control("good.bootstrap-after", &self.bootstrapper, after, &mut controls).await?;
+            if is_alive(Role::Client, &controls) {
+                let request = RequestBuilder::node(&self.plan.subjects.node);
+                self.control("good.renewal", node, Role::Client, request, &mut controls).await?;
+            }
+            if is_alive(Role::Serving, &controls) {
+                self.control("good.serving-after", node, Role::Serving, self.rightful(), &mut controls).await?;
+            }
         }
-        // If not even the first was approved, waiting for others would be pointless.
-        let patience = if node.is_some() { CONTROL } else { Duration::ZERO };
-        let fates = self.fates(sent, patience).await?;
-        Ok(Fired { fates, controls })
+        if is_alive(Role::Client, &controls) {
+            let request = RequestBuilder::node(after);
+            self.control("good.bootstrap-after", &self.bootstrapper, Role::Client, request, &mut controls).await?;
+        }
+        let fates = self.fates(sent, |case| is_alive(role_of(case), &controls)).await?;
+        Ok(Fired { fates, controls, notes })
+    }
+
+    /// What the node may rightfully serve.
+    fn rightful(&self) -> RequestBuilder {
+        let Subjects { node, dns, ips, .. } = &self.plan.subjects;
+        let names = dns.iter().cloned().map(AltName::Dns).chain(ips.iter().copied().map(AltName::Ip));
+        RequestBuilder::node(node).alt_names(names.collect::<Vec<_>>())
+    }
+
+    /// The node by the kubeconfig's right to impersonate, where it gets no certificate by bootstrapping: an approver with an
+    /// inventory gives none in the name of a node that is there. None if the right is not there.
+    async fn impersonated(&self, notes: &mut Vec<String>) -> Result<Option<kube::Client>, FireError> {
+        let user = format!("{NODE_USER_PREFIX}{}", self.plan.subjects.node);
+        let client = self.impersonate(&user, &[NODES_GROUP, AUTHENTICATED])?;
+        let (pem, _) = RequestBuilder::node(&self.plan.subjects.node).build()?;
+        let usages = self.rules.usages(Role::Client);
+        let object = csr(&self.plan.run, pem.into_bytes(), Role::Client.signer_name(), usages, None);
+        let dry_run = PostParams { dry_run: true, ..Default::default() };
+        let answer = create(&client, &object, &dry_run).await;
+        let answer = answer.map_err(|error| self.connection.unreachable(&error))?;
+        if answer.object.is_some() {
+            return Ok(Some(client));
+        }
+        notes.push(format!(
+            "what the node {} would send is left out: it got no certificate by bootstrapping, and to send it by impersonation is refused ({})",
+            self.plan.subjects.node, answer.message
+        ));
+        Ok(None)
+    }
+
+    fn impersonate(&self, user: &str, groups: &[&str]) -> Result<kube::Client, FireError> {
+        let client = self.connection.impersonating(user, groups);
+        client.map_err(|error| self.connection.unreachable(&error).into())
     }
 
     /// Gets a certificate as a kubelet does; if there is none, that is a result.
@@ -210,11 +331,13 @@ impl Firing<'_> {
         &self,
         name: &'static str,
         client: &kube::Client,
-        node: &str,
+        role: Role,
+        request: RequestBuilder,
         controls: &mut Vec<Control>,
     ) -> Result<Option<Credential>, FireError> {
         let got = poll::until(Instant::now() + KNOWN, poll::SELDOM, async || {
-            match client_certificate(client, node, self.rules, &self.plan.run, CONTROL).await {
+            let got = certificate(client, role, request.clone(), self.rules, &self.plan.run, self.plan.patience).await;
+            match got {
                 Err(NoCertificate::Api(error)) => Err(FireError::from(self.connection.unreachable(&error))),
                 // A token that was just created is not known everywhere yet.
                 Err(NoCertificate::Refused(answer)) if answer.code == 401 => Ok(Err(NoCertificate::Refused(answer))),
@@ -223,14 +346,15 @@ impl Firing<'_> {
         });
         let got = got.await?.unwrap_or_else(Err);
         let failure = got.as_ref().err().map(ToString::to_string);
-        controls.push(Control { name, failure });
+        let approved_by = got.as_ref().ok().and_then(|(_, event)| approved_by(event));
+        controls.push(Control { name, role, approved_by, failure });
         Ok(got.ok().map(|(credential, _)| credential))
     }
 
-    /// A client for each sender.
-    fn clients(&self, node: Option<&Credential>) -> Result<Vec<(By, kube::Client)>, FireError> {
+    /// A client for everyone who sends something.
+    fn clients(&self, node: Option<&kube::Client>) -> Result<Vec<(By, kube::Client)>, FireError> {
         let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(CONTROL))?;
-        let user = format!("{NODE_USER_PREFIX}{}", self.plan.node);
+        let user = format!("{NODE_USER_PREFIX}{}", self.plan.subjects.node);
         let foreign = foreign.issue_client(&user, &[NODES_GROUP], Validity::for_next(CONTROL))?;
         let unknown = random_token(&[], TOKEN_LIFE);
         let mut clients = vec![(By::Bootstrap, self.bootstrapper.clone())];
@@ -248,8 +372,13 @@ impl Firing<'_> {
             Credentials::Certificate(Credential { certificate: foreign.certificate_pem, key: foreign.key_pem }),
         )?;
         if let Some(node) = node {
-            add(By::Node, Credentials::Certificate(node.clone()))?;
+            clients.push((By::Node, node.clone()));
         }
+        // As bootstrappers they may ask; whether their name alone gets them anything is the approver's to say.
+        let groups: Vec<&str> = self.plan.groups.iter().map(String::as_str).collect();
+        let groups = [&groups[..], &["system:bootstrappers", AUTHENTICATED]].concat();
+        clients.push((By::NodeWithoutGroup, self.impersonate(&user, &groups)?));
+        clients.push((By::NamelessNode, self.impersonate(NODE_USER_PREFIX, &groups)?));
         Ok(clients)
     }
 
@@ -266,6 +395,10 @@ impl Firing<'_> {
             csr(&self.plan.run, request.into_bytes(), case.signer, case.usages.clone(), case.expiration_seconds);
         let answer = create(client, &object, &PostParams::default()).await;
         let answer = answer.map_err(|error| self.connection.unreachable(&error))?;
+        // Who may not impersonate can't try what is sent in another's name.
+        if answer.code == 403 && answer.message.contains("cannot impersonate") {
+            return Ok(None);
+        }
         if answer.object.is_none() && ![400, 401, 403, 422].contains(&answer.code) {
             return Err(FireError::Answer(format!(
                 "{} was answered with {} {}: no decision about it",
@@ -275,15 +408,16 @@ impl Firing<'_> {
         Ok(Some((case, answer)))
     }
 
-    /// The result of each case. They are checked until everything that must be decided is decided, and nothing more was
-    /// decided for a while: an approver other than that of the controls may take them one after the other.
+    /// What became of each. It is looked at until what should be approved is, and nothing more was decided for a while: for
+    /// as long as the policy says, and for longer than the slowest decision took.
     async fn fates(
         &self,
         sent: Vec<Option<(Case, Answer)>>,
-        patience: Duration,
+        is_alive: impl Fn(&Case) -> bool,
     ) -> Result<Vec<(Case, Fate)>, FireError> {
-        let deadline = Instant::now() + patience;
-        let mut settled = Instant::now() + self.plan.settle;
+        let begin = Instant::now();
+        let deadline = begin + self.plan.patience;
+        let mut settled = begin + self.plan.settle;
         let mut decided = 0;
         let api = Api::<CertificateSigningRequest>::all(self.connection.client());
         let mine = ListParams::default().labels(&self.plan.run.selector());
@@ -298,26 +432,37 @@ impl Firing<'_> {
                 .map(|event| (event.name.clone(), event))
                 .collect();
             let fates: Vec<(Case, Fate)> =
-                sent.iter().map(|(case, answer)| (case.clone(), fate(answer, &seen))).collect();
+                sent.iter().map(|(case, answer)| (case.clone(), self.fate(case, answer, &seen))).collect();
             let is_decided = |fate: &Fate| fate.decision != Decision::Pending;
             let now = Instant::now();
-            let count = fates.iter().filter(|(_, fate)| is_decided(fate)).count();
+            // What is approved is signed later, and what counts is what is issued.
+            let issued = seen.values().filter(|event| !event.certificates.is_empty()).count();
+            let count = issued + fates.iter().filter(|(_, fate)| is_decided(fate)).count();
             if count != decided {
                 decided = count;
-                settled = now + self.plan.settle;
+                settled = now + self.plan.settle.max((now - begin) * 2);
             }
-            let waits = fates.iter().any(|(case, fate)| case.expected.is_decided() && !is_decided(fate));
+            let waits =
+                fates.iter().any(|(case, fate)| is_alive(case) && case.expected.is_decided() && !is_decided(fate));
             if now >= settled && (!waits || now >= deadline) {
                 return Ok(fates);
             }
             tokio::time::sleep(poll::SELDOM).await;
         }
     }
+
+    /// What was decided about a CSR, by the answer to its creation and what it is now.
+    fn fate(&self, case: &Case, answer: &Answer, seen: &BTreeMap<String, CsrEvent>) -> Fate {
+        let fate = fate(answer, seen);
+        let leaf = answer.object.as_ref().and_then(|name| seen.get(name)?.certificates.first());
+        let foreign = leaf.map(|leaf| foreign(case, &self.plan.subjects, leaf)).unwrap_or_default();
+        Fate { foreign, ..fate }
+    }
 }
 
-/// The decision about a CSR, from the answer to its creation and its current state.
+/// What was decided about a CSR, but for what was issued.
 fn fate(answer: &Answer, seen: &BTreeMap<String, CsrEvent>) -> Fate {
-    let plain = |decision, detail: String| Fate { decision, detail, is_ca: false };
+    let plain = |decision, detail: String| Fate { decision, detail, approved_by: None, foreign: Vec::new() };
     let Some(name) = &answer.object else {
         return plain(Decision::Refused, format!("{}: {}", answer.code, answer.message));
     };
@@ -334,11 +479,20 @@ fn fate(answer: &Answer, seen: &BTreeMap<String, CsrEvent>) -> Fate {
         _ => Decision::Approve,
     };
     let mut detail = format!("{}: {}", condition.reason, condition.message);
-    if let Some(failed) = failed {
-        detail.push_str(&format!("; the signer refused it: {}", failed.message));
+    match failed {
+        Some(failed) => detail.push_str(&format!("; the signer refused it: {}", failed.message)),
+        None if decision == Decision::Approve && event.certificates.is_empty() => {
+            detail.push_str("; no certificate was issued");
+        }
+        None => {}
     }
-    let leaf = event.certificates.first();
-    Fate { decision, detail, is_ca: leaf.is_some_and(|leaf| leaf.ca == Some(true)) }
+    Fate { approved_by: approved_by(event), ..plain(decision, detail) }
+}
+
+/// The reason of the approval, which is all that tells approvers apart.
+fn approved_by(event: &CsrEvent) -> Option<String> {
+    let approved = event.conditions.iter().find(|condition| condition.kind == "Approved");
+    approved.map(|condition| condition.reason.clone())
 }
 
 fn connect(connection: &Connection, credentials: &Credentials) -> Result<kube::Client, FireError> {

@@ -5,6 +5,8 @@
 pub mod corpus;
 pub mod decision;
 pub mod fire;
+pub mod issued;
 pub mod judge;
 pub mod policy;
+pub mod rule;
 pub mod words;

@@ -10,6 +10,7 @@ use serde_saphyr::Spanned;
 
 use super::corpus::{Case, ids};
 use super::decision::{Decision, Expected};
+use super::rule::{Preset, Rule};
 use tlsboot_core::scenario::Diagnostic;
 
 /// The expected results of CSRs. What it does not name follows Kubernetes' own rules.
@@ -17,23 +18,36 @@ use tlsboot_core::scenario::Diagnostic;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(title = "tlsboot approver policy")]
 pub struct Policy {
-    /// The node that tlsboot plays; a made-up one by default. An approver that looks for a Node object needs an
-    /// existing one: tlsboot creates none. tlsboot gets certificates in this name, which are kept only in memory and
-    /// discarded.
+    /// An approver whose rule is known; `rule` says what is otherwise here.
+    pub preset: Option<Preset>,
+    /// What the approver promises. The cases follow from it.
+    pub rule: Rule,
+    /// The node that tlsboot plays; a made-up one by default. An approver that looks for a Node object needs one that is
+    /// there: tlsboot makes none. Where it gets no certificate by bootstrapping, its CSRs are sent by impersonation. It gets certificates in this name, which are in memory only and thrown away.
     #[schemars(with = "Option<String>")]
     pub node: Option<Spanned<String>>,
     /// `auth-extra-groups` of the bootstrap token that tlsboot creates; by default the groups `system:bootstrappers:…`
     /// in the cluster's bindings.
     #[schemars(with = "Option<Vec<String>>")]
     pub bootstrap_groups: Option<Vec<Spanned<String>>>,
-    /// The names that the node's serving certificate may contain.
+    /// The two names in which the good bootstrap CSRs are sent, before all others and after them; by default `node` and a
+    /// made-up one. An approver with an inventory knows others.
+    #[schemars(with = "Option<[String; 2]>")]
+    pub new_nodes: Option<[Spanned<String>; 2]>,
+    /// What the node's serving certificate rightfully names. By default, the addresses of its Node object if there is one.
     pub serving: ServingNames,
-    /// How long there must have been no decision about any of the CSRs until the remaining ones count as pending; two
+    /// Another node, whose names this one must not get. By default one that is there, or else one that is made up: the next
+    /// by name and address.
+    pub neighbour: Option<NeighbourNames>,
+    /// How long nothing must have been decided about any of the CSRs until those that are left count as pending; ten
     /// seconds by default. The good ones that were sent last have been approved by then.
     #[schemars(with = "Option<String>")]
     pub settle: Option<SignedDuration>,
-    /// Decisions other than Kubernetes' own; the last rule that matches a case counts.
-    pub expect: Vec<Rule>,
+    /// How long a good CSR may take until it is approved; 30 seconds by default. An approver that a cron job runs takes longer.
+    #[schemars(with = "Option<String>")]
+    pub patience: Option<SignedDuration>,
+    /// Decisions other than Kubernetes' own; of those that name a case, the last one counts.
+    pub expect: Vec<Expectation>,
 }
 
 /// The names of a serving certificate.
@@ -47,10 +61,26 @@ pub struct ServingNames {
     pub ips: Vec<IpAddr>,
 }
 
-/// The expected results of some cases.
+/// Another node.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Rule {
+pub struct NeighbourNames {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub name: Spanned<String>,
+    /// Its host names.
+    #[serde(default)]
+    pub dns: Vec<String>,
+    /// Its addresses.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub ips: Vec<IpAddr>,
+}
+
+/// The expected result of some cases.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expectation {
     /// A case (`names.wildcard`), or a glob of cases (`serving.*`). `tlsboot approver --list` shows them.
     #[schemars(with = "String")]
     pub cases: Spanned<String>,
@@ -103,6 +133,11 @@ impl Policy {
         {
             wrong(node, format!("`{}` is not a valid Node name", node.value));
         }
+        let neighbour = self.neighbour.as_ref().map(|neighbour| &neighbour.name);
+        let others = self.new_nodes.iter().flatten().chain(neighbour);
+        for node in others.filter(|node| !is_node_name(&node.value)) {
+            wrong(node, format!("`{}` is not a valid Node name", node.value));
+        }
         for group in self.bootstrap_groups.iter().flatten() {
             if !group.value.starts_with(GROUPS) {
                 wrong(
@@ -129,13 +164,36 @@ impl Policy {
                 "to expect a serving CSR to be approved, set the names that it may contain: `serving: {dns: […], ips: […]}`".into(),
             );
         }
+        let rule = self.rule();
+        let mut errors = rule.mistakes();
+        let outside = rule.excludes(&self.serving.dns, &self.serving.ips);
+        if !outside.is_empty() {
+            errors
+                .push(format!("the rule allows none of {}, which `serving` has as the node's own", outside.join(", ")));
+        }
+        if rule.most_names.is_some_and(|most| self.serving.dns.len() > usize::from(most)) {
+            errors.push("`serving` has more host names than the rule's mostNames".into());
+        }
+        mistakes.extend(errors.into_iter().map(|error| (1, 1, error)));
         mistakes
     }
 
-    /// The right decisions for a case.
-    pub fn expected(&self, case: &Case) -> Expected {
+    /// The rule that the approver has here.
+    pub fn rule(&self) -> Rule {
+        let rule = self.rule.clone().or(self.preset.map(Preset::rule).unwrap_or_default());
+        // Said by expecting it, as long as there were no rules.
+        let rightful = self.expect.iter().rfind(|rule| glob_match::glob_match(&rule.cases.value, "serving.rightful"));
+        let expected = rightful.map(|rule| rule.decision.allows(Decision::Approve));
+        Rule { serving: rule.serving.or(expected), ..rule }
+    }
+
+    /// The case, with what the policy says is right.
+    pub fn apply(&self, case: Case) -> Case {
         let rule = self.expect.iter().rfind(|rule| glob_match::glob_match(&rule.cases.value, case.id));
-        rule.map_or_else(|| case.expected.clone(), |rule| rule.decision.clone())
+        match rule {
+            Some(rule) => Case { expected: rule.decision.clone(), stated: true, ..case },
+            None => case,
+        }
     }
 }
 
@@ -171,9 +229,8 @@ expect:
     #[test]
     fn the_last_rule_for_a_case_counts_and_kubernetes_rules_for_the_rest() {
         let policy = Policy::read("p.yaml", WHOLE).unwrap();
-        let subjects = Subjects { node: "a".into(), other: "b".into(), dns: vec![], ips: vec![] };
-        let cases = corpus(&subjects, Version::new(1, 37, 0));
-        let of = |id| policy.expected(cases.iter().find(|case| case.id == id).unwrap()).to_string();
+        let cases = corpus(&Subjects::example(), &policy.rule(), Version::new(1, 37, 0));
+        let of = |id| policy.apply(cases.iter().find(|case| case.id == id).unwrap().clone()).expected.to_string();
         assert_eq!(of("serving.rightful"), "approve");
         assert_eq!(of("serving.ca"), "pending or deny");
         assert_eq!(of("name.none"), "pending");
@@ -187,6 +244,14 @@ expect:
     #[case::unknown_case("expect:\n  - {cases: 'nome.*', decision: deny}\n", 2, 13, "no case is called `nome.*`")]
     #[case::foreign_group("bootstrapGroups: ['system:masters']\n", 1, 19, "begin with system:bootstrappers:")]
     #[case::node_name("node: Worker\n", 1, 7, "not a valid Node name")]
+    #[case::a_rule_that_no_one_can_have("rule: {hostNames: '('}\n", 1, 1, "hostNames is not a regular expression")]
+    #[case::its_own_names_are_outside(
+        "rule: {addresses: [198.51.100.0/24]}\nserving: {ips: [192.0.2.7]}\n",
+        1,
+        1,
+        "allows none of 192.0.2.7"
+    )]
+    #[case::unknown_preset("preset: mine\n", 1, 9, "mine")]
     #[case::serving_without_names(
         "expect:\n  - {cases: serving.rightful, decision: approve}\n",
         2,

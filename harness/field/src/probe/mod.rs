@@ -11,6 +11,7 @@ mod issuance;
 mod player;
 mod renewal;
 mod rights;
+mod serving;
 mod table;
 mod words;
 

@@ -76,7 +76,7 @@ impl Plan {
             ),
         };
         format!(
-            "all of it labelled {}, and removed at the end:{secrets}\n  5 CertificateSigningRequests tlsboot-… in the name of the node {}, which does not exist",
+            "all of it labelled {}, and removed at the end:{secrets}\n  6 CertificateSigningRequests tlsboot-… in the name of the node {}, which is not there",
             self.run.selector(),
             self.node(),
         )

@@ -112,6 +112,8 @@ probes! {
         "the API server authenticates the node by it";
     renewal: "rotation.renewal", ["T-02", "P-01"], Writes,
         "the node renews with its old certificate, and gets a new one";
+    serving_certificate: "serving.first-certificate", ["P-06"], Writes,
+        "a node gets a serving certificate, where the cluster has an approver for it";
     requested_duration: "issuance.requested-duration", ["C-13", "S-04"], Writes,
         "a CSR with a shorter expirationSeconds gets a certificate with that duration";
     denied: "approval.denied", ["C-15", "K-10"], Writes,
