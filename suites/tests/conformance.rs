@@ -14,7 +14,6 @@ use tlsboot::target::{Planned, TargetOptions};
 use tlsboot::{KnownOptions, ScenarioOptions};
 use tlsboot_core::check::Outcome;
 use tlsboot_core::scenario::{Profile, Scenario};
-use tlsboot_engine::library;
 use tlsboot_engine::report::{Evidence, failure};
 use tlsboot_engine::run::{Ran, Runner, Silent};
 
@@ -47,7 +46,7 @@ impl Environment {
     /// Tests run in their package's folder, but paths are relative to the workspace's.
     fn at_workspace_root(mut self) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-        for path in [&mut self.scenarios.scenarios, &mut self.out] {
+        for path in self.scenarios.library.folder.iter_mut().chain([&mut self.out]) {
             *path = root.join(&*path);
         }
         self
@@ -56,7 +55,7 @@ impl Environment {
 
 /// Never fails: what cannot be loaded becomes a failing test, or it would be missed.
 fn list(environment: &Arc<Environment>) -> Vec<Trial> {
-    let library = library::load(std::slice::from_ref(&environment.scenarios.scenarios));
+    let library = environment.scenarios.library.load();
     let broken =
         library.errors.iter().map(|error| failing(&format!("scenario_parses::{}", error.file), error.render(false)));
     let planned = match environment.target.plan() {

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, Failure, ScenarioOptions, print};
+use super::{Exit, Failure, LibraryOptions, print};
 use tlsboot_core::pages::{self, Page};
-use tlsboot_core::scenario::Profile;
 use tlsboot_engine::mutants;
 
 /// Write the reference pages of the book as Markdown: one for each scenario, each behavior, and each part of the language.
@@ -18,14 +17,13 @@ pub(super) struct BookCommand {
     /// Folder for the pages. Its last part is the folder that SUMMARY.md names.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// The folder of scenarios.
-    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
-    scenarios: PathBuf,
+    #[command(flatten)]
+    library: LibraryOptions,
 }
 
 pub(super) fn run(command: BookCommand) -> Result<Exit, Failure> {
-    let BookCommand { folder, scenarios } = command;
-    let scenarios = ScenarioOptions { selectors: Vec::new(), scenarios, profile: Profile::Slow }.load()?;
+    let BookCommand { folder, library } = command;
+    let scenarios = library.all()?;
     let mutants: Vec<pages::Mutant> = mutants::table()
         .into_iter()
         .filter(|mutant| !mutant.sound)

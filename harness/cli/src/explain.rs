@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 use std::io::stdout;
-use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, Failure, ScenarioOptions, print};
+use super::{Exit, Failure, LibraryOptions, ScenarioOptions, print};
 use tlsboot_core::scenario::coverage::{reason, showing};
 use tlsboot_core::scenario::requirements::{self, Requirement};
 use tlsboot_core::scenario::schema::{Part, Place, Word, places, words};
@@ -26,15 +25,14 @@ pub(super) struct ExplainCommand {
     /// A scenario's id or file, a behavior's id, or a word of the language.
     #[arg(value_name = "ID")]
     id: String,
-    /// The folder of scenarios.
-    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
-    scenarios: PathBuf,
+    #[command(flatten)]
+    library: LibraryOptions,
 }
 
 pub(super) fn run(command: &ExplainCommand) -> Result<Exit, Failure> {
     let load = |selectors| {
-        let (scenarios, profile) = (command.scenarios.clone(), Profile::Slow);
-        ScenarioOptions { selectors, scenarios, profile }.load()
+        let (library, profile) = (command.library.clone(), Profile::Slow);
+        ScenarioOptions { selectors, library, profile }.load()
     };
     let id = &command.id;
     if let Some(requirement) = requirements::find(&id.to_ascii_uppercase()) {

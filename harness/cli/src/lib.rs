@@ -2,12 +2,14 @@
 
 mod approver;
 mod book;
+mod built_in;
 pub mod components;
 mod diff;
 mod distribution;
 mod doctor;
 mod existing;
 mod explain;
+mod export;
 mod failure;
 pub mod interrupt;
 mod list;
@@ -39,7 +41,7 @@ use tlsboot_engine::cluster::ProviderKind;
 
 use components::ComponentsCommand;
 pub use failure::Failure;
-pub use scenarios::{KnownOptions, ScenarioOptions};
+pub use scenarios::{KnownOptions, LibraryOptions, ScenarioOptions};
 use tlsboot_engine::say;
 
 /// Do your nodes get, use and renew their certificates the way Kubernetes promises?
@@ -47,7 +49,7 @@ use tlsboot_engine::say;
 /// tlsboot starts real clusters, makes every part of kubelet TLS bootstrapping and certificate rotation happen (and
 /// fail), records what happened, and judges the record.
 #[derive(Debug, Parser)]
-#[command(name = "tlsboot", version, propagate_version = true, arg_required_else_help = true, after_help = AFTER_HELP)]
+#[command(name = "tlsboot", version = built_in::SHORT_VERSION, long_version = built_in::VERSION.as_str(), propagate_version = true, arg_required_else_help = true, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -85,6 +87,8 @@ enum Command {
     /// Write the reference pages of the book.
     #[command(hide = true)]
     Book(book::BookCommand),
+    /// Write the scenarios that the executable carries into a folder.
+    Scenarios(export::ScenariosCommand),
     /// Check scenario files without running anything.
     Lint(scenarios::LintCommand),
     /// Judge recorded histories again: same verdicts, no cluster needed.
@@ -158,6 +162,7 @@ pub fn main() -> ExitCode {
         Command::Up(command) => up::run(&command),
         Command::List(command) => list::run(&command),
         Command::New(command) => new::run(&command),
+        Command::Scenarios(command) => export::run(&command),
         Command::Lint(command) => scenarios::lint(&command),
         Command::Rejudge(command) => rejudge::run(&command),
         Command::Diff(command) => diff::run(&command),
@@ -234,11 +239,15 @@ fn print_as_is(text: &str) -> Result<Exit, Failure> {
 }
 
 fn schema(of: SchemaOf) -> Result<Exit, Failure> {
+    print_as_is(&schema_of(of)?)
+}
+
+fn schema_of(of: SchemaOf) -> Result<String, Failure> {
     let schema = match of {
         SchemaOf::Scenario => tlsboot_core::scenario::schema::schema(),
         SchemaOf::Policy => tlsboot_field::approver::policy::schema(),
     };
-    print_json(&schema)
+    serde_json::to_string_pretty(&schema).map(|json| json + "\n").map_err(Failure::error)
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {

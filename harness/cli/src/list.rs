@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, ScenarioOptions, print, values};
+use super::{Exit, Failure, LibraryOptions, ScenarioOptions, print, values};
 use tlsboot_core::check::{Outcome, rules};
 use tlsboot_core::result::RunResult;
 use tlsboot_core::scenario::coverage::{Coverage, coverage};
@@ -32,9 +32,8 @@ pub(super) struct ListCommand {
     /// files or folders; all by default.
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
-    /// The folder of scenarios.
-    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
-    scenarios: PathBuf,
+    #[command(flatten)]
+    library: LibraryOptions,
     /// Only scenarios of this profile and the smaller ones.
     #[arg(long, value_parser = values::profile(), env = "TLSBOOT_PROFILE")]
     profile: Option<Profile>,
@@ -58,7 +57,7 @@ pub(super) struct ListCommand {
 pub(super) fn run(command: &ListCommand) -> Result<Exit, Failure> {
     let options = ScenarioOptions {
         selectors: command.selectors.clone(),
-        scenarios: command.scenarios.clone(),
+        library: command.library.clone(),
         profile: command.profile.unwrap_or(Profile::Slow),
     };
     let scenarios = options.load()?;

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::interrupt::on_interrupt;
 use super::target::{Planned, TargetOptions};
-use super::{Exit, Failure, ScenarioOptions, print, progress, values};
+use super::{Exit, Failure, LibraryOptions, ScenarioOptions, print, progress, values};
 use tlsboot_core::check::Outcome;
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::scenario::{Profile, Scenario};
@@ -59,9 +59,8 @@ pub(super) struct MutantsCommand {
     /// Only scenarios of this profile and the smaller ones.
     #[arg(long, value_parser = values::profile(), default_value_t = Profile::Slow)]
     profile: Profile,
-    /// The folder of scenarios.
-    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
-    scenarios: PathBuf,
+    #[command(flatten)]
+    library: LibraryOptions,
     #[command(flatten)]
     target: TargetOptions,
     #[command(flatten)]
@@ -77,7 +76,7 @@ pub(super) fn run(command: MutantsCommand) -> Result<Exit, Failure> {
         return list(&mutants);
     }
     let scenarios =
-        ScenarioOptions { selectors: Vec::new(), scenarios: command.scenarios.clone(), profile: command.profile };
+        ScenarioOptions { selectors: Vec::new(), library: command.library.clone(), profile: command.profile };
     let scenarios = scenarios.load()?;
     let planned = command.target.plan()?;
     let [planned] = planned.as_slice() else {

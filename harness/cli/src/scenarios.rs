@@ -1,13 +1,14 @@
 //! Where scenarios come from and which of them are selected.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, Failure, colours, values};
+use super::{Exit, Failure, built_in, colours, values};
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::plain;
-use tlsboot_core::scenario::{Diagnostic, Profile, Scenario, Selector, select, style};
+use tlsboot_core::scenario::{Diagnostic, Library, Profile, Scenario, Selector, select, style};
 use tlsboot_engine::library;
 use tlsboot_engine::say;
 use tlsboot_engine::untrusted::{self, LONGEST};
@@ -19,9 +20,9 @@ pub struct ScenarioOptions {
     /// files or folders; the whole profile by default.
     #[arg(value_name = "SELECTOR")]
     pub selectors: Vec<String>,
-    /// The folder of scenarios.
-    #[arg(long, value_name = "DIR", env = "TLSBOOT_SCENARIOS", default_value = "scenarios")]
-    pub scenarios: PathBuf,
+    /// What the selectors choose from.
+    #[command(flatten)]
+    pub library: LibraryOptions,
     /// Without selectors: the scenarios of this profile and the smaller ones.
     #[arg(long, value_parser = values::profile(), env = "TLSBOOT_PROFILE", default_value_t = Profile::Core)]
     pub profile: Profile,
@@ -37,10 +38,39 @@ impl ScenarioOptions {
         if selectors.is_empty() && !paths.is_empty() {
             return Ok(from_paths);
         }
-        let library = load(std::slice::from_ref(&self.scenarios))?;
+        let library = right(self.library.load())?;
         let selectors: Vec<Selector> = selectors.into_iter().cloned().map(Selector).collect();
         let chosen = select(&library, &selectors, self.profile).map_err(Failure::usage)?;
         Ok(from_paths.into_iter().chain(chosen.into_iter().cloned()).collect())
+    }
+}
+
+/// The scenarios that ids, globs, tags and profiles choose from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LibraryOptions {
+    /// A folder of scenarios, in addition to those in the executable. A scenario replaces the built-in one with its id.
+    #[arg(id = "scenarios", long, value_name = "DIR", env = "TLSBOOT_SCENARIOS")]
+    pub folder: Option<PathBuf>,
+}
+
+impl LibraryOptions {
+    /// The scenarios in the executable and in the folder, in the order of their ids, and what is wrong in the folder.
+    pub fn load(&self) -> Library {
+        // An empty variable does not name a folder.
+        let Some(folder) = self.folder.as_ref().filter(|folder| !folder.as_os_str().is_empty()) else {
+            return built_in::library();
+        };
+        let mut library = library::load(std::slice::from_ref(folder));
+        let own: HashSet<String> = library.scenarios.iter().map(|scenario| scenario.id.clone()).collect();
+        let others = built_in::library().scenarios.into_iter().filter(|scenario| !own.contains(&scenario.id));
+        library.scenarios.extend(others);
+        library.scenarios.sort_by(|a, b| a.id.cmp(&b.id));
+        library
+    }
+
+    /// All of them, without selection.
+    pub(super) fn all(&self) -> Result<Vec<Scenario>, Failure> {
+        right(self.load())
     }
 }
 
@@ -60,13 +90,10 @@ impl KnownOptions {
             return Ok(KnownFailures::default());
         };
         let selected = scenarios.selectors.iter().filter(|one| is_path(one));
-        let mut paths: Vec<PathBuf> = selected.map(PathBuf::from).collect();
-        if scenarios.scenarios.is_dir() {
-            paths.push(scenarios.scenarios.clone());
-        }
+        let paths: Vec<PathBuf> = selected.map(PathBuf::from).collect();
         // Their errors are reported where they are loaded to be run.
-        let all = library::load(&paths).scenarios;
-        let ids: Vec<String> = all.into_iter().map(|scenario| scenario.id).collect();
+        let all = library::load(&paths).scenarios.into_iter().chain(scenarios.library.load().scenarios);
+        let ids: Vec<String> = all.map(|scenario| scenario.id).collect();
         let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("--known {}: {error}", path.display()));
         let text = untrusted::read_text(path, LONGEST).map_err(|error| wrong(&error))?;
         KnownFailures::parse(&text, &ids).map_err(|error| wrong(&error))
@@ -78,7 +105,10 @@ fn is_path(selector: &str) -> bool {
 }
 
 fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failure> {
-    let library = library::load(paths);
+    right(library::load(paths))
+}
+
+fn right(library: Library) -> Result<Vec<Scenario>, Failure> {
     match library.errors.as_slice() {
         [] => Ok(library.scenarios),
         errors => Err(Failure::usage(render(errors))),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::components::ComponentOptions;
-use super::{Failure, values};
+use super::{Failure, built_in, values};
 use tlsboot_core::result::ComponentResult;
 use tlsboot_core::version::{Version, VersionRequest};
 use tlsboot_engine::cluster::docker::Image;
@@ -127,7 +127,7 @@ impl TargetOptions {
             #[cfg(not(feature = "docker"))]
             ProviderKind::K3s => {
                 return Err(Failure::error(
-                    "this tlsboot was built without support for k3s: build it with `cargo build --features docker`",
+                    "this tlsboot was built without support for k3s: build it with the default features",
                 ));
             }
         };
@@ -231,6 +231,7 @@ pub(super) fn environment() -> BTreeMap<String, String> {
         ("cgroups", cgroups.into()),
         ("user", user.into()),
         ("cpus", cpus.to_string()),
+        ("commit", built_in::COMMIT.into()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

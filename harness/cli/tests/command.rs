@@ -111,17 +111,18 @@ fn colours_are_decided_in_one_place(#[case] environment: &[(&str, &str)], #[case
 
 #[test]
 fn a_run_of_zero_scenarios_is_an_error() {
-    let slow = scenarios(&[("good.yaml", GOOD)]);
-    tlsboot_in(slow.path(), &["run"]).wrong(&["no scenario is selected"]);
     let empty = scenarios(&[]);
-    tlsboot_in(empty.path(), &["run"]).wrong(&["no scenario file (`*.yaml`, `*.yml`) is there", "scenarios"]);
+    tlsboot_in(empty.path(), &["run", "scenarios"])
+        .wrong(&["no scenario file (`*.yaml`, `*.yml`) is there", "scenarios"]);
+    let args = ["run", "--scenarios", "scenarios"];
+    tlsboot_in(empty.path(), &args).wrong(&["no scenario file (`*.yaml`, `*.yml`) is there", "scenarios"]);
     tlsboot_in(empty.path(), &["lint", "elsewhere"]).wrong(&["elsewhere", "no scenario file"]);
 }
 
 #[rstest]
 #[case::lint(&["lint", "scenarios"])]
-#[case::run(&["run"])]
-#[case::list(&["list"])]
+#[case::run(&["run", "--scenarios", "scenarios"])]
+#[case::list(&["list", "scenarios"])]
 fn all_errors_of_all_files_are_shown_with_line_and_column(#[case] args: &[&str]) {
     let unknown_key = GOOD.replace("nodes:", "node:");
     let unknown_node =
@@ -160,11 +161,11 @@ fn mutants_are_listed_and_wrong_globs_are_not_nothing() {
 #[test]
 fn list_shows_every_profile() {
     let folder = scenarios(&[("good.yaml", GOOD)]);
-    let list = |args: &[&str]| tlsboot_in(folder.path(), args);
-    assert_eq!(list(&["list"]).ok(), "rbac.good  A scenario  [slow]\n");
-    assert_eq!(list(&["list", "R-01"]).ok(), "rbac.good  A scenario  [slow]\n");
-    list(&["list", "--profile", "core"]).wrong(&["no scenario is selected"]);
-    let json: Value = serde_json::from_str(&list(&["list", "--json"]).ok()).unwrap();
+    let list = |args: &[&str]| tlsboot_in(folder.path(), args).ok();
+    assert_eq!(list(&["list", "scenarios"]), "rbac.good  A scenario  [slow]\n");
+    let added = |args: &[&str]| list(&[&["list", "--scenarios", "scenarios"], args].concat()).contains("rbac.good ");
+    assert!(added(&[]) && added(&["R-01"]) && !added(&["--profile", "core"]));
+    let json: Value = serde_json::from_str(&list(&["list", "scenarios", "--json"])).unwrap();
     assert_eq!(json[0]["id"], "rbac.good");
     assert_eq!(json[0]["profile"], "slow");
     assert_eq!(json[0]["tags"], serde_json::json!(["rbac"]));
@@ -174,11 +175,11 @@ fn list_shows_every_profile() {
 fn the_catalogue_says_who_shows_what() {
     let folder = scenarios(&[("good.yaml", GOOD)]);
     let list = |args: &[&str]| tlsboot_in(folder.path(), args).ok();
-    let text = list(&["list", "--requirements"]);
+    let text = list(&["list", "scenarios", "--requirements"]);
     assert!(text.ends_with("1 of 130 behaviors are covered\n"), "{text}");
     assert!(text.contains("R: RBAC\n  R-01  The built-in ClusterRole system:node-bootstrapper"));
     assert!(text.contains("and nothing else.\n        rbac.good\n  R-02"));
-    let json: Value = serde_json::from_str(&list(&["list", "--requirements", "--json"])).unwrap();
+    let json: Value = serde_json::from_str(&list(&["list", "scenarios", "--requirements", "--json"])).unwrap();
     let find = |id: &str| json.as_array().unwrap().iter().find(|found| found["id"] == id).unwrap().clone();
     assert_eq!(find("R-01")["scenarios"], serde_json::json!(["rbac.good"]));
     assert_eq!(find("R-02")["scenarios"], serde_json::json!([]));
@@ -215,14 +216,6 @@ fn behaviors_and_words_can_be_explained(#[case] id: &str, #[case] words: &[&str]
     }
 }
 
-/// They are only searched for an example.
-#[test]
-fn words_can_be_explained_without_scenarios() {
-    let empty = tempfile::tempdir().unwrap();
-    let text = tlsboot_in(empty.path(), &["explain", "csr"]).ok();
-    assert!(text.contains("requestor") && !text.contains("for example"), "{text}");
-}
-
 #[test]
 fn a_new_scenario_lints_and_is_never_written_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -239,7 +232,7 @@ fn lint_minds_long_lines_and_titles_and_a_run_does_not() {
     let long = GOOD.replace("title: ", &format!("title: {} ", "word ".repeat(20)));
     let folder = scenarios(&[("good.yaml", &long)]);
     tlsboot_in(folder.path(), &["lint", "scenarios"]).wrong(&["shorten it to 90", "longer than 100 columns"]);
-    tlsboot_in(folder.path(), &["list"]).ok();
+    tlsboot_in(folder.path(), &["list", "scenarios"]).ok();
 }
 
 /// The commands' names of before.
@@ -433,4 +426,69 @@ fn a_name_of_runs_is_no_place_for_a_report() {
     let args = ["merge", "nowhere", "--out", out.to_str().unwrap()];
     tlsboot_with(folder.path(), &variables, &args).wrong(&["--out", "tlsboot-run-1", "choose another"]);
     assert!(!out.exists());
+}
+
+/// The executable alone, in an empty folder, with an empty HOME; as root, which can become another user, as the user 65534.
+#[test]
+fn the_executable_alone_is_whole() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let open_to_all = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let executable = folder.path().join("tlsboot");
+    fs::copy(env!("CARGO_BIN_EXE_tlsboot"), &executable).unwrap();
+    let home = folder.path().join("home");
+    fs::create_dir(&home).unwrap();
+    for path in [folder.path(), &executable, &home] {
+        open_to_all(path);
+    }
+    let alone = |args: &[&str]| {
+        let mut command = Command::new(&executable);
+        command.args(args).env_clear().env("HOME", &home).current_dir(&home).stdin(Stdio::null());
+        if rustix::process::geteuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        Ran { code: status.code(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() }
+    };
+
+    for (args, words) in [
+        (&["list"][..], &["rotation.short-signing-duration"][..]),
+        (&["list", "--requirements"], &["T-01"]),
+        (&["list", "--versions"], &["kubernetes"]),
+        (&["explain", "T-01"], &["rotation.short-signing-duration"]),
+        (&["explain", "csr"], &["signer"]),
+        (&["explain", "rotation.short-signing-duration"], &["T-01"]),
+        (&["mutants", "--list"], &["rbac"]),
+        (&["approver", "--list"], &["serving"]),
+        (&["schema"], &["https://json-schema.org"]),
+        (&["components", "list"], &[]),
+        (&["--version"], &["scenarios ", "sha256 ", "history "]),
+    ] {
+        let out = alone(args).ok();
+        for word in words {
+            assert!(out.contains(word), "{args:?}: no `{word}` in {out}");
+        }
+    }
+}
+
+#[test]
+fn exported_scenarios_load_and_replace_the_built_in_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let my = folder.path().join("my");
+    let my = my.to_str().unwrap();
+    let said = tlsboot_in(folder.path(), &["scenarios", "export", my]).ok();
+    assert!(said.contains("scenarios are in "), "{said}");
+    let file = Path::new(my).join("rotation/short-signing-duration.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let mine = text.lines().map(|line| if line.starts_with("title:") { "title: Mine" } else { line });
+    fs::write(&file, mine.collect::<Vec<_>>().join("\n") + "\n").unwrap();
+
+    let listed = tlsboot_in(folder.path(), &["list", "--scenarios", my]).ok();
+    let built_in = tlsboot_in(folder.path(), &["list"]).ok();
+    assert_eq!(listed.lines().count(), built_in.lines().count());
+    assert!(listed.contains(" Mine") && !built_in.contains(" Mine"));
+
+    tlsboot_in(folder.path(), &["scenarios", "export", my]).wrong(&["exists already"]);
 }

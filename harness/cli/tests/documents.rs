@@ -89,18 +89,6 @@ fn commands_in_the_documents_are_commands() {
     assert!(count > 30, "{count} commands");
 }
 
-#[test]
-fn features_in_the_documents_are_features() {
-    let manifest = read("harness/cli/Cargo.toml");
-    let documents = documents();
-    let named = documents.values().flat_map(|text| text.split("--features ").skip(1));
-    let named: BTreeSet<&str> = named.filter_map(|rest| rest.split_whitespace().next()).collect();
-    assert!(!named.is_empty());
-    for feature in named {
-        assert!(manifest.contains(&format!("\n{feature} = [")), "harness/cli/Cargo.toml has no feature `{feature}`");
-    }
-}
-
 /// Words as a shell would split what the documents use: quotes and comments, and `||`, which ends the command.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];

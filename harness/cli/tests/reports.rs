@@ -255,7 +255,7 @@ fn the_catalogue_shows_a_runs_verdicts() {
     let scenarios = folder.path().join("scenarios");
     fs::create_dir(&scenarios).unwrap();
     fs::copy(fixture("scenario.yaml"), scenarios.join("all.yaml")).unwrap();
-    let listed = tlsboot(folder.path(), &["list", "--requirements", "--out", "shard-1"]);
+    let listed = tlsboot(folder.path(), &["list", "--scenarios", "scenarios", "--requirements", "--out", "shard-1"]);
     assert!(listed.out.contains("lab.all-kinds (pass)"), "{}", listed.out);
 }
 
@@ -290,8 +290,8 @@ fn more_parts_than_scenarios_are_refused() {
 fn the_templates_name_options_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut seen = 0;
-    for name in ["github-actions.yaml", "gitlab-ci.yaml", "kubernetes-job.yaml"] {
-        let text = fs::read_to_string(root.join("ci/templates").join(name)).unwrap();
+    for name in ["action", "templates/gitlab-ci.yaml", "templates/kubernetes-job.yaml"] {
+        let text = fs::read_to_string(root.join("ci").join(name)).unwrap();
         let text = text.replace("\\\n", " ");
         for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
             for command in ["run", "merge"] {
