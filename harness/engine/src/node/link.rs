@@ -9,25 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::future::select;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::carry::{CHUNK, End, HELD, Way, carry, is_not_silent, is_refused};
 use crate::observe::Sink;
 use crate::task::Task;
 use tlsboot_core::history::What;
 use tlsboot_core::history::event::{ClosedBy, ConnectionEvent, ConnectionState, Recorder};
 use tlsboot_core::scenario::stimulus::CutKind;
 
-/// How much is read at once, in bytes.
-const CHUNK: usize = 16 << 10;
-/// What a silent link holds back of one direction of a connection at most, in bytes.
-const HELD: usize = 1 << 20;
-/// How long the other direction may go on after one was closed.
-const HALF_CLOSED: Duration = Duration::from_secs(2);
 const BACKLOG: u32 = 1024;
 
 /// A node's link. Dropping it closes everything.
@@ -38,9 +31,6 @@ pub struct Link {
     orders: mpsc::UnboundedSender<Order>,
     _accepting: Task,
 }
-
-/// How the link is: whole, or cut.
-type Way = Option<CutKind>;
 
 #[derive(Debug)]
 struct Order {
@@ -208,14 +198,6 @@ async fn next(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
-/// How a connection ended.
-#[derive(Clone, Copy)]
-struct End {
-    by: ClosedBy,
-    /// Not closed in order.
-    reset: bool,
-}
-
 async fn connection(place: Arc<Place>, id: u64, mut kubelet: TcpStream, mut way: watch::Receiver<Way>) {
     let mut order = way.clone();
     let mut held = Vec::new();
@@ -234,7 +216,7 @@ async fn connection(place: Arc<Place>, id: u64, mut kubelet: TcpStream, mut way:
     let end = tokio::select! {
         biased;
         () = is_refused(&mut order) => End { by: ClosedBy::Link, reset: true },
-        end = carry(&mut kubelet, &mut server, held, way) => end,
+        end = carry((ClosedBy::Kubelet, &mut kubelet), (ClosedBy::Server, &mut server), held, way) => end,
     };
     if end.reset {
         let _ = kubelet.set_zero_linger();
@@ -243,14 +225,6 @@ async fn connection(place: Arc<Place>, id: u64, mut kubelet: TcpStream, mut way:
     drop((kubelet, server));
     place.open.fetch_sub(1, Ordering::SeqCst);
     place.emit(id, ConnectionState::Closed { by: end.by });
-}
-
-async fn is_refused(way: &mut watch::Receiver<Way>) {
-    let _ = way.wait_for(|way| *way == Some(CutKind::Refuse)).await;
-}
-
-async fn is_not_silent(way: &mut watch::Receiver<Way>) {
-    let _ = way.wait_for(|way| *way != Some(CutKind::Silence)).await;
 }
 
 /// Connects to the API server, when the link is not silent. An error when the kubelet gave up before.
@@ -280,69 +254,11 @@ async fn dial(
     Ok(server)
 }
 
-/// Carries bytes both ways until both sides have closed, or one was reset.
-async fn carry(kubelet: &mut TcpStream, server: &mut TcpStream, held: Vec<u8>, way: watch::Receiver<Way>) -> End {
-    let (from_kubelet, to_kubelet) = kubelet.split();
-    let (from_server, to_server) = server.split();
-    let up = pump(ClosedBy::Kubelet, from_kubelet, to_server, held, way.clone());
-    let down = pump(ClosedBy::Server, from_server, to_kubelet, Vec::new(), way);
-    let (first, rest) = select(Box::pin(up), Box::pin(down)).await.factor_first();
-    if first.reset {
-        return first;
-    }
-    let rest = tokio::time::timeout(HALF_CLOSED, rest).await;
-    End { by: first.by, reset: rest.is_ok_and(|rest| rest.reset) }
-}
-
-/// Carries bytes one way until `from` closes. While the link is silent, it reads and holds back.
-async fn pump(
-    from: ClosedBy,
-    mut reader: ReadHalf<'_>,
-    mut writer: WriteHalf<'_>,
-    mut held: Vec<u8>,
-    mut way: watch::Receiver<Way>,
-) -> End {
-    let by_reader = |reset| End { by: from, reset };
-    let by_writer = End {
-        by: match from {
-            ClosedBy::Kubelet => ClosedBy::Server,
-            _ => ClosedBy::Kubelet,
-        },
-        reset: true,
-    };
-    loop {
-        held.reserve(CHUNK);
-        tokio::select! {
-            read = reader.read_buf(&mut held), if held.len() < HELD => match read {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(_) => return by_reader(true),
-            },
-            () = is_not_silent(&mut way), if !held.is_empty() => {
-                if writer.write_all(&held).await.is_err() {
-                    return by_writer;
-                }
-                held.clear();
-            }
-        }
-    }
-    let is_silent = *way.borrow() == Some(CutKind::Silence);
-    if is_silent && from == ClosedBy::Kubelet {
-        // The kubelet has given up; what it said last never arrives.
-        return by_reader(true);
-    }
-    is_not_silent(&mut way).await;
-    let flushed = writer.write_all(&held).await;
-    if flushed.is_err() || writer.shutdown().await.is_err() {
-        return by_writer;
-    }
-    by_reader(false)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use tokio::io::AsyncWriteExt;
     use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;

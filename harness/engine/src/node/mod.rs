@@ -1,5 +1,6 @@
 //! A kubelet: its files, its flags and its CRI endpoint; and a client that bootstraps without one.
 
+mod carry;
 pub mod cri;
 mod kubelet;
 pub mod link;
