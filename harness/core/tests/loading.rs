@@ -258,6 +258,49 @@ fn the_example_is_right() {
     9,
     "no variable `evnt`"
 )]
+#[case::reach_again_and_again_without_a_name("start: {node: n1}", "reach: {node: n1, every: 1s}", 8, "those need one")]
+#[case::reach_with_a_name_once("start: {node: n1}", "reach: {node: n1, name: x}", 8, "sent with `every`")]
+#[case::reach_until_what("start: {node: n1}", "reach: {node: n1, retryFor: 5s}", 8, "`retryFor` which `reached`?")]
+#[case::reach_the_api_servers_path(
+    "start: {node: n1}",
+    "reach: {node: n1, path: /healthz}",
+    8,
+    "without the first slash"
+)]
+#[case::reach_above_the_proxy("start: {node: n1}", "reach: {node: n1, path: ../../x}", 8, "the kubelet's")]
+#[case::reach_by_a_path_of_two_lines("start: {node: n1}", "reach: {node: n1, path: \"a\\r\\nb\"}", 8, "the kubelet's")]
+#[case::impersonation_at_the_port(
+    "start: {node: n1}",
+    "reach: {node: n1, via: port, as: {impersonated: x}}",
+    8,
+    "only be sent through the API server"
+)]
+#[case::no_service_account(
+    "start: {node: n1}",
+    "reach: {node: n1, as: {serviceAccount: ../x}}",
+    8,
+    "names no ServiceAccount"
+)]
+#[case::reached_by_nothing("csr: {node: n1, role: client}", "reached: {of: steady, code: 200}", 9, "no step `reach`")]
+#[case::reached_says_nothing("csr: {node: n1, role: client}", "reached: {}", 9, "what must come of it?")]
+#[case::reachable_by_no_request(
+    "csr: {node: n1, role: client}",
+    "reachable: {of: steady, requests: 0}",
+    9,
+    "always true"
+)]
+#[case::inbound_opened_and_closed(
+    "csr: {node: n1, role: client}",
+    "inbound: {node: n1, host: n1, closedBy: kubelet}",
+    9,
+    "expect one of them"
+)]
+#[case::reconnect_the_other_way(
+    "start: {node: n1}",
+    "cut: {node: n1}\n  - reconnect: {node: n1, direction: fromApiServer}",
+    9,
+    "is not cut"
+)]
 fn what_is_wrong_is_said_with_its_place(
     #[case] right: &str,
     #[case] wrong: &str,

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -63,7 +63,7 @@ pub struct Process {
 }
 
 /// Whether a process gets its own namespaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Isolation {
     /// None.
     Plain,
@@ -71,6 +71,8 @@ pub enum Isolation {
     Sandbox,
     /// The same for kubelets up to 1.21, which have no gate KubeletInUserNamespace.
     OldSandbox,
+    /// User and mount namespaces, with this file as `/etc/hosts`.
+    Hosts(PathBuf),
 }
 
 impl Process {
@@ -86,14 +88,16 @@ impl Process {
         env: &BTreeMap<String, String>,
     ) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
-        let mode = match isolation {
-            Isolation::Plain => shim::KEEP,
-            Isolation::Sandbox => shim::SANDBOX,
-            Isolation::OldSandbox => shim::OLD_SANDBOX,
+        let (mode, hosts) = match &isolation {
+            Isolation::Plain => (shim::KEEP, None),
+            Isolation::Sandbox => (shim::SANDBOX, None),
+            Isolation::OldSandbox => (shim::OLD_SANDBOX, None),
+            Isolation::Hosts(hosts) => (shim::HOSTS, Some(hosts)),
         };
         let mut command = Command::new("/proc/self/exe");
         command
             .args([shim::SHIM, mode, &std::process::id().to_string()])
+            .args(hosts)
             .arg(program)
             .args(args)
             .envs(env)

@@ -24,6 +24,8 @@ pub(crate) const KEEP: &str = "keep";
 pub(crate) const SANDBOX: &str = "sandbox";
 /// The same, with substitutes for some of the machine's files.
 pub(crate) const OLD_SANDBOX: &str = "old-sandbox";
+/// The same, with another `/etc/hosts`, whose path comes before the program.
+pub(crate) const HOSTS: &str = "hosts";
 /// The mode that only becomes the process.
 const BECOME: &str = "become";
 
@@ -81,6 +83,14 @@ fn act(args: Vec<OsString>) -> io::Result<()> {
             stand_in_for_the_machine()?;
             keep(program, rest, OUTSIDE)
         }
+        HOSTS => {
+            let (hosts, Some((program, rest))) = (program, rest.split_first()) else {
+                return Err(io::Error::other("the shim was given no program"));
+            };
+            unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?;
+            bind(Path::new(hosts), Path::new("/etc/hosts"))?;
+            keep(program, rest, std::process::id())
+        }
         other => Err(io::Error::other(format!("the shim has no mode `{other}`"))),
     }
 }
@@ -119,12 +129,7 @@ fn report(line: &str) {
 }
 
 fn enter_namespaces() -> io::Result<()> {
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    unshare()?;
-    std::fs::write("/proc/self/setgroups", "deny")?;
-    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(restricted)?;
+    unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWPID)?;
     let hidden = if Path::new(KUBELET_FOLDER).is_dir() { KUBELET_FOLDER } else { "/var/lib" };
     // As root, a kubelet would also leave folders in /var/log.
     for folder in [hidden, "/var/log"] {
@@ -136,12 +141,6 @@ fn enter_namespaces() -> io::Result<()> {
 /// Kubelets up to 1.21 exit if they may not read the kernel's log or change kernel settings; here they find an empty
 /// log, and all settings as they need them.
 fn stand_in_for_the_machine() -> io::Result<()> {
-    let bind = |from: &Path, to: &Path| {
-        let words = |error: rustix::io::Errno| {
-            io::Error::other(format!("nothing can be mounted over {}: {error}", to.display()))
-        };
-        mount(from, to, "", MountFlags::BIND, None).map_err(words)
-    };
     bind(Path::new("/dev/null"), Path::new("/dev/kmsg"))?;
     let folder = Path::new(KUBELET_FOLDER);
     for (name, value) in SETTINGS {
@@ -152,9 +151,24 @@ fn stand_in_for_the_machine() -> io::Result<()> {
     Ok(())
 }
 
+fn bind(from: &Path, to: &Path) -> io::Result<()> {
+    let words =
+        |error: rustix::io::Errno| io::Error::other(format!("nothing can be mounted over {}: {error}", to.display()));
+    mount(from, to, "", MountFlags::BIND, None).map_err(words)
+}
+
+/// Enters namespaces of its own, of users and mounts at least, as root in them.
+fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    unshare_only(flags)?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(restricted)
+}
+
 #[allow(unsafe_code)]
-fn unshare() -> io::Result<()> {
-    let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+fn unshare_only(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: unsafe only for CLONE_FILES, which is not among the flags.
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|error| {
         let remedy = match rustix::process::geteuid().is_root() {

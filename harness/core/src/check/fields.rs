@@ -8,8 +8,8 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use crate::history::event::{
-    ConnectionEvent, CsrEvent, FileEvent, LogEvent, MetricsEvent, NodeEvent, Presented, ProcessEvent, RECORDED,
-    RequestEvent,
+    ConnectionEvent, CsrEvent, FileEvent, InboundEvent, LogEvent, MetricsEvent, NodeEvent, Presented, ProcessEvent,
+    RECORDED, ReachEvent, RequestEvent,
 };
 
 /// What is wrong with a path of fields in events of this kind: `["request", "ips"]` for `event.request.ips`. The
@@ -52,6 +52,8 @@ fn schema(kind: &str) -> Option<Schema> {
         "presented" => schema_for!(Presented),
         "process" => schema_for!(ProcessEvent),
         "connection" => schema_for!(ConnectionEvent),
+        "inbound" => schema_for!(InboundEvent),
+        "reach" => schema_for!(ReachEvent),
         "metrics" => schema_for!(MetricsEvent),
         "node" => schema_for!(NodeEvent),
         "log" => schema_for!(LogEvent),

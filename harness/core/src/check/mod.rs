@@ -14,6 +14,7 @@ pub mod csr_count;
 mod expression;
 mod fields;
 pub mod file;
+pub mod inbound;
 mod judge;
 pub mod link_swap;
 pub mod log;
@@ -22,6 +23,8 @@ pub mod mutate;
 pub mod node_object;
 pub mod presented;
 pub mod process;
+pub mod reachable;
+pub mod reached;
 pub mod request;
 pub mod rotation;
 pub mod rules;
@@ -96,6 +99,11 @@ pub trait Matcher: std::fmt::Debug + Send + Sync {
 
     /// The step `submit` whose CSR it is about.
     fn submitted(&self) -> Option<&str> {
+        None
+    }
+
+    /// The step `reach` whose requests it is about.
+    fn reached(&self) -> Option<&str> {
         None
     }
 
@@ -240,6 +248,10 @@ expectations! {
     "request" request::Request,
     /// The answer to the request that the step above sent.
     "answer" answer::AnswerIs,
+    /// What came of a request to a kubelet's port.
+    "reached" reached::Reached,
+    /// How well a kubelet's port could be reached over a time.
+    "reachable" reachable::Reachable,
     /// A CertificateSigningRequest.
     "csr" csr::Csr,
     /// How many CSRs for a node exist at the same time.
@@ -258,6 +270,8 @@ expectations! {
     "process" process::Process,
     /// The connections between a kubelet and the API server after a renewal.
     "connections" connections::Connections,
+    /// A connection from the API server to a kubelet's port.
+    "inbound" inbound::Inbound,
     /// A metric.
     "metric" metric::Metric,
     /// A Node object.

@@ -426,6 +426,7 @@ fn fresh(event: &Event) -> Event {
         }
         What::Process(process) => process.pid += 1,
         What::Connection(connection) => connection.id += 1000,
+        What::Inbound(connection) => connection.id += 1000,
         What::File(file) => {
             // Another name that matches the same pattern, if the name has a date in it.
             file.name = file.name.replacen("2-", "3-", 1);

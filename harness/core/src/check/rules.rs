@@ -147,6 +147,18 @@ pub const BETA_CSRS: Behavior<bool> = Behavior {
     shown_by: &["rotation.short-signing-duration"],
 };
 
+/// The API group version of EgressSelectorConfiguration with a Unix socket, by which tlsboot's API servers reach the kubelets;
+/// none where there is none yet.
+pub const EGRESS_SELECTOR: Behavior<Option<&str>> = Behavior {
+    name: "EgressSelectorConfiguration with HTTPConnect over a Unix socket",
+    who: Who::ControlPlane,
+    rows: &[
+        Row { from: 0, value: None, source: "staging/src/k8s.io/apiserver/pkg/server/egressselector/config.go" },
+        Row { from: 18, value: Some("apiserver.k8s.io/v1beta1"), source: "KEP-1281; catalogue U-01" },
+    ],
+    shown_by: &["reach.approved-and-rotated-in-use"],
+};
+
 /// One row of the table in words: a behavior, for a range of versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -202,6 +214,7 @@ pub fn table() -> Vec<Line> {
         lines(&AUTHORITY, authority),
         lines(&BETA_CSRS, yes),
         lines(&FAILURE_CODE, |code| code.to_string()),
+        lines(&EGRESS_SELECTOR, |version| version.unwrap_or("no").to_owned()),
     ]
     .concat()
 }
@@ -257,6 +270,11 @@ impl Rules {
     /// What creates certificates.
     pub fn authority(&self) -> Authority {
         self.of(&AUTHORITY)
+    }
+
+    /// The API group version of EgressSelectorConfiguration, where an API server can reach kubelets by one.
+    pub fn egress_selector(&self) -> Option<&'static str> {
+        self.of(&EGRESS_SELECTOR)
     }
 
     /// Whether the API server does not serve CSRs in certificates.k8s.io/v1.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::reachable::Reaches;
 use super::{Role, rules::Rules};
 use crate::history::event::{
     Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, Load, NodeEvent, Phase,
-    Presented, ProcessState, Recorder, RecorderState, What,
+    Presented, ProcessState, ReachEvent, Recorder, RecorderState, What,
 };
 use crate::history::facts::CertificateFacts;
 
@@ -38,6 +39,8 @@ pub struct State {
     pub answers: BTreeMap<usize, Answer>,
     /// Objects that the steps created, by step name.
     pub objects: BTreeMap<String, String>,
+    /// What came of the requests of each `reach` with `every`, by its name.
+    pub reaches: BTreeMap<String, Reaches>,
     /// Recorders that are running.
     pub recording: BTreeSet<Recorder>,
     /// How long the cluster's processes have worked and waited, as far as it was told.
@@ -120,7 +123,8 @@ impl State {
                 self.nodes.insert(node.node.clone(), node.clone());
             }
             What::Load(load) => self.load = *load,
-            What::Deadline(_) | What::Request(_) | What::Connection(_) | What::Log(_) => {}
+            What::Reach(reach) => self.apply_reach(reach, event.at),
+            What::Deadline(_) | What::Request(_) | What::Connection(_) | What::Inbound(_) | What::Log(_) => {}
         }
     }
 
@@ -141,6 +145,12 @@ impl State {
                 known.issued = known.issued.or(issued);
             }
             None => self.csrs.push(CsrState { now: csr.clone(), first_seen: at, issued }),
+        }
+    }
+
+    fn apply_reach(&mut self, reach: &ReachEvent, at: Timestamp) {
+        if let Some(name) = &reach.name {
+            self.reaches.entry(name.clone()).or_insert_with(|| Reaches::before(at)).add(reach, at);
         }
     }
 

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::normal::{Names, addresses, csr_name, file_name, list, path};
 use crate::check::Role;
 use crate::history::event::{
-    ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, Phase, ProcessState, RequestEvent, StepEvent,
+    ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, Phase, ProcessState, ReachEvent, RequestEvent, StepEvent,
+    Via,
 };
 use crate::history::facts::{CertificateFacts, KeyFacts};
 use crate::history::{Event, What};
@@ -235,6 +236,7 @@ impl Reader {
                     self.sample(Interval::LinkToClose, linked, at);
                 }
             }
+            What::Reach(reach) => self.reach(reach),
             What::Metrics(metrics) => {
                 for name in metrics.values.keys() {
                     let name = name.split('{').next().unwrap_or(name).to_owned();
@@ -262,6 +264,7 @@ impl Reader {
             | What::Deadline(_)
             | What::Load(_)
             | What::Recorder(_)
+            | What::Inbound(_)
             | What::Kubelet(_)
             | What::Node(_) => {}
         }
@@ -275,6 +278,17 @@ impl Reader {
     fn sample(&mut self, interval: Interval, from: Timestamp, to: Timestamp) {
         let seconds = to.duration_since(from).as_secs_f64();
         self.features.samples.entry(interval).or_default().push(seconds.max(0.0));
+    }
+
+    /// What requests to a kubelet come to. How many there are, and how many fail during a rotation, is chance.
+    fn reach(&mut self, reach: &ReachEvent) {
+        let subject = match reach.via {
+            Via::ApiServer => "a kubelet's port, through the API server",
+            Via::Port => "a kubelet's port",
+        };
+        let code = reach.code.map_or("no answer".to_owned(), |code| code.to_string());
+        let value = format!("/{} {code} {}: {}", reach.path, reach.reason, self.names.words(&reach.message));
+        self.fact(Aspect::Answers, subject, "is answered with", value.trim_end_matches([':', ' ']).to_owned());
     }
 
     fn request(&mut self, request: &RequestEvent) {

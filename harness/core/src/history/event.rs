@@ -62,6 +62,10 @@ pub enum What {
     Process(ProcessEvent),
     /// A connection between a kubelet and the API server, seen on the link between them.
     Connection(ConnectionEvent),
+    /// A connection from the API server to a kubelet's port.
+    Inbound(InboundEvent),
+    /// A request to a kubelet that a stimulus sent, with its answer.
+    Reach(Box<ReachEvent>),
     /// Values of metrics that changed since the last scrape.
     Metrics(MetricsEvent),
     /// A Node object as the API shows it.
@@ -73,13 +77,15 @@ pub enum What {
 }
 
 /// The kinds of events that recorders write, each with its recorder.
-pub const RECORDED: [(&str, Recorder); 9] = [
+pub const RECORDED: [(&str, Recorder); 11] = [
     ("csr", Recorder::Csr),
     ("request", Recorder::Audit),
     ("file", Recorder::Files),
     ("presented", Recorder::Presented),
     ("process", Recorder::Process),
     ("connection", Recorder::Link),
+    ("inbound", Recorder::Inbound),
+    ("reach", Recorder::Reach),
     ("metrics", Recorder::Metrics),
     ("node", Recorder::Node),
     ("log", Recorder::Log),
@@ -101,6 +107,8 @@ impl What {
             Self::Presented(_) => "presented",
             Self::Process(_) => "process",
             Self::Connection(_) => "connection",
+            Self::Inbound(_) => "inbound",
+            Self::Reach(_) => "reach",
             Self::Metrics(_) => "metrics",
             Self::Node(_) => "node",
             Self::Log(_) => "log",
@@ -261,6 +269,10 @@ pub enum Recorder {
     Process,
     /// The link in front of the API server.
     Link,
+    /// The way from the API server to the kubelets' ports.
+    Inbound,
+    /// The requests to kubelets that stimuli send.
+    Reach,
     /// Metrics of kubelets and the controller-manager.
     Metrics,
     /// Watch of Nodes.
@@ -278,6 +290,8 @@ impl std::fmt::Display for Recorder {
             Self::Presented => "presented",
             Self::Process => "process",
             Self::Link => "link",
+            Self::Inbound => "inbound",
+            Self::Reach => "reach",
             Self::Metrics => "metrics",
             Self::Node => "node",
             Self::Log => "log",
@@ -682,6 +696,93 @@ pub enum ClosedBy {
     Server,
     /// The link, because of a stimulus.
     Link,
+}
+
+/// A connection from the API server to a kubelet's port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InboundEvent {
+    /// The node.
+    pub node: String,
+    /// Number of the connection to this node, from 1.
+    pub id: u64,
+    /// What happened.
+    pub state: InboundState,
+}
+
+/// What happened to a connection from the API server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum InboundState {
+    /// Open in both directions.
+    Opened {
+        /// `HOST:PORT` as the API server asked for it.
+        asked: String,
+        /// SHA-256 of the certificate that the kubelet presents at this moment, by a handshake of tlsboot's own; none where
+        /// the handshake failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate: Option<String>,
+        /// Why that handshake failed, as in [`Presented::refused`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
+    /// Closed; by whom.
+    Closed {
+        /// Who closed first.
+        by: ClosedBy,
+    },
+    /// The way was cut or the kubelet not there.
+    Refused {
+        /// `HOST:PORT` as the API server asked for it.
+        asked: String,
+    },
+}
+
+/// A request to a kubelet that a stimulus sent, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReachEvent {
+    /// The node.
+    pub node: String,
+    /// The name of the stimulus, where it sends one request after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Which way it went.
+    pub via: Via,
+    /// The path at the kubelet, without the first slash.
+    pub path: String,
+    /// The HTTP status code; none where no answer came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+    /// The Status object's reason, where the answer is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The Status object's message, the beginning of a refusal's body, or why no answer came.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// SHA-256 of the certificate that the kubelet showed; known only where the request went straight to its port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// From the sending to the answer, in milliseconds.
+    pub millis: u64,
+}
+
+impl ReachEvent {
+    /// Whether the kubelet did what was asked: the answer is 2xx.
+    pub fn succeeded(&self) -> bool {
+        self.code.is_some_and(|code| (200..300).contains(&code))
+    }
+}
+
+/// Which way a request goes to a kubelet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Via {
+    /// Through the API server, as `kubectl get --raw /api/v1/nodes/NAME/proxy/PATH` sends it.
+    #[default]
+    ApiServer,
+    /// Straight to the kubelet's port.
+    Port,
 }
 
 /// Metrics that changed. Values are strings as exposed, because `+Inf` is one of them.

@@ -30,6 +30,10 @@ pub enum Capability {
     ApiServerMetrics,
     /// Cut the connection between a kubelet and the API server.
     Link,
+    /// Reach the kubelets' ports through the API server.
+    ReachKubelets,
+    /// Reach the kubelets' ports from outside of the cluster.
+    KubeletPorts,
     /// Give the signer another CA.
     ReplaceCa,
     /// Run kubelets on a machine with cgroup v1.

@@ -50,8 +50,8 @@ pub fn differing_settings(scenario: &Scenario) -> String {
     written.cluster.as_ref().map(|cluster| join(cluster.entries())).unwrap_or_default()
 }
 
-/// The field of a stimulus that is an expectation of its own.
-const ANSWER: &str = "answer";
+/// The fields of stimuli that are expectations of their own, with words for them.
+const EXPECTED: [(&str, &str); 2] = [("answer", "The API server must answer"), ("reached", "This must come of it")];
 
 /// What the words mean, and how long an expectation waits by default.
 struct Telling {
@@ -66,11 +66,12 @@ impl Telling {
         match word {
             "expect" | "never" => vec![self.judged(word, fields)],
             _ => {
-                let own: Vec<_> = fields.iter().filter(|(name, _)| name != ANSWER).cloned().collect();
-                let answer = fields.iter().find(|(name, _)| name == ANSWER);
-                let answer = answer.map(|(_, answer)| ("The API server must answer".into(), join(answer.entries())));
+                let words = |name: &str| EXPECTED.iter().find(|(known, _)| *known == name).map(|(_, words)| *words);
+                let own: Vec<_> = fields.iter().filter(|(name, _)| words(name).is_none()).cloned().collect();
+                let expected =
+                    fields.iter().filter_map(|(name, value)| Some((words(name)?.to_owned(), join(value.entries()))));
                 let stimulus = (doc(&self.words, word, Part::Stimulus).to_owned(), join(&own));
-                std::iter::once(stimulus).chain(answer).collect()
+                std::iter::once(stimulus).chain(expected).collect()
             }
         }
     }

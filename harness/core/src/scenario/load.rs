@@ -11,7 +11,7 @@ use super::model::{
 use super::stimulus::{Effects, Names, Stimulus};
 use super::vocabulary::wrong_controller;
 use super::{Diagnostic, Scenario, Step, names, requirements};
-use crate::check::{Expectation, Matcher};
+use crate::check::Matcher;
 use crate::history::event::Recorder;
 use crate::plain::one_line;
 
@@ -67,11 +67,8 @@ pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
 /// The steps; an answer that a step must get becomes an expectation after it.
 fn with_answers(steps: Vec<Spanned<Step>>) -> Vec<Spanned<Step>> {
     let with_answer = |step: Spanned<Step>| {
-        let answer = step.value.stimulus().and_then(Stimulus::answer).cloned();
-        let expected = answer.map(|answer| {
-            let expect = Expectation { answer: Some(answer), ..Expectation::default() };
-            Spanned { value: Step::Expect(Box::new(expect)), ..step }
-        });
+        let expected = step.value.stimulus().and_then(Stimulus::expected);
+        let expected = expected.map(|expect| Spanned { value: Step::Expect(Box::new(expect)), ..step });
         [Some(step), expected].into_iter().flatten()
     };
     steps.into_iter().flat_map(with_answer).collect()
@@ -281,7 +278,8 @@ impl Lint<'_> {
         let nodes = matcher.nodes().into_iter().filter_map(|node| names.node(node));
         let subjects = matcher.subjects().into_iter().filter_map(|node| names.subject(node));
         let submitted = matcher.submitted().and_then(|step| names.submitted(step));
-        let unknown: Vec<String> = nodes.chain(subjects).chain(submitted).collect();
+        let reached = matcher.reached().and_then(|step| names.reached(step));
+        let unknown: Vec<String> = nodes.chain(subjects).chain(submitted).chain(reached).collect();
         for wrong in unknown {
             self.error(at.0, at.1, wrong);
         }

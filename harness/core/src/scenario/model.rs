@@ -351,6 +351,9 @@ pub struct Node {
     /// `failCgroupV1`, since Kubernetes 1.31.
     #[serde(default, rename = "failCgroupV1")]
     pub fail_cgroup_v1: FailCgroupV1,
+    /// Who may use its port.
+    #[serde(default)]
+    pub access: PortAccess,
     /// Variables of the kubelet's environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -369,7 +372,41 @@ impl Node {
             serving_pair: ServingPair::default(),
             cloud_provider: CloudProvider::default(),
             fail_cgroup_v1: FailCgroupV1::default(),
+            access: PortAccess::default(),
             env: BTreeMap::new(),
+        }
+    }
+}
+
+/// Who may use a kubelet's port: `authentication` and `authorization` of its configuration. By default whoever has a client
+/// certificate of the cluster's CA may do everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PortAccess {
+    /// `authentication.anonymous.enabled`.
+    pub anonymous: bool,
+    /// `authentication.webhook.enabled`: bearer tokens are reviewed by the API server.
+    pub token_review: bool,
+    /// `authorization.mode`.
+    pub authorization: AuthorizationMode,
+}
+
+/// `authorization.mode` of a kubelet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum AuthorizationMode {
+    /// Everyone who is authenticated may do everything.
+    #[default]
+    AlwaysAllow,
+    /// The API server says who may do what, by SubjectAccessReviews.
+    Webhook,
+}
+
+impl AuthorizationMode {
+    /// Its word in the kubelet's configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::AlwaysAllow => "AlwaysAllow",
+            Self::Webhook => "Webhook",
         }
     }
 }

@@ -396,6 +396,59 @@ pub const CHAPTERS: &[Chapter] = chapters! {
         "Failed heartbeats made a kubelet close its connections up to 1.23; from 1.24 on they do so only with DISABLE_HTTP2 in its environment."
         "cmd/kubelet/app/server.go; #104844, #108107"
 }
+'U' "The kubelet's port in use" {
+    "U-01" Must ""
+        "The API server reaches a kubelet at the first of --kubelet-preferred-address-types that its Node has and at the port that its Node names, through the egress selector cluster where there is one."
+        "pkg/kubelet/client/kubelet_client.go (GetConnectionInfo); pkg/util/node/node.go; KEP-1281"
+    "U-02" Must ""
+        "Until its first serving certificate is issued, a kubelet with serverTLSBootstrap refuses every handshake with the alert internal error, and a request through the API server gets 503 with that alert in its message."
+        "pkg/kubelet/server/server.go; staging/src/k8s.io/apimachinery/pkg/util/proxy/upgradeaware.go"
+    "U-03" Must ""
+        "A kubelet is reached as soon as its serving certificate is issued, without a restart of either side."
+        "pkg/kubelet/certificate/kubelet.go; pkg/kubelet/client/kubelet_client.go"
+    "U-04" Must ""
+        "With --kubelet-certificate-authority the API server reaches a kubelet only if its certificate has not expired, chains to a CA of that file, and has the name or the address by which it was asked for among its subject alternative names; otherwise the answer is 503 with the reason of the x509 library."
+        "pkg/kubelet/client/kubelet_client.go (transportConfig); staging/src/k8s.io/client-go/transport/transport.go; #73356, kubeadm#1602"
+    "U-05" Must ""
+        "Without --kubelet-certificate-authority the API server verifies nothing: it takes any certificate of a kubelet, also one that the kubelet signed itself."
+        "pkg/kubelet/client/kubelet_client.go (transportConfig)"
+    "U-06" Must ""
+        "A rotation of the serving certificate fails no request to the kubelet's port and closes no connection to it; connections that are opened later see the new certificate."
+        "pkg/kubelet/certificate/kubelet.go; pkg/kubelet/server/server.go"
+    "U-07" Info ""
+        "The API server keeps using a connection to a kubelet that it has, also when the certificate with which it was opened has expired: only a new connection fails then."
+        "pkg/kubelet/client/kubelet_client.go (makeTransport)"
+    "U-08" Must ""
+        "The API server reads --kubelet-client-certificate and its key again for new connections, without a restart; connections that are open keep the certificate that they were opened with."
+        "staging/src/k8s.io/client-go/transport/transport.go (cachingCertificateLoader); #79083"
+    "U-09" Info ""
+        "The API server reads --kubelet-certificate-authority when it starts, and not again."
+        "pkg/kubelet/client/kubelet_client.go (makeTransport)"
+    "U-10" Must ""
+        "A client certificate that has expired or is of another CA than clientCAFile gets 401 from a kubelet, not a failed handshake; a kubelet takes up a changed clientCAFile without a restart."
+        "cmd/kubelet/app/auth.go; staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go"
+    "U-11" Must ""
+        "A request to a kubelet without credentials gets 401 where anonymous authentication is off, and is system:anonymous where it is on, which authorization by webhook then refuses with 403."
+        "cmd/kubelet/app/auth.go; pkg/kubelet/server/server.go (InstallAuthFilter)"
+    "U-12" Must ""
+        "With authorization by webhook a kubelet asks the API server by a SubjectAccessReview for nodes/proxy, nodes/stats, nodes/metrics or nodes/log whether a user may do what it asks for, and refuses with 403 who may not; the ClusterRole system:kubelet-api-admin allows all of it."
+        "pkg/kubelet/server/auth.go; plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go"
+    "U-13" Must ">=1.33"
+        "nodes/healthz, nodes/pods and nodes/configz each allow what their name says, and nothing else of nodes/proxy."
+        "pkg/kubelet/server/auth.go; KEP-2862"
+    "U-14" Must ""
+        "With webhook authentication a kubelet has bearer tokens reviewed by the API server: of ServiceAccounts and of bootstraps alike; without it each of them gets 401."
+        "cmd/kubelet/app/auth.go; pkg/kubelet/apis/config/types.go"
+    "U-15" Must ""
+        "While the API server is away, a kubelet answers by the decisions that it has cached, up to authorizedTTL, and nobody else."
+        "staging/src/k8s.io/apiserver/plugin/pkg/authorizer/webhook/webhook.go; pkg/kubelet/apis/config/v1beta1/defaults.go"
+    "U-16" Info ""
+        "With authorization mode AlwaysAllow whoever has a client certificate of clientCAFile may do everything at a kubelet's port, another node too."
+        "cmd/kubelet/app/auth.go"
+    "U-17" Info ""
+        "The API server takes one node's serving certificate for another's where both have the address by which it asks."
+        "pkg/kubelet/client/kubelet_client.go; KEP-4872"
+}
 'N' "Newer versions" {
     "N-01" Info ">=1.31"
         "A kubelet with tlsCertFile and tlsPrivateKeyFile reloads changed files without a restart (gate ReloadKubeletServerCertificateFile)."
@@ -491,7 +544,7 @@ mod tests {
         letters.sort_unstable();
         letters.dedup();
         assert_eq!(letters.len(), CHAPTERS.len(), "two chapters have the same letter");
-        assert_eq!(all().count(), 130);
+        assert_eq!(all().count(), 147);
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod proof;
 mod provider;
 pub mod shared;
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
 pub use error::ClusterError;
 pub use proof::Proof;
@@ -23,7 +25,7 @@ pub use shared::trust::Flaw;
 use crate::node::NodeDir;
 use crate::secret::Secret;
 use tlsboot_core::scenario::Token;
-use tlsboot_core::scenario::stimulus::{Changes, Component, CutKind};
+use tlsboot_core::scenario::stimulus::{Changes, Component, CutKind, Direction};
 
 /// How a process is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +98,14 @@ pub trait Nodes: Send + Sync {
     /// Where a node's files are.
     async fn dir(&self, node: &str) -> Result<NodeDir, ClusterError>;
 
-    /// Cuts a node's link.
-    async fn cut(&self, node: &str, how: CutKind) -> Result<Proof, ClusterError>;
+    /// Where a node's kubelet listens, as seen from this machine.
+    async fn address(&self, node: &str) -> Result<SocketAddr, ClusterError>;
 
-    /// Restores a node's link.
-    async fn mend(&self, node: &str) -> Result<Proof, ClusterError>;
+    /// Cuts a node's link in one direction.
+    async fn cut(&self, node: &str, way: Direction, how: CutKind) -> Result<Proof, ClusterError>;
+
+    /// Restores a node's link in one direction.
+    async fn mend(&self, node: &str, way: Direction) -> Result<Proof, ClusterError>;
 }
 
 /// The components of a control plane.

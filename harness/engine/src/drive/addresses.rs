@@ -10,7 +10,11 @@ use tlsboot_core::scenario::stimulus::set_addresses::SetAddresses;
 pub(super) async fn set(change: &SetAddresses, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let nodes = Api::<Node>::all(stage.cluster.base().admin());
     let wanted = json!(change.addresses);
-    let patch = json!({"status": {"addresses": wanted}});
+    let mut patch = json!({"status": {"addresses": wanted}});
+    if let Some(other) = &change.port_of {
+        let port = stage.cluster.nodes().address(other).await?.port();
+        patch["status"]["daemonEndpoints"] = json!({"kubeletEndpoint": {"Port": port}});
+    }
     // The kubelet registers its Node when it is ready to.
     let proof = until(async || {
         if nodes.get_opt(&change.node).await?.is_none() {

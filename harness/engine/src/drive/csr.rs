@@ -5,7 +5,7 @@ use k8s_openapi::api::certificates::v1::{
 };
 use kube::api::{Api, DeleteParams, ListParams, PostParams, ResourceExt};
 
-use super::request::{answered, as_identity, refusal};
+use super::request::{answered, client_of, refusal};
 use super::{Done, DriveError, Stage, until};
 use tlsboot_core::history::event::{Answer, NODE_USER_PREFIX};
 use tlsboot_core::scenario::stimulus::CsrPick;
@@ -38,7 +38,7 @@ pub(super) async fn decide(decide: &Decide, decision: Decision, stage: &Stage<'_
     let name = csr.name_any();
     let decider = match &decide.by {
         None => api,
-        Some(identity) => Api::all(as_identity(identity, stage).await?),
+        Some(identity) => Api::all(client_of(identity, stage).await?),
     };
     // As kubectl does; up to 1.18 nothing else is allowed.
     let decided = decider.replace_subresource("approval", &name, &PostParams::default(), &csr).await;

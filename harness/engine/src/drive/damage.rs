@@ -68,7 +68,7 @@ pub(super) async fn damage(change: &Damage, stage: &Stage<'_>) -> Result<Done, D
 
 pub(super) async fn replace_pair(replace: &ReplaceServingPair, stage: &Stage<'_>) -> Result<Done, DriveError> {
     let path = stage.cluster.nodes().dir(&replace.node).await?.named(ReplaceServingPair::CERTIFICATE);
-    let pair = stage.cluster.base().serving_pair(&replace.node).await?;
+    let pair = stage.cluster.base().serving_pair(replace).await?;
     // The kubelet loads a pair only if both files match, and checks again when either changes.
     write_private(&path.with_extension("key"), pair.key.expose())?;
     write_private(&path, &pair.certificate)?;

@@ -11,10 +11,12 @@ mod node;
 mod patch;
 mod process;
 mod rbac;
+mod reach;
 mod request;
 mod token;
 
 use std::fmt;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kube::Client;
@@ -22,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{Cluster, ClusterError, Ending};
 use crate::poll;
+use crate::task::Task;
 use tlsboot_core::check::State;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::Answer;
@@ -79,6 +82,8 @@ pub struct Stage<'a> {
     pub state: &'a State,
     /// The rules for these versions.
     pub rules: Rules,
+    /// What goes on beside the steps until the scenario ends.
+    pub beside: &'a Mutex<Vec<Task>>,
 }
 
 /// Performs one step.
@@ -106,10 +111,12 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::SetAddresses(change) => addresses::set(change, stage).await,
         Step::DeleteNode(delete) => node::delete(delete, stage).await,
         Step::Get(get) => request::get(get, stage).await,
+        Step::Reach(reach) => reach::reach(reach, stage).await,
         Step::Damage(damage) => damage::damage(damage, stage).await,
         Step::ReplaceServingPair(replace) => damage::replace_pair(replace, stage).await,
+        Step::ReplaceKubeletClient(replace) => reach::replace_client(replace, stage).await,
         Step::Cut(cut) => link::cut(cut, stage).await,
-        Step::Reconnect(reconnect) => link::reconnect(&reconnect.node, stage).await,
+        Step::Reconnect(reconnect) => link::reconnect(reconnect, stage).await,
         Step::WaitForExpiry(expiry) => expiry::wait(expiry, stage).await,
         Step::ReplaceCa(replace) => ca::replace(replace, stage).await,
         Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing("an expectation is judged, not performed".into())),

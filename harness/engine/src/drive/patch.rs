@@ -6,7 +6,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams, ResourceExt};
 use serde_json::{Value, json};
 
 use super::csr::find;
-use super::request::{answered, as_identity, refusal};
+use super::request::{answered, client_of, refusal};
 use super::{Done, DriveError, Stage};
 use tlsboot_core::history::event::Answer;
 use tlsboot_core::scenario::stimulus::patch_csr::{CsrSubresource, PatchCsr, PatchVerb};
@@ -15,7 +15,7 @@ pub(super) async fn patch(change: &PatchCsr, stage: &Stage<'_>) -> Result<Done, 
     let csrs = Api::<CertificateSigningRequest>::all(stage.cluster.base().admin());
     let csr = find(change.pick(), &csrs, stage, |_| true).await?;
     let name = csr.name_any();
-    let api = Api::<CertificateSigningRequest>::all(as_identity(&change.by, stage).await?);
+    let api = Api::<CertificateSigningRequest>::all(client_of(&change.by, stage).await?);
     let patched = if change.verb == PatchVerb::Update {
         let mut whole = serde_json::to_value(&csr).map_err(std::io::Error::other)?;
         merge(&mut whole, &change.patch);

@@ -12,7 +12,6 @@ use tlsboot_core::scenario::stimulus::RoleRef as Role;
 use tlsboot_core::scenario::stimulus::create_cluster_role::CreateClusterRole;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
-const CERTIFICATES: &str = "certificates.k8s.io";
 
 pub(super) async fn bind(role: &Role, to: &Binding, client: &Client) -> Result<Done, DriveError> {
     let role = role.cluster_role();
@@ -81,7 +80,7 @@ pub(super) async fn create_role(role: &CreateClusterRole, client: &Client) -> Re
     let object = RoleObject {
         metadata: ObjectMeta { name: Some(role.name.clone()), ..Default::default() },
         rules: Some(vec![PolicyRule {
-            api_groups: Some(vec![CERTIFICATES.into()]),
+            api_groups: Some(vec![role.api_group.clone()]),
             resources: Some(role.resources.clone()),
             verbs: role.verbs.clone(),
             ..Default::default()
@@ -177,7 +176,8 @@ mod tests {
     #[case(Some("kubernetes.io/kubelet-serving"), "create certificatesigningrequests kubernetes.io/kubelet-serving")]
     fn proofs_name_what_is_allowed(#[case] name: Option<&str>, #[case] words: &str) {
         let (verb, resource) = ("create".to_owned(), "certificatesigningrequests".to_owned());
-        let permission = Permission { group: CERTIFICATES.into(), verb, resource, name: name.map(str::to_owned) };
+        let permission =
+            Permission { group: "certificates.k8s.io".into(), verb, resource, name: name.map(str::to_owned) };
         assert_eq!(permission.to_string(), words);
         assert_eq!(whom(&Binding::Group("system:nodes".into())), "group system:nodes");
     }

@@ -2,7 +2,9 @@
 //! expectation says what it should be.
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, ObjectMeta, PostParams, ResourceExt};
 use tokio::time::Instant;
 
@@ -47,7 +49,7 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
         },
         status: None,
     };
-    let api = Api::<CertificateSigningRequest>::all(as_identity(&submit.by, stage).await?);
+    let api = Api::<CertificateSigningRequest>::all(client_of(&submit.by, stage).await?);
     let answer = match api.create(&PostParams::default(), &csr).await {
         Ok(made) => Answer { code: 201, reason: String::new(), message: String::new(), object: Some(made.name_any()) },
         Err(error) => refusal(error)?,
@@ -56,7 +58,7 @@ pub(super) async fn submit(submit: &Submit, stage: &Stage<'_>) -> Result<Done, D
 }
 
 pub(super) async fn get(get: &Get, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let client = as_identity(&get.by, stage).await?;
+    let client = client_of(&get.by, stage).await?;
     let patience = get.retry_for.unwrap_or_default().unsigned_abs();
     let answer = poll::until(Instant::now() + patience, poll::OFTEN, async || {
         let answer = get_once(&client, &get.path).await?;
@@ -91,33 +93,55 @@ pub(super) fn refusal(error: kube::Error) -> Result<Answer, DriveError> {
     }
 }
 
-pub(super) async fn as_identity(identity: &Identity, stage: &Stage<'_>) -> Result<kube::Client, DriveError> {
-    let credentials = match identity {
-        Identity::Admin => return Ok(stage.cluster.base().admin()),
+/// A client of the API server for whoever sends a request.
+pub(super) async fn client_of(identity: &Identity, stage: &Stage<'_>) -> Result<kube::Client, DriveError> {
+    let base = stage.cluster.base();
+    Ok(match identity {
+        Identity::Admin => base.admin(),
+        Identity::Impersonated(user) => impersonating(base.endpoint(), &base.admin_kubeconfig(), user).await?,
+        other => client(base.endpoint(), &credentials(other, stage).await?).await?,
+    })
+}
+
+/// What whoever sends a request shows. The administrator's own, where somebody is impersonated.
+pub(super) async fn credentials(identity: &Identity, stage: &Stage<'_>) -> Result<Credentials, DriveError> {
+    let base = stage.cluster.base();
+    Ok(match identity {
+        Identity::Admin | Identity::Impersonated(_) => Credentials::Certificate(base.administrator.clone()),
         Identity::Anonymous => Credentials::None,
-        Identity::Token(name) => Credentials::Token(stage.cluster.base().token(name)?.value.clone()),
+        Identity::Token(name) => Credentials::Token(base.token(name)?.value.clone()),
         Identity::Node(node) => Credentials::Certificate(of_node(node, stage).await?),
+        Identity::ServiceAccount(account) => Credentials::Token(token_of(account, stage).await?),
         Identity::ExpiredCertificate(user) => {
-            Credentials::Certificate(stage.cluster.base().flawed_certificate(user, Flaw::Expired).await?)
+            Credentials::Certificate(base.flawed_certificate(user, Flaw::Expired).await?)
         }
         Identity::ForeignCertificate(user) => {
-            Credentials::Certificate(stage.cluster.base().flawed_certificate(user, Flaw::ForeignCa).await?)
+            Credentials::Certificate(base.flawed_certificate(user, Flaw::ForeignCa).await?)
         }
         Identity::ExpiredCertificateAndToken(both) => Credentials::CertificateAndToken(
-            stage.cluster.base().flawed_certificate(&both.user, Flaw::Expired).await?,
-            stage.cluster.base().token(&both.token)?.value.clone(),
+            base.flawed_certificate(&both.user, Flaw::Expired).await?,
+            base.token(&both.token)?.value.clone(),
         ),
         Identity::CertificateWithUid(both) => {
-            let base = stage.cluster.base();
             Credentials::Certificate(base.certificate_with_uid(&both.user, &both.uid).await?)
         }
-        Identity::Impersonated(user) => {
-            return Ok(
-                impersonating(stage.cluster.base().endpoint(), &stage.cluster.base().admin_kubeconfig(), user).await?
-            );
-        }
-    };
-    Ok(client(stage.cluster.base().endpoint(), &credentials).await?)
+    })
+}
+
+/// A token of a ServiceAccount, `NAMESPACE/NAME`, which is created where there is none.
+async fn token_of(account: &str, stage: &Stage<'_>) -> Result<Secret<String>, DriveError> {
+    let (namespace, name) = account.split_once('/').unwrap_or(("default", account));
+    let base = stage.cluster.base();
+    let accounts = Api::<ServiceAccount>::namespaced(base.admin(), namespace);
+    if accounts.get_opt(name).await?.is_none() {
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..Default::default() };
+        accounts.create(&PostParams::default(), &ServiceAccount { metadata, ..Default::default() }).await?;
+    }
+    let asked = TokenRequest::default();
+    let granted = accounts.create_token_request(name, &PostParams::default(), &asked).await?;
+    let token = granted.status.map(|status| status.token).unwrap_or_default();
+    base.sink.vault().register(&token);
+    Ok(Secret::new(token))
 }
 
 /// The certificate and key that the node's kubelet has on disk now.

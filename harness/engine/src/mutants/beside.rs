@@ -28,10 +28,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::flags::{CLIENT_LINK, config_of, configure, dated, restore_link};
 use super::follow::{Again, Controller};
@@ -124,7 +126,7 @@ impl Defect for Beside {
 }
 
 /// Where the kubelet listens if something else uses its port.
-const BEHIND: &str = "127.0.0.2";
+pub(super) const BEHIND: &str = "127.0.0.2";
 
 struct Node {
     dir: NodeDir,
@@ -456,10 +458,22 @@ async fn old_serving(node: Node, address: SocketAddr) -> Result<(), ClusterError
     loop {
         let (stream, _) = listener.accept().await?;
         let acceptor = acceptor.clone();
-        // What follows the handshake does not matter here.
-        tokio::spawn(async move { acceptor.accept(stream).await.map(drop) });
+        tokio::spawn(async move { says_ok(acceptor.accept(stream).await?).await });
     }
 }
+
+/// Answers one request, whatever it asks for, as a kubelet that is well.
+async fn says_ok(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < LONGEST_HEAD {
+        head.push(stream.read_u8().await?);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await?;
+    stream.shutdown().await
+}
+
+/// A request's head is some hundred bytes long.
+const LONGEST_HEAD: usize = 16 << 10;
 
 /// The first certificate that is found in a file; before that none, which causes a TLS alert.
 #[derive(Debug)]

@@ -234,7 +234,7 @@ pub(super) fn configure(launch: &mut Launch<'_>, key: &str, value: Value) -> Res
 }
 
 /// The same; `change` also gets the file's path.
-fn edit_config(
+pub(super) fn edit_config(
     launch: &Launch<'_>,
     change: impl FnOnce(&mut Value, &Path) -> Result<(), ClusterError>,
 ) -> Result<(), ClusterError> {

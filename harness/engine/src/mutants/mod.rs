@@ -12,6 +12,7 @@ mod flags;
 mod follow;
 pub mod matrix;
 mod objects;
+mod reach;
 mod rules;
 mod signer;
 mod stand_in;

@@ -11,6 +11,7 @@ use super::beside::Beside;
 use super::bugs::{self, bugs};
 use super::flags::{self, apiserver, controller_manager, kubelet};
 use super::objects::{bound, no_renewals, policy};
+use super::reach;
 use super::rules::Rule;
 use super::signer::{RogueSigner, SignerFault};
 use super::{Made, Mutant};
@@ -31,12 +32,13 @@ pub fn table() -> Vec<Mutant> {
         cluster_objects(),
         kubelets(),
         beside_kubelets(),
+        reach::mutants(),
         bugs(),
     ]
     .concat()
 }
 
-fn mutant(id: &'static str, wrong: &'static str, scenarios: Ids, defect: impl Defect + 'static) -> Mutant {
+pub(super) fn mutant(id: &'static str, wrong: &'static str, scenarios: Ids, defect: impl Defect + 'static) -> Mutant {
     Mutant { id, wrong, scenarios, sound: false, from: 0, made: Made::Around(Arc::new(defect)) }
 }
 
@@ -163,7 +165,7 @@ fn signers() -> Vec<Mutant> {
         signer(
             "signer.no-serving-names",
             "Serving certificates name no host",
-            &["issuance.serving-certificate", "rotation.serving-certificate"],
+            &["issuance.serving-certificate", "rotation.serving-certificate", "reach.by-name-and-by-address"],
             NoServingNames,
         ),
         signer("signer.chain-appended", "The CA follows the certificate", CLIENT, ChainAppended),
@@ -811,7 +813,7 @@ fn kubelets() -> Vec<Mutant> {
         mutant(
             "kubelet.works-on-copies",
             "The kubelet uses copies of its CA bundle and its serving pair, made when it starts",
-            &["reload.client-ca-file", "reload.tls-cert-file"],
+            &["reload.client-ca-file", "reload.tls-cert-file", "reach.client-authority-replaced"],
             kubelet(flags::works_on_copies),
         ),
         mutant(
@@ -965,6 +967,8 @@ fn beside_kubelets() -> Vec<Mutant> {
                 "field.addresses-added-after-approval",
                 "field.serving-rotations-go-on",
                 "serving.addresses-change",
+                "reach.two-rotations-in-use",
+                "reach.connection-outlives-its-certificate",
             ],
             OldServing,
         ),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::flags::FlagSet;
 use crate::secret::Secret;
+use tlsboot_core::scenario::PortAccess;
 use tlsboot_core::version::Version;
 
 /// Where a node's things are: all below one folder.
@@ -175,6 +176,8 @@ pub struct KubeletConfig {
     pub external_cloud_provider: bool,
     /// Whether `failCgroupV1` is left out.
     pub default_fail_cgroup_v1: bool,
+    /// Who may use its port.
+    pub access: PortAccess,
     /// Whether it runs as root, and not in a user namespace.
     pub is_root: bool,
 }
@@ -192,8 +195,12 @@ impl KubeletConfig {
             "port": self.address.port(),
             "healthzPort": 0,
             "readOnlyPort": 0,
-            "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": self.client_ca}},
-            "authorization": {"mode": "AlwaysAllow"},
+            "authentication": {
+                "anonymous": {"enabled": self.access.anonymous},
+                "webhook": {"enabled": self.access.token_review},
+                "x509": {"clientCAFile": self.client_ca},
+            },
+            "authorization": {"mode": self.access.authorization.word()},
             "cgroupsPerQOS": false,
             "enforceNodeAllocatable": [],
             "failSwapOn": false,

@@ -2,6 +2,7 @@
 
 mod carry;
 pub mod cri;
+pub mod inlet;
 mod kubelet;
 pub mod link;
 

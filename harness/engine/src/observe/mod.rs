@@ -13,7 +13,7 @@ pub mod presented;
 mod sink;
 mod snapshot;
 mod tail;
-mod tls;
+pub(crate) mod tls;
 mod watch;
 mod written;
 

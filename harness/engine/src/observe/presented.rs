@@ -96,7 +96,7 @@ fn ca_name(der: &[u8]) -> String {
 }
 
 /// Why there was no handshake, without ports and other numbers that differ each time.
-fn why_not(error: &io::Error) -> String {
+pub(crate) fn why_not(error: &io::Error) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     match tls {
         Some(rustls::Error::AlertReceived(alert)) => {

@@ -195,7 +195,16 @@ impl Inner {
 
 /// Heartbeats of nodes and their consequences also continue while idle.
 fn is_change(what: &What) -> bool {
-    !matches!(what, What::Request(_) | What::Connection(_) | What::Log(_) | What::Recorder(_) | What::Load(_))
+    !matches!(
+        what,
+        What::Request(_)
+            | What::Connection(_)
+            | What::Inbound(_)
+            | What::Reach(_)
+            | What::Log(_)
+            | What::Recorder(_)
+            | What::Load(_)
+    )
 }
 
 #[cfg(test)]

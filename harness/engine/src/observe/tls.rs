@@ -27,7 +27,7 @@ pub struct ClientIdentity {
 }
 
 /// Makes a full handshake each time (no resumption), and accepts any certificate whose key the server proves to have.
-pub(super) fn client(identity: Option<&ClientIdentity>) -> Result<TlsConnector, X509Error> {
+pub(crate) fn client(identity: Option<&ClientIdentity>) -> Result<TlsConnector, X509Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(AnyChain(provider.clone()));
     let builder = ClientConfig::builder_with_provider(provider)
@@ -84,7 +84,7 @@ impl ResolvesClientCert for Hints {
     }
 }
 
-pub(super) async fn connect(client: &TlsConnector, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(client: &TlsConnector, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::IpAddress(address.ip().into());
     client.connect(name, stream).await

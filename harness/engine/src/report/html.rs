@@ -246,7 +246,13 @@ impl<'a> Case<'a> {
 fn is_told(what: &What) -> bool {
     !matches!(
         what,
-        What::Request(_) | What::Log(_) | What::Metrics(_) | What::Connection(_) | What::Recorder(_) | What::Load(_)
+        What::Request(_)
+            | What::Log(_)
+            | What::Metrics(_)
+            | What::Connection(_)
+            | What::Inbound(_)
+            | What::Recorder(_)
+            | What::Load(_)
     )
 }
 

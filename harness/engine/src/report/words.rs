@@ -5,8 +5,8 @@ use std::fmt::Write;
 use tlsboot_core::check::{Outcome, Role};
 use tlsboot_core::history::What;
 use tlsboot_core::history::event::{
-    Change, ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, Phase, ProcessEvent, ProcessState, RecorderState,
-    RequestEvent,
+    Change, ClosedBy, ConnectionState, CsrEvent, FileEvent, FileOp, InboundState, Phase, ProcessEvent, ProcessState,
+    ReachEvent, RecorderState, RequestEvent, Via,
 };
 use tlsboot_core::history::facts::CertificateFacts;
 
@@ -118,13 +118,25 @@ pub(super) fn event(what: &What) -> String {
         What::Connection(connection) => {
             let state = match connection.state {
                 ConnectionState::Opened => "opened",
-                ConnectionState::Closed { by: ClosedBy::Kubelet } => "closed by the kubelet",
-                ConnectionState::Closed { by: ClosedBy::Server } => "closed by the API server",
-                ConnectionState::Closed { by: ClosedBy::Link } => "closed by the link",
+                ConnectionState::Closed { by } => closed(by),
                 ConnectionState::Refused => "refused",
             };
             format!("connection {} of {} {state}", connection.id, connection.node)
         }
+        What::Inbound(connection) => {
+            let state = match &connection.state {
+                InboundState::Opened { asked, certificate: Some(shown), .. } => {
+                    format!("opened, as {asked}; the kubelet presents {}", short(shown))
+                }
+                InboundState::Opened { asked, refused, .. } => {
+                    format!("opened, as {asked}; {}", refused.as_deref().unwrap_or("the kubelet presents nothing"))
+                }
+                InboundState::Closed { by } => closed(*by).to_owned(),
+                InboundState::Refused { asked } => format!("refused, as {asked}"),
+            };
+            format!("connection {} of the API server to {} {state}", connection.id, connection.node)
+        }
+        What::Reach(reach) => reach_text(reach),
         What::Metrics(metrics) => {
             let mut text = metrics.component.clone();
             for (name, value) in &metrics.values {
@@ -149,6 +161,25 @@ pub(super) fn event(what: &What) -> String {
         ),
     };
     clean(&text)
+}
+
+fn closed(by: ClosedBy) -> &'static str {
+    match by {
+        ClosedBy::Kubelet => "closed by the kubelet",
+        ClosedBy::Server => "closed by the API server",
+        ClosedBy::Link => "closed by the link",
+    }
+}
+
+fn reach_text(reach: &ReachEvent) -> String {
+    let way = match reach.via {
+        Via::ApiServer => " through the API server",
+        Via::Port => "",
+    };
+    let code = reach.code.map_or("not answered".to_owned(), |code| format!("answered {code}"));
+    let why = if reach.message.is_empty() { String::new() } else { format!(": {}", reach.message) };
+    let took = reach.millis;
+    format!("/{} of {}{way} {code}{why} ({took} ms)", reach.path, reach.node)
 }
 
 fn change(change: Change) -> &'static str {

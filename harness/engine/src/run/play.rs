@@ -1,5 +1,6 @@
 //! Drives a scenario on a running cluster, and judges what is recorded, until everything is decided.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -13,6 +14,7 @@ use super::{Awaited, RunError, RunEventKind};
 use crate::cluster::Cluster;
 use crate::drive::{self, Stage};
 use crate::observe::{Sink, log};
+use crate::task::Task;
 use tlsboot_core::check::{Judge, Next, Verdict};
 use tlsboot_core::history::event::{Deadline, Phase, ProcessEvent, ProcessState, Recorder, StepEvent};
 use tlsboot_core::history::{Event, What};
@@ -36,6 +38,8 @@ pub(super) struct Play<'a> {
     events: mpsc::UnboundedReceiver<Event>,
     /// The last step that was reported to the listener.
     told: Option<usize>,
+    /// What goes on beside the steps.
+    beside: Mutex<Vec<Task>>,
     /// What was killed from outside: then the cluster is not to blame for what follows.
     killed: Option<RunError>,
 }
@@ -59,7 +63,17 @@ impl<'a> Play<'a> {
         events: mpsc::UnboundedReceiver<Event>,
     ) -> Self {
         let scenario = attempt.scenario;
-        Self { attempt, scenario, cluster, sink, judge: Judge::new(scenario), events, told: None, killed: None }
+        Self {
+            attempt,
+            scenario,
+            cluster,
+            sink,
+            judge: Judge::new(scenario),
+            events,
+            told: None,
+            beside: Mutex::default(),
+            killed: None,
+        }
     }
 
     /// Drives and judges until everything is decided.
@@ -120,7 +134,7 @@ impl<'a> Play<'a> {
         };
         say(self.sink, Phase::Begin);
         let rules = self.attempt.target.id.rules();
-        let stage = Stage { cluster: self.cluster, state: self.judge.state(), rules };
+        let stage = Stage { cluster: self.cluster, state: self.judge.state(), rules, beside: &self.beside };
         let mut done = drive::perform(step, &stage).await.map_err(|error| error.to_string());
         if let (Ok(_), Some(stimulus)) = (&done, step.stimulus())
             && let Err(why) = self.recorded(stimulus).await

@@ -6,7 +6,7 @@ use crate::cluster::{Provider, ProviderKind};
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::What;
 use tlsboot_core::history::event::{Begin, FORMAT};
-use tlsboot_core::scenario::{Scenario, requirements_of};
+use tlsboot_core::scenario::{Capability, Scenario, requirements_of};
 use tlsboot_core::version::Version;
 
 /// A target by name, before anything is started.
@@ -41,8 +41,15 @@ impl TargetId {
     pub fn unsupported(&self, scenario: &Scenario) -> Option<String> {
         scenario.unsupported(self.kubernetes, self.kubelet).or_else(|| {
             let has = self.provider.capabilities();
-            let missing = requirements_of(scenario).into_iter().find(|(capability, _)| !has.contains(capability));
-            missing.map(|(_, reason)| format!("{} clusters can't {reason}", self.provider.clusters()))
+            let needs = requirements_of(scenario);
+            let missing = needs.iter().find(|(capability, _)| !has.contains(capability));
+            let missing = missing.map(|(_, reason)| format!("{} clusters can't {reason}", self.provider.clusters()));
+            missing.or_else(|| {
+                let reaches = needs.contains_key(&Capability::ReachKubelets);
+                (reaches && self.rules().egress_selector().is_none()).then(|| {
+                    format!("API servers of {} can't reach kubelets without root: they have no EgressSelectorConfiguration with a Unix socket", self.kubernetes)
+                })
+            })
         })
     }
 
@@ -66,4 +73,23 @@ pub struct Target {
     pub id: TargetId,
     /// What starts its clusters.
     pub provider: Box<dyn Provider>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tlsboot_core::scenario::load_text;
+
+    #[test]
+    fn kubelets_are_reached_from_the_version_on_that_can_be_told_how() {
+        let text = "id: a.b\ntitle: A title\nrequirements: [U-01]\nnodes: [{name: n1}]\nsteps:\n  - reach: {node: n1, reached: {code: 200}}\n";
+        let scenario = load_text("a.yaml", text).unwrap();
+        let on = |minor| {
+            let version = Version::new(1, minor, 0);
+            let id = TargetId { provider: ProviderKind::Local, kubernetes: version, kubelet: version };
+            id.unsupported(&scenario)
+        };
+        assert!(on(17).unwrap().contains("1.17.0 can't reach kubelets without root"));
+        assert_eq!(on(18), None);
+    }
 }

@@ -15,6 +15,30 @@ pub struct Cut {
     /// How connections fail.
     #[serde(default)]
     pub kind: CutKind,
+    /// Which connections.
+    #[serde(default)]
+    pub direction: Direction,
+}
+
+/// Who opens the connections between a kubelet and the API server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Direction {
+    /// The kubelet, for everything that it does.
+    #[default]
+    ToApiServer,
+    /// The API server, for logs, commands and metrics.
+    FromApiServer,
+}
+
+impl Direction {
+    /// What a cluster must be able to do for a cut.
+    pub(super) fn needs(self) -> Need {
+        match self {
+            Self::ToApiServer => CUT,
+            Self::FromApiServer => (Capability::ReachKubelets, "cut the way from the API server to a kubelet"),
+        }
+    }
 }
 
 /// How a cut link behaves.
@@ -28,7 +52,7 @@ pub enum CutKind {
     Silence,
 }
 
-pub(super) const CUT: Need = (Capability::Link, "cut the connection between a kubelet and the API server");
+const CUT: Need = (Capability::Link, "cut the connection between a kubelet and the API server");
 
 impl Stimulus for Cut {
     fn lint(&self, names: &Names<'_>) -> Vec<String> {
@@ -36,11 +60,11 @@ impl Stimulus for Cut {
     }
 
     fn needs(&self) -> Vec<Need> {
-        vec![CUT]
+        vec![self.direction.needs()]
     }
 
     fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
-        let before = effects.cut.insert(&self.node, self.kind);
+        let before = effects.cut.insert((&self.node, self.direction), self.kind);
         if before == Some(self.kind) {
             Err(format!("the link of {} is already cut this way", self.node))
         } else {

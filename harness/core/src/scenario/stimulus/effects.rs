@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Component, CutKind};
+use super::{Component, CutKind, Direction};
 use crate::scenario::model::Bindings;
 
 /// The state between two steps, as far as steps determine it.
@@ -20,12 +20,14 @@ pub struct Effects<'a> {
     pub(super) up: BTreeSet<&'a str>,
     /// Nodes that kubeadm has joined.
     pub(super) joined: BTreeSet<&'a str>,
-    /// Nodes whose link is cut.
-    pub(super) cut: BTreeMap<&'a str, CutKind>,
+    /// Nodes whose link is cut, in this direction.
+    pub(super) cut: BTreeMap<(&'a str, Direction), CutKind>,
     /// Tokens whose Secret was deleted.
     pub(super) deleted: BTreeSet<&'a str>,
     /// Tokens that a step made expire.
     pub(super) expired: BTreeSet<&'a str>,
+    /// Steps that send requests to a kubelet again and again.
+    pub(super) reached: BTreeSet<&'a str>,
 }
 
 impl Effects<'_> {
@@ -39,6 +41,7 @@ impl Effects<'_> {
             cut: BTreeMap::new(),
             deleted: BTreeSet::new(),
             expired: BTreeSet::new(),
+            reached: BTreeSet::new(),
         }
     }
 }

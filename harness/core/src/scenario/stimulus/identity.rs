@@ -27,6 +27,8 @@ pub enum Identity {
     /// A valid certificate with a uid in its subject (catalogue N-07).
     #[serde(rename = "certificateWithUID")]
     CertificateWithUid(UserAndUid),
+    /// A ServiceAccount, `NAMESPACE/NAME`, by a token that it requests; it is created where there is none.
+    ServiceAccount(String),
     /// The administrator, impersonating this user.
     Impersonated(String),
 }
@@ -57,7 +59,19 @@ impl Identity {
             Self::Token(token) => names.token(token),
             Self::ExpiredCertificateAndToken(both) => names.token(&both.token),
             Self::Node(node) => names.node(node),
+            Self::ServiceAccount(account) => {
+                let is_one = account
+                    .split_once('/')
+                    .is_some_and(|(namespace, name)| [namespace, name].iter().all(|part| is_id_part(part)));
+                (!is_one).then(|| format!("`{account}` names no ServiceAccount: write `NAMESPACE/NAME`"))
+            }
             _ => None,
         }
     }
+}
+
+/// Whether it is a name of a Namespace or ServiceAccount (RFC 1123).
+fn is_id_part(part: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !part.is_empty() && part.len() <= 63 && part.bytes().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
 }

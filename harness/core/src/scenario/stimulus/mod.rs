@@ -21,8 +21,10 @@ pub mod join;
 mod names;
 pub mod patch_csr;
 mod process;
+pub mod reach;
 pub mod reconnect;
 pub mod replace_ca;
+pub mod replace_kubelet_client;
 pub mod replace_serving_pair;
 pub mod restart;
 mod role;
@@ -36,7 +38,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use csr_pick::CsrPick;
-pub use cut::CutKind;
+pub use cut::{CutKind, Direction};
 pub use effects::Effects;
 pub use identity::{Identity, UserAndToken, UserAndUid};
 pub use names::Names;
@@ -79,6 +81,12 @@ pub trait Stimulus: std::fmt::Debug + Send + Sync {
     /// What the API server must answer to the request that it sends.
     fn answer(&self) -> Option<&AnswerIs> {
         None
+    }
+
+    /// What must come of it, where it says so itself.
+    fn expected(&self) -> Option<Expectation> {
+        let answer = self.answer().cloned()?;
+        Some(Expectation { answer: Some(answer), ..Expectation::default() })
     }
 
     /// Whether a recorder shows its effect. The step is not done before that: the expectations that follow are judged
@@ -178,10 +186,14 @@ stimuli! {
     "deleteNode" DeleteNode(delete_node::DeleteNode),
     /// Send a GET request to the API server.
     "get" Get(get::Get),
+    /// Send a GET request to a kubelet's port, through the API server or straight to it: once, or again and again.
+    "reach" Reach(reach::Reach),
     /// Damage a file of a kubelet.
     "damage" Damage(damage::Damage),
     /// Replace the certificate and key that a kubelet serves from files.
     "replaceServingPair" ReplaceServingPair(replace_serving_pair::ReplaceServingPair),
+    /// Replace the certificate and key with which the API server goes to kubelets, on disk.
+    "replaceKubeletClient" ReplaceKubeletClient(replace_kubelet_client::ReplaceKubeletClient),
     /// Cut the link between a kubelet and the API server.
     "cut" Cut(cut::Cut),
     /// Restore the link between a kubelet and the API server.

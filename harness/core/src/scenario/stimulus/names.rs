@@ -77,6 +77,15 @@ impl<'a> Names<'a> {
         self.token(name).into_iter().chain(is_static.then(|| too_late.to_owned())).collect()
     }
 
+    /// Requests to a kubelet that are spoken of must be sent by a step of this name.
+    pub fn reached(&self, name: &str) -> Option<String> {
+        let is_it = |step: &Step| matches!(step, Step::Reach(reach) if reach.name.as_deref() == Some(name));
+        if self.scenario.steps.iter().any(|step| is_it(&step.value)) {
+            return None;
+        }
+        Some(format!("no step `reach` is called `{name}` (`name: {name}`, with `every`)"))
+    }
+
     /// A CSR that tlsboot creates must be created by a step of this name.
     pub fn submitted(&self, name: &str) -> Option<String> {
         let is_it = |step: &Step| matches!(step, Step::Submit(_)) && step.name() == Some(name);

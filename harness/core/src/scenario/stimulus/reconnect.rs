@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::cut::CUT;
-use super::{Effects, Names, Need, Stimulus};
+use super::{Direction, Effects, Names, Need, Stimulus};
 use crate::scenario::NodeName;
 
 /// The node that is reconnected.
@@ -13,6 +12,9 @@ use crate::scenario::NodeName;
 pub struct Reconnect {
     /// The node.
     pub node: NodeName,
+    /// Which connections.
+    #[serde(default)]
+    pub direction: Direction,
 }
 
 impl Stimulus for Reconnect {
@@ -21,11 +23,11 @@ impl Stimulus for Reconnect {
     }
 
     fn needs(&self) -> Vec<Need> {
-        vec![CUT]
+        vec![self.direction.needs()]
     }
 
     fn effect<'a>(&'a self, effects: &mut Effects<'a>) -> Result<(), String> {
-        let was_cut = effects.cut.remove(&*self.node).is_some();
+        let was_cut = effects.cut.remove(&(&*self.node, self.direction)).is_some();
         if was_cut { Ok(()) } else { Err(format!("the link of {} is not cut", self.node)) }
     }
 }

@@ -1,5 +1,7 @@
 //! `replaceServingPair`.
 
+use core::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -13,6 +15,27 @@ use crate::scenario::{Capability, NodeName};
 pub struct ReplaceServingPair {
     /// The node, with `servingPair: fromFile`.
     pub node: NodeName,
+    /// DNS names of the new certificate; the node's name by default.
+    #[serde(default)]
+    pub dns: Option<Vec<String>>,
+    /// IP addresses of the new certificate; none by default.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub ips: Vec<IpAddr>,
+    /// What is wrong with it.
+    #[serde(default)]
+    pub flaw: Option<PairFlaw>,
+}
+
+/// What is wrong with a serving certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PairFlaw {
+    /// It expired an hour ago.
+    Expired,
+    /// Its CA is one that the cluster does not know.
+    #[serde(rename = "foreignCA")]
+    ForeignCa,
 }
 
 impl ReplaceServingPair {

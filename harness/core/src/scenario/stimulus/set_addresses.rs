@@ -14,6 +14,10 @@ pub struct SetAddresses {
     pub node: NodeName,
     /// `status.addresses`.
     pub addresses: Vec<Address>,
+    /// The node whose kubelet's port becomes this Node's as well, as when a machine has taken over the address of another
+    /// one. This node's kubelet must be stopped: it would set its own port again.
+    #[serde(default)]
+    pub port_of: Option<NodeName>,
 }
 
 /// An address of a Node.
@@ -29,6 +33,7 @@ pub struct Address {
 
 impl Stimulus for SetAddresses {
     fn lint(&self, names: &Names<'_>) -> Vec<String> {
-        names.node(&self.node).into_iter().collect()
+        let other = self.port_of.as_deref().and_then(|node| names.node(node));
+        names.node(&self.node).into_iter().chain(other).collect()
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn capabilities() -> &'static [Capability] {
         Capability::AuditLog,
         Capability::ApiServerMetrics,
         Capability::Link,
+        Capability::KubeletPorts,
     ];
     if has_cgroup_v1() { ALL } else { &ALL[1..] }
 }

@@ -173,6 +173,7 @@ impl Container {
             tls_cert_file: false,
             external_cloud_provider: false,
             default_fail_cgroup_v1: false,
+            access: node.access,
         };
         let log = common.logs.join(format!("kubelet-{}.log", node.name));
         let join = match config.dir.is_kubeadms() {
@@ -184,7 +185,7 @@ impl Container {
         let journal = Follower::start(&name, &journal, &log, Recorder::Log, &base.sink).await?;
         let kubelet = Kubelet::new(config, node, log, ca, &base.administrator);
         let place = NodeContainer { container: name, unit: None, join, joined: None, journal: Some(journal) };
-        Ok(Node { kubelet, link, place })
+        Ok(Node { kubelet, link, inlet: None, place })
     }
 }
 

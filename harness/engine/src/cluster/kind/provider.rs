@@ -90,8 +90,8 @@ pub(in crate::cluster) fn capabilities() -> &'static [Capability] {
 
 fn capabilities_of(is_root: bool) -> &'static [Capability] {
     use Capability::{
-        AuditLog, ComponentLogs, ConfigureControlPlane, Kubeadm, Link, NodeFiles, ReplaceCa, RestartControlPlane,
-        RunKubelets,
+        AuditLog, ComponentLogs, ConfigureControlPlane, Kubeadm, KubeletPorts, Link, NodeFiles, ReplaceCa,
+        RestartControlPlane, RunKubelets,
     };
     const FOR_ALL: &[Capability] =
         &[ConfigureControlPlane, RestartControlPlane, ComponentLogs, AuditLog, ReplaceCa, Kubeadm];
@@ -105,6 +105,7 @@ fn capabilities_of(is_root: bool) -> &'static [Capability] {
         RunKubelets,
         NodeFiles,
         Link,
+        KubeletPorts,
     ];
     if is_root { FOR_ROOT } else { FOR_ALL }
 }

@@ -69,6 +69,8 @@ pub(super) struct LocalControlPlane {
     /// The run's folder.
     dir: PathBuf,
     logs: PathBuf,
+    /// By which the API server finds the nodes by their names: it looks them up before it asks the proxy for them.
+    hosts: Option<PathBuf>,
     base: Arc<Base>,
 }
 
@@ -93,6 +95,7 @@ impl LocalControlPlane {
         ports: Ports,
         dir: &Path,
         logs: PathBuf,
+        hosts: Option<PathBuf>,
         base: &Arc<Base>,
         manager_token: Secret<String>,
     ) -> Result<Self, ClusterError> {
@@ -103,6 +106,7 @@ impl LocalControlPlane {
             defect: local.defect.clone(),
             dir: dir.to_owned(),
             logs,
+            hosts,
             base: Arc::clone(base),
         };
         if let Err(error) = this.start_all(manager_token).await {
@@ -160,6 +164,7 @@ impl LocalControlPlane {
             controller_manager_port: self.ports.controller_manager.number,
             etcd_port: self.ports.etcd.as_ref().map(|port| port.number),
             version: self.components.kubernetes,
+            egress_selector: self.base.rules().egress_selector(),
         }
     }
 
@@ -210,7 +215,10 @@ impl LocalControlPlane {
             executable: &executable,
             args,
             log,
-            isolation: Isolation::Plain,
+            isolation: match (component, &self.hosts) {
+                (Component::ApiServer, Some(hosts)) => Isolation::Hosts(hosts.clone()),
+                _ => Isolation::Plain,
+            },
             env: &env,
         };
         let process = Supervised::start(plan, &self.base.sink).await?;

@@ -1,13 +1,13 @@
 //! Flags of etcd, kube-apiserver and kube-controller-manager, and the files that they need.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::cluster::shared::client::{Credentials, kubeconfig};
 use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::settings::{Settings, audit_policy};
-use crate::cluster::shared::trust::PKI;
+use crate::cluster::shared::trust::{PKI, Trust};
 use crate::cluster::{ClusterError, Endpoint};
 use crate::flags::FlagSet;
 use tlsboot_core::scenario::Flags;
@@ -24,9 +24,16 @@ pub(super) struct Layout<'a> {
     /// Where etcd has one.
     pub(super) etcd_port: Option<u16>,
     pub(super) version: Version,
+    /// The API group version of EgressSelectorConfiguration, where there is one.
+    pub(super) egress_selector: Option<&'static str>,
 }
 
 impl Layout<'_> {
+    /// Where the API server finds the proxy that leads to the kubelets.
+    pub(super) fn egress_socket(dir: &Path) -> PathBuf {
+        dir.join("egress.sock")
+    }
+
     fn etcd_url(&self) -> String {
         match self.etcd_port {
             Some(port) => format!("http://127.0.0.1:{port}"),
@@ -92,6 +99,17 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
         ("audit-log-path", layout.logs.join("audit.log").display().to_string()),
         ("v", "2".into()),
     ];
+    if layout.egress_selector.is_some() {
+        let selector = layout.dir.join(EGRESS_SELECTOR).display().to_string();
+        own.extend([
+            ("egress-selector-config-file", selector),
+            ("kubelet-certificate-authority", pki(Trust::KUBELET_CA)),
+            ("kubelet-client-certificate", pki("kubelet-client.crt")),
+            ("kubelet-client-key", pki("kubelet-client.key")),
+            // As kubeadm has it (`cmd/kubeadm/app/phases/controlplane/manifests.go`), but for what a Node here has none of.
+            ("kubelet-preferred-address-types", "InternalIP,Hostname".into()),
+        ]);
+    }
     if layout.version.minor < 20 {
         // One for all, at a fixed place.
         own.push(("insecure-port", "0".into()));
@@ -100,6 +118,7 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
 }
 
 const AUTHENTICATION_CONFIG: &str = "authentication.json";
+const EGRESS_SELECTOR: &str = "egress.json";
 
 /// The controller-manager: only the controllers of certificates and tokens.
 pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
@@ -167,7 +186,17 @@ pub(super) fn write_files(
         "kind": "AuthenticationConfiguration",
         "anonymous": {"enabled": true, "conditions": conditions},
     });
-    write_private(&layout.dir.join(AUTHENTICATION_CONFIG), &authentication.to_string())
+    write_private(&layout.dir.join(AUTHENTICATION_CONFIG), &authentication.to_string())?;
+    let Some(version) = layout.egress_selector else { return Ok(()) };
+    let selector = json!({
+        "apiVersion": version,
+        "kind": "EgressSelectorConfiguration",
+        "egressSelections": [{"name": "cluster", "connection": {
+            "proxyProtocol": "HTTPConnect",
+            "transport": {"uds": {"udsName": Layout::egress_socket(layout.dir)}},
+        }}],
+    });
+    write_private(&layout.dir.join(EGRESS_SELECTOR), &selector.to_string())
 }
 
 #[cfg(test)]
@@ -184,6 +213,7 @@ mod tests {
             controller_manager_port: 2,
             etcd_port: None,
             version: Version::new(1, 37, 2),
+            egress_selector: None,
         };
         let further =
             Flags::from([("a".into(), String::new()), ("b".into(), "{pki}/b.crt".into()), ("c".into(), "new".into())]);

@@ -1,12 +1,13 @@
 //! The provider: what is started, and in which order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::control_plane::{LocalControlPlane, Ports};
+use super::flags::Layout;
 use crate::cluster::processes::{Defect, Kubelets, Sandbox, has_cgroup_v1};
 use crate::cluster::shared::base::{Base, Orders};
 use crate::cluster::shared::dir::RunDir;
@@ -17,6 +18,7 @@ use crate::cluster::shared::tokens::{self, OwnTokens};
 use crate::cluster::shared::trust::Trust;
 use crate::cluster::{Cluster, ClusterError, ControlPlane, Nodes, Provider};
 use crate::components::{ComponentSet, Executable};
+use crate::node::inlet::Proxy;
 use crate::observe::Sink;
 use crate::pki::YEAR;
 use tlsboot_core::check::rules::Rules;
@@ -55,6 +57,8 @@ pub(in crate::cluster) fn capabilities() -> &'static [Capability] {
         Capability::AuditLog,
         Capability::ApiServerMetrics,
         Capability::Link,
+        Capability::ReachKubelets,
+        Capability::KubeletPorts,
         Capability::ReplaceCa,
     ];
     if has_cgroup_v1() { ALL } else { &ALL[1..] }
@@ -76,6 +80,7 @@ struct LocalCluster {
     recorders: Mutex<Option<Recorders>>,
     nodes: NodesIn<Sandbox>,
     control_plane: LocalControlPlane,
+    _proxy: Proxy,
     base: Arc<Base>,
     _dir: RunDir,
 }
@@ -92,6 +97,7 @@ impl LocalCluster {
         let trust = Trust::create(dir.path().join("pki"), Some(signer_valid), sink.vault().clone())?;
         trust.write_api_server()?;
         trust.write_further_signers()?;
+        trust.write_kubelet_clients()?;
         let own = OwnTokens::new(sink.vault());
         let manager_token = own.controller_manager.clone();
         let rules = Rules::new(local.components.kubernetes, local.kubelet_version);
@@ -117,15 +123,31 @@ impl LocalCluster {
             api_server: ports.api_server(),
             controller_manager: ports.controller_manager(),
         };
+        let socket = Layout::egress_socket(dir.path());
+        let proxy = Proxy::open(&socket, nodes.inlets().to_vec(), &base.sink).map_err(ClusterError::file(&socket))?;
+        let hosts = hosts(scenario, dir.path())?;
         base.sink.started(Recorder::Process);
-        let control_plane = LocalControlPlane::start(local, ports, dir.path(), logs, &base, manager_token).await?;
+        let control_plane =
+            LocalControlPlane::start(local, ports, dir.path(), logs, hosts, &base, manager_token).await?;
         let recorders = Recorders::start(sources, scenario, &base)?;
         if let Some(defect) = &local.defect {
             defect.prepare(&base.admin).await?;
         }
         base.create_tokens().await?;
-        Ok(Self { recorders: Mutex::new(Some(recorders)), nodes, control_plane, base, _dir: dir })
+        Ok(Self { recorders: Mutex::new(Some(recorders)), nodes, control_plane, _proxy: proxy, base, _dir: dir })
     }
+}
+
+/// Writes a hosts file with the names of the nodes; none where there are no nodes. Their address is one of the documentation's
+/// (RFC 5737), since an API server does not go to a loopback address, and nobody goes there: the proxy knows the port.
+fn hosts(scenario: &Scenario, dir: &Path) -> Result<Option<PathBuf>, ClusterError> {
+    if scenario.nodes.is_empty() {
+        return Ok(None);
+    }
+    let names = scenario.nodes.iter().map(|node| format!("192.0.2.2 {}\n", node.name));
+    let path = dir.join("hosts");
+    write_private(&path, &format!("127.0.0.1 localhost\n{}", names.collect::<String>()))?;
+    Ok(Some(path))
 }
 
 #[async_trait]

@@ -20,6 +20,7 @@ use crate::cluster::shared::nodes::{Node, NodesIn, Place};
 use crate::cluster::shared::trust::Trust;
 use crate::cluster::{ClusterError, Credential, Ending};
 use crate::node::cri::CriServer;
+use crate::node::inlet::Inlet;
 use crate::node::link::Link;
 use crate::node::{KubeletConfig, NodeDir, embedding_kubeconfig};
 use crate::pki::Validity;
@@ -29,6 +30,7 @@ use tlsboot_core::history::event::KUBELET;
 use tlsboot_core::scenario::{self, CertDir, CloudProvider, FailCgroupV1, NO_TOKEN, ServingPair};
 use tlsboot_core::time::Shift;
 use tlsboot_core::version::Version;
+use tlsboot_core::x509::AltName;
 
 /// How kubelets are run.
 pub(crate) struct Kubelets<'a> {
@@ -66,9 +68,10 @@ impl Kubelets<'_> {
             let sandbox = self.sandbox(node, &dir, &trust)?;
             let config = self.config(node, dir, sandbox.port.number, &trust);
             write_first_files(node, &config.dir, &link, &trust)?;
+            let inlet = Arc::new(Inlet::new(node.name.to_string(), config.address, base.sink.clone()));
             let log = self.logs.join(log_name(&node.name, index));
             let kubelet = Kubelet::new(config, node, log, trust.path("cluster-ca.crt"), &base.administrator);
-            made.add(source, Node { kubelet, link, place: sandbox });
+            made.add(source, Node { kubelet, link, inlet: Some(inlet), place: sandbox });
         }
         drop(trust);
         Ok(made)
@@ -104,6 +107,7 @@ impl Kubelets<'_> {
             tls_cert_file: node.serving_pair == ServingPair::FromFile,
             external_cloud_provider: node.cloud_provider == CloudProvider::External,
             default_fail_cgroup_v1: node.fail_cgroup_v1 == FailCgroupV1::Unset,
+            access: node.access,
         }
     }
 }
@@ -131,7 +135,8 @@ fn write_first_files(node: &scenario::Node, dir: &NodeDir, link: &Link, trust: &
     if node.serving_pair == ServingPair::FromFile {
         let cert_dir = dir.cert_dir();
         fs::create_dir(&cert_dir).map_err(ClusterError::file(&cert_dir))?;
-        let Credential { certificate, key } = trust.serving_pair(&node.name)?;
+        let Credential { certificate, key } =
+            trust.serving_pair(&node.name, &[AltName::Dns(node.name.to_string())], None)?;
         write_private(&dir.named("tls.key"), key.expose())?;
         write_private(&dir.named("tls.crt"), &certificate)?;
     }

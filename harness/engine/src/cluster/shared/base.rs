@@ -16,7 +16,9 @@ use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::What;
 use tlsboot_core::history::event::NODES_GROUP;
 use tlsboot_core::scenario::Scenario;
+use tlsboot_core::scenario::stimulus::replace_serving_pair::{PairFlaw, ReplaceServingPair};
 use tlsboot_core::scenario::stimulus::{Changes, Component};
+use tlsboot_core::x509::AltName;
 
 /// The tokens of a scenario and the settings of its control plane, before there is one.
 pub(crate) struct Orders {
@@ -118,12 +120,27 @@ impl Base {
         self.trust().await.client_with_uid(user, uid)
     }
 
-    /// The pair for a node's `tlsCertFile`, signed by the cluster's CA.
+    /// The pair for a node's `tlsCertFile`, signed by the cluster's CA unless it has a flaw.
     ///
     /// # Errors
     /// If it cannot be created.
-    pub async fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
-        self.trust().await.serving_pair(node)
+    pub async fn serving_pair(&self, replace: &ReplaceServingPair) -> Result<Credential, ClusterError> {
+        let dns = replace.dns.clone().unwrap_or_else(|| vec![replace.node.to_string()]);
+        let names = dns.into_iter().map(AltName::Dns).chain(replace.ips.iter().copied().map(AltName::Ip));
+        let names: Vec<AltName> = names.collect();
+        let flaw = replace.flaw.map(|flaw| match flaw {
+            PairFlaw::Expired => Flaw::Expired,
+            PairFlaw::ForeignCa => Flaw::ForeignCa,
+        });
+        self.trust().await.serving_pair(&replace.node, &names, flaw)
+    }
+
+    /// Writes another pair, for this user, with which the API server goes to kubelets.
+    ///
+    /// # Errors
+    /// When it can't be made or written.
+    pub async fn replace_kubelet_client(&self, user: &str) -> Result<(), ClusterError> {
+        self.trust().await.replace_kubelet_client(user)
     }
 
     pub(crate) async fn trust(&self) -> MutexGuard<'_, Trust> {
@@ -132,6 +149,11 @@ impl Base {
 
     pub(crate) async fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().await
+    }
+
+    /// The rules of the versions at hand.
+    pub(crate) fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// The settings that a component is started with from now on: the existing ones, with the changes of this start.

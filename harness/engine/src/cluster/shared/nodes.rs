@@ -1,7 +1,7 @@
 //! The nodes of a cluster, whatever runs their kubelets.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,9 +11,10 @@ use super::base::Base;
 use super::kubelet::Kubelet;
 use crate::cluster::{ClusterError, Ending, Nodes, Proof};
 use crate::node::NodeDir;
+use crate::node::inlet::Inlet;
 use crate::node::link::Link;
 use crate::process::Exit;
-use tlsboot_core::scenario::stimulus::{Changes, CutKind};
+use tlsboot_core::scenario::stimulus::{Changes, CutKind, Direction};
 
 /// What runs a node's kubelet.
 #[async_trait]
@@ -44,6 +45,8 @@ pub(crate) trait Place: Send {
 pub(crate) struct Node<P> {
     pub(crate) kubelet: Kubelet,
     pub(crate) link: Link,
+    /// Its port, where the API server reaches it through a proxy of ours.
+    pub(crate) inlet: Option<Arc<Inlet>>,
     pub(crate) place: P,
 }
 
@@ -73,6 +76,10 @@ impl<P: Place> Node<P> {
         Ok(Proof::Ended { what: THE_KUBELET, pid, exit })
     }
 
+    fn inlet(&self) -> Result<&Inlet, ClusterError> {
+        self.inlet.as_deref().ok_or(ClusterError::Unsupported("cut the way from the API server to a kubelet"))
+    }
+
     fn words(&self) -> String {
         format!("{THE_KUBELET} of {}", self.kubelet.name())
     }
@@ -83,23 +90,30 @@ pub(crate) struct NodesIn<P> {
     base: Arc<Base>,
     nodes: BTreeMap<String, Mutex<Node<P>>>,
     sources: BTreeMap<IpAddr, String>,
+    inlets: Vec<Arc<Inlet>>,
 }
 
 impl<P: Place> NodesIn<P> {
     pub(crate) fn new(base: Arc<Base>) -> Self {
-        Self { base, nodes: BTreeMap::new(), sources: BTreeMap::new() }
+        Self { base, nodes: BTreeMap::new(), sources: BTreeMap::new(), inlets: Vec::new() }
     }
 
     /// Takes in a node, whose requests come to the API server from `source`.
     pub(crate) fn add(&mut self, source: IpAddr, node: Node<P>) {
         let name = node.kubelet.name().to_owned();
         self.sources.insert(source, name.clone());
+        self.inlets.extend(node.inlet.clone());
         self.nodes.insert(name, Mutex::new(node));
     }
 
     /// Which source addresses in the audit log are whose.
     pub(crate) fn sources(&self) -> &BTreeMap<IpAddr, String> {
         &self.sources
+    }
+
+    /// The ports that an API server reaches through a proxy of ours.
+    pub(crate) fn inlets(&self) -> &[Arc<Inlet>] {
+        &self.inlets
     }
 
     /// Ends all that run.
@@ -132,14 +146,32 @@ impl<P: Place> Nodes for NodesIn<P> {
         Ok(self.node(node)?.lock().await.kubelet.dir().clone())
     }
 
-    async fn cut(&self, node: &str, how: CutKind) -> Result<Proof, ClusterError> {
-        let node = self.node(node)?.lock().await;
-        node.link.cut(how).await?;
-        Ok(Proof::Cut { connections: node.link.open_connections() })
+    async fn address(&self, node: &str) -> Result<SocketAddr, ClusterError> {
+        Ok(self.node(node)?.lock().await.kubelet.config.address)
     }
 
-    async fn mend(&self, node: &str) -> Result<Proof, ClusterError> {
-        self.node(node)?.lock().await.link.mend().await?;
+    async fn cut(&self, node: &str, way: Direction, how: CutKind) -> Result<Proof, ClusterError> {
+        let node = self.node(node)?.lock().await;
+        let connections = match way {
+            Direction::ToApiServer => {
+                node.link.cut(how).await?;
+                node.link.open_connections()
+            }
+            Direction::FromApiServer => {
+                let inlet = node.inlet()?;
+                inlet.cut(how).await;
+                inlet.open_connections()
+            }
+        };
+        Ok(Proof::Cut { connections })
+    }
+
+    async fn mend(&self, node: &str, way: Direction) -> Result<Proof, ClusterError> {
+        let node = self.node(node)?.lock().await;
+        match way {
+            Direction::ToApiServer => node.link.mend().await?,
+            Direction::FromApiServer => node.inlet()?.mend(),
+        }
         Ok(Proof::Mended)
     }
 }

@@ -25,6 +25,8 @@ const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
 
 /// The folder of the keys, in the flags of scenarios.
 pub(crate) const PKI: &str = "{pki}";
+/// The user as whom an API server goes to kubelets, as kubeadm calls it.
+pub(crate) const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 
 /// What is wrong with a client certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,28 @@ impl Trust {
         self.write("sa.key", accounts.pem().expose())
     }
 
+    /// The bundle of CAs by which the API server verifies kubelets, in the folder of the keys: that of pairs from files, and
+    /// those that sign CSRs.
+    pub(crate) const KUBELET_CA: &'static str = "kubelet-ca.crt";
+
+    /// Writes what an API server needs to be a client of kubelets, and what it may be given instead: pairs that a kubelet is
+    /// to refuse, and a CA that has signed nothing.
+    pub(crate) fn write_kubelet_clients(&self) -> Result<(), ClusterError> {
+        self.replace_kubelet_client(KUBELET_CLIENT)?;
+        self.write("foreign-ca.crt", foreign()?.certificate_pem())?;
+        for (name, flaw) in [("expired-client", Flaw::Expired), ("foreign-client", Flaw::ForeignCa)] {
+            let Credential { certificate, key } = self.flawed_client(KUBELET_CLIENT, &[], flaw)?;
+            self.write(&format!("{name}.key"), key.expose())?;
+            self.write(&format!("{name}.crt"), &certificate)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the pair with which the API server goes to kubelets, for this user.
+    pub(crate) fn replace_kubelet_client(&self, user: &str) -> Result<(), ClusterError> {
+        self.write_pair("kubelet-client", &self.clients().issue_client(user, &[], Validity::for_next(YEAR))?)
+    }
+
     /// Writes CAs that nothing uses unless a scenario's flags say so: `serving-ca`, which the API server does not trust, and
     /// `intermediate-ca`, below the control plane's.
     pub(crate) fn write_further_signers(&self) -> Result<(), ClusterError> {
@@ -128,16 +152,8 @@ impl Trust {
     /// A client certificate that an API server must refuse.
     pub(crate) fn flawed_client(&self, user: &str, groups: &[&str], flaw: Flaw) -> Result<Credential, ClusterError> {
         match flaw {
-            Flaw::ForeignCa => {
-                let foreign = Authority::new("tlsboot-foreign-ca", Validity::for_next(YEAR))?;
-                self.issue(&foreign, user, groups, Validity::for_next(YEAR))
-            }
-            Flaw::Expired => {
-                let now = jiff::Timestamp::now();
-                let not_before = now.earlier(SignedDuration::from_hours(2));
-                let not_after = now.earlier(SignedDuration::from_hours(1));
-                self.issue(self.clients(), user, groups, Validity { not_before, not_after })
-            }
+            Flaw::ForeignCa => self.issue(&foreign()?, user, groups, Validity::for_next(YEAR)),
+            Flaw::Expired => self.issue(self.clients(), user, groups, expired()),
         }
     }
 
@@ -158,10 +174,18 @@ impl Trust {
         self.issue(self.signer(Role::Client), &user, &[NODES_GROUP], validity)
     }
 
-    /// A serving certificate of the cluster's CA for a node.
-    pub(crate) fn serving_pair(&self, node: &str) -> Result<Credential, ClusterError> {
-        let names = [AltName::Dns(node.to_owned())];
-        let issued = self.cluster.issue_server(node, &names, Validity::for_next(YEAR))?;
+    /// A serving certificate for a node, of the cluster's CA where nothing is wrong with it.
+    pub(crate) fn serving_pair(
+        &self,
+        node: &str,
+        names: &[AltName],
+        flaw: Option<Flaw>,
+    ) -> Result<Credential, ClusterError> {
+        let issued = match flaw {
+            None => self.cluster.issue_server(node, names, Validity::for_next(YEAR))?,
+            Some(Flaw::Expired) => self.cluster.issue_server(node, names, expired())?,
+            Some(Flaw::ForeignCa) => foreign()?.issue_server(node, names, Validity::for_next(YEAR))?,
+        };
         Ok(self.kept(issued))
     }
 
@@ -236,6 +260,7 @@ impl Trust {
         let bundle: String =
             std::iter::once(&self.cluster).chain(&self.signers).map(Authority::certificate_pem).collect();
         self.write("client-ca.crt", &bundle)?;
+        self.write(Self::KUBELET_CA, &bundle)?;
         // The controller-manager reads both files as soon as one changes: the key is written first, so that they match
         // when it reads them.
         let signer = self.signer(Role::Client);
@@ -254,6 +279,18 @@ impl Trust {
         }
         write_private(&self.dir.join(name), content)
     }
+}
+
+/// A CA that the cluster does not know.
+fn foreign() -> Result<Authority, ClusterError> {
+    Ok(Authority::new("tlsboot-foreign-ca", Validity::for_next(YEAR))?)
+}
+
+/// From two hours ago to an hour ago.
+fn expired() -> Validity {
+    let now = jiff::Timestamp::now();
+    let ago = |hours| now.earlier(SignedDuration::from_hours(hours));
+    Validity { not_before: ago(2), not_after: ago(1) }
 }
 
 #[cfg(all(test, feature = "docker"))]
@@ -278,7 +315,7 @@ mod tests {
         for client in [admin, node, expired] {
             assert_eq!(issuer(&client.certificate), "clients");
         }
-        let serving = trust.serving_pair("n1").unwrap();
+        let serving = trust.serving_pair("n1", &[], None).unwrap();
         assert_eq!(issuer(&serving.certificate), "servers");
         let signers = trust.signing(SignedDuration::from_hours(1), |_| Signer::Own).unwrap().signers;
         let [client, server] = [Role::Client, Role::Serving].map(|role| &signers[role.signer_name()]);

@@ -323,7 +323,7 @@ pub(super) fn connections(evidence: &Evidence, scale: Scale) -> Lane {
 }
 
 /// A bar for each connection if there is room; otherwise the short ones are counted.
-fn connection_rows(node: &str, mut shapes: Vec<Shape>, scale: Scale) -> Vec<Row> {
+pub(super) fn connection_rows(node: &str, mut shapes: Vec<Shape>, scale: Scale) -> Vec<Row> {
     const BARS: usize = 5;
     shapes.sort_by(|a, b| a.from.total_cmp(&b.from));
     for shortest in [0.0, 0.03, 0.2] {

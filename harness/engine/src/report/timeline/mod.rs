@@ -5,6 +5,7 @@
 mod certificates;
 mod draw;
 mod lanes;
+mod reached;
 mod shape;
 
 use super::Evidence;
@@ -26,6 +27,7 @@ pub(super) fn svg(result: &ScenarioResult, evidence: &Evidence) -> Option<String
         certificates::presented(evidence, scale),
         lanes::nodes(evidence, scale),
         lanes::connections(evidence, scale),
+        reached::reached(evidence, scale),
         lanes::requests(evidence, scale),
     ];
     let lanes: Vec<_> = lanes.into_iter().filter(|lane| !lane.rows.is_empty()).collect();
@@ -37,7 +39,7 @@ pub(super) fn svg(result: &ScenarioResult, evidence: &Evidence) -> Option<String
 mod tests {
     use super::*;
     use crate::report::fixture::{self, Recording};
-    use tlsboot_core::history::event::ConnectionState;
+    use tlsboot_core::history::event::{ClosedBy, ConnectionState, InboundState};
 
     /// Every `x`, `cx` and `width` of the picture.
     fn numbers(svg: &str, attribute: &str) -> Vec<f64> {
@@ -70,6 +72,24 @@ mod tests {
             "presents",
             "Ready True",
         ] {
+            assert!(svg.contains(part), "`{part}` is missing");
+        }
+    }
+
+    #[test]
+    fn requests_to_a_kubelet_and_the_api_servers_connections_have_a_lane() {
+        let (result, mut evidence) = fixture::hanging();
+        let mut recording = Recording::new("x");
+        recording.inbound(10, InboundState::Opened { asked: "n1:10250".into(), certificate: None, refused: None });
+        for (at, code) in [(20, Some(200)), (1020, Some(503)), (2020, None)] {
+            recording.reach(at, code);
+        }
+        recording.inbound(3000, InboundState::Closed { by: ClosedBy::Link });
+        evidence.events = recording.events;
+        let svg = svg(&result, &evidence).unwrap();
+        for part in
+            ["Reached from the API server", "n1, connections", "answered 503", "not answered", "closed by the link"]
+        {
             assert!(svg.contains(part), "`{part}` is missing");
         }
     }
