@@ -378,8 +378,8 @@ impl Node {
     }
 }
 
-/// Who may use a kubelet's port: `authentication` and `authorization` of its configuration. By default whoever has a client
-/// certificate of the cluster's CA may do everything.
+/// Who may use a kubelet's port: `authentication` and `authorization` of its configuration. By default, every client
+/// certificate of the cluster's CA allows everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PortAccess {
@@ -394,10 +394,10 @@ pub struct PortAccess {
 /// `authorization.mode` of a kubelet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum AuthorizationMode {
-    /// Everyone who is authenticated may do everything.
+    /// Every authenticated user may do everything.
     #[default]
     AlwaysAllow,
-    /// The API server says who may do what, by SubjectAccessReviews.
+    /// The API server decides, by SubjectAccessReviews.
     Webhook,
 }
 

@@ -1,5 +1,5 @@
 //! Requests to a kubelet's port, as logs, commands and metrics need them: through the API server, or straight to the port.
-//! Whatever comes of one is recorded; what should come of it, the scenario says.
+//! Every result is recorded; the scenario says which one is expected.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -170,7 +170,7 @@ impl Sender {
         let request = http::Request::get(path).body(Body::empty()).map_err(|error| error.to_string())?;
         let answer = client.send(request).await.map_err(|error| chain(&error))?;
         let code = Some(answer.status().as_u16());
-        // What is longer is no refusal, and nobody reads it.
+        // A longer answer is not a refusal, and its body is not needed.
         let body = Limited::new(answer.into_body(), MOST).collect().await.map(|body| body.to_bytes());
         let body = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
         Ok(Reply { code, body, certificate: None })
@@ -209,7 +209,7 @@ fn told(reply: &Reply) -> Status {
     status.unwrap_or_else(|| Status { message: reply.body.clone(), ..Status::default() })
 }
 
-/// An error with what it comes from.
+/// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

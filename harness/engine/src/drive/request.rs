@@ -93,7 +93,7 @@ pub(super) fn refusal(error: kube::Error) -> Result<Answer, DriveError> {
     }
 }
 
-/// A client of the API server for whoever sends a request.
+/// A client of the API server with an identity's credentials.
 pub(super) async fn client_of(identity: &Identity, stage: &Stage<'_>) -> Result<kube::Client, DriveError> {
     let base = stage.cluster.base();
     Ok(match identity {
@@ -103,7 +103,7 @@ pub(super) async fn client_of(identity: &Identity, stage: &Stage<'_>) -> Result<
     })
 }
 
-/// What whoever sends a request shows. The administrator's own, where somebody is impersonated.
+/// An identity's credentials; the administrator's own if a user is impersonated.
 pub(super) async fn credentials(identity: &Identity, stage: &Stage<'_>) -> Result<Credentials, DriveError> {
     let base = stage.cluster.base();
     Ok(match identity {
@@ -128,7 +128,7 @@ pub(super) async fn credentials(identity: &Identity, stage: &Stage<'_>) -> Resul
     })
 }
 
-/// A token of a ServiceAccount, `NAMESPACE/NAME`, which is created where there is none.
+/// A token of a ServiceAccount, `NAMESPACE/NAME`, which is created if it does not exist.
 async fn token_of(account: &str, stage: &Stage<'_>) -> Result<Secret<String>, DriveError> {
     let (namespace, name) = account.split_once('/').unwrap_or(("default", account));
     let base = stage.cluster.base();

@@ -1,4 +1,4 @@
-//! What can be wrong with the way from the API server to the kubelets' ports, and with who may use them.
+//! Mutants of the connections from the API server to the kubelets' ports, and of who may use these ports.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     vec![
         mutant(
             "reach.foreign-kubelet-authority",
-            "The API server verifies kubelets by a CA that has signed none of their certificates",
+            "The API server verifies kubelets with a CA that signed none of their certificates",
             &["reach.approved-and-rotated-in-use", "reach.wrong-client-certificates"],
             apiserver(|launch| {
                 launch.flags.set("kubelet-certificate-authority", launch.pki.join("foreign-ca.crt"));
@@ -32,7 +32,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         mutant(
             "reach.verifies-no-kubelet",
-            "The API server takes any certificate of a kubelet",
+            "The API server accepts any kubelet certificate",
             &[
                 "reach.wrong-certificates",
                 "reach.self-signed",
@@ -46,7 +46,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         mutant(
             "reach.other-address-type",
-            "The API server goes to kubelets by their names, whatever it is to prefer",
+            "The API server connects to kubelets by name, whatever address types it should prefer",
             &["reach.by-name-and-by-address", "reach.another-node-at-the-address", "reach.ipv6-address"],
             apiserver(|launch| {
                 launch.flags.set("kubelet-preferred-address-types", "Hostname");
@@ -55,7 +55,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         mutant(
             "reach.past-the-network",
-            "The API server goes to the addresses of nodes itself, where there is nobody",
+            "The API server connects to the nodes' addresses directly, where nothing listens",
             &["reach.link-cut"],
             apiserver(|launch| {
                 launch.flags.remove("egress-selector-config-file");
@@ -64,13 +64,13 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         mutant(
             "reach.keeps-client-certificate",
-            "The API server goes to kubelets with the certificate that it began with",
+            "The API server keeps using its first kubelet client certificate",
             &["reach.client-certificate-replaced"],
             apiserver(keeps_client_certificate),
         ),
         mutant(
             "reach.foreign-client-authority",
-            "The kubelet accepts client certificates of a CA that has signed none",
+            "The kubelet accepts client certificates of a CA that signed none",
             &["reach.approved-and-rotated-in-use", "reach.without-webhooks"],
             kubelet(|launch| {
                 let foreign = json!(launch.pki.join("foreign-ca.crt"));
@@ -79,25 +79,25 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         mutant(
             "reach.authorizes-everyone",
-            "The kubelet lets whoever it knows do everything",
+            "The kubelet allows every authenticated user everything",
             &["reach.webhook-authorization", "reach.finer-authorization", "reach.tokens"],
             kubelet(|launch| configure(launch, "authorization", json!({"mode": "AlwaysAllow"}))),
         ),
         mutant(
             "reach.lets-anyone-in",
-            "The kubelet takes requests without credentials",
+            "The kubelet accepts requests without credentials",
             &["reach.without-webhooks", "reach.wrong-client-certificates"],
             kubelet(|launch| setting(launch, "/authentication/anonymous/enabled", json!(true))),
         ),
         mutant(
             "reach.knows-no-tokens",
-            "The kubelet has no bearer token reviewed",
+            "The kubelet does not have bearer tokens reviewed",
             &["reach.tokens", "reach.api-server-away"],
             kubelet(|launch| setting(launch, "/authentication/webhook/enabled", json!(false))),
         ),
         mutant(
             "reach.remembers-nothing",
-            "The kubelet forgets at once what the API server has said of a user",
+            "The kubelet does not cache the API server's decisions",
             &["reach.api-server-away"],
             kubelet(|launch| {
                 setting(launch, "/authentication/webhook/cacheTTL", json!("1ms"))?;
@@ -137,7 +137,7 @@ fn keeps_client_certificate(launch: &mut Launch<'_>) -> Result<(), ClusterError>
     Ok(())
 }
 
-/// Something on the kubelet's port passes all on, until the serving certificate is renewed.
+/// A proxy on the kubelet's port, which resets all connections when the serving certificate is renewed.
 struct ResetsAtRotation;
 
 impl Defect for ResetsAtRotation {
@@ -169,7 +169,7 @@ async fn pass_on(address: SocketAddr, behind: SocketAddr, link: PathBuf) -> std:
                 let (mut client, _) = accepted?;
                 connections.spawn(async move {
                     if let Ok(mut kubelet) = TcpStream::connect(behind).await {
-                        // Whoever is cut off in between is reset.
+                        // Dropping it resets the connection.
                         let _ = client.set_zero_linger();
                         let _ = copy_bidirectional(&mut client, &mut kubelet).await;
                     }

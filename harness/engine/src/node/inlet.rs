@@ -1,8 +1,7 @@
-//! The way from the API server to the kubelets' ports, as the network is to a real one: every connection of the API server
-//! to a kubelet goes through it, is recorded, and can be cut.
+//! The connections from the API server to the kubelets' ports: each goes through this proxy, is recorded, and can be cut.
 //!
-//! It is an HTTP CONNECT proxy on a Unix socket, as API servers use one by an EgressSelectorConfiguration (KEP-1281). So it
-//! is told whom the API server wants to reach, by name or by address, and needs neither root nor a resolver. TLS stays
+//! It is an HTTP CONNECT proxy on a Unix socket, which API servers use because of an EgressSelectorConfiguration (KEP-1281).
+//! So it knows the name or address that the API server wants to reach, and needs neither root nor a resolver. TLS stays
 //! between the two.
 
 use std::io;
@@ -116,7 +115,7 @@ impl Inlet {
     }
 
     /// Connects to the kubelet, when the way is not silent, and looks at what it presents now: TLS 1.3 hides that from
-    /// whoever carries the connection.
+    /// a proxy.
     async fn dial(&self) -> io::Result<(TcpStream, Presented)> {
         is_not_silent(&mut self.way.subscribe()).await;
         let kubelet = TcpStream::connect(self.kubelet).await?;
@@ -206,10 +205,10 @@ async fn head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Authority> {
     }
 }
 
-/// What an API server says of it, it takes from the status line.
+/// The API server takes its error message from the status line.
 async fn refuse(mut server: impl AsyncWrite + Unpin, why: &str) {
     let answer = format!("HTTP/1.1 502 {why}\r\nContent-Length: 0\r\n\r\n");
-    // Whoever asked may be gone.
+    // The client may be gone.
     let _ = server.write_all(answer.as_bytes()).await;
 }
 

@@ -27,7 +27,7 @@ pub enum Identity {
     /// A valid certificate with a uid in its subject (catalogue N-07).
     #[serde(rename = "certificateWithUID")]
     CertificateWithUid(UserAndUid),
-    /// A ServiceAccount, `NAMESPACE/NAME`, by a token that it requests; it is created where there is none.
+    /// A ServiceAccount, `NAMESPACE/NAME`, by a token that is requested for it; the ServiceAccount is created if it does not exist.
     ServiceAccount(String),
     /// The administrator, impersonating this user.
     Impersonated(String),

@@ -138,8 +138,8 @@ impl LocalCluster {
     }
 }
 
-/// Writes a hosts file with the names of the nodes; none where there are no nodes. Their address is one of the documentation's
-/// (RFC 5737), since an API server does not go to a loopback address, and nobody goes there: the proxy knows the port.
+/// Writes a hosts file with the names of the nodes; none without nodes. Their address is one for documentation (RFC 5737),
+/// because an API server refuses to proxy to a loopback address; nothing connects to it, because the proxy goes by the port.
 fn hosts(scenario: &Scenario, dir: &Path) -> Result<Option<PathBuf>, ClusterError> {
     if scenario.nodes.is_empty() {
         return Ok(None);
