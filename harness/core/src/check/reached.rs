@@ -87,7 +87,7 @@ impl Reached {
         compare
     }
 
-    /// Whether what came of a request is what is expected, as things stand.
+    /// Whether what came of a request is what is expected, given the current state.
     pub fn accepts(&self, reach: &ReachEvent, state: &State) -> bool {
         self.compare(reach, state).0.is_empty()
     }

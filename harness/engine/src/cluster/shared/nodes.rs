@@ -45,7 +45,7 @@ pub(crate) trait Place: Send {
 pub(crate) struct Node<P> {
     pub(crate) kubelet: Kubelet,
     pub(crate) link: Link,
-    /// Its port, where the API server reaches it through a proxy of ours.
+    /// Its port, where the API server reaches it through our proxy.
     pub(crate) inlet: Option<Arc<Inlet>>,
     pub(crate) place: P,
 }
@@ -111,7 +111,7 @@ impl<P: Place> NodesIn<P> {
         &self.sources
     }
 
-    /// The ports that an API server reaches through a proxy of ours.
+    /// The ports that an API server reaches through our proxy.
     pub(crate) fn inlets(&self) -> &[Arc<Inlet>] {
         &self.inlets
     }
