@@ -68,7 +68,7 @@ id: recovery.broken
 title: A cluster that can't start
 requirements: [P-05]
 cluster:
-  controllers: [there-is-no-such-controller]
+  flags: {kube-controller-manager: {there-is-no-such-flag: 'true'}}
 nodes: [{name: n1}]
 steps:
   - start: {node: n1}
