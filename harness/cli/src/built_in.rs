@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
-use tlsboot_core::scenario::{Library, Scenario};
+use tlsboot_core::scenario::Library;
 
 /// The scenario files: paths below the folder of scenarios, and texts.
 pub(super) static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
@@ -16,8 +16,7 @@ pub(super) const SHORT_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", 
 
 /// What `--version` prints after the name.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let files = FILES.iter().map(|(_, text)| sha256(text)).collect();
-    let (count, digest) = (FILES.len(), digest_of(files));
+    let (count, digest) = (FILES.len(), digest(texts()));
     format!(
         "{SHORT_VERSION}\nscenarios  {count}, sha256 {digest}\nformats    history {}, result {}",
         tlsboot_core::history::event::FORMAT,
@@ -30,16 +29,14 @@ pub(super) fn library() -> Library {
     Library::of(FILES.iter().map(|(path, text)| (format!("scenarios/{path}"), Ok((*text).to_owned()))))
 }
 
+/// The texts of the scenario files.
+pub(super) fn texts() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(_, text)| *text)
+}
+
 /// SHA-256 in hex of a set of scenarios: of their files' SHA-256, sorted, so that neither names nor order matter.
-pub(super) fn digest(scenarios: &[Scenario]) -> String {
-    digest_of(scenarios.iter().map(|scenario| sha256(&scenario.text)).collect())
-}
-
-fn sha256(text: &str) -> String {
-    hex::encode(Sha256::digest(text))
-}
-
-fn digest_of(mut files: Vec<String>) -> String {
+pub(super) fn digest<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut files: Vec<String> = texts.map(|text| hex::encode(Sha256::digest(text))).collect();
     files.sort();
     hex::encode(Sha256::digest(files.join("\n")))
 }
@@ -58,6 +55,6 @@ mod tests {
             library.scenarios.iter().map(|one| (one.id.clone(), one.text.clone())).collect()
         };
         assert_eq!(facts(&built_in), facts(&on_disk));
-        assert!(VERSION.contains(&digest(&on_disk.scenarios)), "{}", *VERSION);
+        assert!(VERSION.contains(&digest(on_disk.scenarios.iter().map(|one| one.text.as_str()))), "{}", *VERSION);
     }
 }

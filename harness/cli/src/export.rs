@@ -1,11 +1,10 @@
 //! `tlsboot scenarios`.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::new::write_new;
 use super::{Exit, Failure, built_in, print};
 
 /// Write the scenarios that the executable carries into a folder.
@@ -39,16 +38,7 @@ pub(super) fn run(command: &ScenariosCommand) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{} exists already: choose an empty folder", taken.display())));
     }
     for (name, text) in files {
-        let file = folder.join(name);
-        write_new(&file, text).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => Failure::usage(format!("{} exists already", file.display())),
-            _ => Failure::usage(format!("{}: {error}", file.display())),
-        })?;
+        write_new(&folder.join(name), text)?;
     }
     print(&format!("{} scenarios are in {}\n", built_in::FILES.len(), folder.display()))
-}
-
-fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
-    file.parent().map_or(Ok(()), fs::create_dir_all)?;
-    fs::File::create_new(file)?.write_all(text.as_bytes())
 }

@@ -224,8 +224,12 @@ fn print(text: &str) -> Result<Exit, Failure> {
 
 /// Writes a value for programs to standard output, as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<Exit, Failure> {
-    let json = serde_json::to_string_pretty(value).map_err(Failure::error)?;
-    print_as_is(&format!("{json}\n"))
+    print_as_is(&json(value)?)
+}
+
+/// A value for programs, as JSON that ends with a line break.
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value).map(|json| json + "\n").map_err(Failure::error)
 }
 
 /// Writes a command's output to standard output. A reader that has enough (`tlsboot list | head`) is not an error.
@@ -247,7 +251,7 @@ fn schema_of(of: SchemaOf) -> Result<String, Failure> {
         SchemaOf::Scenario => tlsboot_core::scenario::schema::schema(),
         SchemaOf::Policy => tlsboot_field::approver::policy::schema(),
     };
-    serde_json::to_string_pretty(&schema).map(|json| json + "\n").map_err(Failure::error)
+    json(&schema)
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tlsboot_core::scenario::start_of;
@@ -27,17 +27,22 @@ pub(super) struct NewCommand {
 pub(super) fn run(command: &NewCommand) -> Result<Exit, Failure> {
     let text = start_of(&command.id).map_err(Failure::usage)?;
     let (chapter, name) = command.id.split_once('.').unwrap_or((&command.id, ""));
-    let folder = command.scenarios.join(chapter);
-    let file = folder.join(format!("{name}.yaml"));
-    let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::usage(format!("{} already exists", file.display())),
-        _ => Failure::usage(format!("{}: {error}", file.display())),
-    };
-    fs::create_dir_all(&folder).map_err(failed)?;
-    let mut opened = fs::File::create_new(&file).map_err(failed)?;
-    opened.write_all(text.as_bytes()).map_err(failed)?;
+    let file = command.scenarios.join(chapter).join(format!("{name}.yaml"));
+    write_new(&file, &text)?;
     let path = file.display();
     print(&format!(
         "{path}\n  its words:  tlsboot explain csr\n  check it:   tlsboot lint {path}\n  run it:     tlsboot run {path}\n"
     ))
+}
+
+/// Writes a file, and the folders that it needs. An existing file is not overwritten.
+pub(super) fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
+    let write = || {
+        file.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::File::create_new(file)?.write_all(text.as_bytes())
+    };
+    write().map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::usage(format!("{} already exists", file.display())),
+        _ => Failure::usage(format!("{}: {error}", file.display())),
+    })
 }

@@ -17,7 +17,7 @@ use super::live::LiveProgress;
 use super::scenarios::KnownOptions;
 use super::sign::SignOptions;
 use super::target::{Planned, TargetOptions, environment};
-use super::{Exit, Failure, ScenarioOptions, built_in, progress, values};
+use super::{Exit, Failure, ScenarioOptions, progress, values};
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::result::{self, RunResult, Shard};
 use tlsboot_core::scenario::{Partition, Scenario};
@@ -87,7 +87,7 @@ impl JobsOptions {
 
 pub(super) fn run(command: RunCommand) -> Result<Exit, Failure> {
     let scenarios = command.scenarios.load()?;
-    let scenario_set = built_in::digest(&command.scenarios.library.load().scenarios);
+    let scenario_set = command.scenarios.library.digest();
     let known = command.known.load(&command.scenarios)?;
     let key = command.sign.load(&command.format)?;
     let planned = command.target.plan()?;

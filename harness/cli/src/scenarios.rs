@@ -56,16 +56,28 @@ pub struct LibraryOptions {
 impl LibraryOptions {
     /// The scenarios in the executable and in the folder, in the order of their ids, and what is wrong in the folder.
     pub fn load(&self) -> Library {
-        // An empty variable does not name a folder.
-        let Some(folder) = self.folder.as_ref().filter(|folder| !folder.as_os_str().is_empty()) else {
+        let Some(folder) = self.given() else {
             return built_in::library();
         };
-        let mut library = library::load(std::slice::from_ref(folder));
+        let mut library = library::load(&[folder.to_owned()]);
         let own: HashSet<String> = library.scenarios.iter().map(|scenario| scenario.id.clone()).collect();
         let others = built_in::library().scenarios.into_iter().filter(|scenario| !own.contains(&scenario.id));
         library.scenarios.extend(others);
         library.scenarios.sort_by(|a, b| a.id.cmp(&b.id));
         library
+    }
+
+    /// The digest of all of them. Those in the executable need not be parsed for it.
+    pub(super) fn digest(&self) -> String {
+        match self.given() {
+            None => built_in::digest(built_in::texts()),
+            Some(_) => built_in::digest(self.load().scenarios.iter().map(|scenario| scenario.text.as_str())),
+        }
+    }
+
+    /// The folder. An empty variable does not name one.
+    fn given(&self) -> Option<&Path> {
+        self.folder.as_deref().filter(|folder| !folder.as_os_str().is_empty())
     }
 
     /// All of them, without selection.
