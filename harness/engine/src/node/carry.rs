@@ -1,4 +1,4 @@
-//! Carrying a connection's bytes between two that speak TLS with each other, over a link that can be cut.
+//! Carrying a connection's bytes between two peers that speak TLS with each other, over a link that can be cut.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use tlsboot_core::scenario::stimulus::CutKind;
 
 /// How much is read at once, in bytes.
 pub(super) const CHUNK: usize = 16 << 10;
-/// What a silent link holds back of one direction of a connection at most, in bytes.
+/// The most that a silent link holds back for one direction of a connection, in bytes.
 pub(super) const HELD: usize = 1 << 20;
-/// How long the other direction may go on after one was closed.
+/// How long one direction may stay open after the other was closed.
 const HALF_CLOSED: Duration = Duration::from_secs(2);
 
-/// How a link is: whole, or cut.
+/// The state of a link: connected, or cut.
 pub(super) type Way = Option<CutKind>;
 
 /// How a connection ended.
 #[derive(Clone, Copy)]
 pub(super) struct End {
     pub(super) by: ClosedBy,
-    /// Not closed in order.
+    /// Reset, not closed in order.
     pub(super) reset: bool,
 }
 
@@ -35,8 +35,8 @@ pub(super) async fn is_not_silent(way: &mut watch::Receiver<Way>) {
     let _ = way.wait_for(|way| *way != Some(CutKind::Silence)).await;
 }
 
-/// Carries bytes both ways until both sides have closed, or one was reset. Each side is given with what it is called; `held`
-/// is what the client has sent already.
+/// Carries bytes both ways until both sides have closed, or one was reset. Each side comes with its name; `held` is what the
+/// client has already sent.
 pub(super) async fn carry(
     client: (ClosedBy, &mut (impl AsyncRead + AsyncWrite + Unpin)),
     server: (ClosedBy, &mut (impl AsyncRead + AsyncWrite + Unpin)),
@@ -66,7 +66,7 @@ struct Pump {
 }
 
 impl Pump {
-    /// Carries bytes one way until `from` closes. While the link is silent, it reads and holds back.
+    /// Carries bytes one way until `from` closes. While the link is silent, it reads them and holds them back.
     async fn run(
         self,
         mut reader: impl AsyncRead + Unpin,
@@ -94,7 +94,7 @@ impl Pump {
         }
         let is_silent = *way.borrow() == Some(CutKind::Silence);
         if is_silent && self.is_client {
-            // The client has given up; what it said last never arrives.
+            // The client has given up; what it sent last never arrives.
             return by_reader(true);
         }
         is_not_silent(&mut way).await;

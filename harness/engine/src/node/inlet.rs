@@ -1,8 +1,8 @@
 //! The connections from the API server to the kubelets' ports: each goes through this proxy, is recorded, and can be cut.
 //!
-//! It is an HTTP CONNECT proxy on a Unix socket, which API servers use because of an EgressSelectorConfiguration (KEP-1281).
-//! So it knows the name or address that the API server wants to reach, and needs neither root nor a resolver. TLS stays
-//! between the two.
+//! It is an HTTP CONNECT proxy on a Unix socket, which an EgressSelectorConfiguration (KEP-1281) tells the API server to use.
+//! So it knows the name or address that the API server wants to reach, and needs neither root nor a resolver. It only carries
+//! the TLS between the two.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,9 +26,9 @@ use tlsboot_core::history::event::{ClosedBy, InboundEvent, InboundState, Present
 use tlsboot_core::plain::one_line;
 use tlsboot_core::scenario::stimulus::CutKind;
 
-/// The head of a CONNECT is a hundred bytes long.
+/// The most that is read of a CONNECT's head, in bytes: it has about a hundred.
 const LONGEST_HEAD: usize = 4096;
-/// An API server sends it at once.
+/// How long to wait for it: an API server sends it at once.
 const HEAD: Duration = Duration::from_secs(10);
 
 /// A node's port, as the API server reaches it.
@@ -54,7 +54,7 @@ impl Inlet {
         *self.open.borrow()
     }
 
-    /// Cuts the way to the port, as [`Link::cut`](super::link::Link::cut) cuts the kubelet's own. The cut has taken effect
+    /// Cuts the path to the port, as [`Link::cut`](super::link::Link::cut) cuts the kubelet's own. The cut has taken effect
     /// when this returns.
     pub async fn cut(&self, kind: CutKind) {
         self.way.send_replace(Some(kind));
@@ -63,7 +63,7 @@ impl Inlet {
         }
     }
 
-    /// Makes the way whole again.
+    /// Restores the path.
     pub fn mend(&self) {
         self.way.send_replace(None);
     }
@@ -80,7 +80,7 @@ impl Inlet {
             biased;
             () = is_refused(&mut order) => Err(io::ErrorKind::ConnectionRefused.into()),
             reached = self.dial() => reached,
-            // It says nothing before it is answered, so this is its end.
+            // A client sends nothing before it is answered, so this is its end.
             _ = server.read_u8() => Err(io::ErrorKind::UnexpectedEof.into()),
         };
         let (mut kubelet, shown) = match reached {
@@ -114,8 +114,8 @@ impl Inlet {
         self.open.send_modify(|open| *open -= 1);
     }
 
-    /// Connects to the kubelet, when the way is not silent, and looks at what it presents now: TLS 1.3 hides that from
-    /// a proxy.
+    /// Connects to the kubelet, unless the path is silent, and checks which certificate it presents now: TLS 1.3 hides that
+    /// from a proxy.
     async fn dial(&self) -> io::Result<(TcpStream, Presented)> {
         is_not_silent(&mut self.way.subscribe()).await;
         let kubelet = TcpStream::connect(self.kubelet).await?;
@@ -144,8 +144,8 @@ impl Proxy {
     }
 }
 
-/// Where the network leads to by a host and a port. All nodes are on this machine: every address leads there, and of the
-/// names those of nodes, with or without a domain; the port tells the kubelets apart.
+/// Where a host and a port lead. All nodes are on this machine: every address leads there, and so does every node's name,
+/// with or without a domain; the port tells the kubelets apart.
 fn find<'a>(inlets: &'a [Arc<Inlet>], asked: &Authority) -> Option<&'a Inlet> {
     let host = asked.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     let is_named = |inlet: &Arc<Inlet>| {
@@ -166,9 +166,9 @@ async fn accept(listener: UnixListener, inlets: Arc<[Arc<Inlet>]>) {
                 Ok((server, _)) => {
                     connections.spawn(serve(server, Arc::clone(&inlets)));
                 }
-                // Too many open files, say: the connection waits in the queue.
+                // For example, too many open files: the connection waits in the queue.
                 Err(error) => {
-                    tracing::warn!(%error, "the API server's way to the kubelets can't accept a connection");
+                    tracing::warn!(%error, "the proxy between the API server and the kubelets can't accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -186,11 +186,11 @@ async fn serve(mut server: UnixStream, inlets: Arc<[Arc<Inlet>]>) {
     }
 }
 
-/// Reads the head of a CONNECT, and answers with whom it asks for.
+/// Reads the head of a CONNECT, and returns the host and port that it names.
 async fn head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Authority> {
     let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
     let mut head = Vec::new();
-    // Byte by byte, so that nothing is taken of what comes behind it.
+    // Byte by byte, so that nothing behind it is consumed.
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() == LONGEST_HEAD {
             return Err(wrong("too long"));

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use tlsboot_core::scenario::PortAccess;
 use tlsboot_core::version::Version;
 
-/// Where a node's things are: all below one folder.
+/// Where a node's files are: all below one folder.
 #[derive(Clone, Debug)]
 pub struct NodeDir {
     folder: PathBuf,
@@ -22,9 +22,9 @@ pub struct NodeDir {
 /// Who chose the files' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
-    /// We did; the kubelet sees them under the same paths.
+    /// tlsboot; the kubelet sees them under the same paths.
     Ours,
-    /// kubeadm did; the kubelet sees them where they always are on its nodes (`cmd/kubeadm/app/constants`).
+    /// kubeadm; the kubelet sees them where they always are on its nodes (`cmd/kubeadm/app/constants`).
     Kubeadm,
 }
 
@@ -113,7 +113,7 @@ impl NodeDir {
         }
     }
 
-    /// The file behind a name in the certificate directory: where a link of the kubelet's points to, as it means it.
+    /// The file behind a name in the certificate directory: the target of the kubelet's link, as the kubelet sees it.
     pub fn behind(&self, name: &Path) -> PathBuf {
         let path = self.cert_dir().join(name);
         if self.layout == Layout::Ours {
@@ -125,7 +125,7 @@ impl NodeDir {
         inside.map_or(path, |inside| self.cert_dir().join(inside))
     }
 
-    /// A file by the name that scenarios give it, to read or write its content: as [`Self::named`], and through links as
+    /// A file by its name in scenarios, to read or write its content: as [`Self::named`], and through links as
     /// [`Self::behind`].
     pub fn through(&self, name: &str) -> PathBuf {
         let path = self.named(name);
@@ -135,7 +135,7 @@ impl NodeDir {
         }
     }
 
-    /// A file by the name that scenarios give it.
+    /// A file by its name in scenarios.
     pub fn named(&self, name: &str) -> PathBuf {
         match name {
             "kubeconfig" => self.kubeconfig(),
@@ -152,9 +152,9 @@ pub struct KubeletConfig {
     pub version: Version,
     /// The Node's name.
     pub node: String,
-    /// The name of its host, `--hostname-override`, of which the kubelet makes the Node's.
+    /// The name of its host, `--hostname-override`, from which the kubelet derives the Node's name.
     pub host: String,
-    /// Where its things are.
+    /// Where its files are.
     pub dir: NodeDir,
     /// Where it listens.
     pub address: SocketAddr,
@@ -164,7 +164,7 @@ pub struct KubeletConfig {
     pub rotate_certificates: bool,
     /// `serverTLSBootstrap`.
     pub server_tls_bootstrap: bool,
-    /// The CA of clients that may ask it for metrics.
+    /// The CA of the clients that may read its metrics.
     pub client_ca: PathBuf,
     /// Whether there is a bootstrap kubeconfig.
     pub bootstrap: bool,
@@ -183,8 +183,8 @@ pub struct KubeletConfig {
 }
 
 impl KubeletConfig {
-    /// The KubeletConfiguration. What a certificate suite has no use for is switched off, and where there is no root none
-    /// is needed (KubeletInUserNamespace); fields that a version does not know yet are left out, as it would refuse them.
+    /// The KubeletConfiguration. What a certificate suite does not need is switched off, and without root, none is needed
+    /// (KubeletInUserNamespace). Fields that a version does not know yet are left out, because it would refuse them.
     pub fn file(&self) -> Value {
         let mut config = json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -304,7 +304,7 @@ mod tests {
         let target = Path::new(DEFAULT_CERT_DIR).join("kubelet-client-1.pem");
         std::os::unix::fs::symlink(target, dir.cert_dir().join(link)).unwrap();
         assert_eq!(dir.behind(link), dir.cert_dir().join("kubelet-client-1.pem"));
-        // What is no link, or points elsewhere, is left to the system.
+        // What is not a link, or points elsewhere, is left to the system.
         let other = Path::new("kubelet.crt");
         assert_eq!(dir.behind(other), dir.cert_dir().join(other));
         assert_eq!(NodeDir::new(folder.path().to_owned()).behind(link), dir.cert_dir().join(link));

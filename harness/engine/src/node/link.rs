@@ -1,7 +1,7 @@
 //! The link between a node and the API server: every connection of the node's kubelet goes through it.
 //!
-//! It works on TCP, so TLS stays between the two. It dials the API server from an address of the node's own;
-//! so the audit log's `sourceIPs` tell the node even of requests that carry no identity.
+//! It works on TCP, and only carries the TLS between the two. It dials the API server from an address of the node's own, so
+//! the audit log's `sourceIPs` identify the node even for requests without an identity.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -48,7 +48,7 @@ impl Link {
         Self::open_at(node, SocketAddr::new(listen, 0), upstream, source, sink)
     }
 
-    /// The same on a port of one's choice.
+    /// The same on a given port.
     ///
     /// # Errors
     /// When the port can't be listened on.
@@ -88,9 +88,9 @@ impl Link {
 
     /// Cuts the link. The cut has taken effect when this returns.
     ///
-    /// [`CutKind::Refuse`]: open connections are reset, and connecting is refused as if nobody listened; the port stays
-    /// reserved meanwhile, and attempts are no events. [`CutKind::Silence`]: connections stay, new ones come about, and
-    /// nothing comes through. What is sent is held back, up to 1 MiB for each direction of a connection, and delivered
+    /// [`CutKind::Refuse`]: open connections are reset, and connecting is refused as if nothing listened; the port stays
+    /// reserved meanwhile, and attempts are not recorded. [`CutKind::Silence`]: connections stay, new ones are accepted, and
+    /// no data comes through. What is sent is held back, up to 1 MiB for each direction of a connection, and delivered
     /// after [`Link::mend`], as TCP does when a cable is plugged in again.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Link {
         self.order(Some(kind)).await
     }
 
-    /// Makes the link whole again.
+    /// Restores the link.
     ///
     /// # Errors
     /// When the port can't be listened on again.
@@ -116,7 +116,7 @@ impl Link {
     }
 }
 
-/// Takes a port, also one that another socket of ours has.
+/// Takes a port, even if another socket of tlsboot's has it.
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;
@@ -139,8 +139,8 @@ impl Place {
     }
 }
 
-/// Takes in connections and orders. The keeper is bound and never listens: it has the port while nobody listens, so that
-/// connecting is refused and nobody else gets the port.
+/// Accepts connections and orders. The keeper is bound and never listens: it holds the port while nothing listens, so that
+/// connecting is refused and no other process gets the port.
 async fn accept(
     place: Arc<Place>,
     keeper: TcpSocket,
@@ -189,7 +189,7 @@ async fn next(listener: Option<&TcpListener>) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
-            // Too many open files, say: the connection waits in the queue.
+            // For example, too many open files: the connection waits in the queue.
             Err(error) => {
                 tracing::warn!(%error, "a link can't accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -227,7 +227,7 @@ async fn connection(place: Arc<Place>, id: u64, mut kubelet: TcpStream, mut way:
     place.emit(id, ConnectionState::Closed { by: end.by });
 }
 
-/// Connects to the API server, when the link is not silent. An error when the kubelet gave up before.
+/// Connects to the API server, unless the link is silent. An error if the kubelet gave up before.
 async fn dial(
     place: &Place,
     kubelet: &mut TcpStream,

@@ -34,11 +34,11 @@ use tlsboot_core::version::Version;
 /// A control plane takes 3 to 5 s on two cores; under a heavy load several times that.
 const READY: Duration = Duration::from_secs(120);
 
-/// Where the components listen, all on the loopback.
+/// Where the components listen, all on the loopback interface.
 pub(super) struct Ports {
     api_server: Port,
     controller_manager: Port,
-    /// Where etcd needs one.
+    /// Of etcd, for the versions that need one.
     etcd: Option<Port>,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct LocalControlPlane {
     /// The run's folder.
     dir: PathBuf,
     logs: PathBuf,
-    /// By which the API server finds the nodes by their names: it looks them up before it asks the proxy for them.
+    /// Lets the API server resolve the names of nodes: it looks them up before it asks the proxy for them.
     hosts: Option<PathBuf>,
     base: Arc<Base>,
 }
@@ -83,13 +83,13 @@ struct Running {
 
 struct Launched {
     process: Supervised,
-    /// What it watches once its controllers work; taken by whoever waits for that.
+    /// What it watches once its controllers work; taken by the code that waits for that.
     watches: Option<Watches>,
     _beside: Vec<Task>,
 }
 
 impl LocalControlPlane {
-    /// Starts all parts side by side: each waits for what it needs on its own. Comes back when all are ready.
+    /// Starts all components side by side: each waits on its own for what it needs. Returns when all are ready.
     pub(super) async fn start(
         local: &Local,
         ports: Ports,
@@ -110,7 +110,7 @@ impl LocalControlPlane {
             base: Arc::clone(base),
         };
         if let Err(error) = this.start_all(manager_token).await {
-            // In order: what is ended now did not end by itself.
+            // In order: what is stopped now did not exit on its own.
             this.close().await;
             return Err(error);
         }
@@ -176,7 +176,7 @@ impl LocalControlPlane {
         self.logs.join(format!("{}.log", component.name()))
     }
 
-    /// Starts a component by the settings as they are; answers with its process id.
+    /// Starts a component with the current settings, and returns its process id.
     async fn launch(&self, component: Component) -> Result<u32, ClusterError> {
         let settings = self.base.settings().await.clone();
         let trust = self.base.trust().await;
@@ -232,17 +232,17 @@ impl LocalControlPlane {
     async fn ready(&self, component: Component) -> Result<(), ClusterError> {
         let probe = match component {
             Component::ApiServer => self.base.admin(),
-            // Its certificate is its own; nothing is said to it but the path.
+            // Its certificate is self-signed; nothing but the path is sent to it.
             Component::ControllerManager => blind(&format!("https://{}", self.ports.controller_manager()))?,
         };
         let path = match component {
-            // Which came with 1.16.
+            // New in 1.16.
             Component::ApiServer if self.components.kubernetes.minor >= 16 => "/readyz",
             _ => "/healthz",
         };
         let (ended, watches) = {
             let mut running = self.running.lock().await;
-            // What a component needs comes first: it ends of it, too.
+            // What a component depends on comes first: when that exits, the component exits too.
             let etcd = running.etcd.as_ref().map(|etcd| (ETCD, self.logs.join("etcd.log"), etcd.exited().boxed()));
             // kube-apiserver is the first of them.
             let needed = running.components.range(..=component);
@@ -256,7 +256,7 @@ impl LocalControlPlane {
         };
         let look = || async {
             match answers(&probe, path).await? {
-                // An API server knows from the beginning on whom it trusts.
+                // An API server knows from the start which CAs it trusts.
                 Err(kube::Error::Api(status)) if status.code == 401 => Err(ClusterError::LockedOut(component.name())),
                 answer => Ok(answer),
             }
@@ -276,7 +276,7 @@ impl LocalControlPlane {
         }
     }
 
-    /// Takes over what is different from now on.
+    /// Applies changed settings: they hold from the next start on.
     async fn change(&self, component: Component, changes: &Changes) -> Result<(), ClusterError> {
         if self.running.lock().await.components.contains_key(&component) {
             return Err(ClusterError::Running(component.name().into()));
@@ -290,7 +290,7 @@ impl LocalControlPlane {
         Ok(launched.process)
     }
 
-    /// Ends all parts. An API server takes seconds to shut down, and nothing listens to it any more.
+    /// Stops all components. An API server takes seconds to shut down, and no one needs it any more, so it is killed.
     pub(super) async fn close(&self) {
         for component in [Component::ControllerManager, Component::ApiServer] {
             let _ = self.end(component, Ending::Kill).await;
@@ -303,7 +303,7 @@ impl LocalControlPlane {
 
 const ETCD: &str = "etcd";
 
-/// The end of the first of these that ends, by the name of its process and the end of its log. Of several that have ended it
+/// Waits until one of these exits; returns the name of its process and the last lines of its log. If several have exited, it
 /// is the first in this order.
 async fn first_end(watched: Vec<(&'static str, PathBuf, BoxFuture<'static, Exit>)>) -> ClusterError {
     let ends =

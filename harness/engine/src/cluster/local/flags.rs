@@ -21,7 +21,7 @@ pub(super) struct Layout<'a> {
     pub(super) logs: &'a Path,
     pub(super) apiserver_port: u16,
     pub(super) controller_manager_port: u16,
-    /// Where etcd has one.
+    /// Of etcd, for the versions that need one.
     pub(super) etcd_port: Option<u16>,
     pub(super) version: Version,
     /// The API group version of EgressSelectorConfiguration, where there is one.
@@ -29,7 +29,7 @@ pub(super) struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// Where the API server finds the proxy that leads to the kubelets.
+    /// The socket of the proxy through which the API server reaches the kubelets.
     pub(super) fn egress_socket(dir: &Path) -> PathBuf {
         dir.join("egress.sock")
     }
@@ -42,13 +42,13 @@ impl Layout<'_> {
     }
 }
 
-/// Up to 1.21 an API server looks whether etcd is there before it starts, and takes a Unix socket's path for no host
+/// Up to 1.21, an API server checks before it starts that etcd is reachable, and does not accept a Unix socket's path as a host
 /// (`k8s.io/kubernetes/cmd/kube-apiserver/app/server.go`, preflight).
 pub(super) fn wants_etcd_on_a_port(version: Version) -> bool {
     version.minor < 22
 }
 
-/// etcd on Unix sockets: no port at all, but for old API servers. Without fsync: the cluster lives for minutes.
+/// etcd on Unix sockets: it has a port only for old API servers. Without fsync: the cluster lives for minutes.
 pub(super) fn etcd(layout: &Layout<'_>) -> FlagSet {
     let client = layout.etcd_url();
     let peer = format!("unix://{}", layout.dir.join("peer.sock").display());
@@ -66,7 +66,7 @@ pub(super) fn etcd(layout: &Layout<'_>) -> FlagSet {
     flags.into_iter().collect()
 }
 
-/// The API server: everything on that a bootstrap needs, every request in the audit log.
+/// The API server: everything that a bootstrap needs is on, and every request is in the audit log.
 pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
     let anonymous = if settings.anonymous_paths.is_empty() {
@@ -79,7 +79,7 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
         ("etcd-servers", layout.etcd_url()),
         ("bind-address", "127.0.0.1".into()),
         ("secure-port", layout.apiserver_port.to_string()),
-        // Nobody asks the API server for its endpoints here, and a machine may have no other address.
+        // No client needs the API server's endpoints here, and a machine may have no other address.
         ("advertise-address", "127.0.0.1".into()),
         ("endpoint-reconciler-type", "none".into()),
         ("tls-cert-file", pki("apiserver.crt")),
@@ -106,12 +106,12 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
             ("kubelet-certificate-authority", pki(Trust::KUBELET_CA)),
             ("kubelet-client-certificate", pki("kubelet-client.crt")),
             ("kubelet-client-key", pki("kubelet-client.key")),
-            // As kubeadm has it (`cmd/kubeadm/app/phases/controlplane/manifests.go`), but for what a Node here has none of.
+            // As kubeadm sets it (`cmd/kubeadm/app/phases/controlplane/manifests.go`), without the types that a Node here does not have.
             ("kubelet-preferred-address-types", "InternalIP,Hostname".into()),
         ]);
     }
     if layout.version.minor < 20 {
-        // One for all, at a fixed place.
+        // One file for all versions, at a fixed path.
         own.push(("insecure-port", "0".into()));
     }
     with_further(own, layout, settings.flags.get(&Component::ApiServer))
@@ -125,13 +125,13 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Fl
     let pki = |name: &str| layout.pki.join(name).display().to_string();
     let mut controllers: Vec<&str> = settings.controllers.iter().map(String::as_str).collect();
     if layout.version.minor < 21 {
-        // Where the API server is not up yet, controllers wait for the Secrets of their own accounts instead of asking
-        // for tokens, and the process ends when those do not come (`shouldTurnOnDynamicClient` in controllermanager.go).
+        // If the API server is not up yet, controllers wait for the Secrets of their own accounts instead of requesting
+        // tokens, and the process exits if those are not created (`shouldTurnOnDynamicClient` in controllermanager.go).
         controllers.push("serviceaccount-token");
     }
     let mut own = vec![
         ("kubeconfig", layout.dir.join("controller-manager.kubeconfig").display().to_string()),
-        // The rights are on the controllers' own accounts.
+        // The permissions belong to the controllers' own accounts.
         ("use-service-account-credentials", "true".into()),
         ("service-account-private-key-file", pki("sa.key")),
         ("bind-address", "127.0.0.1".into()),
@@ -156,7 +156,7 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Fl
     with_further(own, layout, settings.flags.get(&Component::ControllerManager))
 }
 
-/// tlsboot's own flags, and the scenario's instead of or beside them.
+/// tlsboot's own flags, replaced or extended by the scenario's.
 fn with_further(own: Vec<(&str, String)>, layout: &Layout<'_>, further: Option<&Flags>) -> FlagSet {
     let mut flags: FlagSet = own.into_iter().collect();
     let pki = layout.pki.display().to_string();

@@ -36,13 +36,13 @@ pub struct Local {
     pub kubelet: Executable,
     /// The kubelets' version.
     pub kubelet_version: Version,
-    /// What is wrong with the clusters, for `tlsboot mutants`.
+    /// The fault of the clusters, for `tlsboot mutants`.
     pub defect: Option<Arc<dyn Defect>>,
 }
 
 /// Its name.
 pub(in crate::cluster) const NAME: &str = "local";
-/// What its clusters can do: everything that this machine lets them.
+/// What its clusters can do: everything that this machine allows.
 pub(in crate::cluster) fn capabilities() -> &'static [Capability] {
     const ALL: &[Capability] = &[
         Capability::CgroupV1,
@@ -138,8 +138,9 @@ impl LocalCluster {
     }
 }
 
-/// Writes a hosts file with the names of the nodes; none without nodes. Their address is one for documentation (RFC 5737),
-/// because an API server refuses to proxy to a loopback address; nothing connects to it, because the proxy goes by the port.
+/// Writes a hosts file with the names of the nodes, if there are any. Their address is from a range for documentation
+/// (RFC 5737), because an API server refuses to proxy to a loopback address; nothing connects to it, because the proxy tells
+/// the kubelets apart by port.
 fn hosts(scenario: &Scenario, dir: &Path) -> Result<Option<PathBuf>, ClusterError> {
     if scenario.nodes.is_empty() {
         return Ok(None);

@@ -1,5 +1,5 @@
 //! Whether the controllers of a controller-manager work. Its health check answers before they are started, and until then it
-//! ends when the API server is away for 10 s (`WaitForAPIServer`, `cmd/kube-controller-manager/app/controllermanager.go`).
+//! exits if the API server is unreachable for 10 s (`WaitForAPIServer`, `cmd/kube-controller-manager/app/controllermanager.go`).
 //! What shows that they work are their watches, which begin when all controllers are started: in the API server's audit log.
 
 use std::collections::BTreeSet;
@@ -25,22 +25,22 @@ const WATCHED: [([&str; 2], &str); 4] = [
     (["tokencleaner", "token-cleaner-controller"], "secrets"),
 ];
 const CSRS: &str = "certificatesigningrequests";
-/// The users of its controllers begin so.
+/// The prefix of its controllers' user names.
 const ACCOUNTS: &str = "system:serviceaccount:kube-system:";
-/// No line of an audit log is longer.
+/// The longest line of an audit log, in bytes.
 const LONGEST_LINE: usize = 1 << 20;
 
 /// The watches that a process begins.
 pub(super) struct Watches {
     audit_log: PathBuf,
-    /// What was in the log before is another process's.
+    /// Where the process's own lines begin: those before are another process's.
     read: u64,
     rest: Vec<u8>,
     missing: BTreeSet<&'static str>,
 }
 
 impl Watches {
-    /// Those of a component that is about to be started with these flags.
+    /// The watches to expect of a component that is about to be started with these flags.
     pub(super) fn of(component: Component, flags: &FlagSet, audit_log: PathBuf) -> io::Result<Self> {
         let read = match fs::metadata(&audit_log) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -63,7 +63,7 @@ impl Watches {
         seen.map_err(ClusterError::late("the controllers of kube-controller-manager at work", patience))
     }
 
-    /// Reads on. The answer says what is missing.
+    /// Reads what is new. The inner error says what is missing.
     fn look(&mut self) -> io::Result<Result<(), String>> {
         if !self.missing.is_empty()
             && let Ok(mut log) = File::open(&self.audit_log)
@@ -87,7 +87,7 @@ impl Watches {
     }
 
     fn note(&mut self, line: &[u8]) {
-        // A line that is something else is for the recorder of the log to complain of.
+        // The recorder of the audit log reports lines that are malformed.
         let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
         let is_its_own = line.user.username == CONTROLLER_MANAGER || line.user.username.starts_with(ACCOUNTS);
         if is_its_own && line.verb == "watch" && line.response_status.code == 200 {
@@ -96,7 +96,7 @@ impl Watches {
     }
 }
 
-/// By a value of `--controllers`, of which the first mention of a name counts (`IsControllerEnabled` in
+/// Whether a value of `--controllers` enables a controller: the first mention of its name counts (`IsControllerEnabled` in
 /// staging/src/k8s.io/controller-manager/app/helper.go). The token cleaner is off by default.
 fn by_controllers(value: &str) -> BTreeSet<&'static str> {
     let entries: Vec<&str> = value.split(',').map(str::trim).collect();

@@ -3,7 +3,7 @@
 //! The messages are those of Kubernetes' `cri-api` (`pkg/apis/runtime/v1/api.proto`). A handful of fields is all
 //! a kubelet needs, so they are written in protobuf's wire format by hand: no code generator, no `protoc`.
 
-/// The CRI versions served. Kubelets from 1.24 on prefer `v1`; `v1alpha2` has the same messages and is gone from 1.26 on.
+/// The CRI versions served. Kubelets from 1.24 on prefer `v1`; `v1alpha2` has the same messages; 1.26 removed it.
 const VERSIONS: [&str; 2] = ["v1", "v1alpha2"];
 
 /// The protobuf answer to the call of a gRPC path such as `/runtime.v1.RuntimeService/Version`.
