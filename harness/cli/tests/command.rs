@@ -112,11 +112,10 @@ fn colours_are_decided_in_one_place(#[case] environment: &[(&str, &str)], #[case
 #[test]
 fn a_run_of_zero_scenarios_is_an_error() {
     let empty = scenarios(&[]);
-    tlsboot_in(empty.path(), &["run", "scenarios"])
-        .wrong(&["no scenario file (`*.yaml`, `*.yml`) is there", "scenarios"]);
-    let args = ["run", "--scenarios", "scenarios"];
-    tlsboot_in(empty.path(), &args).wrong(&["no scenario file (`*.yaml`, `*.yml`) is there", "scenarios"]);
-    tlsboot_in(empty.path(), &["lint", "elsewhere"]).wrong(&["elsewhere", "no scenario file"]);
+    let empty_folder = ["there is no scenario file (`*.yaml`, `*.yml`) in this folder", "scenarios"];
+    tlsboot_in(empty.path(), &["run", "scenarios"]).wrong(&empty_folder);
+    tlsboot_in(empty.path(), &["run", "--scenarios", "scenarios"]).wrong(&empty_folder);
+    tlsboot_in(empty.path(), &["lint", "elsewhere"]).wrong(&["elsewhere", "No such file or directory"]);
 }
 
 #[rstest]

@@ -1,47 +1,60 @@
 //! Scenario files on disk.
 
+use std::fs::DirEntry;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::untrusted::{self, LONGEST};
 use tlsboot_core::scenario::{Diagnostic, Library};
 
-/// Loads files, and every `.yaml` and `.yml` file below folders. A folder without any is one of the library's errors.
+/// Loads files, and every `.yaml` and `.yml` file below folders. What cannot be read, and a folder without any, is one of
+/// the library's errors.
 pub fn load(paths: &[PathBuf]) -> Library {
-    let found: Vec<_> = paths.iter().map(|path| (path, files_below(path))).collect();
-    let files = found.iter().flat_map(|(_, files)| files);
-    let texts = files.map(|file| {
+    let mut files = Vec::new();
+    let mut errors = Vec::new();
+    for path in paths {
+        let before = files.len();
+        match files_below(path, &mut files) {
+            Ok(()) if files.len() == before => {
+                errors.push(whole(path, "there is no scenario file (`*.yaml`, `*.yml`) in this folder"));
+            }
+            Ok(()) => {}
+            Err((path, error)) => errors.push(whole(&path, &format!("cannot be read: {error}"))),
+        }
+    }
+    let texts = files.iter().map(|file| {
         let text = untrusted::read_text(file, LONGEST).map_err(|error| error.to_string());
         (file.display().to_string(), text)
     });
     let mut library = Library::of(texts);
-    let empty = found.iter().filter(|(_, files)| files.is_empty()).map(|(path, _)| {
-        Diagnostic::whole(&path.display().to_string(), "no scenario file (`*.yaml`, `*.yml`) is there")
-    });
-    library.errors.extend(empty);
+    library.errors.extend(errors);
     library
 }
 
-fn files_below(path: &Path) -> Vec<PathBuf> {
-    if path.is_file() {
-        return vec![path.to_owned()];
+fn whole(path: &Path, message: &str) -> Diagnostic {
+    Diagnostic::whole(&path.display().to_string(), message)
+}
+
+/// Adds a file, or all scenario files below a folder in the order of their names. An error names the file or folder that
+/// it is about.
+fn files_below(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, io::Error)> {
+    let wrong = |error| (path.to_owned(), error);
+    if !std::fs::metadata(path).map_err(wrong)?.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
     }
-    let Ok(entries) = std::fs::read_dir(path) else {
-        return Vec::new();
-    };
-    let with_kind = |entry: std::fs::DirEntry| Some((entry.path(), entry.file_type().ok()?));
-    let mut entries: Vec<_> = entries.filter_map(|entry| with_kind(entry.ok()?)).collect();
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-    entries
-        .into_iter()
+    let mut entries = std::fs::read_dir(path).map_err(wrong)?.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    entries.sort_by_key(DirEntry::path);
+    for entry in entries {
+        let path = entry.path();
         // A link to a folder may lead anywhere, and in circles.
-        .flat_map(|(entry, kind)| match kind.is_dir() {
-            true => files_below(&entry),
-            false if entry.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") => {
-                vec![entry]
-            }
-            false => Vec::new(),
-        })
-        .collect()
+        if entry.file_type().map_err(wrong)?.is_dir() {
+            files_below(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -68,6 +81,16 @@ mod tests {
             assert!(library.errors.iter().any(|error| error.file.ends_with(name)), "{name}: {:#?}", library.errors);
         }
         assert_eq!(library.errors.len(), 3);
+    }
+
+    #[test]
+    fn what_is_not_there_and_what_is_empty_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let [absent, empty] = ["absent.yaml", "empty"].map(|name| dir.path().join(name));
+        fs::create_dir(&empty).unwrap();
+        let said = load(&[absent, empty]).errors.into_iter().map(|error| error.message).collect::<Vec<_>>();
+        assert!(said[0].contains("No such file"), "{said:?}");
+        assert!(said[1].contains("there is no scenario file"), "{said:?}");
     }
 
     #[test]

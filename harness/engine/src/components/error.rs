@@ -69,7 +69,7 @@ pub enum ComponentError {
         cause: io::Error,
     },
     /// The folder given by `--components`, or an executable in it, is not usable.
-    #[error("{}: {reason}", path.display())]
+    #[error("--components {}: {reason}", path.display())]
     Directory {
         /// The folder or the executable.
         path: PathBuf,

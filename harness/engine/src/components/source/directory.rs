@@ -40,12 +40,10 @@ impl Directory {
     /// The folder, which must contain at least one component of Kubernetes. Runs nothing.
     pub(in crate::components) fn open(folder: &Path, cache: &Path) -> Result<Self, ComponentError> {
         let error = |reason: &str| ComponentError::Directory { path: folder.into(), reason: reason.into() };
-        let absolute = folder.canonicalize().map_err(|cause| error(&format!("--components: {cause}")))?;
+        let absolute = folder.canonicalize().map_err(|cause| error(&cause.to_string()))?;
         let directory = Self { folder: absolute, inspected: cache.join("inspected") };
         if !KUBERNETES_ROLES.into_iter().any(|role| directory.has(role)) {
-            return Err(error(
-                "--components: there is no kube-apiserver, kube-controller-manager or kubelet in this folder",
-            ));
+            return Err(error("there is no kube-apiserver, kube-controller-manager or kubelet in this folder"));
         }
         Ok(directory)
     }
