@@ -26,6 +26,7 @@ pub struct Version {
 
 /// The maturity of a version, in the order of Kubernetes' tags (kubernetes.io/releases/release-cycle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Maturity {
     /// `-alpha.1`
     Alpha(u32),
@@ -40,6 +41,7 @@ pub enum Maturity {
 /// The version that a user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum VersionRequest {
     /// The newest available release of a minor version: `1.37`.
     Minor {

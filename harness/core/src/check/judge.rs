@@ -13,6 +13,7 @@ use crate::scenario::{Scenario, Step};
 /// The outcome of a scenario, or of one of its expectations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Outcome {
     /// Everything as expected.
     Pass,
@@ -86,6 +87,7 @@ pub struct Closest {
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Next {
     /// Perform the step of this index.
     Drive(usize),

@@ -37,6 +37,7 @@ pub struct Event {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum What {
     /// The history begins: which scenario, on what.
     Begin(Box<Begin>),
@@ -210,6 +211,7 @@ pub struct StepEvent {
 /// How far a stimulus has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Phase {
     /// It is about to be performed.
     Begin,
@@ -256,6 +258,7 @@ pub struct Deadline {
 /// One of the recorders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Recorder {
     /// Watch of CertificateSigningRequests.
     Csr,
@@ -312,6 +315,7 @@ pub struct RecorderEvent {
 /// The state of a recorder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum RecorderState {
     /// It records from now on.
     Started,
@@ -340,6 +344,7 @@ pub struct KubeletFacts {
 /// How an API object changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Change {
     /// First seen.
     Added,
@@ -511,6 +516,7 @@ pub struct FileEvent {
 /// What happened to a name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum FileOp {
     /// It existed when the recorder started.
     Present,
@@ -554,6 +560,7 @@ pub struct FileFacts {
 /// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum FileKind {
     /// A regular file.
     File,
@@ -643,6 +650,7 @@ impl ProcessEvent {
 /// Started or ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum ProcessState {
     /// It is running.
     Started,
@@ -674,6 +682,7 @@ pub struct ConnectionEvent {
 /// What happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum ConnectionState {
     /// Open in both directions.
     Opened,
@@ -689,6 +698,7 @@ pub enum ConnectionState {
 /// Who closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum ClosedBy {
     /// The kubelet.
     Kubelet,
@@ -713,6 +723,7 @@ pub struct InboundEvent {
 /// What happened to a connection from the API server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum InboundState {
     /// Open in both directions.
     Opened {
@@ -777,6 +788,7 @@ impl ReachEvent {
 /// Which way a request goes to a kubelet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Via {
     /// Through the API server, as `kubectl get --raw /api/v1/nodes/NAME/proxy/PATH` sends it.
     #[default]

@@ -6,6 +6,7 @@ use super::event::{Event, FORMAT, What};
 
 /// Why a history cannot be read.
 #[derive(Debug, Error)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum HistoryError {
     /// A line is not an event.
     #[error("line {line} is not a valid event: {source}")]

@@ -14,6 +14,7 @@ pub struct Partition {
 
 /// A text is not a partition, or there is not enough to partition.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum PartitionError {
     /// It is not a partition.
     #[error("`{0}` is not a part: write it as K/N, with K from 1 to N, like 2/5")]

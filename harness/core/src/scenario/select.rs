@@ -4,6 +4,7 @@ use super::{Profile, Scenario};
 
 /// Why a selector selects nothing.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum SelectError {
     /// It matches nothing.
     #[error("`{0}` selects no scenario; `tlsboot list` shows all{1}")]

@@ -25,13 +25,18 @@ steps:
       control: issued
 ";
 
+/// The text cannot be the id of a scenario.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an id: write `chapter.name-in-words`, in lower case")]
+pub struct NotAnId(String);
+
 /// A scenario with this id.
 ///
 /// # Errors
 /// If it cannot be an id.
-pub fn start_of(id: &str) -> Result<String, String> {
+pub fn start_of(id: &str) -> Result<String, NotAnId> {
     if !is_id(id) {
-        return Err(format!("`{id}` is not an id: write `chapter.name-in-words`, in lower case"));
+        return Err(NotAnId(id.to_owned()));
     }
     Ok(TEXT.replacen("ID", id, 1))
 }
