@@ -144,8 +144,8 @@ fn word(word: &Word, scenarios: &[Scenario]) -> String {
     let place = match word.part {
         Part::Head => "at a scenario's head",
         Part::Stimulus | Part::Judged => "a step",
-        Part::Option => "in `expect` or `never`, beside the kind",
-        Part::Kind => "in `expect` or `never`",
+        Part::Option => "in `expect`, `stays` or `never`, beside the kind",
+        Part::Kind => "in `expect`, `stays` or `never`",
     };
     let mut text = format!("{} ({place})\n{}\n", bold(&word.name), word.doc);
     if !word.values.is_empty() {

@@ -80,11 +80,10 @@ fn words(tried: &[Tried]) -> String {
     let mut text = String::new();
     for one in tried {
         for proof in one.expectations.iter().filter(|proof| proof.survives()) {
-            let word = if proof.never { "never" } else { "expect" };
             let _ = writeln!(
                 text,
-                "survived  {} on {}, line {}: {word} {}, after {} changes",
-                one.scenario, one.target, proof.line, proof.kind, proof.tried
+                "survived  {} on {}, line {}: {} {}, after {} changes",
+                one.scenario, one.target, proof.line, proof.word, proof.kind, proof.tried
             );
         }
         if let Some(why) = &one.not_judged {

@@ -25,8 +25,8 @@ pub(super) struct RejudgeCommand {
     /// Show that each expectation can fail: change each history, one thing at a time, and see what turns red.
     ///
     /// The events that fulfilled an `expect` are dropped, duplicated, or altered field by field; what a `never` forbids
-    /// is put into its window. An expectation that no change turns red *survives*: it proves nothing. The exit code is
-    /// 1 if any survives.
+    /// is put into its window; what `stays` is undone in its window. An expectation that no change turns red *survives*:
+    /// it proves nothing. The exit code is 1 if any survives.
     #[arg(long)]
     mutate: bool,
     /// With --mutate: print each expectation with everything that turns it red, as JSON. Takes longer: otherwise the

@@ -197,9 +197,9 @@ fn every_scenario_can_be_explained() {
 
 #[rstest]
 #[case("t-01", &["between 70 % and 90 %", "certificate_manager.go", "shown by"])]
-#[case("csr", &["in `expect` or `never`", "requestor", "pending | approved | issued"])]
+#[case("csr", &["in `expect`, `stays` or `never`", "requestor", "pending | approved | issued"])]
 #[case("restart", &["a step", "kube-apiserver | kube-controller-manager"])]
-#[case("file", &["in `expect` or `never`", "damage.file"])]
+#[case("file", &["in `expect`, `stays` or `never`", "damage.file"])]
 #[case("expect", &["a step", "within", "linkSwap", "nodeObject"])]
 #[case("never", &["a step", "control", "(required)"])]
 #[case("control", &["beside the kind", "positive control"])]

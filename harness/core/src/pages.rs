@@ -337,7 +337,7 @@ fn stimuli(scenarios: &[Scenario]) -> String {
 fn expectations(scenarios: &[Scenario]) -> String {
     let mut text = String::from(
         "# Expectations\n\n\
-         What must follow (`expect`) or must never follow (`never`). Each step names one of them, such as `- expect: {csr: {node: n1}}`.\n",
+         What must follow (`expect`), must become so and stay so (`stays`), or must never follow (`never`). Each step names one of them, such as `- expect: {csr: {node: n1}}`.\n",
     );
     words().iter().filter(|word| word.part == Part::Kind).for_each(|word| text.push_str(&entry(word, scenarios)));
     text

@@ -110,6 +110,7 @@ fn bound(scenario: &Scenario) -> Vec<(String, String)> {
         let versions = match &step.value {
             Step::Expect(expect) => ranges(&expect.kubernetes, &expect.kubelet),
             Step::Never(never) => ranges(&never.kubernetes, &never.kubelet),
+            Step::Stays(stays) => ranges(&stays.kubernetes, &stays.kubelet),
             _ => String::new(),
         };
         (format!("{}: {}", step.value.heading(), words.fields), versions)

@@ -2,13 +2,16 @@
 //! cluster.
 
 mod common;
+#[path = "common/story.rs"]
+mod story;
 
 use common::{history, read, scenario};
 use rstest::rstest;
 use serde_json::{Value, json};
+use story::{done, file, kubelet, log, step, story};
 use tlsboot_core::check::mutate::{Effort, prove};
 use tlsboot_core::check::{ExpectationVerdict, Outcome, judge_all};
-use tlsboot_core::history::{Event, parse};
+use tlsboot_core::history::parse;
 use tlsboot_core::scenario::{Scenario, load_text};
 
 // --- each field of each kind ---
@@ -233,48 +236,6 @@ steps:
 "
     );
     load_text("never.yaml", &text).unwrap()
-}
-
-/// Events at whole seconds.
-fn story(kubernetes: &str, events: &[(u64, Value)]) -> Vec<Event> {
-    let begin = json!({"begin": {"format": 1, "tlsboot": "0", "scenario": "files.never", "scenarioSha256": "", "target": "local",
-        "kubernetes": kubernetes, "kubelet": kubernetes}});
-    let recorder = |name: &str| json!({"recorder": {"recorder": name, "state": "started"}});
-    let head = [(0, begin), (0, recorder("files")), (0, recorder("process"))];
-    let text: String = head
-        .iter()
-        .chain(events)
-        .enumerate()
-        .map(|(seq, (second, what))| {
-            let at = format!("2026-11-24T00:00:{second:02}Z");
-            format!("{}\n", json!({"seq": seq, "at": at, "seen": at, "mono": second * 1_000_000, "what": what}))
-        })
-        .collect();
-    parse(&text).unwrap()
-}
-
-fn step(index: usize, phase: Value) -> Value {
-    json!({"step": {"index": index, "stimulus": "x", "phase": phase}})
-}
-
-fn done() -> Value {
-    json!({"done": {"proof": "seen"}})
-}
-
-fn file(name: &str, op: &str) -> Value {
-    let mut file = json!({"node": "n1", "name": name, "op": op});
-    if op != "deleted" {
-        file["facts"] = json!({"kind": "file", "mode": "0644", "uid": 0, "size": 1});
-    }
-    json!({ "file": file })
-}
-
-fn log() -> Value {
-    json!({"log": {"component": "kubelet", "node": "n1", "line": "certificate"}})
-}
-
-fn kubelet(state: Value) -> Value {
-    json!({"process": {"component": "kubelet", "node": "n1", "pid": 7, "state": state}})
 }
 
 /// The beginning of each story: the file is there, the kubelet runs.

@@ -268,6 +268,11 @@ impl Matcher for Csr {
         &[Recorder::Csr]
     }
 
+    /// Only the state can change, and of several CSRs, the next one would be another story.
+    fn can_stay(&self) -> bool {
+        self.state.is_some() && (self.number.is_some() || self.submitted.is_some())
+    }
+
     fn looks_at(&self) -> LooksAt<'_> {
         LooksAt::Events(self)
     }

@@ -34,6 +34,10 @@ impl Matcher for CsrCount {
         &[Recorder::Csr]
     }
 
+    fn can_stay(&self) -> bool {
+        true
+    }
+
     fn looks_at(&self) -> LooksAt<'_> {
         LooksAt::State(self)
     }

@@ -64,6 +64,10 @@ impl Matcher for File {
         &[Recorder::Files]
     }
 
+    fn can_stay(&self) -> bool {
+        true
+    }
+
     fn looks_at(&self) -> LooksAt<'_> {
         LooksAt::State(self)
     }

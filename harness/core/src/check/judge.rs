@@ -6,7 +6,8 @@ use std::ops::Range;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{DEFAULT_WITHIN, LooksAt, Match, Matcher, Mismatch, Moment, Never, State};
+use super::lasting::Lasting;
+use super::{DEFAULT_WITHIN, LooksAt, Match, Matcher, Mismatch, Moment, Never, State, Stays};
 use crate::history::event::{Event, Load, Phase, What};
 use crate::scenario::{Scenario, Step};
 
@@ -108,6 +109,8 @@ pub struct Judge<'s> {
     state: State,
     past: Vec<Event>,
     verdicts: BTreeMap<usize, ExpectationVerdict>,
+    /// What became so and must stay so, by step.
+    lasting: BTreeMap<usize, Lasting>,
     /// Steps before this one are done or decided.
     cursor: usize,
     /// Where the current window of expectations begins.
@@ -136,6 +139,7 @@ impl<'s> Judge<'s> {
             state: State::default(),
             past: Vec::new(),
             verdicts: BTreeMap::new(),
+            lasting: BTreeMap::new(),
             cursor: 0,
             window: Timestamp::MIN,
             zero: 0,
@@ -166,7 +170,8 @@ impl<'s> Judge<'s> {
     }
 
     /// A judge of one expectation alone: the outcome of the others does not end the scenario. Those that it depends on
-    /// are kept: the one it comes `after`, and the ones beside a `never` without a duration of its own.
+    /// are kept: the one it comes `after`, the ones beside a `never` without a duration of its own, and those that end the
+    /// time of a `stays`.
     pub fn of_one(scenario: &'s Scenario, index: usize) -> Self {
         let mut judge = Self::new(scenario);
         let mut only = BTreeSet::new();
@@ -181,6 +186,12 @@ impl<'s> Judge<'s> {
             needed.extend(judged.after.and_then(|name| scenario.step_named(name)));
             if judged.never.is_some_and(|never| never.duration.is_none()) {
                 needed.extend(companions(scenario, index));
+            }
+            if let Some(stays) = judged.stays.filter(|stays| stays.duration.is_none()) {
+                let until = stays.until.as_deref().and_then(|name| scenario.step_named(name));
+                let last = (0..scenario.steps.len()).rev().take_while(|step| scenario.steps[*step].value.is_judged());
+                let last = last.filter(|step| !matches!(scenario.steps[*step].value, Step::Stays(_)));
+                needed.extend(until.map_or_else(|| last.collect(), |step| vec![step]));
             }
         }
         judge.only = Some(only);
@@ -197,6 +208,13 @@ impl<'s> Judge<'s> {
         &self.past
     }
 
+    /// Whether what must stay so became so, and its time has not ended yet.
+    pub(super) fn stays_now(&self, index: usize) -> bool {
+        let now = self.past.last().map_or(0, |event| event.mono);
+        let lasting = self.lasting.get(&index).filter(|_| self.is_open(index));
+        lasting.is_some_and(|lasting| lasting.end().is_none_or(|end| now < end))
+    }
+
     /// Takes the next event.
     pub fn feed(&mut self, event: Event) {
         self.state.apply(&event);
@@ -211,10 +229,11 @@ impl<'s> Judge<'s> {
             _ => {}
         }
         self.judge_group(&event);
+        self.judge_what_stays(&event);
         if let What::Deadline(deadline) = &event.what {
             self.deadline(deadline.step);
         }
-        self.advance();
+        self.advance(&event);
     }
 
     /// What is to be done next.
@@ -222,10 +241,12 @@ impl<'s> Judge<'s> {
         if self.over {
             return Next::Done;
         }
-        if !self.scenario.steps[self.cursor].value.is_judged() {
+        if self.scenario.steps.get(self.cursor).is_some_and(|step| !step.value.is_judged()) {
             return Next::Drive(self.cursor);
         }
+        let lasting = self.lasting.keys().copied().filter(|index| *index < self.cursor);
         self.group()
+            .chain(lasting)
             .filter(|index| self.is_open(*index))
             .filter_map(|index| Some((index, self.deadline_of(index)?)))
             .min_by_key(|(_, mono)| *mono)
@@ -243,6 +264,8 @@ impl<'s> Judge<'s> {
                 self.too_slow()
             } else if expectations.is_empty() {
                 Some("no expectation of this scenario applies to these versions".into())
+            } else if let Some(silent) = self.silent() {
+                Some(silent)
             } else if undecided {
                 Some("the history ends before every expectation is decided".into())
             } else {
@@ -324,7 +347,7 @@ impl<'s> Judge<'s> {
             if self.over {
                 return;
             }
-            if self.is_open(index) && self.counts(index, event) {
+            if self.is_open(index) && !self.lasting.contains_key(&index) && self.counts(index, event) {
                 let found = self.look(index, event);
                 self.take(index, found, event);
             }
@@ -359,7 +382,7 @@ impl<'s> Judge<'s> {
         self.scenario
             .step_named(name)
             .and_then(|step| self.verdicts.get(&step))
-            .filter(|verdict| verdict.outcome == Some(Outcome::Pass))
+            .filter(|verdict| verdict.outcome == Some(Outcome::Pass) || self.lasting.contains_key(&verdict.step))
             .and_then(|verdict| verdict.events.last())
             .is_some_and(|seq| {
                 self.past[*seq as usize].at < event.at || *seq < event.seq && self.past[*seq as usize].at == event.at
@@ -377,7 +400,10 @@ impl<'s> Judge<'s> {
             LooksAt::State(matcher) => {
                 let is_news = match judged.never {
                     Some(_) => matcher.is_changed_by(event),
-                    None => !matches!(event.what, What::Begin(_) | What::Step(_) | What::Recorder(_) | What::Load(_)),
+                    None => !matches!(
+                        event.what,
+                        What::Begin(_) | What::Step(_) | What::Recorder(_) | What::Load(_) | What::Looked(_)
+                    ),
                 };
                 if is_news { matcher.holds(&self.state) } else { Match::Other }
             }
@@ -411,6 +437,12 @@ impl<'s> Judge<'s> {
                 let why = format!("line {}: {why}", verdict.line);
                 self.give_up(why);
             }
+            (Match::Yes, None) if judged.stays.is_some() => {
+                verdict.events.push(event.seq);
+                verdict.closest.clear();
+                let duration = judged.stays.and_then(|stays| stays.duration);
+                self.lasting.insert(index, Lasting::since(event, duration));
+            }
             (Match::Yes, None) => {
                 verdict.events.push(event.seq);
                 if verdict.events.len() >= judged.times {
@@ -438,9 +470,13 @@ impl<'s> Judge<'s> {
         let Some(judged) = self.scenario.steps.get(index).and_then(|step| Judged::of(&step.value)) else {
             return;
         };
+        let silent = self.lasting.contains_key(&index).then(|| self.silent()).flatten();
         let Some(verdict) = self.verdicts.get_mut(&index).filter(|verdict| verdict.outcome.is_none()) else {
             return;
         };
+        if let Some(silent) = silent {
+            return self.give_up(silent);
+        }
         verdict.outcome = Some(match judged.never {
             Some(_) => Outcome::Pass,
             None if verdict.closest.is_empty() && verdict.events.is_empty() => Outcome::Hang,
@@ -450,12 +486,17 @@ impl<'s> Judge<'s> {
     }
 
     /// Moves on when the group is decided. A `never` without a duration of its own is decided with the others.
-    fn advance(&mut self) {
+    fn advance(&mut self, event: &Event) {
         if self.over || self.driving {
             return;
         }
+        if self.cursor >= self.scenario.steps.len() {
+            self.over = self.lasting.keys().all(|index| !self.is_open(*index));
+            return;
+        }
         let group = self.group();
-        let open: Vec<usize> = group.clone().filter(|index| self.is_open(*index)).collect();
+        let open: Vec<usize> =
+            group.clone().filter(|index| self.is_open(*index) && !self.goes_on_beside(*index)).collect();
         let only_companions = open.iter().all(|index| self.deadline_of(*index).is_none());
         if only_companions {
             for index in open {
@@ -464,8 +505,73 @@ impl<'s> Judge<'s> {
                 }
             }
             self.cursor = group.end;
-            self.over = self.cursor >= self.scenario.steps.len();
+            if self.cursor >= self.scenario.steps.len() {
+                self.end(event);
+            }
         }
+    }
+
+    /// What must stay so until the end of the scenario has come to the end of its time.
+    fn end(&mut self, event: &Event) {
+        self.lasting.values_mut().for_each(|lasting| lasting.end_with(event));
+        self.over = self.lasting.keys().all(|index| !self.is_open(*index));
+    }
+
+    /// Whether the scenario goes on although this is not decided: it became so, and stays so until further notice.
+    fn goes_on_beside(&self, index: usize) -> bool {
+        let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
+            return false;
+        };
+        self.lasting.contains_key(&index) && judged.stays.is_some_and(|stays| stays.duration.is_none())
+    }
+
+    /// What became so is no longer so, or has stayed so for its time while all recorders were looking.
+    fn judge_what_stays(&mut self, event: &Event) {
+        let open: Vec<usize> = self.lasting.keys().copied().filter(|index| self.is_open(*index)).collect();
+        for index in open {
+            let Some(judged) = Judged::of(&self.scenario.steps[index].value) else {
+                continue;
+            };
+            let until = judged.stays.and_then(|stays| stays.until.as_deref());
+            let until = until.and_then(|name| self.verdicts.get(&self.scenario.step_named(name)?));
+            let until = until.filter(|until| until.outcome == Some(Outcome::Pass));
+            let end = until.and_then(|until| self.past.get(*until.events.last()? as usize));
+            let moment = Moment { event, state: &self.state, past: &self.past };
+            let (Some(lasting), Some(verdict)) = (self.lasting.get_mut(&index), self.verdicts.get_mut(&index)) else {
+                continue;
+            };
+            if let Some(end) = end {
+                lasting.end_with(end);
+            }
+            match lasting.broken(judged.matcher, &moment) {
+                Some(Match::Near(mismatches) | Match::Wrong(mismatches)) => {
+                    verdict.events.push(event.seq);
+                    verdict.closest.insert(0, Closest { seq: event.seq, mismatches });
+                    verdict.outcome = Some(Outcome::Fail);
+                    self.over = true;
+                }
+                Some(Match::Unknown(why)) => {
+                    let why = format!("line {}: {why}", verdict.line);
+                    self.give_up(why);
+                }
+                _ => {
+                    lasting.attend(judged.matcher, &self.state, event.mono);
+                    if lasting.is_proven(judged.matcher, &self.state) {
+                        verdict.outcome = Some(Outcome::Pass);
+                    }
+                }
+            }
+        }
+    }
+
+    /// That something stayed so is not proven by recorders that did not look.
+    fn silent(&self) -> Option<String> {
+        self.lasting.iter().find_map(|(index, lasting)| {
+            let step = &self.scenario.steps[*index];
+            let (_, matcher) = step.value.matcher()?;
+            let silence = lasting.silence(matcher, &self.state)?;
+            Some(format!("line {}: {silence}, so nothing is proven", step.referenced.line()))
+        })
     }
 
     /// When the time for an expectation is over, by `mono`; `None` for a `never` that is decided with the others.
@@ -473,6 +579,12 @@ impl<'s> Judge<'s> {
         let within = match &self.scenario.steps[index].value {
             Step::Expect(expect) => Some(expect.within.unwrap_or(DEFAULT_WITHIN)),
             Step::Never(never) => never.duration,
+            Step::Stays(stays) if !self.lasting.contains_key(&index) => Some(stays.within.unwrap_or(DEFAULT_WITHIN)),
+            Step::Stays(stays) => {
+                let (_, matcher) = stays.matchers().into_iter().next()?;
+                let patience = micros(Lasting::patience(matcher));
+                return self.lasting.get(&index)?.end().map(|end| end.saturating_add(patience));
+            }
             _ => None,
         }?;
         if self.driving {
@@ -549,24 +661,29 @@ pub fn judge_all(scenario: &Scenario, events: Vec<Event>) -> Verdict {
     judge.verdict()
 }
 
-/// What `expect` and `never` have in common.
+/// What `expect`, `stays` and `never` have in common.
 struct Judged<'a> {
     kind: &'static str,
     matcher: &'a dyn Matcher,
     after: Option<&'a str>,
     times: usize,
     never: Option<&'a Never>,
+    stays: Option<&'a Stays>,
 }
 
 impl<'a> Judged<'a> {
     fn of(step: &'a Step) -> Option<Self> {
         let (kind, matcher) = step.matcher()?;
-        let (after, times, never) = match step {
-            Step::Never(never) => (never.after.as_deref(), 1, Some(&**never)),
-            Step::Expect(expect) => (expect.after.as_deref(), expect.times.unwrap_or(1).max(1) as usize, None),
+        let judged = Self { kind, matcher, after: None, times: 1, never: None, stays: None };
+        Some(match step {
+            Step::Never(never) => Self { after: never.after.as_deref(), never: Some(never), ..judged },
+            Step::Stays(stays) => Self { after: stays.after.as_deref(), stays: Some(stays), ..judged },
+            Step::Expect(expect) => {
+                let times = expect.times.unwrap_or(1).max(1) as usize;
+                Self { after: expect.after.as_deref(), times, ..judged }
+            }
             _ => return None,
-        };
-        Some(Self { kind, matcher, after, times, never })
+        })
     }
 }
 
@@ -588,6 +705,6 @@ fn note_closest(closest: &mut Vec<Closest>, seq: u64, mismatches: Vec<Mismatch>)
     closest.truncate(KEPT_CLOSEST);
 }
 
-fn micros(duration: SignedDuration) -> u64 {
+pub(super) fn micros(duration: SignedDuration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(0)
 }

@@ -36,6 +36,10 @@ impl Matcher for Metric {
         &[Recorder::Metrics]
     }
 
+    fn can_stay(&self) -> bool {
+        true
+    }
+
     fn looks_at(&self) -> LooksAt<'_> {
         LooksAt::Events(self)
     }
@@ -48,6 +52,10 @@ impl Matcher for Metric {
 
     fn nodes(&self) -> Vec<&str> {
         self.node.as_deref().into_iter().collect()
+    }
+
+    fn sources(&self) -> Vec<&str> {
+        self.node.as_deref().or(self.component.as_deref()).into_iter().collect()
     }
 
     fn lint(&self) -> Option<String> {

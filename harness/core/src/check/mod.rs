@@ -16,6 +16,7 @@ mod fields;
 pub mod file;
 pub mod inbound;
 mod judge;
+mod lasting;
 pub mod link_swap;
 pub mod log;
 pub mod metric;
@@ -105,6 +106,16 @@ pub trait Matcher: std::fmt::Debug + Send + Sync {
     /// The step `reach` whose requests it is about.
     fn reached(&self) -> Option<&str> {
         None
+    }
+
+    /// Whether it is about something that can stay so (`stays`), rather than about something that happens.
+    fn can_stay(&self) -> bool {
+        false
+    }
+
+    /// The nodes and components at which its recorders look.
+    fn sources(&self) -> Vec<&str> {
+        self.nodes()
     }
 
     /// Why it is meaningless, if it is.
@@ -218,6 +229,50 @@ macro_rules! expectations {
             #[serde(default)]
             #[schemars(schema_with = "schema::versions")]
             pub kubelet: Option<crate::version::Versions>,
+        }
+
+        /// Something that must become so, and stay so. It is judged on everything that the recorders saw in that time,
+        /// and only if they were looking during all of it.
+        #[derive(Clone, Debug, Deserialize, JsonSchema)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        pub struct Stays {
+            $($(#[$doc])* #[serde(default, rename = $word)] pub $module: Option<$module::$matcher>,)*
+            /// How long it may take at most to become so, from the end of the stimulus above; by default the scenario's
+            /// `within`.
+            #[serde(default, deserialize_with = "duration::positive_if_given")]
+            #[schemars(schema_with = "duration::schema")]
+            pub within: Option<SignedDuration>,
+            /// How long it must stay so, from the moment it became so; by default until the end of the scenario. The next
+            /// stimulus waits for it.
+            #[serde(default, rename = "for", deserialize_with = "duration::positive_if_given")]
+            #[schemars(schema_with = "duration::schema")]
+            pub duration: Option<SignedDuration>,
+            /// It must stay so until the event that fulfills the expectation of this name, which may come much later.
+            #[serde(default)]
+            pub until: Option<String>,
+            /// Its name, for `after` and `control`: the moment when it became so.
+            #[serde(default)]
+            pub name: Option<String>,
+            /// Only what happens after the event that fulfilled the expectation of this name counts.
+            #[serde(default)]
+            pub after: Option<String>,
+            /// Control-plane versions to which it applies; it is skipped for others.
+            #[serde(default)]
+            #[schemars(schema_with = "schema::versions")]
+            pub kubernetes: Option<crate::version::Versions>,
+            /// Kubelet versions to which it applies; it is skipped for others.
+            #[serde(default)]
+            #[schemars(schema_with = "schema::versions")]
+            pub kubelet: Option<crate::version::Versions>,
+        }
+
+        impl Stays {
+            /// The kinds that are named, with their matchers. Valid only with exactly one.
+            pub fn matchers(&self) -> Vec<(&'static str, &dyn Matcher)> {
+                let mut named: Vec<(&'static str, &dyn Matcher)> = Vec::new();
+                $(if let Some(matcher) = &self.$module { named.push(($word, matcher)); })*
+                named
+            }
         }
 
         impl Expectation {

@@ -3,8 +3,9 @@
 //!
 //! An `expect` must turn red when the events that fulfilled it are dropped, duplicated, or have a field altered. A
 //! `never` must turn red when the forbidden thing is put into its window: an event from elsewhere in the history, the
-//! whole story of the positive control too early, or an event of the window with the control's fields grafted on. An
-//! expectation that no change turns red proves nothing.
+//! whole story of the positive control too early, or an event of the window with the control's fields grafted on. A
+//! `stays` must turn red when what became so is undone: at once, in the middle and at the end of its time. An expectation
+//! that no change turns red proves nothing.
 //!
 //! Each expectation is judged alone, so that another one that turns red first does not hide it. A deadline comes when
 //! the history's clock has passed it, or when the scenario moves on to its next stimulus.
@@ -16,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::judge::{Judge, Next, Outcome, Verdict};
 use super::{Matcher, judge_all};
-use crate::history::event::{CsrCondition, Deadline, Event, Phase, What};
+use crate::history::event::{Change, CsrCondition, Deadline, Event, FileOp, MetricsEvent, Phase, ProcessState, What};
 use crate::scenario::{Scenario, Step};
 use crate::time::Shift;
 
@@ -28,10 +29,10 @@ pub struct Proof {
     pub step: usize,
     /// Line of its step in the scenario file.
     pub line: u64,
+    /// Its keyword: `expect`, `stays` or `never`.
+    pub word: &'static str,
     /// Its kind: `request`, `csr`, …
     pub kind: String,
-    /// Whether it is about something that must never happen.
-    pub never: bool,
     /// How many changes were tried.
     pub tried: usize,
     /// The changes that turned it red, in words.
@@ -63,13 +64,14 @@ pub fn prove(scenario: &Scenario, events: &[Event], effort: Effort) -> Result<Ve
     if verdict.outcome != Outcome::Pass {
         return Err(verdict);
     }
+    let events = until_decided(scenario, events);
     let proofs = verdict.expectations.iter().map(|expectation| {
         let subject = Subject::new(scenario, events, expectation.step);
         let mut proof = Proof {
             step: expectation.step,
             line: expectation.line,
+            word: scenario.steps[expectation.step].value.word(),
             kind: expectation.kind.clone(),
-            never: expectation.never,
             tried: 0,
             killed_by: Vec::new(),
         };
@@ -78,13 +80,23 @@ pub fn prove(scenario: &Scenario, events: &[Event], effort: Effort) -> Result<Ve
             if subject.is_red(&changed) && !proof.killed_by.contains(&words) {
                 proof.killed_by.push(words);
             }
-            if !proof.survives() && (proof.never || effort == Effort::First) {
+            if !proof.survives() && (expectation.never || effort == Effort::First) {
                 break;
             }
         }
         proof
     });
     Ok(proofs.collect())
+}
+
+/// The history without its end, in which the cluster is stopped.
+fn until_decided<'a>(scenario: &Scenario, events: &'a [Event]) -> &'a [Event] {
+    let mut judge = Judge::new(scenario);
+    let end = events.iter().position(|event| {
+        judge.feed(event.clone());
+        judge.next() == Next::Done
+    });
+    &events[..end.map_or(events.len(), |end| end + 1)]
 }
 
 /// One expectation, with the history that fulfils it.
@@ -122,6 +134,7 @@ impl<'a> Subject<'a> {
     fn changes(&'a self) -> Changed<'a> {
         match &self.scenario.steps[self.index].value {
             Step::Never(never) => self.intrusions(&never.control, never.after.as_deref()),
+            Step::Stays(_) => self.relapses(),
             _ => {
                 let (_, decided) = self.outcome(self.events);
                 let places = self.places(&decided);
@@ -236,6 +249,36 @@ impl<'a> Subject<'a> {
         Box::new(own.filter_map(move |(from, event)| {
             let place = place.filter(|place| *place != from && *place > 0)?;
             Some(("an event from elsewhere inserted there".to_owned(), self.inserted(place, vec![event.clone()])))
+        }))
+    }
+
+    // --- stays ---
+
+    /// What became so, undone within its time.
+    fn relapses(&'a self) -> Changed<'a> {
+        let mut judge = Judge::of_one(self.scenario, self.index);
+        let mut window: Option<(usize, usize)> = None;
+        for (place, event) in self.events.iter().enumerate() {
+            judge.feed(event.clone());
+            if judge.stays_now(self.index) {
+                window = Some((window.map_or(place + 1, |(from, _)| from), place + 1));
+            }
+        }
+        let Some((from, end)) = window else { return Box::new(std::iter::empty()) };
+        let places = [
+            ("undone as soon as it was so", from),
+            ("undone in the middle of its time", from.midpoint(end)),
+            ("undone at the end of its time", end.max(from + 1) - 1),
+        ];
+        Box::new(places.into_iter().flat_map(move |(words, place)| {
+            let own = |known: &usize| self.is_own(&self.events[*known]);
+            let before: Vec<usize> = (0..place).rev().filter(own).take(LAST).collect();
+            let opposite = before.clone().into_iter().flat_map(|known| undone(&self.events[known]));
+            let another = before.into_iter().map(|known| fresh(&self.events[known]));
+            // For what must stay away.
+            let elsewhere = (0..self.events.len()).filter(own).take(ROUNDS).map(|known| self.events[known].clone());
+            let intruders = opposite.chain(another).chain(elsewhere);
+            intruders.map(|event| (words.to_owned(), self.inserted(place, vec![event]))).collect::<Vec<_>>()
         }))
     }
 
@@ -454,6 +497,38 @@ fn decided(event: &Event) -> Vec<Event> {
         Event { what: What::Csr(csr), ..event.clone() }
     };
     ["Approved", "Denied", "Failed"].map(with).into()
+}
+
+/// The opposite of what the event tells about the same thing.
+fn undone(event: &Event) -> Vec<Event> {
+    let mut what = event.what.clone();
+    match &mut what {
+        What::File(file) => (file.op, file.facts) = (FileOp::Deleted, None),
+        What::Process(process) => {
+            process.state = ProcessState::Exited { code: Some(1), signal: None, asked: false };
+        }
+        What::Node(node) => (node.change, node.ready) = (Change::Deleted, None),
+        What::Csr(csr) => csr.change = Change::Deleted,
+        What::Request(request) => {
+            (request.code, request.user, request.credential_id) = (401, None, None);
+        }
+        What::Presented(presented) => {
+            presented.chain.clear();
+            presented.client_cas.clear();
+            presented.refused = Some("no handshake".into());
+        }
+        What::Metrics(metrics) => {
+            let far = |value: &str| {
+                What::Metrics(MetricsEvent {
+                    values: metrics.values.keys().map(|name| (name.clone(), value.to_owned())).collect(),
+                    ..metrics.clone()
+                })
+            };
+            return ["1e18", "-1e18"].map(|value| Event { what: far(value), ..event.clone() }).into();
+        }
+        _ => {}
+    }
+    vec![Event { what, ..event.clone() }]
 }
 
 /// `base` with one or two of the fields in which `scion` differs.

@@ -58,6 +58,10 @@ impl Matcher for NodeObject {
         &[Recorder::Node]
     }
 
+    fn can_stay(&self) -> bool {
+        true
+    }
+
     fn looks_at(&self) -> LooksAt<'_> {
         LooksAt::Events(self)
     }
@@ -70,10 +74,11 @@ impl Matcher for NodeObject {
 impl OfEvents for NodeObject {
     fn judge(&self, moment: &Moment<'_>) -> Match {
         let What::Node(node) = &moment.event.what else { return Match::Other };
-        if node.node != self.node || node.change == Change::Deleted {
+        if node.node != self.node {
             return Match::Other;
         }
         let mut compare = Compare::default();
+        compare.holds("object", node.change != Change::Deleted, "exists", "deleted");
         let status = node.ready.as_deref();
         let found = NodeState::ALL.into_iter().find(|state| status == Some(state.status()));
         compare.text("state", self.state.map(NodeState::word), found.map(NodeState::word).or(status));

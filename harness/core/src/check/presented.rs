@@ -59,6 +59,10 @@ impl Matcher for PresentedIs {
         &[Recorder::Presented]
     }
 
+    fn can_stay(&self) -> bool {
+        true
+    }
+
     fn looks_at(&self) -> LooksAt<'_> {
         LooksAt::Events(self)
     }

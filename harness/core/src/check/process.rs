@@ -69,6 +69,10 @@ impl Matcher for Process {
         &[Recorder::Process]
     }
 
+    fn can_stay(&self) -> bool {
+        true
+    }
+
     fn looks_at(&self) -> LooksAt<'_> {
         LooksAt::State(self)
     }

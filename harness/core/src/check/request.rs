@@ -52,6 +52,11 @@ impl Matcher for Request {
         &[Recorder::Audit]
     }
 
+    /// From then on, all requests of this node, verb, resource and name are such.
+    fn can_stay(&self) -> bool {
+        true
+    }
+
     fn looks_at(&self) -> LooksAt<'_> {
         LooksAt::Events(self)
     }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::reachable::Reaches;
 use super::{Role, rules::Rules};
 use crate::history::event::{
-    Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, Load, NodeEvent, Phase,
+    Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, Load, Looked, NodeEvent, Phase,
     Presented, ProcessState, ReachEvent, Recorder, RecorderState, What,
 };
 use crate::history::facts::CertificateFacts;
@@ -41,6 +41,8 @@ pub struct State {
     pub objects: BTreeMap<String, String>,
     /// What came of the requests of each `reach` with `every`, by its name.
     pub reaches: BTreeMap<String, Reaches>,
+    /// When each recorder last looked at each of its sources, in microseconds of `mono`.
+    pub looks: BTreeMap<Recorder, BTreeMap<String, u64>>,
     /// Recorders that are running.
     pub recording: BTreeSet<Recorder>,
     /// How long the cluster's processes have worked and waited, as far as it was told.
@@ -123,8 +125,15 @@ impl State {
                 self.nodes.insert(node.node.clone(), node.clone());
             }
             What::Load(load) => self.load = *load,
+            What::Looked(looked) => self.apply_looks(looked),
             What::Reach(reach) => self.apply_reach(reach, event.at),
             What::Deadline(_) | What::Request(_) | What::Connection(_) | What::Inbound(_) | What::Log(_) => {}
+        }
+    }
+
+    fn apply_looks(&mut self, looked: &Looked) {
+        for (recorder, sources) in &looked.at {
+            self.looks.entry(*recorder).or_default().extend(sources.clone());
         }
     }
 

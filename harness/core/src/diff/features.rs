@@ -263,6 +263,7 @@ impl Reader {
             | What::Step(_)
             | What::Deadline(_)
             | What::Load(_)
+            | What::Looked(_)
             | What::Recorder(_)
             | What::Inbound(_)
             | What::Kubelet(_)

@@ -1,4 +1,4 @@
-//! The event types of a history: one JSON object per line, append-only, format 1.
+//! The event types of a history: one JSON object per line, append-only, format 2.
 //!
 //! Every event says when it *happened* (`at`, from the best available source: the audit log's own timestamp, otherwise
 //! the time of recording), when it was *recorded* (`seen`), and its time on the run's monotonic clock (`mono`). Windows
@@ -16,7 +16,7 @@ use super::facts::{CertificateFacts, PemBlock, RequestFacts};
 use crate::version::Version;
 
 /// The version of the format that this crate writes. A reader refuses newer ones.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One line of `history.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub enum What {
     Log(LogEvent),
     /// How long the cluster's processes have worked, and waited for a processor.
     Load(Load),
+    /// When recorders last looked.
+    Looked(Looked),
 }
 
 /// The kinds of events that recorders write, each with its recorder.
@@ -114,6 +116,7 @@ impl What {
             Self::Node(_) => "node",
             Self::Log(_) => "log",
             Self::Load(_) => "load",
+            Self::Looked(_) => "looked",
         }
     }
 
@@ -284,6 +287,18 @@ pub enum Recorder {
     Log,
 }
 
+impl Recorder {
+    /// Whether it looks at each node or component on its own.
+    pub fn looks_at_each(self) -> bool {
+        matches!(self, Self::Files | Self::Presented | Self::Metrics | Self::Log)
+    }
+
+    /// How long it may be between two of its looks. Twice its longest pause and more, because machines are slow at times.
+    pub fn longest_silence(self) -> SignedDuration {
+        SignedDuration::from_secs(if self == Self::Metrics { 30 } else { 15 })
+    }
+}
+
 impl std::fmt::Display for Recorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -322,6 +337,19 @@ pub enum RecorderState {
     /// It may have missed events, and why. What needs this recorder can no longer pass.
     Gap(String),
 }
+
+/// When recorders last looked: what had happened until then, and what they can see, is in the history before this event.
+/// It is what shows that nothing changed: a history in which nothing changes looks the same as one that is no longer written.
+/// Recorders through which everything passes (the link, the way to the kubelets' ports, requests of stimuli) need not look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Looked {
+    /// By recorder and by what it looks at (a node, a component, or the [`WHOLE_CLUSTER`]): microseconds of `mono`.
+    pub at: BTreeMap<Recorder, BTreeMap<String, u64>>,
+}
+
+/// What a recorder looks at that has only one source for all nodes.
+pub const WHOLE_CLUSTER: &str = "cluster";
 
 /// Where a kubelet keeps its files, and how it was started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -64,7 +64,7 @@ impl Telling {
     fn step(&self, word: &str, content: &Plain) -> Vec<(String, String)> {
         let fields = content.entries();
         match word {
-            "expect" | "never" => vec![self.judged(word, fields)],
+            "expect" | "never" | "stays" => vec![self.judged(word, fields)],
             _ => {
                 let words = |name: &str| EXPECTED.iter().find(|(known, _)| *known == name).map(|(_, words)| *words);
                 let own: Vec<_> = fields.iter().filter(|(name, _)| words(name).is_none()).cloned().collect();
@@ -90,6 +90,12 @@ impl Telling {
         let within = within.unwrap_or_else(|| format!("{DEFAULT_WITHIN:#}"));
         let mut text = match (word, option("for")) {
             ("expect", _) => format!("Expected within {within}: {what}"),
+            ("stays", duration) => {
+                let until = option("until").map(|name| format!("until `{name}`"));
+                let lasts = duration.map(|duration| format!("for {duration}")).or(until);
+                let lasts = lasts.unwrap_or_else(|| "until the end of the scenario".into());
+                format!("Expected within {within}, and must stay so {lasts}: {what}")
+            }
             (_, Some(duration)) => format!("Must not happen for {duration}: {what}"),
             _ => format!("Must not happen before the other expectations of this group are met: {what}"),
         };

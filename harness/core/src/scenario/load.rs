@@ -11,7 +11,7 @@ use super::model::{
 use super::stimulus::{Effects, Names, Stimulus};
 use super::vocabulary::wrong_controller;
 use super::{Diagnostic, Scenario, Step, names, requirements};
-use crate::check::Matcher;
+use crate::check::{Matcher, Stays};
 use crate::history::event::Recorder;
 use crate::plain::one_line;
 
@@ -31,8 +31,10 @@ pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
     })?;
     raw.steps = with_answers(raw.steps);
     for step in &mut raw.steps {
-        if let Step::Expect(expect) = &mut step.value {
-            expect.within = expect.within.or(raw.within);
+        match &mut step.value {
+            Step::Expect(expect) => expect.within = expect.within.or(raw.within),
+            Step::Stays(stays) => stays.within = stays.within.or(raw.within),
+            _ => {}
         }
     }
     let mut lint = Lint { file, text, raw: &raw, errors: Vec::new() };
@@ -199,7 +201,7 @@ impl Lint<'_> {
     fn steps(&mut self) {
         let raw = self.raw;
         let place = (raw.id.referenced.line(), raw.id.referenced.column());
-        if !raw.steps.iter().any(|step| matches!(step.value, Step::Expect(_))) {
+        if !raw.steps.iter().any(|step| matches!(step.value, Step::Expect(_) | Step::Stays(_))) {
             self.error(place.0, place.1, "the scenario expects nothing, so it could never fail: add a step `expect`");
         }
         if raw.steps.first().is_some_and(|step| step.value.is_judged()) {
@@ -225,13 +227,17 @@ impl Lint<'_> {
                 Step::Expect(expect) => {
                     self.judged(&expect.matchers(), at);
                     self.reference(expect.after.as_deref(), &named, at);
-                    if let Some(name) = &expect.name
-                        && !named.insert(name.clone())
-                    {
-                        self.error(at.0, at.1, format!("two expectations are called `{name}`"));
-                    }
+                    self.name(expect.name.as_ref(), &mut named, at);
                     if expect.times == Some(0) {
                         self.error(at.0, at.1, "`times: 0` is always true: use a step `never`");
+                    }
+                }
+                Step::Stays(stays) => {
+                    self.judged(&stays.matchers(), at);
+                    self.reference(stays.after.as_deref(), &named, at);
+                    self.name(stays.name.as_ref(), &mut named, at);
+                    if let Some(wrong) = self.wrong_window(stays, index) {
+                        self.error(at.0, at.1, wrong);
                     }
                 }
                 Step::Never(never) => {
@@ -285,6 +291,44 @@ impl Lint<'_> {
         }
     }
 
+    fn name(&mut self, name: Option<&String>, named: &mut BTreeSet<String>, at: (u64, u64)) {
+        if let Some(name) = name
+            && !named.insert(name.clone())
+        {
+            self.error(at.0, at.1, format!("two expectations are called `{name}`"));
+        }
+    }
+
+    /// What is wrong with the time in which something must stay so.
+    fn wrong_window(&self, stays: &Stays, index: usize) -> Option<String> {
+        let steps = &self.raw.steps;
+        let (kind, matcher) = stays.matchers().into_iter().next()?;
+        if !matcher.can_stay() {
+            return Some(match kind {
+                "csr" => "say which CSR must stay (`number` or `submitted`), and in which `state`".into(),
+                _ => format!("`{kind}` is about something that happens, and so cannot stay: use `expect`"),
+            });
+        }
+        let Some(name) = &stays.until else {
+            let is_last = steps[index..].iter().all(|step| step.value.is_judged());
+            let is_short = stays.duration.is_none() && is_last && !self.has_companion(index);
+            return is_short
+                .then(|| "nothing comes after it, so it would have to stay so for no time: set `for`".into());
+        };
+        if stays.duration.is_some() {
+            return Some("`for` and `until` exclude each other".into());
+        }
+        let is_named =
+            |step: &Spanned<Step>| matches!(&step.value, Step::Expect(expect) if expect.name.as_ref() == Some(name));
+        match steps.iter().position(is_named) {
+            None => Some(format!("no step `expect` is called `{name}` (`name: {name}`)")),
+            Some(end) if end < index && steps[end..index].iter().any(|step| !step.value.is_judged()) => {
+                Some(format!("`{name}` is decided before this begins: name an expectation beside or below it"))
+            }
+            Some(_) => None,
+        }
+    }
+
     fn reference(&mut self, name: Option<&str>, named: &BTreeSet<String>, at: (u64, u64)) {
         if let Some(name) = name
             && !named.contains(name)
@@ -297,6 +341,7 @@ impl Lint<'_> {
     fn control(&mut self, name: &str, never: &[(&'static str, &dyn Matcher)], at: (u64, u64)) {
         let control = self.raw.steps.iter().find_map(|step| match &step.value {
             Step::Expect(expect) if expect.name.as_deref() == Some(name) => Some(expect.matchers()),
+            Step::Stays(stays) if stays.name.as_deref() == Some(name) => Some(stays.matchers()),
             _ => None,
         });
         match control {
@@ -320,10 +365,10 @@ impl Lint<'_> {
 
     fn has_companion(&self, index: usize) -> bool {
         let steps = &self.raw.steps;
-        let is_expect = |step: &&Spanned<Step>| matches!(step.value, Step::Expect(_));
+        let is_met = |step: &Spanned<Step>| matches!(step.value, Step::Expect(_) | Step::Stays(_));
         let judged = |step: &&Spanned<Step>| step.value.is_judged();
-        steps[..index].iter().rev().take_while(judged).any(|step| is_expect(&step))
-            || steps[index..].iter().take_while(judged).any(|step| is_expect(&step))
+        steps[..index].iter().rev().take_while(judged).any(is_met)
+            || steps[index + 1..].iter().take_while(judged).any(is_met)
     }
 
     fn names(&self, word: &'static str) -> Names<'_> {

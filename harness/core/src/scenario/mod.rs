@@ -107,6 +107,7 @@ impl Scenario {
     pub fn step_named(&self, name: &str) -> Option<usize> {
         self.steps.iter().position(|step| match &step.value {
             Step::Expect(expect) => expect.name.as_deref() == Some(name),
+            Step::Stays(stays) => stays.name.as_deref() == Some(name),
             _ => false,
         })
     }
@@ -116,6 +117,10 @@ impl Scenario {
         let waits = self.steps.iter().filter_map(|step| match &step.value {
             Step::Expect(expect) => Some(expect.within.unwrap_or(DEFAULT_WITHIN)),
             Step::Never(never) => never.duration,
+            Step::Stays(stays) => {
+                let within = stays.within.unwrap_or(DEFAULT_WITHIN);
+                Some(within.saturating_add(stays.duration.unwrap_or_default()))
+            }
             _ => None,
         });
         waits.max().unwrap_or(DEFAULT_WITHIN)
@@ -134,6 +139,7 @@ impl Scenario {
         let (control_plane, node) = match step {
             Step::Expect(expect) => (&expect.kubernetes, &expect.kubelet),
             Step::Never(never) => (&never.kubernetes, &never.kubelet),
+            Step::Stays(stays) => (&stays.kubernetes, &stays.kubelet),
             _ => return true,
         };
         within(control_plane, kubernetes) && within(node, kubelet)

@@ -108,9 +108,9 @@ pub enum Part {
     Head,
     /// A stimulus.
     Stimulus,
-    /// `expect` and `never`.
+    /// `expect`, `stays` and `never`.
     Judged,
-    /// An option of an `expect` or `never` beside its kind, such as `within`.
+    /// An option of an `expect`, `stays` or `never` beside its kind, such as `within`.
     Option,
     /// A kind of expectation.
     Kind,
@@ -144,7 +144,7 @@ pub struct Field {
     pub doc: String,
 }
 
-/// All words: the scenario's own keys, the stimuli, `expect` and `never`, their options, and the kinds of expectations.
+/// All words: the scenario's own keys, the stimuli, `expect`, `stays` and `never`, their options, and the kinds of expectations.
 pub fn words() -> Vec<Word> {
     let schema = schema();
     let head = properties(&schema).map(|(name, property)| word(&schema, name, Part::Head, property));
@@ -158,8 +158,12 @@ pub fn words() -> Vec<Word> {
     });
     let expect = &schema["$defs"]["Expectation"];
     let kinds = KINDS.iter().map(|kind| word(&schema, kind, Part::Kind, &expect["properties"][kind]));
-    let never = properties(&schema["$defs"]["Never"]).filter(|(name, _)| expect["properties"].get(name).is_none());
-    let options = properties(expect).filter(|(name, _)| !KINDS.contains(&name.as_str())).chain(never);
+    let (never, stays) = (&schema["$defs"]["Never"], &schema["$defs"]["Stays"]);
+    let new = |known: &[&Value], name: &str| known.iter().all(|known| known["properties"].get(name).is_none());
+    let of_never = properties(never).filter(|(name, _)| new(&[expect], name));
+    let of_stays = properties(stays).filter(|(name, _)| new(&[expect, never], name));
+    let options = properties(expect).filter(|(name, _)| !KINDS.contains(&name.as_str()));
+    let options = options.chain(of_never).chain(of_stays);
     let options = options.map(|(name, property)| word(&schema, name, Part::Option, property));
     let mut steps: Vec<Word> = steps.collect();
     let order = |word: &Word| STIMULI.iter().position(|known| *known == word.name).unwrap_or(STIMULI.len());
@@ -167,7 +171,7 @@ pub fn words() -> Vec<Word> {
     head.chain(steps).chain(options).chain(kinds).collect()
 }
 
-const JUDGED: [&str; 2] = ["expect", "never"];
+const JUDGED: [&str; 3] = ["expect", "never", "stays"];
 
 fn properties(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
     object["properties"].as_object().into_iter().flatten()

@@ -119,7 +119,9 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::Reconnect(reconnect) => link::reconnect(reconnect, stage).await,
         Step::WaitForExpiry(expiry) => expiry::wait(expiry, stage).await,
         Step::ReplaceCa(replace) => ca::replace(replace, stage).await,
-        Step::Expect(_) | Step::Never(_) => Err(DriveError::Nothing("an expectation is judged, not performed".into())),
+        Step::Expect(_) | Step::Never(_) | Step::Stays(_) => {
+            Err(DriveError::Nothing("an expectation is judged, not performed".into()))
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use super::pace::Pace;
 use super::tail::Followed;
 use crate::task::Task;
 use tlsboot_core::history::What;
-use tlsboot_core::history::event::{CREDENTIAL_ID, NODE_USER_PREFIX, Recorder, RequestEvent};
+use tlsboot_core::history::event::{CREDENTIAL_ID, NODE_USER_PREFIX, Recorder, RequestEvent, WHOLE_CLUSTER};
 
 /// Verdicts wait for it.
 const PACE: Pace = Pace::even(Duration::from_millis(15));
@@ -31,7 +31,13 @@ const PACE: Pace = Pace::even(Duration::from_millis(15));
 /// A file that is truncated or replaced is a gap, and so is a line that cannot be read.
 pub fn tail(path: PathBuf, nodes: BTreeMap<IpAddr, String>, sink: Sink) -> Task {
     let mut reader = Reader::new(nodes);
-    let log = Followed { path, name: "the audit log".into(), recorder: Recorder::Audit, pace: PACE };
+    let log = Followed {
+        path,
+        name: "the audit log".into(),
+        recorder: Recorder::Audit,
+        source: WHOLE_CLUSTER.into(),
+        pace: PACE,
+    };
     log.follow(sink, move |line, sink| reader.record(line, sink))
 }
 

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use futures::StreamExt;
 use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask};
+use tokio::time::timeout;
 
 use super::Sink;
+use super::looks::QUIET;
 use super::snapshot::{certificate_file, kubeconfig_file};
 use crate::node::NodeDir;
 use crate::task::Task;
@@ -99,10 +101,14 @@ struct Files {
 
 impl Files {
     async fn run(&mut self) {
-        while let Some(event) = self.events.next().await {
-            match event {
-                Ok(event) => self.take(event),
-                Err(error) => return self.gap(format!("inotify can't be read: {error}")),
+        loop {
+            let now = self.sink.mono();
+            match timeout(QUIET, self.events.next()).await {
+                Ok(None) => return,
+                Ok(Some(Ok(event))) => self.take(event),
+                Ok(Some(Err(error))) => return self.gap(format!("inotify can't be read: {error}")),
+                // The queue is empty.
+                Err(_) => self.sink.looked(Recorder::Files, &self.node, now),
             }
         }
     }

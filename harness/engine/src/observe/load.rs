@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -13,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Sink;
 use crate::task::Task;
 use tlsboot_core::history::What;
-use tlsboot_core::history::event::Load;
+use tlsboot_core::history::event::{Load, Recorder, WHOLE_CLUSTER};
 
 /// Looking costs less than a millisecond.
 const PACE: Duration = Duration::from_secs(1);
@@ -28,7 +29,11 @@ pub fn record(sink: Sink) -> Task {
         let (mut counts, mut told) = (Counts::default(), Load::default());
         loop {
             looks.tick().await;
-            counts.look(&sink.processes());
+            let now = sink.mono();
+            // The end of a process is recorded by its parent, who waits for it.
+            if counts.look(&sink.processes()) {
+                sink.looked(Recorder::Process, WHOLE_CLUSTER, now);
+            }
             let load = counts.load();
             if load.since(told).waited_ms >= TOLD_MS {
                 sink.emit(What::Load(load));
@@ -48,7 +53,8 @@ struct Counts {
 }
 
 impl Counts {
-    fn look(&mut self, processes: &BTreeSet<u32>) {
+    /// Whether all of them are there.
+    fn look(&mut self, processes: &BTreeSet<u32>) -> bool {
         let threads: BTreeMap<u32, (u64, u64)> = processes.iter().flat_map(|process| threads_of(*process)).collect();
         for (thread, (worked, waited)) in &threads {
             let (before, waited_before) = self.threads.get(thread).copied().unwrap_or_default();
@@ -56,6 +62,7 @@ impl Counts {
             self.waited += waited.saturating_sub(waited_before);
         }
         self.threads = threads;
+        processes.iter().all(|process| Path::new("/proc").join(process.to_string()).exists())
     }
 
     fn load(&self) -> Load {

@@ -79,7 +79,9 @@ pub const NOISE: &[&str] = &[
 /// TLS handshake with the same reason is recorded at most every five seconds, because tlsboot's own probes cause them.
 pub fn tail(path: PathBuf, component: String, node: Option<String>, sink: Sink) -> Task {
     let mut handshakes = Handshakes::default();
-    let log = Followed { path, name: format!("the log of {component}"), recorder: Recorder::Log, pace: PACE };
+    let source = node.clone().unwrap_or_else(|| component.clone());
+    let name = format!("the log of {component}");
+    let log = Followed { path, name, recorder: Recorder::Log, source, pace: PACE };
     log.follow(sink, move |line, sink| {
         if is_relevant(line) && handshakes.is_new(line) {
             let now = Timestamp::now();

@@ -55,13 +55,16 @@ pub fn scrape(
     sink.started(Recorder::Metrics);
     Ok(Task::spawn(async move {
         let mut known = BTreeMap::new();
+        let source = node.clone().unwrap_or_else(|| component.clone());
         loop {
+            let now = sink.mono();
             let got = tokio::time::timeout(PATIENCE, get(&client, address)).await;
             let text = got.map(Result::unwrap_or_default).unwrap_or_default();
             let values = changed(&mut known, parse(&text));
             if !values.is_empty() {
                 sink.emit(What::Metrics(MetricsEvent { component: component.clone(), node: node.clone(), values }));
             }
+            sink.looked(Recorder::Metrics, &source, now);
             PACE.wait(&sink).await;
         }
     }))

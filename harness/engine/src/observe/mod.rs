@@ -6,6 +6,7 @@ pub mod csr;
 pub mod files;
 pub mod load;
 pub mod log;
+pub mod looks;
 pub mod metrics;
 pub mod node;
 mod pace;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::looks::QUIET;
 use super::pace::Pace;
 use super::{Sink, tls};
 use crate::task::Task;
@@ -38,6 +39,7 @@ pub fn probe(
         let mut last = None;
         loop {
             let pid = *process.borrow_and_update();
+            let now = sink.mono();
             if pid != 0 {
                 let seen = (pid, look(&client, &hints, &node, address).await);
                 // What a process presents that exits in the meantime cannot be attributed.
@@ -47,13 +49,11 @@ pub fn probe(
                     last = Some(seen);
                 }
             }
-            let change = process.changed();
-            let changed = match pid {
-                0 => change.await,
-                _ => tokio::select! {
-                    changed = change => changed,
-                    () = PACE.wait(&sink) => Ok(()),
-                },
+            sink.looked(Recorder::Presented, &node, now);
+            let pace = if pid == 0 { Pace::even(QUIET) } else { PACE };
+            let changed = tokio::select! {
+                changed = process.changed() => changed,
+                () = pace.wait(&sink) => Ok(()),
             };
             if changed.is_err() {
                 return;

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::digest::sha256;
 use crate::secret::Vault;
-use tlsboot_core::history::event::{ProcessState, Recorder, RecorderEvent, RecorderState};
+use tlsboot_core::history::event::{Looked, ProcessState, Recorder, RecorderEvent, RecorderState};
 use tlsboot_core::history::{Event, What, write_line};
 
 /// The only writer of a history. Cheap to clone; every recorder has one.
@@ -40,6 +40,8 @@ struct Inner {
     length: u64,
     digest: Sha256,
     failure: Option<io::Error>,
+    /// The looks that have not been told yet.
+    looks: Looked,
 }
 
 /// The file does not contain what was recorded, so it cannot prove any verdict.
@@ -83,6 +85,7 @@ impl Sink {
             length: 0,
             digest: Sha256::new(),
             failure: None,
+            looks: Looked::default(),
         };
         let inner = Arc::new(Mutex::new(inner));
         let (changed, processes) = (watch::Sender::new(0), watch::Sender::default());
@@ -155,6 +158,19 @@ impl Sink {
         self.emit(What::Recorder(RecorderEvent { recorder, state: RecorderState::Gap(why.into()) }));
     }
 
+    /// Notes that a recorder has looked: what had happened at this time ([`Self::mono`]), and what it can see, is recorded.
+    pub(crate) fn looked(&self, recorder: Recorder, source: &str, mono: u64) {
+        self.lock().looks.at.entry(recorder).or_default().insert(source.to_owned(), mono);
+    }
+
+    /// Records the looks since the last time.
+    pub(super) fn tell_looks(&self) {
+        let looks = std::mem::take(&mut self.lock().looks);
+        if !looks.at.is_empty() {
+            self.emit(What::Looked(looks));
+        }
+    }
+
     /// The secrets of this run, for redacting texts and registering keys that a recorder finds.
     pub fn vault(&self) -> &Vault {
         &self.vault
@@ -204,6 +220,7 @@ fn is_change(what: &What) -> bool {
             | What::Log(_)
             | What::Recorder(_)
             | What::Load(_)
+            | What::Looked(_)
     )
 }
 

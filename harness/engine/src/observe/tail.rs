@@ -5,7 +5,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use tokio::time::timeout;
+
 use super::Sink;
+use super::looks::QUIET;
 use super::pace::Pace;
 use super::written::Written;
 use crate::task::Task;
@@ -22,6 +25,8 @@ pub(super) struct Followed {
     pub(super) name: String,
     /// Which recorder follows it.
     pub(super) recorder: Recorder,
+    /// What the recorder looks at by it.
+    pub(super) source: String,
     /// How long after a write it is read, so that many writes in a row are read together.
     pub(super) pace: Pace,
 }
@@ -35,6 +40,7 @@ impl Followed {
             let mut started = false;
             let mut failed = false;
             loop {
+                let now = sink.mono();
                 match tail.look() {
                     Ok(look) => {
                         if tail.is_open() && !std::mem::replace(&mut started, true) {
@@ -44,6 +50,9 @@ impl Followed {
                             sink.gap(self.recorder, format!("{}: {why}", self.name));
                         }
                         look.lines.iter().for_each(|line| record(line, &sink));
+                        if tail.is_open() && !tail.is_behind {
+                            sink.looked(self.recorder, &self.source, now);
+                        }
                     }
                     Err(error) if !std::mem::replace(&mut failed, true) => {
                         let why = format!("{} cannot be read: {error}", self.name);
@@ -51,7 +60,8 @@ impl Followed {
                     }
                     Err(_) => {}
                 }
-                tail.written().await;
+                // Without a line for a while, that there is none is worth a look.
+                let _ = timeout(QUIET, tail.written()).await;
                 self.pace.wait(&sink).await;
             }
         })

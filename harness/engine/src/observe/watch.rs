@@ -7,10 +7,12 @@ use futures::{StreamExt, pin_mut};
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::core::Resource;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::Sink;
+use super::looks::QUIET;
 use tlsboot_core::history::What;
-use tlsboot_core::history::event::{Change, Recorder};
+use tlsboot_core::history::event::{Change, Recorder, WHOLE_CLUSTER};
 
 /// A kind of object that is recorded.
 pub(super) trait Recorded:
@@ -59,6 +61,9 @@ pub(super) async fn record<K: Recorded>(api: Api<K>, sink: Sink) {
             Err(End::Expired) => watching.version = None,
             Err(End::Refused(why)) => watching.refuse(&why),
         }
+        if watching.started && !watching.refused {
+            watching.looked(watching.sink.mono());
+        }
         tokio::time::sleep(watching.delay()).await;
     }
 }
@@ -92,7 +97,13 @@ impl<K: Recorded> Watching<K> {
             self.started = true;
             self.sink.started(K::RECORDER);
         }
-        while let Some(event) = events.next().await {
+        loop {
+            let now = self.sink.mono();
+            let Ok(event) = timeout(QUIET, events.next()).await else {
+                self.looked(now);
+                continue;
+            };
+            let Some(event) = event else { return Ok(()) };
             match event.map_err(end)? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => self.take(object),
                 WatchEvent::Deleted(object) => self.remove(object),
@@ -100,7 +111,11 @@ impl<K: Recorded> Watching<K> {
                 WatchEvent::Error(status) => return Err(end(kube::Error::Api(status))),
             }
         }
-        Ok(())
+    }
+
+    /// While the API server is away nothing changes, and what may have been skipped afterwards is a gap.
+    fn looked(&self, now: u64) {
+        self.sink.looked(K::RECORDER, WHOLE_CLUSTER, now);
     }
 
     async fn list(&mut self) -> Result<String, End> {

@@ -84,6 +84,7 @@ impl<'a> Failed<'a> {
         match verdict.outcome {
             Some(Outcome::Hang) => format!("no matching {thing} within {}{}", self.waited(), self.since()),
             _ if verdict.never => format!("there must be no {thing}, but one was observed"),
+            _ if self.is_broken() => format!("the {thing} was as expected, but did not stay so"),
             _ if self.decided_by_event() => format!("a {thing} was observed, but it is not as expected"),
             _ if !verdict.events.is_empty() => format!(
                 "only {} of {} matching {thing} within {}{}",
@@ -104,7 +105,12 @@ impl<'a> Failed<'a> {
         for event in &self.evidence.events {
             let is_news = !matches!(
                 event.what,
-                What::Begin(_) | What::Step(_) | What::Deadline(_) | What::Recorder(_) | What::Load(_)
+                What::Begin(_)
+                    | What::Step(_)
+                    | What::Deadline(_)
+                    | What::Recorder(_)
+                    | What::Load(_)
+                    | What::Looked(_)
             );
             if is_news && event.mono >= from && event.mono <= to {
                 *counts.entry(event.what.kind()).or_default() += 1;
@@ -147,6 +153,11 @@ impl<'a> Failed<'a> {
         Some(&self.evidence.scenario.as_ref()?.steps.get(self.verdict.step)?.value)
     }
 
+    /// Whether it became so, but did not stay so.
+    fn is_broken(&self) -> bool {
+        matches!(self.step(), Some(Step::Stays(_))) && self.verdict.events.len() > 1
+    }
+
     fn times(&self) -> u32 {
         match self.step() {
             Some(Step::Expect(expect)) => expect.times.unwrap_or(1),
@@ -162,6 +173,7 @@ impl<'a> Failed<'a> {
     fn waited(&self) -> String {
         let limit = match self.step() {
             Some(Step::Expect(expect)) => expect.within.unwrap_or(DEFAULT_WITHIN),
+            Some(Step::Stays(stays)) => stays.within.unwrap_or(DEFAULT_WITHIN),
             _ => DEFAULT_WITHIN,
         };
         words::seconds(limit.as_secs_f64())

@@ -253,6 +253,7 @@ fn is_told(what: &What) -> bool {
             | What::Inbound(_)
             | What::Recorder(_)
             | What::Load(_)
+            | What::Looked(_)
     )
 }
 

@@ -154,6 +154,10 @@ pub(super) fn event(what: &What) -> String {
             )
         }
         What::Log(log) => format!("{}: {}", log.component, log.line),
+        What::Looked(looked) => {
+            let recorders: Vec<String> = looked.at.keys().map(ToString::to_string).collect();
+            format!("recorders have looked: {}", recorders.join(", "))
+        }
         What::Load(load) => format!(
             "the cluster's processes have worked for {:.1} s and waited for a processor for {:.1} s",
             load.worked_ms as f64 / 1000.0,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::play::{Play, STEP};
 use super::{Awaited, Listener, RunError, RunEvent, RunEventKind, Target};
 use crate::evidence::{self, EvidenceWriter};
-use crate::observe::{Sink, load};
+use crate::observe::{Sink, load, looks};
 use tlsboot_core::check::{Outcome, Verdict};
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::result::{ScenarioResult, StaleEntry};
@@ -102,6 +102,7 @@ impl Attempt<'_> {
         let (sink, events) = Sink::create(&evidence.history(), evidence.vault().clone()).map_err(RunError::History)?;
         sink.emit(self.target.id.begin(self.scenario));
         let _load = load::record(sink.clone());
+        let _looks = looks::tell(sink.clone());
         self.tell(RunEventKind::Waits { what: Awaited::Cluster, left: STEP });
         let starting = self.target.provider.start(self.scenario, sink.clone(), evidence.logs());
         let started = self.unless_interrupted(starting).await.and_then(|started| started.map_err(RunError::Start));

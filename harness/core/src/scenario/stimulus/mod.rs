@@ -46,7 +46,7 @@ pub use process::{Changes, Component, Process};
 pub use role::{BootstrapRole, RoleRef};
 
 use crate::check::answer::AnswerIs;
-use crate::check::{Expectation, Matcher, Never};
+use crate::check::{Expectation, Matcher, Never, Stays};
 use crate::history::What;
 use crate::scenario::Capability;
 
@@ -117,6 +117,9 @@ macro_rules! stimuli {
             /// Something must not follow.
             #[serde(rename = "never")]
             Never(Box<Never>),
+            /// Something must become so, in time, and stay so.
+            #[serde(rename = "stays")]
+            Stays(Box<Stays>),
         }
 
         impl Step {
@@ -126,6 +129,7 @@ macro_rules! stimuli {
                     $(Self::$stimulus(_) => $word,)*
                     Self::Expect(_) => "expect",
                     Self::Never(_) => "never",
+                    Self::Stays(_) => "stays",
                 }
             }
 
@@ -133,7 +137,7 @@ macro_rules! stimuli {
             pub fn stimulus(&self) -> Option<&dyn Stimulus> {
                 match self {
                     $(Self::$stimulus(stimulus) => Some(&**stimulus),)*
-                    Self::Expect(_) | Self::Never(_) => None,
+                    Self::Expect(_) | Self::Never(_) | Self::Stays(_) => None,
                 }
             }
         }
@@ -215,6 +219,7 @@ impl Step {
         match self {
             Self::Expect(expect) => expect.matchers(),
             Self::Never(never) => never.matchers(),
+            Self::Stays(stays) => stays.matchers(),
             _ => Vec::new(),
         }
     }
@@ -236,6 +241,7 @@ impl Step {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Expect(expect) => expect.name.as_deref(),
+            Self::Stays(stays) => stays.name.as_deref(),
             step => step.stimulus().and_then(Stimulus::name),
         }
     }
