@@ -217,12 +217,24 @@ impl Lab {
         self.control_plane()?.end(manager, Ending::Stop).await?;
         self.control_plane()?.start(manager, &with(CONTROLLERS)).await?;
         self.finds(&[]).await?;
-        // A CSR that is not a kubelet's stays Pending, and another one is denied.
+        // A CSR that is not a kubelet's stays Pending. To deny it is right, to deny a sound one is not.
         let odd = RequestBuilder::node("n3").alt_names([AltName::Dns("n3".into())]);
         let name = self.ask(&run, Role::Client, odd).await?;
-        self.finds(&["csr.unrecognised"]).await?;
+        self.finds(&["csr.unrecognized"]).await?;
+        decide(&self.admin(), &name, "Denied", "ByTest").await?;
+        self.finds(&[]).await?;
+        let node = self.node_client("n1", &run).await?;
+        self.finds(&["bootstrap.of-a-ready-node"]).await?;
+        self.remove(&run).await?;
+        let sound = RequestBuilder::node("n1").alt_names([AltName::Dns("n1".into())]);
+        let name = self.ask_as(&node, &run, Role::Serving, sound).await?;
+        self.finds(&["serving.pending"]).await?;
         decide(&self.admin(), &name, "Denied", "ByTest").await?;
         self.finds(&["csr.denied"]).await?;
+        self.remove(&run).await?;
+        let foreign = RequestBuilder::node("n1").alt_names([AltName::Dns("www.example.com".into())]);
+        self.ask_as(&node, &run, Role::Serving, foreign).await?;
+        self.finds(&["csr.foreign"]).await?;
         self.remove(&run).await?;
         self.finds(&[]).await?;
         // An approver that checks nothing.
@@ -232,7 +244,6 @@ impl Lab {
         self.finds(&["approver.too-much", "signer.refused"]).await?;
         self.remove(&run).await?;
         let foreign = RequestBuilder::node("n1").alt_names([AltName::Dns("www.example.com".into())]);
-        let node = self.node_client("n1", &run).await?;
         self.ask_as(&node, &run, Role::Serving, foreign).await?;
         self.finds(&["approver.foreign-names"]).await?;
         rogue.stop();

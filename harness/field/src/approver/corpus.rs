@@ -767,9 +767,9 @@ mod tests {
     }
 
     #[test]
-    fn the_hostile_ones_are_recognised_as_the_approver_recognises_them() {
+    fn the_hostile_ones_are_recognized_as_the_approver_recognizes_them() {
         // What `doctor` knows about the approver's rules and what the corpus expects must agree.
-        use crate::doctor::diagnose::unrecognised;
+        use crate::doctor::diagnose::unsignable;
         use tlsboot_core::history::event::{Change, CsrEvent};
         for case in cases(37) {
             let Payload::Built(request) = &case.payload else {
@@ -799,8 +799,8 @@ mod tests {
                 conditions: Vec::new(),
                 certificates: Vec::new(),
             };
-            let recognised = unrecognised(&csr, Some(Version::new(1, 37, 0))).is_none();
-            assert_eq!(recognised, case.expected == Expected::one(Approve), "{}", case.id);
+            let recognized = unsignable(&csr, Some(Version::new(1, 37, 0))).is_none();
+            assert_eq!(recognized, case.expected == Expected::one(Approve), "{}", case.id);
         }
     }
 }

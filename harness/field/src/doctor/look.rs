@@ -9,16 +9,20 @@ use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Secret as SecretObject};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{
+    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject as RbacSubject,
+};
 use kube::api::{Api, ListParams, PostParams, ResourceExt};
 use kube::core::Resource;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::snapshot::{Ability, Grant, NodeFacts, Review, Right, Seen, Served, Snapshot, Subject, TokenFacts, Who};
-use crate::connection::{Connection, Unreachable, is_bootstrap_token};
-use tlsboot_core::check::Role;
-use tlsboot_core::history::event::{Change, CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
+use super::people::{Person, people};
+use super::rights::{Ability, Grant, NAMESPACE, Permission, Review, Subject};
+use super::snapshot::{NodeFacts, Right, Seen, Served, Snapshot, TokenFacts};
+use super::token::token;
+use crate::connection::{Connection, Unreachable};
+use tlsboot_core::history::event::{Change, CsrEvent};
 use tlsboot_core::version::Version;
 use tlsboot_core::x509::read;
 use tlsboot_engine::cluster::client::Credentials;
@@ -33,8 +37,6 @@ const PROBES: Duration = Duration::from_secs(5);
 const PROBES_AT_A_TIME: usize = 256;
 /// Questions to the authorizer at a time.
 const REVIEWS_AT_A_TIME: usize = 16;
-/// Of those whose CSRs wait there may be hundreds, all alike.
-const REQUESTERS: usize = 20;
 const PAGE: u32 = 500;
 
 /// Looks at everything.
@@ -61,8 +63,8 @@ pub async fn bootstrap_groups(connection: &Connection) -> Result<Vec<String>, Un
     let groups: BTreeSet<String> = grants
         .all()
         .iter()
-        .filter(|grant| grant.abilities.contains(&Ability::NodeClient))
-        .filter(|grant| grant.subject.name.starts_with("system:bootstrappers:"))
+        .filter(|grant| grant.abilities().contains(&Ability::NodeClient))
+        .filter(|grant| grant.subject.kind == "Group" && grant.subject.name.starts_with("system:bootstrappers:"))
         .map(|grant| grant.subject.name.clone())
         .collect();
     Ok(groups.into_iter().collect())
@@ -85,7 +87,8 @@ impl Looking<'_> {
             self.anonymous(),
         )?;
         let taken = Timestamp::now();
-        let people = people(&grants, &tokens, &nodes, &csrs, taken);
+        let names = nodes.all().iter().map(ResourceExt::name_any);
+        let people = people(grants.all(), tokens.all(), names, csrs.all(), taken);
         let (reviews, nodes) = tokio::try_join!(self.reviews(people), self.served(nodes))?;
         Ok(Snapshot {
             taken,
@@ -146,13 +149,21 @@ impl Looking<'_> {
     async fn grants(&self) -> Result<Seen<Vec<Grant>>, Unreachable> {
         let client = self.connection.client();
         let what = "who is bound to what";
-        let (roles, bindings) = tokio::try_join!(
-            self.list::<ClusterRole>(Api::all(client.clone()), ListParams::default(), what),
-            self.list::<ClusterRoleBinding>(Api::all(client), ListParams::default(), what),
+        let params = ListParams::default;
+        let (roles, local, bindings, locals) = tokio::try_join!(
+            self.list::<ClusterRole>(Api::all(client.clone()), params(), what),
+            self.list::<Role>(Api::namespaced(client.clone(), NAMESPACE), params(), "who may read bootstrap tokens"),
+            self.list::<ClusterRoleBinding>(Api::all(client.clone()), params(), what),
+            self.list::<RoleBinding>(Api::namespaced(client, NAMESPACE), params(), "who may read bootstrap tokens"),
         )?;
-        Ok(match (roles, bindings) {
-            (Seen::Is(roles), Seen::Is(bindings)) => Seen::Is(grants(&roles, &bindings)),
-            (Seen::Refused(right), _) | (_, Seen::Refused(right)) => Seen::Refused(right),
+        Ok(match (roles, local, bindings, locals) {
+            (Seen::Is(roles), Seen::Is(local), Seen::Is(bindings), Seen::Is(locals)) => {
+                Seen::Is(grants(&roles, &local, &bindings, &locals))
+            }
+            (Seen::Refused(right), _, _, _) | (_, _, Seen::Refused(right), _) => Seen::Refused(right),
+            (_, Seen::Refused(right), _, _) | (_, _, _, Seen::Refused(right)) => {
+                Seen::Refused(Right { namespace: Some(NAMESPACE.into()), ..right })
+            }
         })
     }
 
@@ -160,13 +171,7 @@ impl Looking<'_> {
         let api = Api::<CertificateSigningRequest>::all(self.connection.client());
         let what = "who approves and signs, for how long, and when nodes renew";
         let all = self.list(api, ListParams::default(), what).await?;
-        let kubelets = [Role::Client, Role::Serving].map(Role::signer_name);
-        Ok(map(all, |csrs| {
-            csrs.iter()
-                .filter(|csr| kubelets.contains(&csr.spec.signer_name.as_str()))
-                .map(|csr| csr_event(csr, Change::Added))
-                .collect()
-        }))
+        Ok(map(all, |csrs| csrs.iter().map(|csr| csr_event(csr, Change::Added)).collect()))
     }
 
     async fn tokens(&self) -> Result<Seen<Vec<TokenFacts>>, Unreachable> {
@@ -175,7 +180,7 @@ impl Looking<'_> {
         let what = "bootstrap tokens and when they expire; their values are not kept";
         let all = self.list(api, params, what).await?;
         Ok(match all {
-            Seen::Is(secrets) => Seen::Is(secrets.iter().filter_map(token).collect()),
+            Seen::Is(secrets) => Seen::Is(secrets.iter().map(token).collect()),
             Seen::Refused(right) => Seen::Refused(Right { namespace: Some(NAMESPACE.into()), ..right }),
         })
     }
@@ -235,6 +240,7 @@ impl Looking<'_> {
             reviews.push(Review {
                 may: may.filter(|(_, allowed)| **allowed == Some(true)).map(|(ability, _)| ability).collect(),
                 who: person.who,
+                user: person.user,
                 groups: person.groups,
             });
         }
@@ -243,33 +249,31 @@ impl Looking<'_> {
 
     /// None where we may not even ask.
     async fn may(&self, person: &Person, ability: Ability) -> Result<Option<bool>, Unreachable> {
-        let api = Api::<SubjectAccessReview>::all(self.connection.client());
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        for need in ability.needs() {
-            let review = SubjectAccessReview {
-                spec: SubjectAccessReviewSpec {
-                    user: Some(person.user.clone()),
-                    groups: Some(person.groups.clone()),
-                    resource_attributes: Some(ResourceAttributes {
-                        group: some(need.group),
-                        verb: some(need.verb),
-                        resource: some(need.resource),
-                        subresource: some(need.subresource),
-                        name: some(need.name),
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                },
-                ..Default::default()
-            };
-            match api.create(&PostParams::default(), &review).await {
-                Ok(answer) if answer.status.as_ref().is_some_and(|status| status.allowed) => {}
-                Ok(_) => return Ok(Some(false)),
-                Err(kube::Error::Api(status)) if status.code == 403 => return Ok(None),
-                Err(error) => return Err(self.connection.unreachable(&error)),
+        for any in ability.needs() {
+            let mut allowed = false;
+            for permission in *any {
+                match self.is_allowed(person, *permission).await? {
+                    Some(answer) => allowed = answer,
+                    None => return Ok(None),
+                }
+                if allowed {
+                    break;
+                }
+            }
+            if !allowed {
+                return Ok(Some(false));
             }
         }
         Ok(Some(true))
+    }
+
+    async fn is_allowed(&self, person: &Person, permission: Permission) -> Result<Option<bool>, Unreachable> {
+        let api = Api::<SubjectAccessReview>::all(self.connection.client());
+        match api.create(&PostParams::default(), &review(&person.user, &person.groups, permission)).await {
+            Ok(answer) => Ok(Some(answer.status.as_ref().is_some_and(|status| status.allowed))),
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+            Err(error) => Err(self.connection.unreachable(&error)),
+        }
     }
 
     /// Looks at what every node presents on its kubelet's port.
@@ -291,7 +295,27 @@ impl Looking<'_> {
     }
 }
 
-const NAMESPACE: &str = "kube-system";
+/// The question whether a user in these groups may do something.
+pub fn review(user: &str, groups: &[String], permission: Permission) -> SubjectAccessReview {
+    let asked = permission.attributes();
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let attributes = ResourceAttributes {
+        group: some(asked.group),
+        verb: some(asked.verb),
+        resource: some(asked.resource),
+        subresource: some(asked.subresource),
+        name: some(asked.name),
+        namespace: some(asked.namespace),
+        ..Default::default()
+    };
+    let spec = SubjectAccessReviewSpec {
+        user: Some(user.to_owned()),
+        groups: Some(groups.to_vec()),
+        resource_attributes: Some(attributes),
+        ..Default::default()
+    };
+    SubjectAccessReview { spec, ..Default::default() }
+}
 
 fn map<T, U>(seen: Seen<T>, change: impl FnOnce(T) -> U) -> Seen<U> {
     match seen {
@@ -300,68 +324,60 @@ fn map<T, U>(seen: Seen<T>, change: impl FnOnce(T) -> U) -> Seen<U> {
     }
 }
 
-/// What each binding gives to each of its subjects, as far as it matters.
-fn grants(roles: &[ClusterRole], bindings: &[ClusterRoleBinding]) -> Vec<Grant> {
-    let abilities: BTreeMap<String, BTreeSet<Ability>> = roles
-        .iter()
-        .map(|role| {
-            let rules = role.rules.as_deref().unwrap_or_default();
-            (role.name_any(), Ability::of_rules(rules))
-        })
-        .collect();
+/// What each binding gives to each of its subjects, as far as it matters. A binding to a role that does not exist gives
+/// nothing.
+fn grants(
+    roles: &[ClusterRole],
+    local: &[Role],
+    bindings: &[ClusterRoleBinding],
+    locals: &[RoleBinding],
+) -> Vec<Grant> {
+    let of = |rules: &Option<Vec<PolicyRule>>| Permission::of_rules(rules.as_deref().unwrap_or_default());
+    let wide: BTreeMap<String, BTreeSet<Permission>> =
+        roles.iter().map(|role| (role.name_any(), of(&role.rules))).collect();
+    let narrow: BTreeMap<String, BTreeSet<Permission>> =
+        local.iter().map(|role| (role.name_any(), of(&role.rules))).collect();
+    let none = BTreeSet::new();
     let mut grants = Vec::new();
     for binding in bindings {
-        let role = &binding.role_ref.name;
-        let Some(abilities) = abilities.get(role).filter(|some| !some.is_empty()) else {
-            continue;
-        };
-        for subject in binding.subjects.iter().flatten() {
-            grants.push(Grant {
-                binding: binding.name_any(),
-                role: role.clone(),
-                subject: Subject {
-                    kind: subject.kind.clone(),
-                    name: subject.name.clone(),
-                    namespace: subject.namespace.clone(),
-                },
-                abilities: abilities.clone(),
-            });
-        }
+        let permissions = wide.get(&binding.role_ref.name).unwrap_or(&none);
+        let grant = (binding.name_any(), None, &binding.role_ref.name);
+        grants.extend(granted(grant, permissions, binding.subjects.as_deref().unwrap_or_default()));
+    }
+    for binding in locals {
+        let roles = if binding.role_ref.kind == "ClusterRole" { &wide } else { &narrow };
+        let permissions = roles.get(&binding.role_ref.name).unwrap_or(&none).iter().copied();
+        let permissions = permissions.filter(|permission| permission.is_of(NAMESPACE)).collect();
+        let grant = (binding.name_any(), Some(NAMESPACE.to_owned()), &binding.role_ref.name);
+        grants.extend(granted(grant, &permissions, binding.subjects.as_deref().unwrap_or_default()));
     }
     grants
 }
 
-/// What a bootstrap token's Secret says; none for one that is not for authentication. Its value is looked at for its form only.
-fn token(secret: &SecretObject) -> Option<TokenFacts> {
-    let data = secret.data.clone().unwrap_or_default();
-    let text = |key: &str| {
-        let bytes = data.get(key).map(|value| value.0.as_slice());
-        bytes.map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned())
-    };
-    let name = secret.name_any();
-    let id = name.strip_prefix("bootstrap-token-").unwrap_or(&name);
-    let says = |key: &str| text(key).as_deref() == Some("true");
-    if !says("usage-bootstrap-authentication") && says("usage-bootstrap-signing") {
-        return None;
+fn granted(
+    (binding, namespace, role): (String, Option<String>, &String),
+    permissions: &BTreeSet<Permission>,
+    subjects: &[RbacSubject],
+) -> Vec<Grant> {
+    if permissions.is_empty() {
+        return Vec::new();
     }
-    let expiration = text("expiration");
-    let expires: Option<Timestamp> = expiration.as_ref().and_then(|text| text.parse().ok());
-    let extra = text("auth-extra-groups").unwrap_or_default();
-    let extra: Vec<&str> = extra.split(',').filter(|group| !group.is_empty()).collect();
-    let defect = if text("token-id").as_deref() != Some(id) {
-        Some("`token-id` is not what the Secret's name says".to_owned())
-    } else if !is_bootstrap_token(id, &text("token-secret").unwrap_or_default()) {
-        Some("the token has not the form `[a-z0-9]{6}.[a-z0-9]{16}`".to_owned())
-    } else if !says("usage-bootstrap-authentication") {
-        Some("`usage-bootstrap-authentication` is not \"true\"".to_owned())
-    } else if expiration.is_some() && expires.is_none() {
-        Some("`expiration` is no time".to_owned())
-    } else {
-        let foreign = extra.iter().find(|group| !group.starts_with("system:bootstrappers:"));
-        foreign.map(|group| format!("the extra group {group} is not one of `system:bootstrappers:…`"))
+    let grant = |subject: &RbacSubject| Grant {
+        binding: binding.clone(),
+        namespace: namespace.clone(),
+        role: role.clone(),
+        subject: Subject {
+            kind: subject.kind.clone(),
+            name: subject.name.clone(),
+            namespace: subject
+                .namespace
+                .clone()
+                .or_else(|| namespace.clone())
+                .filter(|_| subject.kind == "ServiceAccount"),
+        },
+        permissions: permissions.clone(),
     };
-    let groups: BTreeSet<String> = std::iter::once("system:bootstrappers").chain(extra).map(str::to_owned).collect();
-    Some(TokenFacts { id: id.to_owned(), expires, groups: groups.into_iter().collect(), defect })
+    subjects.iter().map(grant).collect()
 }
 
 fn node_facts(node: &Node) -> NodeFacts {
@@ -377,10 +393,13 @@ fn node_facts(node: &Node) -> NodeFacts {
     }
     let conditions = status.conditions.unwrap_or_default();
     let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
+    let ready_since = ready.as_ref().and_then(|ready| ready.last_transition_time.as_ref()).map(|time| time.0);
     NodeFacts {
         name: node.name_any(),
         kubelet: status.node_info.map(|info| info.kubelet_version).unwrap_or_default(),
-        ready: ready.map_or_else(|| "Unknown".into(), |condition| condition.status),
+        created: node.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        ready: ready.map(|condition| condition.status),
+        ready_since,
         host_names,
         addresses,
         served: Served::Unreachable("not looked at".into()),
@@ -416,162 +435,4 @@ async fn probe(node: &Node, addresses: &[IpAddr]) -> Served {
         last = Served::Unreachable(format!("{address}: {refused}"));
     }
     last
-}
-
-/// Whose rights are asked for.
-struct Person {
-    who: Who,
-    user: String,
-    groups: Vec<String>,
-}
-
-/// Nobody, anybody, a node, and everyone who bootstraps or waits.
-fn people(
-    grants: &Seen<Vec<Grant>>,
-    tokens: &Seen<Vec<TokenFacts>>,
-    nodes: &Seen<Vec<Node>>,
-    csrs: &Seen<Vec<CsrEvent>>,
-    now: Timestamp,
-) -> Vec<Person> {
-    const AUTHENTICATED: &str = "system:authenticated";
-    let person = |who, user: &str, groups: &[&str]| Person {
-        who,
-        user: user.to_owned(),
-        groups: groups.iter().map(|&group| group.to_owned()).collect(),
-    };
-    // The node authorizer goes by name and group; it may be any name, but a real one shows real bindings too.
-    let node = nodes.all().first().map_or_else(|| "tlsboot".to_owned(), ResourceExt::name_any);
-    let user = format!("{NODE_USER_PREFIX}{node}");
-    let mut people = vec![
-        person(Who::Anonymous, "system:anonymous", &["system:unauthenticated"]),
-        person(Who::Authenticated, NOBODY, &[AUTHENTICATED]),
-        person(Who::Node(node), &user, &[NODES_GROUP, AUTHENTICATED]),
-    ];
-    for token in tokens.all().iter().filter(|token| token.is_usable(now)) {
-        let groups = token.groups.iter().map(String::as_str);
-        let groups: Vec<&str> = groups.chain([AUTHENTICATED]).collect();
-        let user = format!("system:bootstrap:{}", token.id);
-        people.push(person(Who::Token(token.id.clone()), &user, &groups));
-    }
-    let bound: BTreeSet<&Subject> =
-        grants.all().iter().filter(|grant| is_of_bootstrapping(grant)).map(|grant| &grant.subject).collect();
-    for subject in bound {
-        let (user, mut groups) = match subject.kind.as_str() {
-            "Group" => (NOBODY, vec![subject.name.as_str()]),
-            _ => (subject.name.as_str(), Vec::new()),
-        };
-        if subject.name.starts_with("system:bootstrappers:") {
-            // Whoever has it by a token has this one too (catalogue A-09).
-            groups.push("system:bootstrappers");
-        }
-        groups.push(AUTHENTICATED);
-        people.push(person(Who::Bound(subject.clone()), user, &groups));
-    }
-    let waiting: BTreeMap<&str, &CsrEvent> =
-        csrs.all().iter().filter(|csr| csr.conditions.is_empty()).map(|csr| (csr.username.as_str(), csr)).collect();
-    for (user, csr) in waiting.into_iter().take(REQUESTERS) {
-        let groups: Vec<&str> = csr.groups.iter().map(String::as_str).collect();
-        people.push(person(Who::Requester(user.to_owned()), user, &groups));
-    }
-    people
-}
-
-/// A user that nothing is bound to.
-const NOBODY: &str = "tlsboot:nobody";
-
-/// Whether a grant is there for those who bootstrap, and not for administrators, nodes, controllers or everybody.
-fn is_of_bootstrapping(grant: &Grant) -> bool {
-    let others = ["system:masters", NODES_GROUP, "system:authenticated", "system:unauthenticated", "system:anonymous"];
-    grant.abilities.contains(&Ability::Ask)
-        && !grant.abilities.contains(&Ability::ApproveClient)
-        && grant.subject.kind != "ServiceAccount"
-        && !others.contains(&grant.subject.name.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn role(rules: Value) -> BTreeSet<Ability> {
-        let role: ClusterRole = serde_json::from_value(json!({"metadata": {"name": "r"}, "rules": rules})).unwrap();
-        Ability::of_rules(&role.rules.unwrap())
-    }
-
-    #[test]
-    fn abilities_are_read_off_rules_as_rbac_reads_them() {
-        let csr = |verbs: &[&str], resource: &str| {
-            role(json!([{"apiGroups": ["certificates.k8s.io"], "resources": [resource], "verbs": verbs}]))
-        };
-        let bootstrapper = csr(&["create", "get", "list", "watch"], "certificatesigningrequests");
-        assert_eq!(bootstrapper, BTreeSet::from([Ability::Ask, Ability::Watch]));
-        let client = csr(&["create"], "certificatesigningrequests/nodeclient");
-        assert_eq!(client, BTreeSet::from([Ability::NodeClient]));
-        let hand_made = csr(&["create"], "*/selfnodeclient");
-        assert_eq!(hand_made, BTreeSet::from([Ability::SelfNodeClient]));
-        assert!(csr(&["get"], "certificatesigningrequests").is_empty());
-        let admin = role(json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]));
-        assert_eq!(admin.len(), Ability::ALL.len());
-    }
-
-    #[test]
-    fn approving_takes_both_rights_for_this_signer() {
-        let approver = |signer: &str| {
-            role(json!([
-                {"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/approval"], "verbs": ["update"]},
-                {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [signer], "verbs": ["approve"]},
-            ]))
-        };
-        let serving = approver("kubernetes.io/kubelet-serving");
-        assert_eq!(serving, BTreeSet::from([Ability::ApproveServing]));
-        let both = approver("kubernetes.io/*");
-        assert_eq!(both, BTreeSet::from([Ability::ApproveClient, Ability::ApproveServing]));
-        assert!(approver("example.com/*").is_empty());
-    }
-
-    fn token_of(data: Value) -> Option<TokenFacts> {
-        let secret = json!({"metadata": {"name": "bootstrap-token-abcdef"}, "data": data.as_object().unwrap().iter().map(|(key, value)| {
-            use base64::{Engine, engine::general_purpose::STANDARD};
-            (key.clone(), json!(STANDARD.encode(value.as_str().unwrap())))
-        }).collect::<serde_json::Map<_, _>>()});
-        token(&serde_json::from_value(secret).unwrap())
-    }
-
-    fn good() -> Value {
-        json!({"token-id": "abcdef", "token-secret": "0123456789abcdef", "usage-bootstrap-authentication": "true"})
-    }
-
-    #[test]
-    fn a_tokens_value_is_not_kept() {
-        let mut data = good();
-        data["expiration"] = json!("2026-01-01T00:00:00Z");
-        data["auth-extra-groups"] = json!("system:bootstrappers:a");
-        let facts = token_of(data).unwrap();
-        assert!(!format!("{facts:?}").contains("0123456789abcdef"));
-        assert_eq!(facts.defect, None);
-        assert_eq!(facts.groups, ["system:bootstrappers", "system:bootstrappers:a"]);
-        assert_eq!(facts.expires.unwrap().to_string(), "2026-01-01T00:00:00Z");
-    }
-
-    #[rstest::rstest]
-    #[case("token-id", "zzzzzz", "token-id")]
-    #[case("token-secret", "SHOUTING", "form")]
-    #[case("usage-bootstrap-authentication", "yes", "usage-bootstrap-authentication")]
-    #[case("expiration", "tomorrow", "no time")]
-    #[case("auth-extra-groups", "system:masters", "system:masters")]
-    fn each_defect_is_named(#[case] key: &str, #[case] value: &str, #[case] word: &str) {
-        let mut data = good();
-        data[key] = json!(value);
-        let defect = token_of(data).unwrap().defect.unwrap();
-        assert!(defect.contains(word), "{defect}");
-    }
-
-    #[test]
-    fn a_token_for_signing_only_is_not_one_to_bootstrap_with() {
-        let mut data = good();
-        data["usage-bootstrap-authentication"] = json!("false");
-        data["usage-bootstrap-signing"] = json!("true");
-        assert_eq!(token_of(data), None);
-    }
 }

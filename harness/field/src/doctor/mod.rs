@@ -3,5 +3,9 @@
 
 pub mod diagnose;
 pub mod look;
+pub mod people;
+pub mod remedy;
+pub mod rights;
 pub mod snapshot;
+pub mod token;
 pub mod words;

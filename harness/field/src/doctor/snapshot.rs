@@ -1,15 +1,16 @@
 //! What is known of a cluster at one moment: plain values, to be written down, read back and judged.
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
-use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde::{Deserialize, Serialize};
 
 use tlsboot_core::history::event::CsrEvent;
 use tlsboot_core::history::facts::CertificateFacts;
 use tlsboot_core::version::Version;
+
+use super::rights::{Grant, Review};
 
 /// What was seen of a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +28,7 @@ pub struct Snapshot {
     pub grants: Seen<Vec<Grant>>,
     /// What the API server's authorizer says about those who bootstrap, nodes, and anybody.
     pub reviews: Seen<Vec<Review>>,
-    /// All CSRs for a kubelet's signers.
+    /// All CSRs, those for other signers too.
     pub csrs: Seen<Vec<CsrEvent>>,
     /// The bootstrap tokens' Secrets.
     pub tokens: Seen<Vec<TokenFacts>>,
@@ -97,204 +98,6 @@ impl fmt::Display for Right {
     }
 }
 
-/// Something that concerns certificates and that somebody may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Ability {
-    /// Create CSRs: the first thing that a kubelet does (catalogue R-01).
-    Ask,
-    /// List and watch CSRs, without which a kubelet does not learn of its certificate (catalogue K-23).
-    Watch,
-    /// Have a first client certificate approved, for any node (catalogue R-02).
-    NodeClient,
-    /// Have the renewal of one's own client certificate approved (catalogue R-02).
-    SelfNodeClient,
-    /// Approve kubelets' client CSRs (catalogue R-06).
-    ApproveClient,
-    /// Approve kubelets' serving CSRs.
-    ApproveServing,
-    /// Read the cluster's Secrets: nobody's right who has not shown who he is.
-    ReadSecrets,
-    /// Everything.
-    Everything,
-}
-
-impl Ability {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Ask,
-        Self::Watch,
-        Self::NodeClient,
-        Self::SelfNodeClient,
-        Self::ApproveClient,
-        Self::ApproveServing,
-        Self::ReadSecrets,
-        Self::Everything,
-    ];
-
-    /// In words, after "may".
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Ask => "ask for certificates",
-            Self::Watch => "watch CSRs",
-            Self::NodeClient => "have any node's client certificate approved",
-            Self::SelfNodeClient => "have its own client certificate renewed",
-            Self::ApproveClient => "approve kubelets' client CSRs",
-            Self::ApproveServing => "approve kubelets' serving CSRs",
-            Self::ReadSecrets => "read all Secrets",
-            Self::Everything => "do everything",
-        }
-    }
-
-    /// What an authorizer is asked: all of these must be allowed.
-    pub(super) fn needs(self) -> &'static [Need] {
-        const fn csr(verb: &'static str, subresource: &'static str) -> Need {
-            Need { group: "certificates.k8s.io", verb, resource: "certificatesigningrequests", subresource, name: "" }
-        }
-        const fn approve(signer: &'static str) -> Need {
-            Need { group: "certificates.k8s.io", verb: "approve", resource: "signers", subresource: "", name: signer }
-        }
-        match self {
-            Self::Ask => const { &[csr("create", "")] },
-            Self::Watch => const { &[csr("list", ""), csr("watch", "")] },
-            Self::NodeClient => const { &[csr("create", "nodeclient")] },
-            Self::SelfNodeClient => const { &[csr("create", "selfnodeclient")] },
-            Self::ApproveClient => {
-                const { &[csr("update", "approval"), approve("kubernetes.io/kube-apiserver-client-kubelet")] }
-            }
-            Self::ApproveServing => const { &[csr("update", "approval"), approve("kubernetes.io/kubelet-serving")] },
-            Self::ReadSecrets => {
-                const { &[Need { group: "", verb: "list", resource: "secrets", subresource: "", name: "" }] }
-            }
-            Self::Everything => const { &[Need { group: "*", verb: "*", resource: "*", subresource: "", name: "" }] },
-        }
-    }
-
-    /// The abilities that a role's rules give. A rule for other names of objects does not count.
-    pub fn of_rules(rules: &[PolicyRule]) -> BTreeSet<Self> {
-        let allowed = |need: &Need| rules.iter().any(|rule| need.is_in(rule));
-        Self::ALL.into_iter().filter(|ability| ability.needs().iter().all(allowed)).collect()
-    }
-}
-
-/// One request that an authorizer judges.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Need {
-    pub(super) group: &'static str,
-    pub(super) verb: &'static str,
-    pub(super) resource: &'static str,
-    pub(super) subresource: &'static str,
-    pub(super) name: &'static str,
-}
-
-impl Need {
-    /// As RBAC matches (`pkg/apis/rbac/v1/evaluation_helpers.go`).
-    fn is_in(&self, rule: &PolicyRule) -> bool {
-        let has = |list: Option<&Vec<String>>, value: &str| {
-            list.is_some_and(|list| list.iter().any(|item| item == "*" || item == value))
-        };
-        let resource = match self.subresource {
-            "" => self.resource.to_owned(),
-            subresource => format!("{}/{subresource}", self.resource),
-        };
-        let any_parent = format!("*/{}", self.subresource);
-        let resources = rule.resources.as_ref();
-        let names = rule.resource_names.as_deref().unwrap_or_default();
-        // `signers` can be given by domain: kubernetes.io/*.
-        let domain = self.name.split_once('/').map(|(domain, _)| format!("{domain}/*"));
-        has(Some(&rule.verbs), self.verb)
-            && has(rule.api_groups.as_ref(), self.group)
-            && (has(resources, &resource) || (!self.subresource.is_empty() && has_word(resources, &any_parent)))
-            && (names.is_empty() || names.iter().any(|name| name == self.name || Some(name) == domain.as_ref()))
-    }
-}
-
-fn has_word(list: Option<&Vec<String>>, word: &str) -> bool {
-    list.is_some_and(|list| list.iter().any(|item| item == word))
-}
-
-/// A binding gives a subject some of the abilities.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Grant {
-    /// The ClusterRoleBinding.
-    pub binding: String,
-    /// The ClusterRole.
-    pub role: String,
-    /// Who is bound.
-    pub subject: Subject,
-    /// What the role allows of what matters here.
-    pub abilities: BTreeSet<Ability>,
-}
-
-/// A user, group or service account.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Subject {
-    /// `User`, `Group` or `ServiceAccount`.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-    /// Of a service account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.kind.as_str(), &self.namespace) {
-            ("Group", _) => write!(f, "group {}", self.name),
-            ("ServiceAccount", Some(namespace)) => {
-                write!(f, "service account {namespace}/{}", self.name)
-            }
-            _ => write!(f, "user {}", self.name),
-        }
-    }
-}
-
-/// Whom a review is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Who {
-    /// Requests without credentials.
-    Anonymous,
-    /// Whoever has shown who he is, and is nobody in particular.
-    Authenticated,
-    /// A node, by the name of one that is there.
-    Node(String),
-    /// Who has a bootstrap token, by its id.
-    Token(String),
-    /// A user or group that a binding lets ask for certificates.
-    Bound(Subject),
-    /// Who asked for a certificate that waits.
-    Requester(String),
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Anonymous => f.write_str("system:anonymous"),
-            Self::Authenticated => f.write_str("any authenticated user (system:authenticated)"),
-            Self::Node(_) => f.write_str("nodes (group system:nodes)"),
-            Self::Token(id) => write!(f, "bootstrap token {id}"),
-            Self::Bound(subject) => write!(f, "{subject}"),
-            Self::Requester(user) => write!(f, "user {user}"),
-        }
-    }
-}
-
-/// What the API server's authorizer lets somebody do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Review {
-    /// Who.
-    pub who: Who,
-    /// With these groups.
-    pub groups: Vec<String>,
-    /// What is allowed; everything else was asked for and is not.
-    pub may: BTreeSet<Ability>,
-}
-
 /// A bootstrap token's Secret, without its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -306,15 +109,38 @@ pub struct TokenFacts {
     pub expires: Option<Timestamp>,
     /// Groups that it gives: `system:bootstrappers`, and those of `auth-extra-groups`.
     pub groups: Vec<String>,
-    /// Why nobody can authenticate with it, but for the time (catalogue A-08).
+    /// Whether it is meant for authentication; the others only sign cluster-info.
+    pub authenticates: bool,
+    /// Whether cluster-info should have a signature by it (`usage-bootstrap-signing`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signs: bool,
+    /// Why no one can authenticate with it, apart from its time (catalogue A-08).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defect: Option<String>,
+}
+
+impl NodeFacts {
+    /// Whether its kubelet reports in time, and says that all is well.
+    pub fn is_ready(&self) -> bool {
+        self.ready.as_deref() == Some("True")
+    }
+
+    /// Whether this DNS name is the node's own. Host names know no case, and a dot at the end changes nothing.
+    pub fn is_called(&self, name: &str) -> bool {
+        let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        std::iter::once(&self.name).chain(&self.host_names).any(|own| plain(own) == plain(name))
+    }
+
+    /// Whether this is one of the node's addresses. An IPv4 address can be written as an IPv6 address.
+    pub fn is_at(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.to_canonical() == ip.to_canonical())
+    }
 }
 
 impl TokenFacts {
     /// Whether a kubelet can authenticate with it.
     pub fn is_usable(&self, at: Timestamp) -> bool {
-        self.defect.is_none() && self.expires.is_none_or(|expires| expires > at)
+        self.authenticates && self.defect.is_none() && self.expires.is_none_or(|expires| expires > at)
     }
 }
 
@@ -326,14 +152,21 @@ pub struct NodeFacts {
     pub name: String,
     /// The kubelet's version, as it says.
     pub kubelet: String,
-    /// The status of the condition Ready.
-    pub ready: String,
+    /// `metadata.creationTimestamp`: when its kubelet registered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
+    /// The status of the condition Ready; none where its kubelet has never reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<String>,
+    /// Since when Ready has this status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_since: Option<Timestamp>,
     /// DNS names of `status.addresses`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_names: Vec<String>,
     /// IP addresses of `status.addresses`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<std::net::IpAddr>,
+    pub addresses: Vec<IpAddr>,
     /// What is presented on the kubelet's port.
     pub served: Served,
 }
@@ -346,6 +179,6 @@ pub enum Served {
     Certificate(Box<CertificateFacts>),
     /// The handshake was refused with this alert: a kubelet without a serving certificate (catalogue T-10).
     Alert(String),
-    /// Nobody answers from here.
+    /// Nothing answers from here.
     Unreachable(String),
 }

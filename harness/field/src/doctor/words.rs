@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::diagnose::{Diagnosis, Grade, Life, NodeReport, short};
+use super::diagnose::{Diagnosis, Finding, Grade, Life, NodeReport, short};
 use super::snapshot::Right;
 use tlsboot_core::plain::one_line;
 use tlsboot_engine::report::paint::paint;
@@ -23,6 +23,9 @@ pub fn text(diagnosis: &Diagnosis, context: &str, colours: bool) -> String {
     words.verdict(diagnosis);
     words.text
 }
+
+/// Commands for one finding; of 5,000 pending CSRs there are a hundred.
+const COMMANDS: usize = 5;
 
 struct Words {
     text: String,
@@ -74,10 +77,17 @@ impl Words {
         ));
     }
 
+    /// What could not be looked at is not none.
+    fn not_known(&mut self, what: &str) {
+        self.line(format!("  not known: the right to read {what} is missing (below)"));
+    }
+
     fn bindings(&mut self, diagnosis: &Diagnosis) {
         self.title("BINDINGS");
-        let rows: Vec<Vec<String>> = diagnosis
-            .bindings
+        let Some(bindings) = &diagnosis.bindings else {
+            return self.not_known("roles and bindings");
+        };
+        let rows: Vec<Vec<String>> = bindings
             .iter()
             .map(|binding| {
                 let role = binding.role.rsplit_once(':').map_or("", |(_, last)| last);
@@ -96,15 +106,18 @@ impl Words {
 
     fn signing(&mut self, diagnosis: &Diagnosis) {
         self.title("APPROVED AND SIGNED (CSRs that the API still has)");
+        let (Some(approvers), Some(signers)) = (&diagnosis.approvers, &diagnosis.signers) else {
+            return self.not_known("CSRs");
+        };
         let mut rows: Vec<Vec<String>> = Vec::new();
-        for approver in &diagnosis.approvers {
+        for approver in approvers {
             rows.push(vec![
                 approver.signer.clone(),
                 format!("{} {}", approver.csrs, approver.decision.to_lowercase()),
                 format!("by {} ({})", approver.who, approver.reason),
             ]);
         }
-        for signer in &diagnosis.signers {
+        for signer in signers {
             let (shortest, longest) = (span(signer.shortest), span(signer.longest));
             let lives = if shortest == longest { shortest } else { format!("{shortest} to {longest}") };
             rows.push(vec![
@@ -125,11 +138,14 @@ impl Words {
 
     fn tokens(&mut self, diagnosis: &Diagnosis) {
         self.title("BOOTSTRAP TOKENS");
-        let rows: Vec<Vec<String>> = diagnosis
-            .tokens
+        let Some(tokens) = &diagnosis.tokens else {
+            return self.not_known("Secrets in kube-system");
+        };
+        let rows: Vec<Vec<String>> = tokens
             .iter()
             .map(|token| {
                 let state = match (&token.defect, token.expires) {
+                    (None, _) if !token.authenticates => "only for signing cluster-info".into(),
                     (Some(defect), _) => format!("unusable: {defect}"),
                     (None, None) => "never expires".into(),
                     (None, Some(at)) if at <= diagnosis.taken => {
@@ -150,12 +166,15 @@ impl Words {
 
     fn nodes(&mut self, diagnosis: &Diagnosis) {
         self.title("NODES");
-        if diagnosis.nodes.is_empty() {
+        let Some(nodes) = &diagnosis.nodes else {
+            return self.not_known("Nodes");
+        };
+        if nodes.is_empty() {
             return self.line("  none");
         }
         let mut rows =
             vec![["NAME", "READY", "KUBELET", "CLIENT CERTIFICATE", "RENEWS", "SERVES"].map(String::from).to_vec()];
-        rows.extend(diagnosis.nodes.iter().map(|node| row(node, diagnosis.taken)));
+        rows.extend(nodes.iter().map(|node| row(node, diagnosis.taken)));
         self.table(&rows);
     }
 
@@ -165,18 +184,28 @@ impl Words {
             self.line("  none");
         }
         for finding in &diagnosis.findings {
-            let (word, code) = match finding.grade {
-                Grade::Broken => ("broken ", "1;31"),
-                Grade::Hole => ("hole   ", "1;35"),
-                Grade::Warning => ("warning", "33"),
-                Grade::Note => ("note   ", "2"),
-            };
-            let word = self.paint(code, word);
-            self.line(format!("  {word} {}", finding.id));
-            self.line(format!("          {}", one_line(&finding.says)));
-            for mend in &finding.mend {
-                self.line(format!("          → {}", one_line(mend)));
-            }
+            self.finding(finding);
+        }
+    }
+
+    fn finding(&mut self, finding: &Finding) {
+        let (word, code) = match finding.grade {
+            Grade::Broken => ("broken ", "1;31"),
+            Grade::Hole => ("hole   ", "1;35"),
+            Grade::Warning => ("warning", "33"),
+            Grade::Note => ("note   ", "2"),
+        };
+        let word = self.paint(code, word);
+        self.line(format!("  {word} {}", finding.id));
+        self.line(format!("          {}", one_line(&finding.says)));
+        for remedy in finding.remedies.iter().take(COMMANDS) {
+            self.line(format!("          → {}", one_line(&remedy.to_string())));
+        }
+        if let Some(more @ 1..) = finding.remedies.len().checked_sub(COMMANDS) {
+            self.line(format!("          → and {more} more commands: --format json has them all"));
+        }
+        for look in &finding.look {
+            self.line(format!("          see {}", one_line(look)));
         }
     }
 
@@ -226,7 +255,7 @@ fn row(node: &NodeReport, now: Timestamp) -> Vec<String> {
     };
     vec![
         node.name.clone(),
-        node.ready.clone(),
+        node.ready.clone().unwrap_or_else(|| "never said".into()),
         node.kubelet.clone(),
         client.map_or_else(|| "unknown".into(), |life| ends(life, now)),
         client.and_then(renews).unwrap_or_else(|| "unknown".into()),
@@ -244,7 +273,7 @@ fn renews(life: &Life) -> Option<String> {
 }
 
 fn serving(life: &Life, now: Timestamp) -> String {
-    let how = if life.self_signed { "self-signed" } else { "signed" };
+    let how = if life.self_signed { "self-signed".to_owned() } else { format!("by {}", life.issuer) };
     format!("{how}, {}, for {}", ends(life, now), life.names.join(", "))
 }
 

@@ -11,7 +11,7 @@ use tlsboot_engine::pki::RequestBuilder;
 
 use super::Outcome::{self, Fail, Pass, Unsupported};
 use super::player::{Player, Trouble, code};
-use crate::doctor::snapshot::Ability;
+use crate::doctor::rights::Ability;
 use tlsboot_core::scenario::BootstrapRole;
 
 impl Player<'_> {

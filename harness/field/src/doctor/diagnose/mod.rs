@@ -3,6 +3,7 @@
 mod certificates;
 mod csrs;
 mod doctor;
+mod judge;
 mod rbac;
 mod report;
 mod signing;
@@ -10,8 +11,8 @@ mod signing;
 mod tests;
 mod tokens;
 
-pub use csrs::unrecognised;
 pub use doctor::{PATIENCE, diagnose};
+pub use judge::{Cause, unsignable};
 pub use report::{ApproverReport, BindingReport, Diagnosis, Finding, Grade, Life, NodeReport, SignerReport};
 
 pub(super) use certificates::short;

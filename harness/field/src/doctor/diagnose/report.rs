@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tlsboot_core::version::Version;
 
+use crate::doctor::remedy::Remedy;
 use crate::doctor::snapshot::{Right, TokenFacts};
 
-/// What was found out about a cluster.
+/// What was found out about a cluster. None where it may not be looked at: not known is not none.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnosis {
@@ -17,15 +18,15 @@ pub struct Diagnosis {
     /// Its version.
     pub version: Option<Version>,
     /// Who is bound to the roles of bootstrapping.
-    pub bindings: Vec<BindingReport>,
+    pub bindings: Option<Vec<BindingReport>>,
     /// Who approved or denied the CSRs that there are.
-    pub approvers: Vec<ApproverReport>,
+    pub approvers: Option<Vec<ApproverReport>>,
     /// What was signed.
-    pub signers: Vec<SignerReport>,
+    pub signers: Option<Vec<SignerReport>>,
     /// Bootstrap tokens.
-    pub tokens: Vec<TokenFacts>,
+    pub tokens: Option<Vec<TokenFacts>>,
     /// Nodes and their certificates.
-    pub nodes: Vec<NodeReport>,
+    pub nodes: Option<Vec<NodeReport>>,
     /// What is wrong, the worst first.
     pub findings: Vec<Finding>,
     /// What can't be known from here, and where to look instead.
@@ -42,12 +43,17 @@ pub struct Finding {
     pub id: &'static str,
     /// How bad it is.
     pub grade: Grade,
-    /// What it is about: nodes, tokens, CSRs, users.
+    /// How many nodes, tokens, CSRs or users it is about; one cause is one finding.
+    pub count: usize,
+    /// Their names, a hundred at most.
     pub about: Vec<String>,
     /// What is wrong and what follows from it.
     pub says: String,
-    /// Commands that fix it.
-    pub mend: Vec<String>,
+    /// What fixes it: all of these, in this order. None where no command does.
+    pub remedies: Vec<Remedy>,
+    /// Where to look for more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub look: Vec<String>,
 }
 
 /// How bad something is.
@@ -118,8 +124,8 @@ pub struct NodeReport {
     pub name: String,
     /// The kubelet's version, as it says.
     pub kubelet: String,
-    /// The status of the condition Ready.
-    pub ready: String,
+    /// The status of the condition Ready; none where it was never reported.
+    pub ready: Option<String>,
     /// Its newest client certificate, where a CSR still shows it.
     pub client: Option<Life>,
     /// What it presents on its port.
@@ -143,6 +149,8 @@ pub struct Life {
     /// Subject alternative names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// The issuer's common name.
+    pub issuer: String,
     /// Whether the kubelet signed it itself (catalogue K-18).
     pub self_signed: bool,
 }

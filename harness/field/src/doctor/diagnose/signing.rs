@@ -11,26 +11,30 @@ use tlsboot_core::history::facts::{CertificateFacts, Name};
 use tlsboot_core::x509::verify::{Usage, chain};
 
 use super::certificates::short;
-use super::csrs::{condition, is};
-use super::doctor::{Doctor, PATIENCE};
+use super::doctor::{Doctor, PATIENCE, sample};
+use super::judge::{condition, is, unsignable};
 use super::{Grade, SignerReport};
+use crate::doctor::remedy::Remedy;
 use crate::doctor::snapshot::Snapshot;
 
 impl Doctor<'_> {
     /// Is what is approved signed, and by a CA that the API server trusts?
     pub(super) fn signing(&mut self) {
         let snapshot = self.snapshot;
+        let kubelets = |csr: &&CsrEvent| is(csr, Role::Client) || is(csr, Role::Serving);
         let unsigned: Vec<&CsrEvent> = snapshot
             .csrs
             .all()
             .iter()
+            .filter(kubelets)
             .filter(|csr| condition(csr, "Approved").is_some() && csr.certificates.is_empty())
             .collect();
-        let stuck: Vec<&&CsrEvent> = unsigned
-            .iter()
-            .filter(|csr| condition(csr, "Failed").is_none())
-            .filter(|csr| snapshot.taken.duration_since(csr.created) >= PATIENCE)
-            .collect();
+        let is_stuck = |csr: &&&CsrEvent| {
+            condition(csr, "Failed").is_none()
+                && unsignable(csr, snapshot.version).is_none()
+                && snapshot.taken.duration_since(csr.created) >= PATIENCE
+        };
+        let stuck: Vec<&&CsrEvent> = unsigned.iter().filter(is_stuck).collect();
         if !stuck.is_empty() {
             let names: Vec<String> = stuck.iter().map(|csr| csr.name.clone()).collect();
             let signers: BTreeSet<&str> = stuck.iter().map(|csr| csr.signer_name.as_str()).collect();
@@ -38,25 +42,29 @@ impl Doctor<'_> {
             let says = format!(
                 "nothing is signed for {}: {} approved but not issued; the controller csrsigning is not running, has no key, or its CA has expired",
                 signers.join(" and "),
-                names.join(", ")
+                sample(&names)
             );
-            let mend = ["kubectl -n kube-system logs -l component=kube-controller-manager | grep -i sign   # it needs --cluster-signing-cert-file and --cluster-signing-key-file".to_owned()];
-            self.find("signer.absent", Grade::Broken, names, says, mend);
+            self.find("signer.absent", Grade::Broken, names, says, [Remedy::StartController { name: "csrsigning" }]);
+            self.look("kubectl -n kube-system logs -l component=kube-controller-manager | grep -i sign".to_owned());
         }
+        let mut refused: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for csr in &unsigned {
-            if let Some(failed) = condition(csr, "Failed") {
-                self.find(
-                    "signer.refused",
-                    Grade::Warning,
-                    [csr.name.clone()],
-                    format!("{} was approved, but the signer refused it: {}", csr.name, failed.message),
-                    [format!("kubectl describe csr {}", csr.name)],
-                );
-            }
+            let why = match (condition(csr, "Failed"), unsignable(csr, snapshot.version)) {
+                (_, Some(cause)) => cause.says,
+                (Some(failed), None) => failed.message.clone(),
+                (None, None) => continue,
+            };
+            refused.entry(why).or_default().push(&csr.name);
+        }
+        for (why, names) in refused {
+            let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            let says = format!("approved, but the signer refuses it: {}: {why}", sample(&names));
+            self.find("signer.refused", Grade::Warning, names.clone(), says, []);
+            self.look(format!("kubectl describe csr {}", names[0]));
         }
         self.trust();
         self.ca_life();
-        if snapshot.csrs.get().is_some_and(|csrs| !csrs.iter().any(|csr| condition(csr, "Approved").is_some())) {
+        if snapshot.csrs.get().is_some_and(|csrs| csrs.iter().filter(kubelets).all(|csr| csr.conditions.is_empty())) {
             self.unknown.push(
                 "who approves and signs, and for how long: the API has no decided CSR (they are deleted an hour after approval)".into(),
             );
@@ -82,7 +90,7 @@ impl Doctor<'_> {
                 continue;
             };
             let is_current = leaf.not_before <= snapshot.taken && snapshot.taken <= leaf.not_after;
-            let others: Vec<Vec<u8>> = csr.certificates[1..].iter().filter_map(der).collect();
+            let others: Vec<Vec<u8>> = csr.certificates.iter().skip(1).filter_map(der).collect();
             let others: Vec<&[u8]> = others.iter().map(Vec::as_slice).collect();
             let trusted =
                 der(leaf).is_some_and(|leaf| chain(&leaf, &others, &roots, snapshot.taken, Usage::Client).is_ok());
@@ -97,8 +105,7 @@ impl Doctor<'_> {
                 "client certificates are signed by a CA that the API server does not trust ({issuer}; it trusts {}): every node that renews is lost, as it gets 401",
                 trusted.join(", ")
             );
-            let mend = ["kube-controller-manager --cluster-signing-cert-file=CA.crt --cluster-signing-key-file=CA.key   # on the control plane: a CA that is in kube-apiserver's --client-ca-file, or add this one there".to_owned()];
-            self.find("signer.wrong-ca", Grade::Broken, names, says, mend);
+            self.find("signer.wrong-ca", Grade::Broken, names, says, [Remedy::TrustSigningCa]);
         }
     }
 
@@ -138,8 +145,7 @@ impl Doctor<'_> {
                     ),
                 )
             };
-            let mend = ["kubeadm certs check-expiration   # it does not renew CAs: see \"Manual Rotation of CA Certificates\" in the Kubernetes documentation".to_owned()];
-            self.find("ca.ends", grade, [name], says, mend);
+            self.find("ca.ends", grade, [name], says, [Remedy::ReplaceCa]);
         }
     }
 }
@@ -152,10 +158,10 @@ pub(super) fn name_of(name: &Name) -> String {
     name.common_name.clone().unwrap_or_else(|| name.organizations.join(","))
 }
 
-pub(super) fn signers(snapshot: &Snapshot) -> Vec<SignerReport> {
+pub(super) fn signers(snapshot: &Snapshot) -> Option<Vec<SignerReport>> {
     let mut reports: BTreeMap<(String, String), SignerReport> = BTreeMap::new();
-    for csr in snapshot.csrs.all() {
-        let Some(leaf) = csr.certificates.first() else {
+    for csr in snapshot.csrs.get()? {
+        let Some(leaf) = csr.certificates.first().filter(|_| is(csr, Role::Client) || is(csr, Role::Serving)) else {
             continue;
         };
         let span = leaf.not_after.duration_since(leaf.not_before).as_secs();
@@ -168,11 +174,11 @@ pub(super) fn signers(snapshot: &Snapshot) -> Vec<SignerReport> {
             longest: span,
             after_request: 0,
         });
-        report.certificates += 1;
+        report.certificates = report.certificates.saturating_add(1);
         report.shortest = report.shortest.min(span);
         report.longest = report.longest.max(span);
         let after = leaf.not_after.duration_since(csr.created).as_secs();
         report.after_request = report.after_request.max(after);
     }
-    reports.into_values().collect()
+    Some(reports.into_values().collect())
 }

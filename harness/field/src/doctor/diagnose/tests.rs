@@ -11,11 +11,12 @@ use tlsboot_core::version::Version;
 use tlsboot_core::x509::{AltName, read};
 use tlsboot_engine::pki::{Authority, Issued, RequestBuilder, Validity};
 
-use super::rbac::NODE_CLIENT;
-use super::{Grade, diagnose};
-use crate::doctor::snapshot::{
-    Ability, Grant, NodeFacts, Review, Right, Seen, Served, Snapshot, Subject, TokenFacts, Who,
-};
+use tlsboot_core::scenario::BootstrapRole;
+
+use super::{Finding, Grade, diagnose};
+use crate::doctor::remedy::{Remedy, kubeadm_group};
+use crate::doctor::rights::{Ability, Grant, Permission, Review, Subject, Who, groups_of};
+use crate::doctor::snapshot::{NodeFacts, Right, Seen, Served, Snapshot, TokenFacts};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -62,7 +63,15 @@ fn csr(role: Role, user: &str, request: RequestBuilder) -> CsrEvent {
 }
 
 fn may(who: Who, groups: &[&str], may: &[Ability]) -> Review {
-    Review { who, groups: groups.iter().map(|&group| group.into()).collect(), may: may.iter().copied().collect() }
+    let user = match &who {
+        Who::Token(id) => format!("system:bootstrap:{id}"),
+        Who::Node(name) => format!("system:node:{name}"),
+        Who::Requester(user) => user.clone(),
+        Who::Bound(subject) => subject.user_name().unwrap_or_else(|| "tlsboot:nobody".into()),
+        other => other.to_string(),
+    };
+    let groups = groups.iter().map(|&group| group.into()).collect();
+    Review { who, user, groups, may: may.iter().copied().collect() }
 }
 
 fn token(id: &str) -> TokenFacts {
@@ -70,6 +79,8 @@ fn token(id: &str) -> TokenFacts {
         id: id.into(),
         expires: Some(Timestamp::now() + SignedDuration::from_hours(5)),
         groups: vec!["system:bootstrappers".into()],
+        authenticates: true,
+        signs: false,
         defect: None,
     }
 }
@@ -110,7 +121,9 @@ fn healthy() -> Snapshot {
         nodes: Seen::Is(vec![NodeFacts {
             name: "n1".into(),
             kubelet: "v1.37.2".into(),
-            ready: "True".into(),
+            created: Some(Timestamp::now() - SignedDuration::from_hours(24)),
+            ready: Some("True".into()),
+            ready_since: Some(Timestamp::now() - SignedDuration::from_hours(23)),
             host_names: vec!["n1".into()],
             addresses: vec![[192, 0, 2, 7].into()],
             served: Served::Certificate(Box::new(facts(&served))),
@@ -149,11 +162,13 @@ fn a_healthy_cluster_has_no_finding_and_nothing_unknown() {
     assert_eq!(diagnosis.findings, []);
     assert_eq!(diagnosis.unknown, Vec::<String>::new());
     assert_eq!(diagnosis.missing, []);
-    let client = diagnosis.nodes[0].client.as_ref().unwrap();
+    let nodes = diagnosis.nodes.unwrap();
+    let client = nodes[0].client.as_ref().unwrap();
     assert!(client.renews_from.unwrap() < client.renews_to.unwrap());
-    assert_eq!(diagnosis.signers.len(), 2);
-    let deciders: Vec<&str> = diagnosis.approvers.iter().map(|approver| approver.who.as_str()).collect();
-    assert_eq!(deciders, ["kube-controller-manager", "a person, by kubectl"]);
+    assert_eq!(diagnosis.signers.unwrap().len(), 2);
+    let approvers = diagnosis.approvers.unwrap();
+    let deciders: Vec<&str> = approvers.iter().map(|approver| approver.who.as_str()).collect();
+    assert_eq!(deciders, ["kube-controller-manager", "kubectl certificate (a person or a script)"]);
 }
 
 fn is_token(who: &Who) -> bool {
@@ -226,20 +241,22 @@ fn the_binding_that_gives_too_much_is_named() {
     abilities(&mut snapshot, is_anybody)[0].insert(Ability::NodeClient);
     list(&mut snapshot.grants).push(Grant {
         binding: "wide".into(),
-        role: NODE_CLIENT.into(),
-        subject: Subject { kind: "Group".into(), name: "system:authenticated".into(), namespace: None },
-        abilities: BTreeSet::from([Ability::NodeClient]),
+        namespace: None,
+        role: BootstrapRole::NodeClient.cluster_role().into(),
+        subject: Subject::group("system:authenticated"),
+        permissions: BTreeSet::from([Permission::CreateNodeClient]),
     });
     let finding = &diagnose(&snapshot).findings[0];
-    assert!(finding.mend[0].starts_with("kubectl edit clusterrolebinding wide "), "{finding:?}");
+    let command = finding.remedies.last().unwrap().to_string();
+    assert!(command.starts_with("kubectl edit clusterrolebinding wide "), "{finding:?}");
 }
 
 #[rstest]
-#[case::nobody_approves(Role::Client, "n1", &[], 60, &[("approver.absent", Grade::Broken)])]
-#[case::it_has_just_come(Role::Client, "n1", &[], 2, &[])]
-#[case::nobody_signs(Role::Client, "n1", &["Approved"], 60, &[("signer.absent", Grade::Broken)])]
-#[case::refused(Role::Client, "n1", &["Approved", "Failed"], 60, &[("signer.refused", Grade::Warning)])]
-#[case::denied(Role::Client, "n1", &["Denied"], 60, &[("csr.denied", Grade::Warning)])]
+#[case::no_one_approves(Role::Client, "n3", &[], 60, &[("approver.absent", Grade::Broken)])]
+#[case::it_has_just_come(Role::Client, "n3", &[], 2, &[])]
+#[case::no_one_signs(Role::Client, "n3", &["Approved"], 60, &[("signer.absent", Grade::Broken)])]
+#[case::refused(Role::Client, "n3", &["Approved", "Failed"], 60, &[("signer.refused", Grade::Warning)])]
+#[case::denied(Role::Client, "n3", &["Denied"], 60, &[("csr.denied", Grade::Warning)])]
 #[case::serving(Role::Serving, "n1", &[], 60, &[("serving.pending", Grade::Warning)])]
 fn a_csr_that_gets_nowhere(
     #[case] role: Role,
@@ -271,13 +288,27 @@ fn a_csr_that_is_no_kubelets_is_told_from_one_that_nobody_approves() {
         let odd = RequestBuilder::node("n1").alt_names([AltName::Dns("x".into())]);
         list(&mut snapshot.csrs).push(csr(Role::Client, "system:bootstrap:abcdef", odd));
     });
-    assert_eq!(found, [("csr.unrecognised", Grade::Warning)]);
+    assert_eq!(found, [("csr.unrecognized", Grade::Warning)]);
+}
+
+/// Approved, and issued with these names.
+fn issued(node: &str, user: &str, reason: &str, names: &[AltName]) -> CsrEvent {
+    let ca = Authority::new("kubernetes", Validity::for_next(DAY * 3650)).unwrap();
+    let leaf = ca.issue_server(&format!("system:node:{node}"), names, Validity::for_next(DAY)).unwrap();
+    let mut csr = csr(Role::Serving, user, RequestBuilder::node(node).alt_names(names.to_vec()));
+    csr.conditions = vec![condition("Approved", reason)];
+    csr.certificates = vec![facts(&leaf)];
+    csr
 }
 
 #[rstest]
 #[case::foreign_host(AltName::Dns("www.example.com".into()), "system:node:n1", "ByRogue", &[("approver.foreign-names", Grade::Hole)])]
-#[case::by_hand(AltName::Dns("www.example.com".into()), "system:node:n1", "KubectlApprove", &[("approver.foreign-names", Grade::Warning)])]
+#[case::by_a_script(AltName::Dns("www.example.com".into()), "system:node:n1", "KubectlApprove", &[("approver.foreign-names", Grade::Hole)])]
 #[case::own(AltName::Ip([192, 0, 2, 7].into()), "system:node:n1", "ByRogue", &[])]
+#[case::own_as_ipv6(AltName::Ip("::ffff:192.0.2.7".parse().unwrap()), "system:node:n1", "ByRogue", &[])]
+#[case::own_in_capitals(AltName::Dns("N1.".into()), "system:node:n1", "ByRogue", &[])]
+#[case::an_address_of_before(AltName::Ip([192, 0, 2, 70].into()), "system:node:n1", "ByRogue", &[("approver.foreign-names", Grade::Note)])]
+#[case::a_neighbors_address(AltName::Ip([192, 0, 2, 8].into()), "system:node:n1", "ByRogue", &[("approver.foreign-names", Grade::Hole)])]
 #[case::requester(AltName::Ip([192, 0, 2, 7].into()), "system:node:n2", "ByRogue", &[("approver.foreign-names", Grade::Hole)])]
 fn names_that_are_not_the_nodes(
     #[case] name: AltName,
@@ -286,13 +317,21 @@ fn names_that_are_not_the_nodes(
     #[case] findings: &[(&str, Grade)],
 ) {
     let found = with(|snapshot| {
-        let serving = &mut list(&mut snapshot.csrs)[1];
-        let mut other = csr(Role::Serving, user, RequestBuilder::node("n1").alt_names([name]));
-        other.conditions = vec![condition("Approved", reason)];
-        other.certificates = serving.certificates.clone();
-        *serving = other;
+        neighbor(snapshot);
+        list(&mut snapshot.csrs)[1] = issued("n1", user, reason, &[name]);
     });
+    let found: Vec<_> = found.into_iter().filter(|(id, _)| *id != "serving.several-cas").collect();
     assert_eq!(found, findings);
+}
+
+/// A second node, which can't be reached.
+fn neighbor(snapshot: &mut Snapshot) {
+    let mut second = list(&mut snapshot.nodes)[0].clone();
+    second.name = "n2".into();
+    second.host_names = vec!["n2".into()];
+    second.addresses = vec![[192, 0, 2, 8].into()];
+    second.served = Served::Unreachable("no route".into());
+    list(&mut snapshot.nodes).push(second);
 }
 
 #[test]
@@ -302,6 +341,11 @@ fn an_approver_that_takes_what_is_no_kubelets_is_a_hole() {
         list(&mut snapshot.csrs)[0].conditions[0].reason = "ByRogue".into();
     });
     assert_eq!(found, [("approver.too-much", Grade::Hole)]);
+    let found = with(|snapshot| {
+        list(&mut snapshot.csrs)[0].request.subject.organizations.push("system:masters".into());
+        list(&mut snapshot.csrs)[0].certificates.clear();
+    });
+    assert_eq!(found, [("signer.refused", Grade::Warning), ("approver.too-much", Grade::Warning)]);
 }
 
 #[test]
@@ -367,7 +411,12 @@ fn what_a_node_serves_ends(
         certificate.not_before = taken - SignedDuration::from_hours(since);
         certificate.not_after = taken + SignedDuration::from_hours(left);
         certificate.issuer.common_name = Some(issuer.into());
+        if let Some((host, time)) = issuer.split_once("-ca@") {
+            certificate.subject.common_name = Some(format!("{host}@{time}"));
+        }
     });
+    let found: Vec<_> =
+        found.into_iter().filter(|(id, _)| !["serving.several-cas", "serving.self-signed"].contains(id)).collect();
     assert_eq!(found, findings);
 }
 
@@ -379,8 +428,9 @@ fn a_node_that_serves_no_address_of_its_own() {
         let certificate = served(snapshot);
         certificate.ips.clear();
         certificate.issuer.common_name = Some("n1-ca@1795557838".into());
+        certificate.subject.common_name = Some("n1@1795557838".into());
     });
-    assert_eq!(found, []);
+    assert_eq!(found, [("serving.self-signed", Grade::Note)]);
 }
 
 #[test]
@@ -391,8 +441,10 @@ fn a_node_that_serves_nothing() {
     assert_eq!(with(alert), [("serving.none", Grade::Broken)]);
     let found = with(|snapshot| {
         alert(snapshot);
-        let mut waiting = csr(Role::Serving, "system:node:n1", RequestBuilder::node("n1"));
+        let names = [AltName::Dns("n1".into())];
+        let mut waiting = csr(Role::Serving, "system:node:n1", RequestBuilder::node("n1").alt_names(names));
         waiting.name = "csr-w".into();
+        waiting.created = snapshot.taken - SignedDuration::from_secs(30);
         list(&mut snapshot.csrs).push(waiting);
     });
     assert_eq!(found, [("serving.pending", Grade::Broken)]);
@@ -422,6 +474,9 @@ fn what_may_not_be_looked_at_is_named_and_nothing_is_made_up() {
     let diagnosis = diagnose(&snapshot);
     assert_eq!(diagnosis.findings, []);
     assert_eq!(diagnosis.missing.len(), 6);
+    assert!(diagnosis.bindings.is_none() && diagnosis.tokens.is_none() && diagnosis.nodes.is_none());
+    let text = super::super::words::text(&diagnosis, "x", false);
+    assert!(!text.contains("  none of") && text.contains("not known"), "{text}");
 }
 
 #[test]
@@ -430,4 +485,334 @@ fn a_snapshot_can_be_written_down_and_read_back() {
     let json = serde_json::to_string(&snapshot).unwrap();
     let read: Snapshot = serde_json::from_str(&json).unwrap();
     assert_eq!(diagnose(&read), diagnose(&snapshot));
+}
+
+fn findings(change: impl FnOnce(&mut Snapshot)) -> Vec<Finding> {
+    let mut snapshot = healthy();
+    change(&mut snapshot);
+    diagnose(&snapshot).findings
+}
+
+/// A CSR that has been pending for a minute.
+fn pending(name: &str, role: Role, user: &str, request: RequestBuilder) -> CsrEvent {
+    CsrEvent { name: name.into(), ..csr(role, user, request) }
+}
+
+fn own_names() -> RequestBuilder {
+    RequestBuilder::node("n1").alt_names([AltName::Dns("n1".into()), AltName::Ip([192, 0, 2, 7].into())])
+}
+
+/// FIELD-CLUSTERS B2 and B3: what doctor would call a hole is never to be approved.
+#[rstest]
+#[case::foreign_name("system:node:n1", own_names().alt_names([AltName::Dns("kubernetes".into())]), "csr.foreign", "deny")]
+#[case::foreign_requester("test", own_names(), "csr.foreign", "deny")]
+#[case::no_names("system:node:n1", RequestBuilder::node("n1"), "csr.unrecognized", "delete csr")]
+#[case::right("system:node:n1", own_names(), "serving.pending", "approve")]
+fn a_pending_serving_csr_is_looked_at_before_it_is_to_be_approved(
+    #[case] user: &str,
+    #[case] request: RequestBuilder,
+    #[case] id: &str,
+    #[case] command: &str,
+) {
+    let found = findings(|snapshot| list(&mut snapshot.csrs).push(pending("csr-w", Role::Serving, user, request)));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].id, id);
+    let commands: Vec<String> = found[0].remedies.iter().map(ToString::to_string).collect();
+    assert!(commands.iter().all(|line| line.contains(command) && line.contains("csr-w")), "{commands:?}");
+}
+
+/// B5: the command names who lacks it.
+#[test]
+fn nodeclient_is_bound_to_the_one_who_lacks_it() {
+    let user = "system:serviceaccount:infra:boot";
+    let groups = groups_of(user);
+    let found = findings(|snapshot| {
+        let mut waiting = pending("csr-w", Role::Client, user, RequestBuilder::node("n9"));
+        waiting.groups = groups.clone();
+        list(&mut snapshot.csrs).push(waiting);
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let review = may(Who::Requester(user.into()), &groups, &[Ability::Ask, Ability::Watch]);
+        list(&mut snapshot.reviews).push(review);
+    });
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].id, "bootstrap.not-approved");
+    let bind = Remedy::Bind { role: BootstrapRole::NodeClient, to: Subject::user(user) };
+    assert_eq!(found[0].remedies, [bind]);
+    assert!(found[0].remedies[0].to_string().contains("--serviceaccount=infra:boot"));
+}
+
+fn grant(role: BootstrapRole, to: Subject) -> Grant {
+    let permissions = match role {
+        BootstrapRole::NodeBootstrapper => {
+            BTreeSet::from([Permission::CreateCsrs, Permission::ListCsrs, Permission::WatchCsrs])
+        }
+        BootstrapRole::NodeClient => BTreeSet::from([Permission::CreateNodeClient]),
+        BootstrapRole::SelfNodeClient => BTreeSet::from([Permission::CreateSelfNodeClient]),
+    };
+    Grant { binding: "b".into(), namespace: None, role: role.cluster_role().into(), subject: to, permissions }
+}
+
+/// B4: a service account bootstraps as a user does.
+#[test]
+fn service_accounts_bootstrap_too() {
+    let account = Subject::user("system:serviceaccount:infra:boot");
+    let groups = groups_of("system:serviceaccount:infra:boot");
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    let change = |snapshot: &mut Snapshot, abilities: &[Ability]| {
+        snapshot.tokens = Seen::Is(vec![]);
+        list(&mut snapshot.reviews).retain(|review| !is_new(&review.who));
+        list(&mut snapshot.reviews).push(may(Who::Bound(account.clone()), &groups, abilities));
+        snapshot.grants = Seen::Is(vec![
+            grant(BootstrapRole::NodeBootstrapper, account.clone()),
+            grant(BootstrapRole::NodeClient, account.clone()),
+            grant(BootstrapRole::SelfNodeClient, Subject::group(NODES)),
+        ]);
+    };
+    let all = [Ability::Ask, Ability::Watch, Ability::NodeClient];
+    assert_eq!(with(|snapshot| change(snapshot, &all)), []);
+    assert_eq!(with(|snapshot| change(snapshot, &Ability::ALL)), [("bootstrap.too-wide", Grade::Hole)]);
+}
+
+/// B18: the token's own group, and all in one round.
+#[test]
+fn a_token_without_the_group_that_is_bound_gets_it() {
+    let group = kubeadm_group();
+    let found = findings(|snapshot| {
+        abilities(snapshot, is_token)[0].clear();
+        list(&mut snapshot.reviews).retain(|review| !matches!(review.who, Who::Requester(_)));
+        snapshot.grants = Seen::Is(vec![
+            grant(BootstrapRole::NodeBootstrapper, Subject::group(&group)),
+            grant(BootstrapRole::NodeClient, Subject::group(&group)),
+        ]);
+    });
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].id, "bootstrap.not-bound");
+    assert_eq!(found[0].remedies, [Remedy::SetTokenGroups { id: "abcdef".into(), groups: vec![group] }]);
+}
+
+/// B1, and FIELD-REPORTS 10: one cause is one finding; a denial is not a CSR that is pending.
+#[test]
+fn denied_csrs_of_a_node_that_serves_nothing() {
+    let found = findings(|snapshot| {
+        list(&mut snapshot.nodes)[0].served = Served::Alert("internal error".into());
+        for index in 0..110 {
+            let mut denied = pending(&format!("csr-{index}"), Role::Serving, "system:node:n1", own_names());
+            denied.created = snapshot.taken - SignedDuration::from_millis(50_000 - index * 100);
+            denied.conditions = vec![condition("Denied", "ByApprover")];
+            list(&mut snapshot.csrs).push(denied);
+        }
+    });
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].id, found[0].grade, found[0].count), ("serving.denied", Grade::Broken, 1));
+}
+
+/// B1: a denied renewal does not hide that the renewal is overdue.
+#[rstest]
+#[case::denied(&["Denied"], true)]
+#[case::pending(&[], false)]
+fn only_a_pending_renewal_excuses_one_that_is_overdue(#[case] conditions: &[&str], #[case] overdue: bool) {
+    let found = with(|snapshot| {
+        let taken = snapshot.taken;
+        let leaf = &mut list(&mut snapshot.csrs)[0].certificates[0];
+        leaf.not_before = taken - SignedDuration::from_hours(98);
+        leaf.not_after = taken + SignedDuration::from_hours(2);
+        let mut renewal = pending("csr-r", Role::Client, "system:node:n1", RequestBuilder::node("n1"));
+        renewal.conditions = conditions.iter().map(|kind| condition(kind, "ByApprover")).collect();
+        list(&mut snapshot.csrs).push(renewal);
+    });
+    assert_eq!(found.contains(&("node.renewal-overdue", Grade::Broken)), overdue, "{found:?}");
+}
+
+/// FIELD-REPORTS 10: 400 CSRs of two causes.
+#[test]
+fn many_csrs_of_one_cause_are_one_finding() {
+    let found = findings(|snapshot| {
+        for index in 0..200 {
+            let node = format!("m{index}");
+            let odd = RequestBuilder::node(&node).alt_names([AltName::Dns("x".into())]);
+            list(&mut snapshot.csrs).push(pending(
+                &format!("odd-{index}"),
+                Role::Client,
+                "system:bootstrap:abcdef",
+                odd,
+            ));
+            let mut denied = pending(
+                &format!("denied-{index}"),
+                Role::Client,
+                "system:bootstrap:abcdef",
+                RequestBuilder::node(&node),
+            );
+            denied.created += SignedDuration::from_secs(1);
+            denied.conditions = vec![condition("Denied", "ByApprover")];
+            denied.username = "system:bootstrap:other0".into();
+            list(&mut snapshot.csrs).push(denied);
+        }
+    });
+    let found: Vec<_> = found.iter().map(|finding| (finding.id, finding.count, finding.about.len())).collect();
+    assert_eq!(found, [("csr.unrecognized", 200, 100), ("csr.denied", 200, 100)]);
+}
+
+/// B8: other signers are looked at.
+#[rstest]
+#[case::node("system:node:n1", &["Approved"], &[("signer.not-for-nodes", Grade::Hole)])]
+#[case::bootstrapper("system:bootstrap:abcdef", &["Approved"], &[("signer.not-for-nodes", Grade::Hole)])]
+#[case::pending("system:node:n1", &[], &[("csr.not-for-nodes", Grade::Warning)])]
+#[case::denied("system:node:n1", &["Denied"], &[])]
+#[case::someone_else("alice", &["Approved"], &[])]
+fn csrs_for_other_signers(#[case] user: &str, #[case] conditions: &[&str], #[case] findings: &[(&str, Grade)]) {
+    let found = with(|snapshot| {
+        let mut other = csr(Role::Client, user, RequestBuilder::node("kubernetes-super-admin"));
+        if user == "alice" {
+            other.groups = vec!["system:authenticated".into()];
+        }
+        other.signer_name = "kubernetes.io/kube-apiserver-client".into();
+        other.conditions = conditions.iter().map(|kind| condition(kind, "KubectlApprove")).collect();
+        list(&mut snapshot.csrs).push(other);
+    });
+    assert_eq!(found, findings);
+}
+
+/// B26: a certificate in the name of a node that is Ready is not the node's own.
+#[test]
+fn a_bootstrapper_who_becomes_a_ready_node() {
+    let foreign = |snapshot: &mut Snapshot| {
+        let mut foreign = csr(Role::Client, "system:bootstrap:abcdef", RequestBuilder::node("n1"));
+        foreign.conditions = vec![condition("Approved", "AutoApproved")];
+        foreign.certificates = list(&mut snapshot.csrs)[0].certificates.clone();
+        list(&mut snapshot.csrs).push(foreign);
+    };
+    assert_eq!(with(foreign), [("bootstrap.of-a-ready-node", Grade::Warning)]);
+    let found = with(|snapshot| {
+        foreign(snapshot);
+        let taken = snapshot.taken;
+        let leaf = &mut list(&mut snapshot.csrs)[0].certificates[0];
+        leaf.not_before = taken - SignedDuration::from_hours(98);
+        leaf.not_after = taken + SignedDuration::from_hours(2);
+    });
+    assert!(found.contains(&("node.renewal-overdue", Grade::Broken)), "{found:?}");
+    let first = with(|snapshot| {
+        foreign(snapshot);
+        list(&mut snapshot.nodes)[0].created = Some(snapshot.taken);
+    });
+    assert_eq!(first, []);
+}
+
+/// B10 and B11: a file is renewed by what wrote it, not by the kubelet.
+#[rstest]
+#[case::ends(92, 8, "serving.ends", Grade::Warning)]
+#[case::expired(100, -1, "serving.expired", Grade::Broken)]
+fn a_serving_certificate_from_a_file(#[case] since: i64, #[case] left: i64, #[case] id: &str, #[case] grade: Grade) {
+    let found = findings(|snapshot| {
+        let taken = snapshot.taken;
+        let certificate = served(snapshot);
+        certificate.subject.common_name = Some("n1".into());
+        certificate.not_before = taken - SignedDuration::from_hours(since);
+        certificate.not_after = taken + SignedDuration::from_hours(left);
+    });
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].id, found[0].grade), (id, grade));
+    assert_eq!(found[0].remedies, [Remedy::RenewFile { node: "n1".into() }]);
+}
+
+/// B11: another host's certificate is called so.
+#[test]
+fn the_certificate_of_another_host() {
+    let found = with(|snapshot| {
+        neighbor(snapshot);
+        let certificate = served(snapshot);
+        certificate.subject.common_name = Some("n2".into());
+        certificate.dns = vec!["n2".into()];
+        certificate.ips = vec![[192, 0, 2, 8].into()];
+    });
+    assert_eq!(found, [("serving.another-host", Grade::Warning)]);
+}
+
+/// B13, B7, B17, B6.
+#[test]
+fn nodes_that_have_other_troubles() {
+    let tomorrow = with(|snapshot| {
+        let taken = snapshot.taken;
+        served(snapshot).not_before = taken + SignedDuration::from_hours(24);
+    });
+    assert_eq!(tomorrow, [("serving.not-yet-valid", Grade::Broken)]);
+    let another_ca = with(|snapshot| {
+        neighbor(snapshot);
+        let mut other = served(snapshot).clone();
+        other.issuer.common_name = Some("old-ca".into());
+        other.subject.common_name = Some("system:node:n2".into());
+        other.dns = vec!["n2".into()];
+        other.ips = vec![[192, 0, 2, 8].into()];
+        list(&mut snapshot.nodes)[1].served = Served::Certificate(Box::new(other));
+    });
+    assert_eq!(another_ca, [("serving.several-cas", Grade::Warning)]);
+    let same_address = with(|snapshot| {
+        neighbor(snapshot);
+        list(&mut snapshot.nodes)[1].addresses = vec![[192, 0, 2, 7].into()];
+    });
+    assert_eq!(same_address, [("node.same-address", Grade::Note)]);
+    let lost = |nodes: usize| {
+        with(|snapshot| {
+            neighbor(snapshot);
+            for node in list(&mut snapshot.nodes).iter_mut().take(nodes) {
+                node.ready = Some("Unknown".into());
+            }
+        })
+    };
+    assert_eq!(lost(1), [("node.not-ready", Grade::Warning)]);
+    assert_eq!(lost(2), [("node.not-ready", Grade::Broken)]);
+}
+
+/// B16 and K3S-REAL 7: clusters that don't bootstrap by CSRs.
+#[rstest]
+#[case::unknown("v1.37.2")]
+#[case::k3s("v1.34.1+k3s1")]
+#[case::eks("v1.33.5-eks-113cf36")]
+fn a_cluster_that_bootstraps_by_other_means(#[case] kubelet: &str) {
+    let found = with(|snapshot| {
+        snapshot.tokens = Seen::Is(vec![]);
+        snapshot.csrs = Seen::Is(vec![]);
+        list(&mut snapshot.reviews).retain(|review| !is_new(&review.who));
+        abilities(snapshot, is_node)[0].remove(&Ability::SelfNodeClient);
+        list(&mut snapshot.nodes)[0].kubelet = kubelet.into();
+    });
+    assert_eq!(found, [("bootstrap.by-other-means", Grade::Note)]);
+}
+
+/// K3S-REAL 7: k3s' CAs are called as those of self-signed certificates.
+#[test]
+fn a_ca_of_k3s_is_no_kubelets_own() {
+    let found = findings(|snapshot| {
+        let taken = snapshot.taken;
+        list(&mut snapshot.nodes)[0].kubelet = "v1.34.1+k3s1".into();
+        let certificate = served(snapshot);
+        certificate.issuer.common_name = Some("k3s-server-ca@1795821035".into());
+        certificate.not_before = taken - SignedDuration::from_hours(97);
+        certificate.not_after = taken + SignedDuration::from_hours(3);
+    });
+    let ends = found.iter().find(|finding| finding.id == "serving.ends").unwrap();
+    assert_eq!(ends.remedies, [Remedy::RenewServing { node: "n1".into(), service: "k3s-agent" }]);
+}
+
+/// B20: what fits no other finding is named.
+#[test]
+fn a_requester_who_may_not_ask_any_more() {
+    let found = with(|snapshot| {
+        list(&mut snapshot.csrs).push(pending("csr-w", Role::Client, "alice", RequestBuilder::node("n9")));
+        list(&mut snapshot.reviews).push(may(Who::Requester("alice".into()), &["system:authenticated"], &[]));
+    });
+    assert_eq!(found, [("csr.requester-refused", Grade::Warning)]);
+    let unknown = with(|snapshot| {
+        list(&mut snapshot.csrs).push(pending("csr-w", Role::Client, "alice", RequestBuilder::node("n9")));
+    });
+    assert_eq!(unknown, [("csr.pending", Grade::Warning)]);
+}
+
+/// B21.
+#[test]
+fn a_denial_is_a_decision() {
+    let mut snapshot = healthy();
+    list(&mut snapshot.csrs).truncate(1);
+    list(&mut snapshot.csrs)[0].conditions = vec![condition("Denied", "ByApprover")];
+    let diagnosis = diagnose(&snapshot);
+    assert!(!diagnosis.unknown.iter().any(|unknown| unknown.contains("decided")), "{:?}", diagnosis.unknown);
 }
