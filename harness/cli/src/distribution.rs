@@ -48,7 +48,6 @@ mod with_docker {
 
     use super::{DistributionCommand, OutputFormat};
     use crate::interrupt::on_interrupt;
-    use crate::progress;
     use crate::runtime;
     use crate::{Exit, Failure, print, print_json};
     use tlsboot_core::result::ComponentResult;
@@ -74,13 +73,14 @@ mod with_docker {
         let [planned] = planned.as_slice() else {
             return Err(Failure::usage("give one version by --kubernetes"));
         };
-        let (k3s, used) = command.target.k3s(planned, progress::on_stderr())?;
+        // No node is started, so no kubelet is looked for.
+        let k3s = K3s { image: command.target.k3s_image(planned)?, kubelet: None };
         runtime()?.block_on(async {
             let mut interrupt = on_interrupt().map_err(Failure::error)?;
             tokio::select! {
                 seen = see(&k3s) => {
                     let seen = seen.map_err(Failure::error)?;
-                    report(command.format, &used[0], k3s.image.is_stand_in(), &judge(&seen))
+                    report(command.format, &k3s.image.component(), k3s.image.is_stand_in(), &judge(&seen))
                 }
                 _ = interrupt.wait_for(|interrupted| *interrupted) => Ok(Exit::Interrupted),
             }

@@ -146,17 +146,22 @@ impl TargetOptions {
         self.node_image.clone().unwrap_or_else(built)
     }
 
-    /// The provider for k3s, and what it uses: the image first.
+    /// The image of k3s.
     #[cfg(feature = "docker")]
-    pub(super) fn k3s(&self, planned: &Planned, progress: Progress) -> Result<(K3s, Vec<ComponentResult>), Failure> {
-        let image = K3sImage::find(self.image.clone(), planned.id.kubernetes);
-        let image = image.map_err(Failure::error)?;
+    pub(super) fn k3s_image(&self, planned: &Planned) -> Result<K3sImage, Failure> {
+        K3sImage::find(self.image.clone(), planned.id.kubernetes).map_err(Failure::error)
+    }
+
+    /// The provider for k3s, and what it uses.
+    #[cfg(feature = "docker")]
+    fn k3s(&self, planned: &Planned, progress: Progress) -> Result<(K3s, Vec<ComponentResult>), Failure> {
+        let image = self.k3s_image(planned)?;
         let kubelet = self
             .resolver(progress)?
             .executable(Role::Kubelet, &planned.kubelet_request)
             .map_err(Failure::of_components)?;
         let used = vec![image.component(), component(Role::Kubelet, &kubelet)];
-        let k3s = K3s { image, kubelet, kubelet_version: planned.id.kubelet };
+        let k3s = K3s { image, kubelet: Some((kubelet, planned.id.kubelet)) };
         Ok((k3s, used))
     }
 

@@ -31,7 +31,7 @@
 //! The public items of [`history`], [`scenario`], [`check`] and [`result`] are a contract, together with the formats
 //! that they read and write: `history.jsonl` ([`history::event::FORMAT`]), `result.json` ([`result::FORMAT`]) and
 //! scenario files. Enums that will grow are `#[non_exhaustive]`, except with the feature `exhaustive`, which is for
-//! tlsboot's own crates. [`x509`], [`diff`], [`tables`], [`pages`] and [`name`] are for
+//! tlsboot's own crates. [`x509`], [`diff`], [`distribution`], [`tables`], [`pages`] and [`name`] are for
 //! tlsboot's other crates and may change in any release, as may everything public in `tlsboot-engine`, `tlsboot-field`
 //! and `tlsboot`.
 
@@ -39,6 +39,7 @@
 
 pub mod check;
 pub mod diff;
+pub mod distribution;
 pub mod exit;
 pub mod history;
 pub mod known;

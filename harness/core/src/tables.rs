@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use crate::check::rules::{self, Line, Who};
+use crate::distribution;
 use crate::scenario::coverage::{Coverage, coverage, showing};
 use crate::scenario::requirements::{self, CHAPTERS};
 use crate::scenario::{Scenario, Step, describe};
@@ -84,6 +85,14 @@ pub fn versions_page(scenarios: &[Scenario]) -> String {
             requirement.source,
             &shown_by(&showing(scenarios, requirement.id), reason),
         ]));
+    }
+    text.push_str(
+        "\n## Releases of k3s\n\n\
+         What `--provider k3s` and `tlsboot distribution` go by: `harness/core/src/distribution.rs`.\n\n\
+         | what | since | source |\n|---|---|---|\n",
+    );
+    for change in distribution::CHANGES {
+        text.push_str(&row(&[change.what, &change.since(), change.source]));
     }
     text.push_str(
         "\n## Scenarios and expectations for some versions only\n\n\

@@ -147,6 +147,21 @@ pub const BETA_CSRS: Behavior<bool> = Behavior {
     shown_by: &["rotation.short-signing-duration"],
 };
 
+/// The flag for the controller-manager's port without TLS, which is open by default; none where there is no such port.
+pub const PLAIN_PORT: Behavior<Option<&str>> = Behavior {
+    name: "kube-controller-manager's flag for its port without TLS",
+    who: Who::ControlPlane,
+    rows: &[
+        Row { from: 0, value: Some("port"), source: "cmd/kube-controller-manager/app/options/options.go" },
+        Row {
+            from: 22,
+            value: None,
+            source: "cmd/kube-controller-manager/app/options/options.go (no effect from here on)",
+        },
+    ],
+    shown_by: &["rotation.short-signing-duration"],
+};
+
 /// The API group version of EgressSelectorConfiguration with a Unix socket, by which tlsboot's API servers reach the kubelets;
 /// none where there is none yet.
 pub const EGRESS_SELECTOR: Behavior<Option<&str>> = Behavior {
@@ -214,6 +229,7 @@ pub fn table() -> Vec<Line> {
         lines(&AUTHORITY, authority),
         lines(&BETA_CSRS, yes),
         lines(&FAILURE_CODE, |code| code.to_string()),
+        lines(&PLAIN_PORT, |flag| flag.map_or_else(|| "no".to_owned(), |flag| format!("`--{flag}`"))),
         lines(&EGRESS_SELECTOR, |version| version.unwrap_or("no").to_owned()),
     ]
     .concat()
@@ -265,6 +281,11 @@ impl Rules {
     /// The exit code of a kubelet that gives up.
     pub fn failure_code(&self) -> i32 {
         self.of(&FAILURE_CODE)
+    }
+
+    /// The flag for the controller-manager's port without TLS, where it has one.
+    pub fn plain_port(&self) -> Option<&'static str> {
+        self.of(&PLAIN_PORT)
     }
 
     /// What creates certificates.

@@ -7,9 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Judged, Statement};
 use crate::probe::Outcome::{self, Fail, Pass, Unsupported};
+use tlsboot_core::distribution::{Change, NODE_CERTIFICATES, OWN_KEYS, RENEWS_AT_120_DAYS};
 use tlsboot_core::history::event::{NODE_USER_PREFIX, NODES_GROUP};
 use tlsboot_core::history::facts::{CertificateFacts, KeyFacts};
 use tlsboot_core::time::Shift;
+use tlsboot_core::version::Version;
 use tlsboot_core::x509::verify::{Usage, chain_of, same_key};
 
 /// The supervisor's answer.
@@ -21,6 +23,20 @@ pub struct Answer {
     pub certificates: Vec<CertificateFacts>,
     /// The key for which a certificate was requested.
     pub asked: Option<KeyFacts>,
+}
+
+/// As whom the API server knows a client certificate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Known {
+    /// As this user.
+    As {
+        /// Its name.
+        name: String,
+        /// Its groups, where the API server says them.
+        groups: Option<Vec<String>>,
+    },
+    /// Not at all: it answered with this code.
+    No(u16),
 }
 
 /// A certificate file before and after a restart.
@@ -37,6 +53,8 @@ pub struct Restarted {
 pub struct Seen {
     /// When.
     pub at: Timestamp,
+    /// k3s' version of Kubernetes.
+    pub version: Version,
     /// The node that was played.
     pub node: String,
     /// Its address, as reported to the supervisor.
@@ -57,6 +75,8 @@ pub struct Seen {
     pub wrong_token: Answer,
     /// With the token.
     pub client: Answer,
+    /// The same for another node, with a password of its own.
+    pub client_of_another: Answer,
     /// A serving certificate, with the token.
     pub serving: Answer,
     /// Again with the token, but with another password for the node.
@@ -65,18 +85,22 @@ pub struct Seen {
     pub by_certificate: Answer,
     /// With it, for another node.
     pub for_another: Answer,
-    /// The user and groups that the API server recognizes by the client certificate.
-    pub known_as: Option<(String, Vec<String>)>,
+    /// The user that the API server recognizes by the client certificate.
+    pub known: Known,
     /// The names of all CSRs after all of this.
     pub csrs: Vec<String>,
     /// The name of a CSR that was created after it, and whether it was found then.
     pub control: bool,
-    /// A certificate that had a month left.
+    /// A certificate that had 30 days left.
     pub expiring: Restarted,
+    /// A certificate that had [`HUNDRED_DAYS`] left.
+    pub in_between: Restarted,
     /// A new certificate.
     pub fresh: Restarted,
 }
 
+/// More than the 90 days with which k3s renewed a certificate, less than the 120 with which it does today.
+pub const HUNDRED_DAYS: SignedDuration = SignedDuration::from_hours(100 * 24);
 const YEAR: SignedDuration = SignedDuration::from_secs(tlsboot_engine::pki::YEAR.as_secs() as i64);
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(3650 * 24);
 /// Allows for the time between observations, and for leap days in ten years.
@@ -98,7 +122,7 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "ca.api-server",
-            "the API server's certificate is signed by the server CA, not by the client CA",
+            "the certificate on the API server's port is signed by the server CA, not by the client CA",
             "docs.k3s.io/cli/certificate, default CA topology",
         ),
         api_server,
@@ -122,8 +146,8 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "supervisor.client-certificate",
-            "with the token a node gets a client certificate of the client CA for a year, like that of any kubelet",
-            "k3s: pkg/server/handlers/handlers.go (ClientKubeletCert)",
+            "with the token a node gets a client certificate of the client CA for a year, like that of any kubelet, for a key of its own (before 2025: for the server's key, which all nodes share)",
+            "k3s: pkg/server/handlers/handlers.go (ClientKubeletCert); k3s#11471",
         ),
         client_certificate,
     ),
@@ -146,8 +170,8 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "supervisor.own-name",
-            "a node may renew with its certificate, but only for its own name",
-            "k3s: pkg/nodepassword/validate.go",
+            "a node may renew with its certificate, but only for its own name (before February 2023: with the token only)",
+            "k3s: pkg/nodepassword/validate.go; k3s#6663",
         ),
         own_name,
     ),
@@ -170,8 +194,8 @@ pub const STATEMENTS: [(Statement, Judge); 13] = [
     (
         statement(
             "renewal.at-start",
-            "at startup k3s renews certificates with less than 90 days left (since May 2025: 120), and keeps newer ones",
-            "docs.k3s.io/cli/certificate",
+            "at startup k3s renews certificates with less than 120 days left (before May 2025: 90), and keeps newer ones",
+            "docs.k3s.io/cli/certificate; k3s#12171",
         ),
         renewal,
     ),
@@ -261,19 +285,34 @@ fn token_needed(seen: &Seen) -> Outcome {
     )
 }
 
+/// What is not known of a release cannot be judged.
+fn unknown(change: &Change, seen: &Seen) -> Outcome {
+    Unsupported(format!("whether v{} has it is not known; since {}: {}", seen.version, change.since(), change.what))
+}
+
 fn client_certificate(seen: &Seen) -> Outcome {
-    let Some(leaf) = seen.client.certificates.first() else {
-        return Fail(said(&seen.client));
+    let Some(own_key) = OWN_KEYS.is_in(seen.version) else { return unknown(&OWN_KEYS, seen) };
+    let (Some(leaf), Some(of_another)) =
+        (seen.client.certificates.first(), seen.client_of_another.certificates.first())
+    else {
+        return Fail(format!("{}; for another node {}", said(&seen.client), said(&seen.client_of_another)));
     };
     let mut wrong = issued(seen, leaf, &seen.client, &seen.client_ca, Usage::Client);
+    if !own_key && !same_key(leaf, &of_another.key) {
+        wrong.push("another node's is for another key".into());
+    }
     let user = format!("{NODE_USER_PREFIX}{}", seen.node);
     if leaf.subject.common_name.as_deref() != Some(&user) || leaf.subject.organizations != [NODES_GROUP] {
         wrong.push(format!("its subject is {}, groups {:?}", common_name(leaf), leaf.subject.organizations));
     }
-    verdict(wrong, format!("{user}, until {}", leaf.not_after))
+    let key = if own_key { "for the requested key" } else { "for the key that all nodes share" };
+    verdict(wrong, format!("{user}, until {}, {key}", leaf.not_after))
 }
 
 fn serving_certificate(seen: &Seen) -> Outcome {
+    if OWN_KEYS.is_in(seen.version).is_none() {
+        return unknown(&OWN_KEYS, seen);
+    }
     let Some(leaf) = seen.serving.certificates.first() else {
         return Fail(said(&seen.serving));
     };
@@ -294,8 +333,11 @@ fn issued(seen: &Seen, leaf: &CertificateFacts, answer: &Answer, ca: &Certificat
     if let Err(why) = chain_of(leaf, &[], std::slice::from_ref(ca), seen.at, usage) {
         wrong.push(format!("it is not valid for {}: {why}", common_name(ca)));
     }
-    if !answer.asked.as_ref().is_some_and(|key| same_key(leaf, key)) {
-        wrong.push("its key is not the requested one".into());
+    let is_requested = answer.asked.as_ref().is_some_and(|key| same_key(leaf, key));
+    match (OWN_KEYS.is_in(seen.version), is_requested) {
+        (Some(true), false) => wrong.push("its key is not the requested one".into()),
+        (Some(false), true) => wrong.push("its key is the requested one, not the server's".into()),
+        _ => {}
     }
     let left = leaf.not_after.duration_since(seen.at);
     if left.earlier(YEAR).abs() > HOUR {
@@ -313,14 +355,20 @@ fn node_password(seen: &Seen) -> Outcome {
 }
 
 fn own_name(seen: &Seen) -> Outcome {
+    let Some(may) = NODE_CERTIFICATES.is_in(seen.version) else { return unknown(&NODE_CERTIFICATES, seen) };
     let mut wrong = Vec::new();
-    if seen.by_certificate.code != 200 {
-        wrong.push(format!("for itself: {}", said(&seen.by_certificate)));
+    let own = &seen.by_certificate;
+    let is_as_said = match may {
+        true => own.code == 200,
+        false => matches!(own.code, 401 | 403) && own.certificates.is_empty(),
+    };
+    if !is_as_said {
+        wrong.push(format!("for itself: {}", said(own)));
     }
     if seen.for_another.code < 400 || !seen.for_another.certificates.is_empty() {
         wrong.push(format!("for another node: {}", said(&seen.for_another)));
     }
-    verdict(wrong, format!("200 for itself, {} for another node", seen.for_another.code))
+    verdict(wrong, format!("{} for itself, {} for another node", own.code, seen.for_another.code))
 }
 
 fn no_csr(seen: &Seen) -> Outcome {
@@ -333,21 +381,32 @@ fn no_csr(seen: &Seen) -> Outcome {
 
 fn known(seen: &Seen) -> Outcome {
     let user = format!("{NODE_USER_PREFIX}{}", seen.node);
-    match &seen.known_as {
-        Some((name, groups)) if *name == user && groups.iter().any(|group| group == NODES_GROUP) => {
-            Pass(format!("as {name} of {groups:?}"))
+    match &seen.known {
+        Known::As { name, groups } => {
+            let is_node = groups.as_ref().is_none_or(|groups| groups.iter().any(|group| group == NODES_GROUP));
+            let of = groups.as_ref().map_or_else(String::new, |groups| format!(" of {groups:?}"));
+            match *name == user && is_node {
+                true => Pass(format!("as {name}{of}")),
+                false => Fail(format!("as {name}{of}")),
+            }
         }
-        Some((name, groups)) => Fail(format!("as {name} of {groups:?}")),
-        None => Fail("it refuses the certificate".into()),
+        Known::No(code) => Fail(format!("it refuses the certificate ({code})")),
     }
 }
 
 fn renewal(seen: &Seen) -> Outcome {
+    let Some(early) = RENEWS_AT_120_DAYS.is_in(seen.version) else { return unknown(&RENEWS_AT_120_DAYS, seen) };
     let mut wrong = Vec::new();
     let Restarted { before, after } = &seen.expiring;
     let left = |facts: &CertificateFacts| facts.not_after.duration_since(seen.at);
     if left(after).earlier(YEAR).abs() > HOUR {
         wrong.push(format!("the one that expired on {} now expires on {}", before.not_after, after.not_after));
+    }
+    let is_renewed = seen.in_between.before.sha256 != seen.in_between.after.sha256;
+    match (early, is_renewed) {
+        (true, false) => wrong.push("one with 100 days left was kept".into()),
+        (false, true) => wrong.push("one with 100 days left was renewed".into()),
+        _ => {}
     }
     if seen.fresh.before.sha256 != seen.fresh.after.sha256 {
         wrong.push("a new one was also renewed".into());
@@ -357,7 +416,14 @@ fn renewal(seen: &Seen) -> Outcome {
         true => "the same key",
         false => "a new key",
     };
-    verdict(wrong, format!("from {} to {}, with {key}; a new one was kept", before.not_after, after.not_after))
+    let in_between = if early { "renewed" } else { "kept" };
+    verdict(
+        wrong,
+        format!(
+            "from {} to {}, with {key}; one with 100 days left was {in_between}, a new one was kept",
+            before.not_after, after.not_after
+        ),
+    )
 }
 
 fn agent(_: &Seen) -> Outcome {
@@ -422,10 +488,16 @@ mod tests {
         let serving = server.issue_server(node, &names, days(365)).unwrap();
         let fresh = first.certificates[0].clone();
         let renewed = fresh.clone();
-        let mut expiring = fresh.clone();
-        expiring.not_after = Timestamp::now() + SignedDuration::from_hours(30 * 24);
+        let aged = |days: i64| {
+            let mut aged = fresh.clone();
+            aged.not_after = Timestamp::now() + SignedDuration::from_hours(days * 24);
+            aged.sha256 = format!("of {days} days");
+            aged
+        };
+        let (expiring, in_between) = (aged(30), aged(100));
         Seen {
             at: Timestamp::now(),
+            version: Version::new(1, 37, 2),
             node: node.into(),
             address,
             server_ca: facts(server.certificate_pem()),
@@ -436,14 +508,16 @@ mod tests {
             without_credentials: refused(401),
             wrong_token: refused(401),
             client: first,
+            client_of_another: answer(&client.issue_client("system:node:n2", &["system:nodes"], days(365)).unwrap()),
             serving: answer(&serving),
             wrong_password: refused(403),
             by_certificate: answer(&of_node(days(365))),
             for_another: refused(400),
-            known_as: Some(("system:node:n1".into(), vec!["system:nodes".into()])),
+            known: Known::As { name: "system:node:n1".into(), groups: Some(vec!["system:nodes".into()]) },
             csrs: Vec::new(),
             control: true,
-            expiring: Restarted { before: expiring, after: renewed },
+            expiring: Restarted { before: expiring, after: renewed.clone() },
+            in_between: Restarted { before: in_between, after: renewed },
             fresh: Restarted { before: fresh.clone(), after: fresh },
         }
     }
@@ -459,6 +533,67 @@ mod tests {
         assert_eq!(failed(&sound()), [""; 0]);
         let open = judge(&sound()).iter().filter(|judged| matches!(judged.outcome, Unsupported(_))).count();
         assert_eq!(open, 2);
+    }
+
+    /// v1.21.2+k3s1, as it is.
+    fn old() -> Seen {
+        let mut seen = sound();
+        seen.version = Version::new(1, 21, 2);
+        let shared = answer(&seen_shared());
+        seen.client.asked.clone_from(&shared.asked);
+        seen.serving.asked = shared.asked;
+        seen.client_of_another.certificates = seen.client.certificates.clone();
+        seen.by_certificate = refused(403);
+        seen.for_another = refused(403);
+        seen.known = Known::As { name: "system:node:n1".into(), groups: None };
+        seen.in_between.after = seen.in_between.before.clone();
+        seen
+    }
+
+    /// A pair whose key no node has.
+    fn seen_shared() -> Issued {
+        Authority::new("another", days(1)).unwrap().issue_client("x", &[], days(1)).unwrap()
+    }
+
+    #[test]
+    fn an_old_release_is_judged_by_what_it_promised() {
+        assert_eq!(failed(&old()), [""; 0]);
+        let mut as_today = sound();
+        as_today.version = old().version;
+        let wrong = [
+            "supervisor.client-certificate",
+            "supervisor.serving-certificate",
+            "supervisor.own-name",
+            "renewal.at-start",
+        ];
+        assert_eq!(failed(&as_today), wrong);
+        let mut as_before = old();
+        as_before.version = sound().version;
+        assert_eq!(failed(&as_before), wrong);
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_release_is_not_judged() {
+        let mut seen = sound();
+        seen.version = Version::new(1, 31, 5);
+        let open: Vec<_> = judge(&seen)
+            .into_iter()
+            .filter(|judged| matches!(&judged.outcome, Unsupported(said) if said.contains("v1.31.5")))
+            .map(|judged| judged.statement.id)
+            .collect();
+        assert_eq!(open, ["supervisor.client-certificate", "supervisor.serving-certificate"]);
+    }
+
+    #[rstest]
+    #[case::keys_of_their_own("supervisor.client-certificate", |seen: &mut Seen| seen.client_of_another = sound().client)]
+    #[case::any_renewal("supervisor.own-name", |seen: &mut Seen| seen.by_certificate = seen.client.clone())]
+    #[case::renewed_early("renewal.at-start", |seen: &mut Seen| seen.in_between.after.sha256.clear())]
+    #[case::known_as_another("api.knows-the-node", |seen: &mut Seen| seen.known = Known::As { name: "system:node:n2".into(), groups: None })]
+    fn each_statement_about_an_old_release_can_fail(#[case] id: &str, #[case] change: fn(&mut Seen)) {
+        let mut seen = old();
+        change(&mut seen);
+        let failed = failed(&seen);
+        assert!(failed.contains(&id), "{failed:?}");
     }
 
     #[rstest]
@@ -482,8 +617,11 @@ mod tests {
     #[case::any_name("supervisor.own-name", |seen: &mut Seen| seen.for_another = seen.client.clone())]
     #[case::a_csr("supervisor.no-csr", |seen: &mut Seen| seen.csrs.push("csr-1".into()))]
     #[case::blind("supervisor.no-csr", |seen: &mut Seen| seen.control = false)]
-    #[case::unknown("api.knows-the-node", |seen: &mut Seen| seen.known_as = None)]
-    #[case::known_as_another("api.knows-the-node", |seen: &mut Seen| seen.known_as = Some(("system:node:n2".into(), vec!["system:nodes".into()])))]
+    #[case::unknown("api.knows-the-node", |seen: &mut Seen| seen.known = Known::No(401))]
+    #[case::known_as_another("api.knows-the-node", |seen: &mut Seen| seen.known = Known::As { name: "system:node:n2".into(), groups: Some(vec!["system:nodes".into()]) })]
+    #[case::without_the_group("api.knows-the-node", |seen: &mut Seen| seen.known = Known::As { name: "system:node:n1".into(), groups: Some(Vec::new()) })]
+    #[case::refused("supervisor.client-certificate", |seen: &mut Seen| seen.client_of_another = refused(500))]
+    #[case::renewed_late("renewal.at-start", |seen: &mut Seen| seen.in_between.after = seen.in_between.before.clone())]
     #[case::not_renewed("renewal.at-start", |seen: &mut Seen| seen.expiring.after = seen.expiring.before.clone())]
     #[case::all_renewed("renewal.at-start", |seen: &mut Seen| seen.fresh.after.sha256.clear())]
     fn each_statement_can_fail(#[case] id: &str, #[case] change: fn(&mut Seen)) {

@@ -1,9 +1,7 @@
 //! Plays an agent of k3s: requests certificates from the supervisor, correctly and incorrectly, and restarts the server
 //! once.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,12 +10,12 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Secret as SecretObject};
 use kube::api::{Api, ListParams, ObjectMeta, PostParams, ResourceExt};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::k3s::{Answer, Restarted, Seen};
+use super::k3s::{Answer, HUNDRED_DAYS, Known, Restarted, Seen};
 use tlsboot_core::check::Role;
 use tlsboot_core::history::facts::CertificateFacts;
 use tlsboot_core::x509::{pem, read};
@@ -29,6 +27,7 @@ use tlsboot_engine::cluster::{Cluster, ClusterError, Credential, Endpoint};
 use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
 use tlsboot_engine::poll;
 use tlsboot_engine::secret::Secret;
+use tlsboot_engine::untrusted::{Folder, LONGEST};
 
 const NODE: &str = "tlsboot-agent";
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
@@ -50,9 +49,10 @@ enum Asker<'a> {
 /// # Errors
 /// If the server cannot be reached, or its files are not where k3s puts them.
 pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
-    let tls = server.folder().join("tls");
-    let (server_ca, client_ca) = (text(&tls.join("server-ca.crt"))?, text(&tls.join("client-ca.crt"))?);
-    let (token_hash, token) = token(&text(&server.folder().join("node-token"))?)?;
+    let files = server.files()?;
+    let (server_ca, client_ca) = (text(&files, "tls/server-ca.crt")?, text(&files, "tls/client-ca.crt")?);
+    // Not `node-token`, which is a link to this one by its path in the container.
+    let (token_hash, token) = token(&text(&files, "token")?)?;
     let supervisor = Supervisor::of(server.base().endpoint())?;
     // As its kubelet would create it: without it, the supervisor does not accept the node's certificate.
     let nodes = Api::<Node>::all(server.base().admin());
@@ -65,6 +65,8 @@ pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
     let (right, wrong) = (Asker::Token(&token), Asker::Token(&wrong_secret));
     let client = |asker, password| supervisor.ask("client-kubelet.crt", asker, NODE, password);
     let (first, pair) = client(&right, &password).await?;
+    let of_another = supervisor.ask("client-kubelet.crt", &right, "tlsboot-neighbor", &another);
+    let (client_of_another, _) = of_another.await?;
     let serving = supervisor.ask("serving-kubelet.crt", &right, NODE, &password);
     let (serving, _) = serving.await?;
     let (without_credentials, _) = client(&Asker::Nobody, &password).await?;
@@ -76,10 +78,11 @@ pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
     let (for_another, _) = other.await?;
     let csrs = csrs(server).await?;
     let control = control(server).await?;
-    let known_as = known_as(server, pair.clone()).await?;
-    let (expiring, fresh) = restart(server, &tls).await?;
+    let known = known(server, pair.clone()).await?;
+    let [expiring, in_between, fresh] = restart(server, &files).await?;
     Ok(Seen {
         at: Timestamp::now(),
+        version: server.version(),
         node: NODE.into(),
         address: ADDRESS,
         server_ca: first_of(&server_ca)?,
@@ -90,14 +93,16 @@ pub async fn play(server: &Server) -> Result<Seen, ClusterError> {
         without_credentials,
         wrong_token,
         client: first,
+        client_of_another,
         serving,
         wrong_password,
         by_certificate,
         for_another,
-        known_as,
+        known,
         csrs,
         control,
         expiring,
+        in_between,
         fresh,
     })
 }
@@ -207,17 +212,35 @@ async fn control(server: &Server) -> Result<bool, ClusterError> {
     Ok(csrs(server).await?.iter().any(|name| name == NAME))
 }
 
-/// The user that the API server recognizes by these credentials; `None` if it refuses them.
-async fn known_as(server: &Server, pair: Credential) -> Result<Option<(String, Vec<String>)>, ClusterError> {
+/// The user that the API server recognizes by these credentials.
+async fn known(server: &Server, pair: Credential) -> Result<Known, ClusterError> {
     let client = client(server.base().endpoint(), &Credentials::Certificate(pair)).await?;
-    let api = Api::<SelfSubjectReview>::all(client);
     let review = SelfSubjectReview::default();
-    let user = match api.create(&PostParams::default(), &review).await {
-        Ok(review) => review.status.and_then(|status| status.user_info),
-        Err(kube::Error::Api(_)) => None,
+    match Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &review).await {
+        Ok(review) => {
+            let user = review.status.and_then(|status| status.user_info).unwrap_or_default();
+            return Ok(Known::As { name: user.username.unwrap_or_default(), groups: user.groups });
+        }
+        // It is in authentication.k8s.io/v1 from 1.28 on.
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(kube::Error::Api(status)) => return Ok(Known::No(status.code)),
         Err(error) => return Err(error.into()),
-    };
-    Ok(user.and_then(|user| Some((user.username?, user.groups.unwrap_or_default()))))
+    }
+    // Nodes may not list Secrets, and the API server's refusal names whom it refuses.
+    let refusal = Api::<SecretObject>::default_namespaced(client).list(&ListParams::default()).await;
+    match refusal {
+        Err(kube::Error::Api(status)) => Ok(match refused_user(&status.message) {
+            Some(name) if status.code == 403 => Known::As { name: name.to_owned(), groups: None },
+            _ => Known::No(status.code),
+        }),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(Known::As { name: "a user who may list all Secrets".into(), groups: None }),
+    }
+}
+
+/// The user in `secrets is forbidden: User "system:node:n1" cannot list resource "secrets" …`.
+fn refused_user(message: &str) -> Option<&str> {
+    Some(message.split_once("User \"")?.1.split_once('"')?.0)
 }
 
 /// Whether a client that trusts this CA gets any answer from the API server.
@@ -229,20 +252,32 @@ async fn connects(server: &Server, ca: &str) -> Result<bool, ClusterError> {
     Ok(matches!(answer, Ok(_) | Err(kube::Error::Api(_))))
 }
 
-/// Replaces k3s' own certificate by one with a month left, and restarts k3s.
-async fn restart(server: &Server, tls: &Path) -> Result<(Restarted, Restarted), ClusterError> {
-    let clients = Authority::from_pem(&text(&tls.join("client-ca.crt"))?, &text(&tls.join("client-ca.key"))?)?;
-    let aged = clients.issue_client("system:admin", &["system:masters"], Validity::for_next(A_MONTH))?;
-    let (expiring, fresh) = (tls.join("client-admin.crt"), tls.join("client-supervisor.crt"));
-    let chain = format!("{}{}", aged.certificate_pem, clients.certificate_pem());
-    write_private(&tls.join("client-admin.key"), aged.key_pem.expose())?;
-    write_private(&expiring, &chain)?;
-    let facts = |path: &Path| first_of(&text(path)?);
-    let before = (facts(&expiring)?, facts(&fresh)?);
+/// Replaces two of k3s' own certificates by aged ones, restarts k3s, and returns what became of them and of a third.
+async fn restart(server: &Server, files: &Folder) -> Result<[Restarted; 3], ClusterError> {
+    let clients = Authority::from_pem(&text(files, "tls/client-ca.crt")?, &text(files, "tls/client-ca.key")?)?;
+    let age = |name: &str, user: &str, groups: &[&str], left: Duration| {
+        let aged = clients.issue_client(user, groups, Validity::for_next(left))?;
+        // What is written there was a file, not a link out of it.
+        text(files, &format!("tls/{name}.crt"))?;
+        let path = |suffix: &str| files.path().join(format!("tls/{name}.{suffix}"));
+        write_private(&path("key"), aged.key_pem.expose())?;
+        write_private(&path("crt"), &format!("{}{}", aged.certificate_pem, clients.certificate_pem()))
+    };
+    age("client-admin", "system:admin", &["system:masters"], A_MONTH)?;
+    age("client-scheduler", "system:kube-scheduler", &[], HUNDRED_DAYS.unsigned_abs())?;
+    let facts = || -> Result<[CertificateFacts; 3], ClusterError> {
+        let of = |name| first_of(&text(files, name)?);
+        Ok([of("tls/client-admin.crt")?, of("tls/client-scheduler.crt")?, of("tls/client-controller.crt")?])
+    };
+    let before = facts()?;
     server.restart().await?;
-    let after = (facts(&expiring)?, facts(&fresh)?);
-    let restarted = |before, after| Restarted { before, after };
-    Ok((restarted(before.0, after.0), restarted(before.1, after.1)))
+    let [after_a_month, after_hundred, after_fresh] = facts()?;
+    let [a_month, hundred, fresh] = before;
+    Ok([
+        Restarted { before: a_month, after: after_a_month },
+        Restarted { before: hundred, after: after_hundred },
+        Restarted { before: fresh, after: after_fresh },
+    ])
 }
 
 fn first_of(pem: &str) -> Result<CertificateFacts, ClusterError> {
@@ -250,6 +285,35 @@ fn first_of(pem: &str) -> Result<CertificateFacts, ClusterError> {
     all.into_iter().next().ok_or_else(|| ClusterError::Unknown("certificate in the file".into()))
 }
 
-fn text(path: &Path) -> Result<String, ClusterError> {
-    fs::read_to_string(path).map_err(ClusterError::file(path))
+/// A file of the server's, which must not be a link: its paths are those in the container.
+fn text(files: &Folder, name: &str) -> Result<String, ClusterError> {
+    files.read_text(name, LONGEST).map_err(ClusterError::file(files.path().join(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::of_1_21(
+        "secrets is forbidden: User \"system:node:n1\" cannot list resource \"secrets\" in API group \"\" in the namespace \"default\"",
+        Some("system:node:n1")
+    )]
+    #[case::of_nobody("Unauthorized", None)]
+    fn the_refused_user_is_in_the_message(#[case] message: &str, #[case] user: Option<&str>) {
+        assert_eq!(refused_user(message), user);
+    }
+
+    #[test]
+    fn a_token_that_is_a_link_is_not_followed() {
+        let lab = tempfile::tempdir().unwrap();
+        let (server, elsewhere) = (lab.path().join("server"), lab.path().join("elsewhere"));
+        std::fs::create_dir(&server).unwrap();
+        std::fs::write(&elsewhere, "K10ab::server:of-another-k3s").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, server.join("token")).unwrap();
+        let error = text(&Folder::open(&server).unwrap(), "token").unwrap_err().to_string();
+        assert!(error.contains("token: it is a link"), "{error}");
+    }
 }

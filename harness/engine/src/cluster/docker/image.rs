@@ -5,6 +5,7 @@ use std::fmt;
 use super::docker_blocking;
 use crate::cluster::ClusterError;
 use crate::say;
+use tlsboot_core::distribution::Distribution;
 use tlsboot_core::result::ComponentResult;
 use tlsboot_core::version::Version;
 
@@ -22,8 +23,8 @@ pub(in crate::cluster) struct Use<'a> {
     pub(in crate::cluster) remedy: &'a str,
 }
 
-/// What k3s appends to Kubernetes' version; `+` is not allowed in tags.
-const K3S_SUFFIXES: [&str; 2] = ["-k3s", "+k3s"];
+/// What k3s and RKE2 append to Kubernetes' version; `+` is not allowed in tags.
+const SUFFIXES: [&str; 4] = ["-k3s", "+k3s", "-rke2r", "+rke2r"];
 
 impl From<String> for Image {
     fn from(name: String) -> Self {
@@ -43,6 +44,13 @@ impl Image {
         let name = self.0.split('@').next().unwrap_or_default();
         let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
         version_in(last.split_once(':')?.1)
+    }
+
+    /// The distribution according to the tag, if it is one that creates no CSRs for its nodes.
+    pub(in crate::cluster) fn distribution(&self) -> Option<Distribution> {
+        let name = self.0.split('@').next().unwrap_or_default();
+        let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
+        Distribution::of(last.split_once(':')?.1)
     }
 
     /// Whether the name identifies one image permanently.
@@ -101,7 +109,7 @@ impl Image {
 }
 
 fn version_in(word: &str) -> Option<Version> {
-    let end = K3S_SUFFIXES.iter().find_map(|suffix| word.find(suffix));
+    let end = SUFFIXES.iter().find_map(|suffix| word.find(suffix));
     word.get(..end.unwrap_or(word.len()))?.parse().ok()
 }
 
@@ -149,6 +157,7 @@ mod tests {
     #[case("node:latest", None, false)]
     #[case("rancher/k3s:v1.37.2-k3s1", Some(Version::new(1, 37, 2)), false)]
     #[case("rancher/k3s:latest", None, false)]
+    #[case("rancher/rke2-runtime:v1.33.4-rke2r1", Some(Version::new(1, 33, 4)), false)]
     fn names(#[case] name: &str, #[case] version: Option<Version>, #[case] pinned: bool) {
         let image = Image::from(name.to_owned());
         assert_eq!((image.version(), image.is_pinned()), (version, pinned));
@@ -166,6 +175,7 @@ mod tests {
     #[rstest]
     #[case::kind("v1.37.2", Some(Version::new(1, 37, 2)))]
     #[case::k3s("k3s version v1.37.2+k3s1 (0123abc)\ngo version go1.26.8", Some(Version::new(1, 37, 2)))]
+    #[case::rke2("rke2 version v1.33.4+rke2r1 (0123abc)", Some(Version::new(1, 33, 4)))]
     #[case::something_else("BusyBox v1.36", None)]
     fn versions_are_found_in_what_images_say(#[case] said: &str, #[case] version: Option<Version>) {
         assert_eq!(said.split_whitespace().find_map(version_in), version);

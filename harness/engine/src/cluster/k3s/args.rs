@@ -2,6 +2,9 @@
 //! (`docs.k3s.io/cli/server`) and of its `pkg/cli/cmds/server.go` and `pkg/daemons/control/server.go`.
 
 use crate::cluster::shared::settings::Settings;
+use tlsboot_core::check::rules::Rules;
+use tlsboot_core::distribution::{Change, DISABLE_HELM_CONTROLLER, EGRESS_SELECTOR_MODE};
+use tlsboot_core::version::Version;
 
 /// k3s' own state, in the container: the default of `--data-dir`.
 pub(super) const DATA: &str = "/var/lib/rancher/k3s";
@@ -21,6 +24,7 @@ const PACKAGED: &str = "coredns,servicelb,traefik,local-storage,metrics-server";
 
 /// What differs from cluster to cluster.
 pub(super) struct Plan<'a> {
+    pub(super) version: Version,
     /// The port of the API server and k3s' supervisor; the next one is kube-apiserver's own.
     pub(super) port: u16,
     pub(super) controller_manager_port: u16,
@@ -37,9 +41,13 @@ pub(super) fn server(plan: &Plan<'_>) -> Vec<String> {
         "disable-cloud-controller",
         "disable-kube-proxy",
         "disable-network-policy",
-        "disable-helm-controller",
     ];
     args.extend(bare.map(|flag| format!("--{flag}")));
+    // k3s ends if it does not know a flag.
+    let since = |change: Change, flag: &str| (change.is_in(plan.version) == Some(true)).then(|| flag.to_owned());
+    args.extend(since(DISABLE_HELM_CONTROLLER, "--disable-helm-controller"));
+    // Otherwise the API server connects to kubelets through tunnels of agents that do not exist.
+    args.extend(since(EGRESS_SELECTOR_MODE, "--egress-selector-mode=disabled"));
     let flags = [
         ("bind-address", "127.0.0.1".to_owned()),
         ("https-listen-port", plan.port.to_string()),
@@ -49,8 +57,6 @@ pub(super) fn server(plan: &Plan<'_>) -> Vec<String> {
         ("write-kubeconfig", format!("{DATA}/k3s.yaml")),
         ("disable", PACKAGED.into()),
         ("flannel-backend", "none".into()),
-        // Otherwise the API server connects to kubelets through tunnels of agents that do not exist.
-        ("egress-selector-mode", "disabled".into()),
         ("v", "2".into()),
     ];
     args.extend(flags.map(|(name, value)| match name {
@@ -71,6 +77,8 @@ fn api_server(settings: &Settings) -> Vec<(&'static str, String)> {
     vec![
         ("anonymous-auth", settings.anonymous_auth.to_string()),
         ("authorization-mode", settings.authorization_mode.join(",")),
+        // k3s' own default since `BOOTSTRAP_TOKENS`.
+        ("enable-bootstrap-token-auth", "true".into()),
         ("token-auth-file", format!("{CONFIG}/{TOKENS}")),
         ("audit-policy-file", format!("{CONFIG}/{AUDIT_POLICY}")),
         ("audit-log-path", format!("{LOGS}/{AUDIT_LOG}")),
@@ -83,14 +91,26 @@ fn api_server(settings: &Settings) -> Vec<(&'static str, String)> {
 /// it does not start (catalogue S-02).
 fn controller_manager(plan: &Plan<'_>) -> Vec<(&'static str, String)> {
     let duration = plan.settings.signing_duration.as_secs();
-    vec![
+    let mut flags = vec![
         ("cluster-signing-duration", format!("{duration}s")),
-        ("controllers", plan.settings.controllers_of(CONTROLLERS)),
+        ("controllers", controllers(plan.settings)),
         ("leader-elect", "false".into()),
         // Several clusters run on the same machine.
         ("secure-port", plan.controller_manager_port.to_string()),
         ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
-    ]
+        // Nodes get no pods. Otherwise the controller `nodeipam` of 1.21 waits ten seconds before its first look at them,
+        // and the controllers after it are started only then.
+        ("allocate-node-cidrs", "false".into()),
+    ];
+    if let Some(port) = Rules::new(plan.version, plan.version).plain_port() {
+        flags.push((port, "0".into()));
+    }
+    flags
+}
+
+/// The controllers of a cluster with these settings.
+pub(super) fn controllers(settings: &Settings) -> String {
+    settings.controllers_of(CONTROLLERS)
 }
 
 #[cfg(test)]
@@ -102,10 +122,31 @@ mod tests {
     use tlsboot_core::scenario::Cluster;
 
     fn args(change: impl FnOnce(&mut Cluster)) -> Vec<String> {
+        args_of(Version::new(1, 37, 2), change)
+    }
+
+    fn args_of(version: Version, change: impl FnOnce(&mut Cluster)) -> Vec<String> {
         let mut cluster = Cluster::default();
         change(&mut cluster);
         let settings = Settings::new(&cluster, SignedDuration::from_secs(135));
-        server(&Plan { port: 20_000, controller_manager_port: 20_007, settings: &settings })
+        server(&Plan { version, port: 20_000, controller_manager_port: 20_007, settings: &settings })
+    }
+
+    #[rstest]
+    #[case::helm("--disable-helm-controller", 22, 2)]
+    #[case::egress("--egress-selector-mode=disabled", 24, 1)]
+    #[case::egress_in_an_older_minor("--egress-selector-mode=disabled", 23, 7)]
+    fn a_flag_is_given_from_the_release_on_that_knows_it(#[case] flag: &str, #[case] minor: u32, #[case] patch: u32) {
+        let has = |patch| args_of(Version::new(1, minor, patch), |_| {}).contains(&flag.to_owned());
+        assert_eq!((has(patch - 1), has(patch)), (false, true));
+    }
+
+    #[rstest]
+    #[case(21, true)]
+    #[case(22, false)]
+    fn the_plain_port_is_shut_where_there_is_one(#[case] minor: u32, #[case] shut: bool) {
+        let args = args_of(Version::new(1, minor, 2), |_| {});
+        assert_eq!(args.contains(&"--kube-controller-manager-arg=port=0".to_owned()), shut);
     }
 
     #[rstest]
@@ -118,6 +159,8 @@ mod tests {
     #[case::anonymous("--kube-apiserver-arg=anonymous-auth=true")]
     #[case::authorizers("--kube-apiserver-arg=authorization-mode=Node,RBAC")]
     #[case::controllers("--kube-controller-manager-arg=controllers=*,tokencleaner")]
+    #[case::bootstrap_tokens("--kube-apiserver-arg=enable-bootstrap-token-auth=true")]
+    #[case::at_once("--kube-controller-manager-arg=allocate-node-cidrs=false")]
     #[case::side_by_side("--kube-controller-manager-arg=secure-port=20007")]
     fn what_a_scenario_needs_is_said(#[case] arg: &str) {
         let args = args(|_| {});

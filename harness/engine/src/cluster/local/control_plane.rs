@@ -15,13 +15,13 @@ use tokio::time::{Instant, timeout};
 
 use super::flags::{self, Layout};
 use super::provider::Local;
-use super::watches::Watches;
 use crate::cluster::error::end_of;
 use crate::cluster::processes::{Defect, Launch, Part, Plan, Port, Supervised, begin};
 use crate::cluster::shared::base::Base;
 use crate::cluster::shared::client::{Credentials, answers, blind};
 use crate::cluster::shared::tokens::CONTROLLER_MANAGER;
 use crate::cluster::shared::trust::Trust;
+use crate::cluster::shared::watches::Watches;
 use crate::cluster::{ClusterError, ControlPlane, Ending, Proof};
 use crate::components::ComponentSet;
 use crate::poll;
@@ -208,7 +208,12 @@ impl LocalControlPlane {
         let args = launch.args();
         let Launch { executable, flags, env, beside, .. } = launch;
         drop(trust);
-        let watches = Watches::of(component, &flags, self.audit_log())?;
+        let watches = match component {
+            Component::ApiServer => None,
+            Component::ControllerManager => {
+                Some(Watches::of(flags.get("controllers").unwrap_or("*"), self.audit_log())?)
+            }
+        };
         let plan = Plan {
             component: component.name(),
             node: None,
@@ -223,7 +228,7 @@ impl LocalControlPlane {
         };
         let process = Supervised::start(plan, &self.base.sink).await?;
         let pid = process.pid();
-        let launched = Launched { process, watches: Some(watches), _beside: begin(beside) };
+        let launched = Launched { process, watches, _beside: begin(beside) };
         self.running.lock().await.components.insert(component, launched);
         Ok(pid)
     }

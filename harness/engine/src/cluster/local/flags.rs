@@ -10,6 +10,7 @@ use crate::cluster::shared::settings::{Settings, audit_policy};
 use crate::cluster::shared::trust::{PKI, Trust};
 use crate::cluster::{ClusterError, Endpoint};
 use crate::flags::FlagSet;
+use tlsboot_core::check::rules::Rules;
 use tlsboot_core::scenario::Flags;
 use tlsboot_core::scenario::stimulus::Component;
 use tlsboot_core::version::Version;
@@ -150,8 +151,8 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Fl
         ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
         ("v", "4".into()),
     ];
-    if layout.version.minor < 22 {
-        own.push(("port", "0".into()));
+    if let Some(port) = Rules::new(layout.version, layout.version).plain_port() {
+        own.push((port, "0".into()));
     }
     with_further(own, layout, settings.flags.get(&Component::ControllerManager))
 }

@@ -4,7 +4,6 @@
 mod control_plane;
 mod flags;
 mod provider;
-mod watches;
 
 pub use provider::Local;
 pub(super) use provider::{NAME, capabilities};

@@ -12,3 +12,4 @@ pub(crate) mod recorders;
 pub(crate) mod settings;
 pub mod tokens;
 pub(crate) mod trust;
+pub(crate) mod watches;

@@ -1,6 +1,7 @@
 //! Whether the controllers of a controller-manager work. Its health check answers before they are started, and until then it
 //! exits if the API server is unreachable for 10 s (`WaitForAPIServer`, `cmd/kube-controller-manager/app/controllermanager.go`).
-//! What shows that they work are their watches, which begin when all controllers are started: in the API server's audit log.
+//! What shows that they work are their lists and watches, which begin when all controllers are started: in the API server's
+//! audit log. An API server up to 1.21 writes a watch down only when it ends.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,11 +12,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::tokens::CONTROLLER_MANAGER;
 use crate::cluster::ClusterError;
-use crate::cluster::shared::tokens::CONTROLLER_MANAGER;
-use crate::flags::FlagSet;
 use crate::poll;
-use tlsboot_core::scenario::stimulus::Component;
 
 /// Controllers by both of their names, and what they watch.
 const WATCHED: [([&str; 2], &str); 4] = [
@@ -27,11 +26,14 @@ const WATCHED: [([&str; 2], &str); 4] = [
 const CSRS: &str = "certificatesigningrequests";
 /// The prefix of its controllers' user names.
 const ACCOUNTS: &str = "system:serviceaccount:kube-system:";
+/// Controllers that look at all objects, whatever these are for, by the end of their user agents
+/// (`cmd/kube-controller-manager/app/core.go`, garbage collector and quota). They may be started before.
+const OF_EVERYTHING: [&str; 3] = ["/metadata-informers", ":generic-garbage-collector", ":resourcequota-controller"];
 /// The longest line of an audit log, in bytes.
 const LONGEST_LINE: usize = 1 << 20;
 
 /// The watches that a process begins.
-pub(super) struct Watches {
+pub(crate) struct Watches {
     audit_log: PathBuf,
     /// Where the process's own lines begin: those before are another process's.
     read: u64,
@@ -40,21 +42,17 @@ pub(super) struct Watches {
 }
 
 impl Watches {
-    /// The watches to expect of a component that is about to be started with these flags.
-    pub(super) fn of(component: Component, flags: &FlagSet, audit_log: PathBuf) -> io::Result<Self> {
+    /// The watches to expect of a controller-manager that is about to be started with this value of `--controllers`.
+    pub(crate) fn of(controllers: &str, audit_log: PathBuf) -> io::Result<Self> {
         let read = match fs::metadata(&audit_log) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             found => found?.len(),
         };
-        let missing = match component {
-            Component::ApiServer => BTreeSet::new(),
-            Component::ControllerManager => by_controllers(flags.get("controllers").unwrap_or("*")),
-        };
-        Ok(Self { audit_log, read, rest: Vec::new(), missing })
+        Ok(Self { audit_log, read, rest: Vec::new(), missing: by_controllers(controllers) })
     }
 
     /// Waits until all of them have begun.
-    pub(super) async fn seen(mut self, patience: Duration) -> Result<(), ClusterError> {
+    pub(crate) async fn seen(mut self, patience: Duration) -> Result<(), ClusterError> {
         let look = || {
             let seen = self.look().map_err(ClusterError::file(&self.audit_log));
             async move { seen }
@@ -90,7 +88,9 @@ impl Watches {
         // The recorder of the audit log reports lines that are malformed.
         let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
         let is_its_own = line.user.username == CONTROLLER_MANAGER || line.user.username.starts_with(ACCOUNTS);
-        if is_its_own && line.verb == "watch" && line.response_status.code == 200 {
+        let looks = matches!(line.verb.as_str(), "list" | "watch") && line.response_status.code == 200;
+        let is_of_everything = OF_EVERYTHING.iter().any(|end| line.user_agent.ends_with(end));
+        if is_its_own && looks && !is_of_everything {
             self.missing.remove(line.object_ref.resource.as_str());
         }
     }
@@ -116,6 +116,8 @@ fn by_controllers(value: &str) -> BTreeSet<&'static str> {
 struct Line {
     verb: String,
     user: User,
+    #[serde(default)]
+    user_agent: String,
     #[serde(default)]
     object_ref: Object,
     #[serde(default)]
@@ -172,13 +174,12 @@ mod tests {
     fn only_its_own_watches_of_this_start_count() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
-        let flags: FlagSet = [("controllers", "csrsigning")].into_iter().collect();
         fs::write(&path, line(CONTROLLER_MANAGER, "watch", 200)).unwrap();
-        let mut watches = Watches::of(Component::ControllerManager, &flags, path.clone()).unwrap();
+        let mut watches = Watches::of("csrsigning", path.clone()).unwrap();
         assert_eq!(watches.look().unwrap(), Err("it does not watch certificatesigningrequests yet".into()));
         let mut log = fs::OpenOptions::new().append(true).open(&path).unwrap();
         let others =
-            [("tlsboot-admin", "watch", 200), (CONTROLLER_MANAGER, "list", 200), (CONTROLLER_MANAGER, "watch", 403)];
+            [("tlsboot-admin", "watch", 200), (CONTROLLER_MANAGER, "get", 200), (CONTROLLER_MANAGER, "watch", 403)];
         for (user, verb, code) in others {
             log.write_all(line(user, verb, code).as_bytes()).unwrap();
             assert!(watches.look().unwrap().is_err(), "{user} {verb} {code}");
@@ -191,9 +192,27 @@ mod tests {
         assert_eq!(watches.look().unwrap(), Ok(()));
     }
 
+    #[rstest]
+    #[case::its_list("list", "k3s/v1.21.2+k3s1 (linux/amd64) k3s/5a67e8d/shared-informers", true)]
+    #[case::its_watch("watch", "kube-controller-manager/v1.37.2 (linux/amd64) kubernetes/0/shared-informers", true)]
+    #[case::quota_and_garbage("watch", "k3s/v1.21.2+k3s1 (linux/amd64) k3s/5a67e8d/metadata-informers", false)]
+    #[case::garbage_by_its_account(
+        "list",
+        "k3s/v1 (linux/amd64) k3s/0/system:serviceaccount:kube-system:generic-garbage-collector",
+        false
+    )]
+    fn what_looks_at_all_objects_shows_nothing(#[case] verb: &str, #[case] agent: &str, #[case] counts: bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let mut watches = Watches::of("*", path.clone()).unwrap();
+        let line = line(CONTROLLER_MANAGER, verb, 200).replacen('{', &format!("{{\"userAgent\":\"{agent}\","), 1);
+        fs::write(&path, line).unwrap();
+        assert_eq!(watches.look().unwrap().is_ok(), counts);
+    }
+
     #[test]
-    fn an_api_server_watches_nothing() {
-        let mut watches = Watches::of(Component::ApiServer, &FlagSet::default(), "/no/such/file".into()).unwrap();
+    fn without_such_a_controller_there_is_nothing_to_wait_for() {
+        let mut watches = Watches::of("nodelifecycle", "/no/such/file".into()).unwrap();
         assert_eq!(watches.look().unwrap(), Ok(()));
     }
 }
