@@ -273,7 +273,7 @@ fn deaths(result: &ScenarioResult, evidence: &Evidence, paint: Paint) -> Option<
     (!lines.is_empty() && words::is_red(result.verdict.outcome)).then(|| lines.join("\n"))
 }
 
-/// Exits of processes that nobody asked for and that these expectations do not show.
+/// Exits of processes that were not asked for and that these expectations do not show.
 fn ended<'a>(
     evidence: &'a Evidence,
     told: impl IntoIterator<Item = &'a ExpectationVerdict>,
