@@ -159,7 +159,6 @@ steps:
             components: Vec::new(),
             scenarios: vec![result],
             interrupted: false,
-            not_started: 0,
             stale: Vec::new(),
             shards: Vec::new(),
         }

@@ -100,6 +100,19 @@ fn what_stays_is_so_in_all_of_its_window(
     assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
 }
 
+/// What becomes so with the last event of a scenario must stay so for two seconds.
+#[rstest]
+#[case::at_once(30, Outcome::Fail)]
+#[case::two_seconds_later(33, Outcome::Pass)]
+fn the_shortest_window_has_a_length(#[case] second: u64, #[case] outcome: Outcome) {
+    let events = [(30, file("c", "created")), (second, file("c", "deleted"))];
+    let text =
+        scenario(FILE).text.replace("  - never:", "  - stays: {file: {node: n1, name: c}, within: 30s}\n  - never:");
+    let scenario = load_text("stays.yaml", &text).unwrap();
+    let verdict = judge_all(&scenario, whole(&events, looks(0..0)));
+    assert_eq!(verdict.outcome, outcome, "{verdict:#?}");
+}
+
 /// What broke it is shown, with the difference.
 #[test]
 fn what_broke_it_is_told() {
@@ -182,7 +195,6 @@ fn what_makes_no_sense_is_refused(#[case] stays: &str, #[case] says: &str) {
 }
 
 #[rstest]
-#[case::lasts_no_time("  - stays: {file: {node: n1, name: a}}\n", "for no time")]
 #[case::decided_before(
     "  - expect: {file: {node: n1, name: a}, name: made}\n  - restart: {node: n1}\n  - stays: {file: {node: n1, name: a}, until: made}\n",
     "is decided before this begins"

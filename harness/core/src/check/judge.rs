@@ -513,7 +513,7 @@ impl<'s> Judge<'s> {
 
     /// What must stay so until the end of the scenario has come to the end of its time.
     fn end(&mut self, event: &Event) {
-        self.lasting.values_mut().for_each(|lasting| lasting.end_with(event));
+        self.lasting.values_mut().for_each(|lasting| lasting.end_at_last(event));
         self.over = self.lasting.keys().all(|index| !self.is_open(*index));
     }
 

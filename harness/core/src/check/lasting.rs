@@ -7,6 +7,9 @@ use crate::history::Event;
 use crate::history::event::{Recorder, WHOLE_CLUSTER};
 use crate::time::Shift;
 
+/// What becomes so with the last event of a scenario must stay so for this time.
+const LEAST: SignedDuration = SignedDuration::from_secs(2);
+
 /// Something that became so.
 #[derive(Clone, Debug)]
 pub(super) struct Lasting {
@@ -29,18 +32,26 @@ impl Mark {
     fn of(event: &Event) -> Self {
         Self { seq: event.seq, at: event.at, mono: event.mono }
     }
+
+    /// So much later, which may be between two events.
+    fn after(self, duration: SignedDuration) -> Self {
+        let mono = self.mono.saturating_add(super::judge::micros(duration));
+        Self { seq: u64::MAX, at: self.at.later(duration), mono }
+    }
 }
 
 impl Lasting {
     /// It became so with this event, and must stay so for this time, if it is known.
     pub(super) fn since(event: &Event, duration: Option<SignedDuration>) -> Self {
         let since = Mark::of(event);
-        let end = duration.map(|duration| Mark {
-            seq: u64::MAX,
-            at: since.at.later(duration),
-            mono: since.mono.saturating_add(super::judge::micros(duration)),
-        });
-        Self { since, end, silence: None }
+        Self { since, end: duration.map(|duration| since.after(duration)), silence: None }
+    }
+
+    /// The scenario ends with this event, and its window with it, but not before it had a length.
+    pub(super) fn end_at_last(&mut self, event: &Event) {
+        let least = self.since.after(LEAST);
+        let end = Mark::of(event);
+        self.end.get_or_insert(if end.mono < least.mono { least } else { end });
     }
 
     /// Its window ends with this event, unless it has ended before.

@@ -242,8 +242,8 @@ macro_rules! expectations {
             #[serde(default, deserialize_with = "duration::positive_if_given")]
             #[schemars(schema_with = "duration::schema")]
             pub within: Option<SignedDuration>,
-            /// How long it must stay so, from the moment it became so; by default until the end of the scenario. The next
-            /// stimulus waits for it.
+            /// How long it must stay so, from the moment it became so; by default until the end of the scenario, and at
+            /// least for two seconds. The next stimulus waits for it.
             #[serde(default, rename = "for", deserialize_with = "duration::positive_if_given")]
             #[schemars(schema_with = "duration::schema")]
             pub duration: Option<SignedDuration>,

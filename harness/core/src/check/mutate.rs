@@ -17,7 +17,10 @@ use serde_json::{Map, Value};
 
 use super::judge::{Judge, Next, Outcome, Verdict};
 use super::{Matcher, judge_all};
-use crate::history::event::{Change, CsrCondition, Deadline, Event, FileOp, MetricsEvent, Phase, ProcessState, What};
+use crate::history::event::{
+    Change, ClosedBy, ConnectionState, CsrCondition, Deadline, Event, FileEvent, FileOp, InboundState, MetricsEvent,
+    Phase, ProcessState, What,
+};
 use crate::scenario::{Scenario, Step};
 use crate::time::Shift;
 
@@ -277,9 +280,22 @@ impl<'a> Subject<'a> {
             let another = before.into_iter().map(|known| fresh(&self.events[known]));
             // For what must stay away.
             let elsewhere = (0..self.events.len()).filter(own).take(ROUNDS).map(|known| self.events[known].clone());
-            let intruders = opposite.chain(another).chain(elsewhere);
+            let intruders = opposite.chain(another).chain(elsewhere).chain(self.under_its_name());
             intruders.map(|event| (words.to_owned(), self.inserted(place, vec![event]))).collect::<Vec<_>>()
         }))
+    }
+
+    /// A file from elsewhere in the history, under the name that must stay away.
+    fn under_its_name(&self) -> Option<Event> {
+        let file: Value = serde_saphyr::from_str(&self.scenario.text).ok()?;
+        let name = file.get("steps")?.get(self.index)?.pointer("/stays/file/name")?.as_str()?.replace(['*', '?'], "x");
+        self.events.iter().find_map(|event| match &event.what {
+            What::File(file) if file.facts.is_some() && self.matcher.nodes().contains(&file.node.as_str()) => {
+                let file = FileEvent { name: name.clone(), ..(**file).clone() };
+                Some(Event { what: What::File(Box::new(file)), ..event.clone() })
+            }
+            _ => None,
+        })
     }
 
     // --- never ---
@@ -314,6 +330,9 @@ impl<'a> Subject<'a> {
         intruders.extend(own.iter().map(|event| ("another one of its kind".to_owned(), vec![fresh(event)])));
         let renamed = places.iter().flat_map(|place| self.renamed(control, &self.events[*place]));
         intruders.extend(renamed.map(|event| ("the control's event with its names".to_owned(), vec![event])));
+        intruders.extend(
+            own.iter().flat_map(|event| undone(event)).map(|event| ("one of its kind, undone".to_owned(), vec![event])),
+        );
         let decided = own.iter().flat_map(|event| decided(event));
         intruders.extend(decided.map(|event| ("one of its kind, decided otherwise".to_owned(), vec![event])));
         let grafts = move || {
@@ -507,6 +526,8 @@ fn undone(event: &Event) -> Vec<Event> {
         What::Process(process) => {
             process.state = ProcessState::Exited { code: Some(1), signal: None, asked: false };
         }
+        What::Connection(connection) => connection.state = ConnectionState::Closed { by: ClosedBy::Kubelet },
+        What::Inbound(connection) => connection.state = InboundState::Closed { by: ClosedBy::Kubelet },
         What::Node(node) => (node.change, node.ready) = (Change::Deleted, None),
         What::Csr(csr) => csr.change = Change::Deleted,
         What::Request(request) => {

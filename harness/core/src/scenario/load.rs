@@ -309,12 +309,7 @@ impl Lint<'_> {
                 _ => format!("`{kind}` is about something that happens, and so cannot stay: use `expect`"),
             });
         }
-        let Some(name) = &stays.until else {
-            let is_last = steps[index..].iter().all(|step| step.value.is_judged());
-            let is_short = stays.duration.is_none() && is_last && !self.has_companion(index);
-            return is_short
-                .then(|| "nothing comes after it, so it would have to stay so for no time: set `for`".into());
-        };
+        let name = stays.until.as_ref()?;
         if stays.duration.is_some() {
             return Some("`for` and `until` exclude each other".into());
         }

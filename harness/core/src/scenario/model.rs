@@ -145,8 +145,8 @@ pub struct Cluster {
     /// Everything is as kubeadm sets it up: its bindings (and no others), its token (`kubeadmToken`), cluster-info, and
     /// the kubelets' configuration. Nodes are joined by `join`.
     pub kubeadm: bool,
-    /// `--cluster-signing-duration`. `quick` is the shortest with which a kubelet of this version cannot renew in a
-    /// loop.
+    /// `--cluster-signing-duration`. `quick` is a short one with which a kubelet of this version renews no sooner
+    /// than 15 s after the signing.
     pub signing_duration: SigningDuration,
     /// How long the signing CA is valid from now; one year by default.
     #[serde(rename = "signerCAValidFor", deserialize_with = "duration::positive_if_given")]
@@ -187,7 +187,7 @@ impl Default for Cluster {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String", extend("pattern" = "^(quick|([0-9]+(h|m|s|ms))+)$"))]
 pub enum SigningDuration {
-    /// By the rule of the version: the shortest duration that forces rotation without a loop.
+    /// By the rule of the version: a short duration that forces a rotation, but none within 15 s.
     Quick,
     /// Exactly this duration.
     Length(SignedDuration),

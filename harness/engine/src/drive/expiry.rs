@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Done, DriveError, Stage};
 use crate::cluster::ClusterError;
+use tlsboot_core::history::facts::CertificateFacts;
 use tlsboot_core::scenario::stimulus::wait_for_expiry::WaitForExpiry;
 use tlsboot_core::time::Shift;
 use tlsboot_core::x509::read;
@@ -18,24 +19,40 @@ const LONGEST: SignedDuration = SignedDuration::from_mins(20);
 const NAP: Duration = Duration::from_secs(1);
 
 pub(super) async fn wait(expiry: &WaitForExpiry, stage: &Stage<'_>) -> Result<Done, DriveError> {
-    let name = format!("{}-current.pem", expiry.role.file_prefix());
-    let path = stage.cluster.nodes().dir(&expiry.node).await?.through(&name);
-    let pem = std::fs::read(&path).map_err(ClusterError::file(&path))?;
-    let certificate = read::certificates_from_pem(&pem)?.into_iter().next();
+    let (name, certificate) = match expiry.certificate {
+        None => on_disk(expiry, stage).await?,
+        Some(number) => issued(expiry, number, stage),
+    };
     let not_after = certificate
-        .ok_or_else(|| DriveError::Nothing(format!("{name} contains no certificate that could expire")))?
+        .ok_or_else(|| DriveError::Nothing(format!("there is no certificate that could expire: {name}")))?
         .not_after;
     let expired = not_after.later(INCLUDED);
     let begin = Timestamp::now();
     if expired.duration_since(begin) > LONGEST {
         return Err(DriveError::Nothing(format!(
-            "the certificate in {name} does not expire until {not_after}; give the cluster a shorter `signingDuration`, such as `quick`"
+            "{name} does not expire until {not_after}; give the cluster a shorter `signingDuration`, such as `quick`"
         )));
     }
     while let Some(left) = left(Timestamp::now(), expired) {
         tokio::time::sleep(left.min(NAP)).await;
     }
-    Ok(Done::proven(format!("the certificate in {name} expired at {not_after}; now it is {}", Timestamp::now())))
+    Ok(Done::proven(format!("{name} expired at {not_after}; now it is {}", Timestamp::now())))
+}
+
+/// The certificate behind the link.
+async fn on_disk(expiry: &WaitForExpiry, stage: &Stage<'_>) -> Result<(String, Option<CertificateFacts>), DriveError> {
+    let file = format!("{}-current.pem", expiry.role.file_prefix());
+    let path = stage.cluster.nodes().dir(&expiry.node).await?.through(&file);
+    let pem = std::fs::read(&path).map_err(ClusterError::file(&path))?;
+    let certificate = read::certificates_from_pem(&pem)?.into_iter().next();
+    Ok((format!("the certificate in {file}"), certificate))
+}
+
+/// The certificate of this number, as the history shows it.
+fn issued(expiry: &WaitForExpiry, number: usize, stage: &Stage<'_>) -> (String, Option<CertificateFacts>) {
+    let issued = stage.state.issued(&expiry.node, expiry.role);
+    let certificate = issued.get(number.wrapping_sub(1)).map(|(_, certificate)| (*certificate).clone());
+    (format!("{} certificate {number}", expiry.role.word()), certificate)
 }
 
 fn left(now: Timestamp, then: Timestamp) -> Option<Duration> {

@@ -128,10 +128,11 @@ impl Defect for Beside {
 /// Where the kubelet listens if something else uses its port.
 pub(super) const BEHIND: &str = "127.0.0.2";
 
-struct Node {
-    dir: NodeDir,
-    name: String,
-    pid: watch::Receiver<u32>,
+/// A kubelet's folder, name and process.
+pub(super) struct Node {
+    pub(super) dir: NodeDir,
+    pub(super) name: String,
+    pub(super) pid: watch::Receiver<u32>,
 }
 
 async fn report(what: Beside, doing: impl Future<Output = Result<(), ClusterError>>) {
@@ -294,7 +295,7 @@ fn mask() -> WatchMask {
 }
 
 /// Waits until the client certificate's link points to a file other than this one.
-async fn next_link(dir: &NodeDir, before: Option<&Path>) -> Result<PathBuf, ClusterError> {
+pub(super) async fn next_link(dir: &NodeDir, before: Option<&Path>) -> Result<PathBuf, ClusterError> {
     let mut changes = Changes::of(dir)?;
     loop {
         match fs::read_link(dir.cert_dir().join(CLIENT_LINK)) {
@@ -357,7 +358,7 @@ impl Node {
         Ok((certificate, PrivateKey::from_pem(&text)?))
     }
 
-    fn signal(&self, signal: Signal) -> Result<(), ClusterError> {
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), ClusterError> {
         let pid = i32::try_from(*self.pid.borrow()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the kubelet is not running"))?;
         kill_process(pid, signal).map_err(io::Error::from)?;
@@ -451,9 +452,13 @@ async fn ends_at_renewal(node: Node) -> Result<(), ClusterError> {
 
 /// Presents the first serving certificate forever, like a proxy that needs a restart to load another one.
 async fn old_serving(node: Node, address: SocketAddr) -> Result<(), ClusterError> {
-    let listener = TcpListener::bind(address).await?;
     let first = FirstServing { file: node.dir.cert_dir().join("kubelet-server-current.pem"), key: Mutex::default() };
-    let config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(first));
+    answer(address, ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(first))).await
+}
+
+/// Answers in place of a kubelet that is well.
+pub(super) async fn answer(address: SocketAddr, config: ServerConfig) -> Result<(), ClusterError> {
+    let listener = TcpListener::bind(address).await?;
     let acceptor = TlsAcceptor::from(Arc::new(config));
     loop {
         let (stream, _) = listener.accept().await?;
@@ -486,13 +491,17 @@ impl ResolvesServerCert for FirstServing {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let mut key = self.key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if key.is_none() {
-            let pem = fs::read(&self.file).ok()?;
-            let chain = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
-            let private = PrivateKeyDer::from_pem_slice(&pem).ok()?;
-            *key = CertifiedKey::from_der(chain, private, &ring::default_provider()).ok().map(Arc::new);
+            *key = pair_in(&fs::read(&self.file).ok()?).map(Arc::new);
         }
         key.clone()
     }
+}
+
+/// The certificate and key of a PEM file, for a TLS server.
+pub(super) fn pair_in(pem: &[u8]) -> Option<CertifiedKey> {
+    let chain = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect();
+    let private = PrivateKeyDer::from_pem_slice(pem).ok()?;
+    CertifiedKey::from_der(chain, private, &ring::default_provider()).ok()
 }
 
 // --- connections ---

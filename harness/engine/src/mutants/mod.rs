@@ -13,6 +13,7 @@ mod follow;
 pub mod matrix;
 mod objects;
 mod reach;
+mod relapse;
 mod rules;
 mod signer;
 mod stand_in;

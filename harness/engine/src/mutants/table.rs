@@ -12,6 +12,7 @@ use super::bugs::{self, bugs};
 use super::flags::{self, apiserver, controller_manager, kubelet};
 use super::objects::{bound, no_renewals, policy};
 use super::reach;
+use super::relapse::Relapse;
 use super::rules::Rule;
 use super::signer::{RogueSigner, SignerFault};
 use super::{Made, Mutant};
@@ -32,6 +33,7 @@ pub fn table() -> Vec<Mutant> {
         cluster_objects(),
         kubelets(),
         beside_kubelets(),
+        relapses(),
         reach::mutants(),
         bugs(),
     ]
@@ -849,6 +851,49 @@ fn kubelets() -> Vec<Mutant> {
     ]
 }
 
+/// Right once, and then wrong.
+fn relapses() -> Vec<Mutant> {
+    use Relapse::*;
+    vec![
+        mutant(
+            "relapse.link-vanishes",
+            "The client certificate's link is gone for a moment, after a while",
+            &["files.only-after-approval", "rotation.client-twice"],
+            LinkVanishes,
+        ),
+        mutant(
+            "relapse.keys-open-up",
+            "Files with keys become readable for everyone, after a while",
+            &["files.only-after-approval"],
+            KeysOpenUp,
+        ),
+        mutant(
+            "relapse.kubelet-dies",
+            "A kubelet that started with a certificate dies after a while",
+            &["files.only-after-approval", "rotation.restart-with-a-valid-certificate"],
+            KubeletDies,
+        ),
+        mutant(
+            "relapse.port-goes-dark",
+            "The port presents nothing for a moment, some time after each new serving certificate",
+            &["approval.serving-csr-waits", "rotation.serving-twice"],
+            PortGoesDark,
+        ),
+        mutant(
+            "relapse.node-flaps",
+            "A Node that was ready is reported as not ready, after a while",
+            &["rotation.serving-twice", "rotation.first-certificate-expires", "reach.approved-and-rotated-in-use"],
+            NodeFlaps,
+        ),
+        mutant(
+            "relapse.failed-goes",
+            "A CSR that the signer marked Failed is deleted at once",
+            &["issuance.serving-rules", "approval.wrong-organization"],
+            FailedGoes,
+        ),
+    ]
+}
+
 fn beside_kubelets() -> Vec<Mutant> {
     use Beside::*;
     vec![
@@ -875,7 +920,7 @@ fn beside_kubelets() -> Vec<Mutant> {
         mutant(
             "files.deletes-old",
             "Files of earlier certificates are deleted",
-            &["rotation.restart-between-rotations", "field.key-pairs-pile-up"],
+            &["rotation.client-twice", "rotation.restart-between-rotations", "field.key-pairs-pile-up"],
             DeletesOld,
         ),
         mutant(
@@ -962,6 +1007,7 @@ fn beside_kubelets() -> Vec<Mutant> {
             "kubelet.old-serving-certificate",
             "The port presents the first serving certificate forever",
             &[
+                "rotation.serving-twice",
                 "reload.serving-certificate-without-restart",
                 "serving.expired-while-waiting",
                 "field.addresses-added-after-approval",

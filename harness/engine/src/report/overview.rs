@@ -16,13 +16,11 @@ pub(super) fn headline(run: &RunResult) -> String {
         0 => String::new(),
         many => format!(", {}", words::count(many, "stale known failure")),
     };
-    let not_started = match run.not_started {
-        0 => String::new(),
-        many => format!(", {many} not started"),
-    };
     let interrupted = if run.interrupted { ", interrupted" } else { "" };
-    let tested = if counts.is_empty() { "nothing was run".to_owned() } else { counts.join(", ") };
-    format!("{tested}{stale}{not_started}{interrupted}")
+    if counts.is_empty() {
+        return format!("nothing was run{interrupted}");
+    }
+    format!("{}{stale}{interrupted}", counts.join(", "))
 }
 
 /// Expected failures, and entries of the list of known failures that are no longer true, one per line.

@@ -2,11 +2,8 @@
 
 mod certificates;
 mod csrs;
-mod discovery;
 mod doctor;
 mod judge;
-#[cfg(test)]
-mod law;
 mod rbac;
 mod report;
 mod signing;
@@ -15,7 +12,7 @@ mod tests;
 mod tokens;
 
 pub use doctor::{PATIENCE, diagnose};
-pub use judge::{Cause, approves, unsignable};
+pub use judge::{Cause, unsignable};
 pub use report::{ApproverReport, BindingReport, Diagnosis, Finding, Grade, Life, NodeReport, SignerReport};
 
 pub(super) use certificates::short;
