@@ -32,6 +32,11 @@ impl Shift for SignedDuration {
     }
 }
 
+/// A duration in the unit of an event's `mono`; 0 for a negative one.
+pub fn micros(duration: SignedDuration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(0)
+}
+
 /// The moment at which this share of a span is over.
 pub fn at_share(from: Timestamp, to: Timestamp, share: f64) -> Timestamp {
     from.later(SignedDuration::from_secs_f64(to.duration_since(from).as_secs_f64() * share))

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::lasting::Lasting;
 use super::{DEFAULT_WITHIN, LooksAt, Match, Matcher, Mismatch, Moment, Never, State, Stays};
 use crate::history::event::{Event, Load, Phase, What};
 use crate::scenario::{Scenario, Step};
+use crate::time::micros;
 
 /// The outcome of a scenario, or of one of its expectations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -703,8 +704,4 @@ fn note_closest(closest: &mut Vec<Closest>, seq: u64, mismatches: Vec<Mismatch>)
     }
     closest.sort_by_key(|known| (known.mismatches.len(), u64::MAX - known.seq));
     closest.truncate(KEPT_CLOSEST);
-}
-
-pub(super) fn micros(duration: SignedDuration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(0)
 }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{LooksAt, Match, Matcher, Moment, State};
 use crate::history::Event;
 use crate::history::event::{Recorder, WHOLE_CLUSTER};
-use crate::time::Shift;
+use crate::time::{Shift, micros};
 
 /// What becomes so with the last event of a scenario must stay so for this time.
 const LEAST: SignedDuration = SignedDuration::from_secs(2);
@@ -35,7 +35,7 @@ impl Mark {
 
     /// So much later, which may be between two events.
     fn after(self, duration: SignedDuration) -> Self {
-        let mono = self.mono.saturating_add(super::judge::micros(duration));
+        let mono = self.mono.saturating_add(micros(duration));
         Self { seq: u64::MAX, at: self.at.later(duration), mono }
     }
 }

@@ -26,6 +26,7 @@ pub mod presented;
 pub mod process;
 pub mod reachable;
 pub mod reached;
+mod reaches;
 pub mod request;
 pub mod rotation;
 pub mod rules;
@@ -37,6 +38,7 @@ use serde::Deserialize;
 
 pub use compare::{Match, Mismatch, Moment};
 pub use judge::{Closest, ExpectationVerdict, Judge, Next, Outcome, Verdict, judge_all};
+pub use reaches::Reaches;
 pub use state::State;
 
 use crate::history::Event;

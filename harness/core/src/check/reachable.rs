@@ -1,12 +1,12 @@
 //! How well a kubelet's port could be reached over a time, by a `reach` with `every`.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::Compare;
 use super::{LooksAt, Match, Matcher, OfState, State};
-use crate::history::event::{Event, ReachEvent, Recorder, What};
+use crate::history::event::{Event, Recorder, What};
 use crate::scenario::duration;
 
 /// All requests of a `reach` with `every` so far: how many there were, how many of them failed, and for how long none
@@ -25,37 +25,6 @@ pub struct Reachable {
     #[serde(default, deserialize_with = "duration::positive_if_given")]
     #[schemars(schema_with = "duration::schema")]
     pub longest_gap: Option<SignedDuration>,
-}
-
-/// What came of the requests of one stimulus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reaches {
-    /// How many were answered, or failed to be.
-    pub requests: u32,
-    /// How many of them failed.
-    pub failed: u32,
-    /// When the last one succeeded; at first, when the first one ended.
-    since: Timestamp,
-    /// The longest time without a success.
-    pub longest_gap: SignedDuration,
-}
-
-impl Reaches {
-    /// Before the first of them, which ended at this time.
-    pub(super) fn before(first: Timestamp) -> Self {
-        Self { requests: 0, failed: 0, since: first, longest_gap: SignedDuration::ZERO }
-    }
-
-    /// Takes in the next one, which ended at this time.
-    pub(super) fn add(&mut self, reach: &ReachEvent, at: Timestamp) {
-        self.requests += 1;
-        self.longest_gap = self.longest_gap.max(at.duration_since(self.since));
-        if reach.succeeded() {
-            self.since = at;
-        } else {
-            self.failed += 1;
-        }
-    }
 }
 
 impl Matcher for Reachable {
@@ -103,8 +72,10 @@ impl OfState for Reachable {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
-    use crate::history::event::Via;
+    use crate::history::event::{ReachEvent, Via};
 
     /// Requests that ended at these seconds, with these codes.
     fn state(ended: &[(i64, Option<u16>)]) -> State {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::reachable::Reaches;
+use super::reaches::Reaches;
 use super::{Role, rules::Rules};
 use crate::history::event::{
     Answer, Begin, Change, CsrEvent, Event, FileEvent, FileFacts, FileOp, KubeletFacts, Load, Looked, NodeEvent, Phase,

@@ -13,8 +13,8 @@ use futures::future::{BoxFuture, select_all};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::executables::Local;
 use super::flags::{self, Layout};
-use super::provider::Local;
 use crate::cluster::error::end_of;
 use crate::cluster::processes::{Defect, Launch, Part, Plan, Port, Supervised, begin};
 use crate::cluster::shared::base::Base;

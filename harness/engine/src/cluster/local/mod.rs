@@ -2,8 +2,9 @@
 //! No root, no Docker, no container runtime.
 
 mod control_plane;
+mod executables;
 mod flags;
 mod provider;
 
-pub use provider::Local;
+pub use executables::Local;
 pub(super) use provider::{NAME, capabilities};

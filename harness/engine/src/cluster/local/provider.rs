@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::control_plane::{LocalControlPlane, Ports};
+use super::executables::Local;
 use super::flags::Layout;
-use crate::cluster::processes::{Defect, Kubelets, Sandbox, has_cgroup_v1};
+use crate::cluster::processes::{Kubelets, Sandbox, has_cgroup_v1};
 use crate::cluster::shared::base::{Base, Orders};
 use crate::cluster::shared::dir::RunDir;
 use crate::cluster::shared::file::write_private;
@@ -17,7 +18,7 @@ use crate::cluster::shared::recorders::{Recorders, Sources};
 use crate::cluster::shared::tokens::{self, OwnTokens};
 use crate::cluster::shared::trust::Trust;
 use crate::cluster::{Cluster, ClusterError, ControlPlane, Nodes, Provider};
-use crate::components::{ComponentSet, Executable};
+use crate::components::ComponentSet;
 use crate::node::inlet::Proxy;
 use crate::observe::Sink;
 use crate::pki::YEAR;
@@ -25,20 +26,6 @@ use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::Recorder;
 use tlsboot_core::scenario::stimulus::Component;
 use tlsboot_core::scenario::{Capability, Scenario};
-use tlsboot_core::version::Version;
-
-/// Starts clusters as plain processes.
-#[derive(Clone, Debug)]
-pub struct Local {
-    /// The control plane's executables.
-    pub components: ComponentSet,
-    /// The kubelets' executable.
-    pub kubelet: Executable,
-    /// The kubelets' version.
-    pub kubelet_version: Version,
-    /// The fault of the clusters, for `tlsboot mutants`.
-    pub defect: Option<Arc<dyn Defect>>,
-}
 
 /// Its name.
 pub(in crate::cluster) const NAME: &str = "local";
