@@ -110,8 +110,9 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
     if matches!(result.verdict.outcome, Outcome::Pass | Outcome::Known) {
         return Ok(());
     }
-    let text = failure::text(&result, &Evidence::read(&environment.out, &result), false);
+    let evidence = Evidence::read(&environment.out, &result);
     // nextest takes the message for its JUnit report from a line with this prefix.
-    tlsboot_engine::say!("Error: {} {}", result.verdict.outcome.word(), scenario.id);
-    Err(Failed::from(text))
+    let why = failure::one_line(&result, &evidence);
+    tlsboot_engine::say!("Error: {} {}: {why}", result.verdict.outcome.word(), scenario.id);
+    Err(Failed::from(failure::text(&result, &evidence, false)))
 }

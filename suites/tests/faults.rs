@@ -52,6 +52,9 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+#[path = "faults/differential.rs"]
+mod differential;
+
 const BE_TLSBOOT: &str = "TLSBOOT_TEST_BE_TLSBOOT";
 
 fn main() -> ExitCode {
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
     let on_runtime = |name: &str, test: fn() -> Result<(), Failed>| Trial::test(name, test);
     let mut trials = vec![
         on_runtime("doctor_finds_each_fault", || block_on(doctor())),
+        on_runtime("doctor_says_what_the_api_server_answers", || block_on(doctor_and_api_server())),
         on_runtime("the_approver_kit_finds_each_fault", || block_on(approver())),
     ];
     match options(None).map(|options| options.provider) {
@@ -101,6 +105,15 @@ async fn doctor() -> Result<(), Failed> {
     lab.finds(&[]).await?;
     lab.cluster.stop().await;
     lab.command_agrees(3, "cannot be reached")
+}
+
+async fn doctor_and_api_server() -> Result<(), Failed> {
+    let controllers = [CONTROLLERS, &["clusterrole-aggregation"]].concat();
+    let lab = Lab::start_with(None, &controllers).await?;
+    let connection = Connection::open(Some(&lab.kubeconfig), None).await?;
+    differential::agree(&connection, lab.cluster.base().endpoint(), lab.version).await?;
+    lab.cluster.stop().await;
+    Ok(())
 }
 
 /// A missing binding, and the doctor's finding for it.
@@ -773,6 +786,7 @@ impl Probing {
 struct Lab {
     cluster: Box<dyn Cluster>,
     rules: Rules,
+    version: Version,
     kubeconfig: PathBuf,
     folder: tempfile::TempDir,
 }
@@ -814,6 +828,10 @@ impl Lab {
     }
 
     async fn start(components: Option<&Path>) -> Result<Self, Failed> {
+        Self::start_with(components, CONTROLLERS).await
+    }
+
+    async fn start_with(components: Option<&Path>, controllers: &[&str]) -> Result<Self, Failed> {
         let options = options(components)?;
         let planned = options.plan().map_err(|error| error.to_string())?;
         let first = planned.first().ok_or("no target")?;
@@ -824,7 +842,7 @@ impl Lab {
         fs::create_dir(&logs)?;
         let (sink, _) = Sink::create(&folder.path().join("history.jsonl"), Vault::new())?;
         let settings = scenario::Cluster {
-            controllers: CONTROLLERS.iter().map(|&name| name.into()).collect(),
+            controllers: controllers.iter().map(|&name| name.into()).collect(),
             // So that it can be replaced.
             signer_ca_valid_for: Some(SignedDuration::from_hours(24 * 365)),
             ..Default::default()
@@ -836,7 +854,7 @@ impl Lab {
         forget_other_tokens(cluster.as_ref()).await?;
         let kubeconfig = folder.path().join("kubeconfig");
         fs::write(&kubeconfig, cluster.base().admin_kubeconfig().expose())?;
-        Ok(Self { cluster, rules: target.id.rules(), kubeconfig, folder })
+        Ok(Self { cluster, rules: target.id.rules(), version: target.id.kubernetes, kubeconfig, folder })
     }
 
     fn admin(&self) -> kube::Client {

@@ -15,6 +15,7 @@ use tlsboot_engine::components::{
 
 /// Which components to use; for `#[command(flatten)]`.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Executables")]
 pub struct ComponentOptions {
     /// A distribution under test: a folder with kube-apiserver, kube-controller-manager, kubelet, and optionally its
     /// own etcd. Wrapper scripts work too. Versions are read by running the executables with --version

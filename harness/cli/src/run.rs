@@ -1,30 +1,32 @@
 //! `tlsboot run`.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use futures::StreamExt;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::failed::FailedBefore;
 use super::interrupt::on_interrupt;
 use super::live::LiveProgress;
+use super::queue::{Done, run_all};
 use super::scenarios::KnownOptions;
 use super::sign::SignOptions;
 use super::target::{Planned, TargetOptions, environment};
-use super::{Exit, Failure, ScenarioOptions, progress, values};
+use super::{Exit, Failure, ScenarioOptions, built_in, progress, values};
 use tlsboot_core::known::KnownFailures;
 use tlsboot_core::result::{self, RunResult, Shard};
-use tlsboot_core::scenario::{Partition, Scenario};
+use tlsboot_core::scenario::{Partition, Profile, Scenario};
 use tlsboot_engine::cluster::ProviderKind;
 use tlsboot_engine::cluster::processes::inotify::Instances;
+use tlsboot_engine::components::Progress;
 use tlsboot_engine::report::{self, Format};
-use tlsboot_engine::run::{Ran, Runner, Target};
+use tlsboot_engine::run::{Listener, Runner, Silent, Target};
+use tlsboot_engine::say;
 
 /// Run scenarios on real clusters and report.
 #[derive(Debug, Args)]
@@ -36,25 +38,40 @@ Examples:
   tlsboot run --components ./my-distribution        your own executables
   tlsboot run my-scenarios/ --profile full          your own scenarios
   tlsboot run --partition 2/5 --out shard-2         the second of five parts; `tlsboot merge` joins them
+  tlsboot run --failed tlsboot-out --out again      only what failed in that run, on the same targets
+  tlsboot run --fail-fast                           no further scenario after the first that fails
   tlsboot run --known known.yaml                    expected failures, listed with reason and link
-  tlsboot run --sign key.pem                        sign result.json; `tlsboot verify --key` checks it")]
+  tlsboot run --sign key.pem                        sign result.json; `tlsboot verify --key` checks it
+
+Exit codes: 0 all as expected, or known to fail; 1 a scenario failed or hung, or a known failure no longer fails;
+2 invalid command line or scenario; 3 an error in tlsboot or its environment, which says nothing about the cluster;
+130 interrupted, after cleaning up.")]
 pub(super) struct RunCommand {
     #[command(flatten)]
     scenarios: ScenarioOptions,
+    /// Only what failed, hung or was an error in the run with this output folder, on the same targets unless
+    /// `--kubernetes` chooses others. Selectors narrow it further. The report has only these scenarios.
+    #[arg(long, value_name = "DIR", help_heading = "Scenarios")]
+    failed: Option<PathBuf>,
     #[command(flatten)]
     target: TargetOptions,
     /// Only this part of the scenarios on all targets: K of N equal parts, for machines that share the work.
-    #[arg(long, value_name = "K/N", env = "TLSBOOT_PARTITION")]
+    #[arg(long, value_name = "K/N", env = "TLSBOOT_PARTITION", help_heading = "Scenarios")]
     partition: Option<Partition>,
     #[command(flatten)]
     known: KnownOptions,
     #[command(flatten)]
     jobs: JobsOptions,
+    #[command(flatten)]
+    stop: StopOptions,
+    /// Show no progress: only failures, the counts, and where the report is.
+    #[arg(long, short, help_heading = "Output")]
+    quiet: bool,
     /// Folder for evidence and reports.
-    #[arg(long, short, value_name = "DIR", default_value = "tlsboot-out")]
+    #[arg(long, short, value_name = "DIR", default_value = "tlsboot-out", help_heading = "Output")]
     out: PathBuf,
     /// Reports to write, separated by commas.
-    #[arg(long, value_parser = values::format(), value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
+    #[arg(long, help_heading = "Output", value_parser = values::format(), value_delimiter = ',', default_values_t = Format::DEFAULT.iter().copied())]
     format: Vec<Format>,
     #[command(flatten)]
     sign: SignOptions,
@@ -63,8 +80,27 @@ pub(super) struct RunCommand {
 /// A scenario on one of the planned targets.
 type Pair = (usize, Scenario);
 
+/// When a run ends early.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+struct StopOptions {
+    /// Start no further scenario after the first that fails, hangs or is an error. Those that are running end as usual.
+    #[arg(long, conflicts_with = "max_fail")]
+    fail_fast: bool,
+    /// The same after N of them.
+    #[arg(long, value_name = "N")]
+    max_fail: Option<NonZero<usize>>,
+}
+
+impl StopOptions {
+    fn most(&self) -> Option<NonZero<usize>> {
+        if self.fail_fast { Some(NonZero::<usize>::MIN) } else { self.max_fail }
+    }
+}
+
 /// How many clusters run at the same time.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
 pub(super) struct JobsOptions {
     /// How many clusters run at the same time; most of a scenario is waiting. Default: two per core (four for
     /// `mutants`, whose failing scenarios run to their deadline), limited by the available inotify instances.
@@ -85,14 +121,25 @@ impl JobsOptions {
     }
 }
 
-pub(super) fn run(command: RunCommand) -> Result<Exit, Failure> {
+pub(super) fn run(mut command: RunCommand) -> Result<Exit, Failure> {
+    let failed = command.failed.as_deref().map(FailedBefore::read).transpose()?;
+    if let Some(failed) = &failed {
+        failed.choose(&mut command.target)?;
+        command.scenarios.profile = Profile::Slow;
+    }
     let scenarios = command.scenarios.load()?;
     let scenario_set = command.scenarios.library.digest();
     let known = command.known.load(&command.scenarios)?;
     let key = command.sign.load(&command.format)?;
     let planned = command.target.plan()?;
-    let pairs: Vec<Pair> =
-        (0..planned.len()).flat_map(|target| scenarios.iter().cloned().map(move |one| (target, one))).collect();
+    let all = (0..planned.len()).flat_map(|target| scenarios.iter().map(move |one| (target, one)));
+    let wanted = |(target, one): &(usize, &Scenario)| {
+        failed.as_ref().is_none_or(|failed| failed.has(&one.id, &planned[*target].id))
+    };
+    let pairs: Vec<Pair> = all.filter(wanted).map(|(target, one)| (target, one.clone())).collect();
+    if let Some(failed) = failed.filter(|_| pairs.is_empty()) {
+        return Err(failed.none_chosen());
+    }
     let (pairs, shards) = share(pairs, &planned, command.partition)?;
     let mut targets = BTreeMap::new();
     let mut components = Vec::new();
@@ -100,7 +147,7 @@ pub(super) fn run(command: RunCommand) -> Result<Exit, Failure> {
         if !pairs.iter().any(|(target, _)| *target == index) {
             continue;
         }
-        let (target, used) = command.target.resolve(plan, progress::on_stderr())?;
+        let (target, used) = command.target.resolve(plan, command.progress())?;
         targets.insert(index, Arc::new(target));
         for component in used {
             if !components.contains(&component) {
@@ -116,10 +163,15 @@ pub(super) fn run(command: RunCommand) -> Result<Exit, Failure> {
         tracing::warn!(%error, "the leftovers of killed runs in Docker could not be removed");
     }
     super::prepare_clusters(command.target.provider)?;
+    if !command.quiet {
+        let names: Vec<String> = targets.values().map(|target| target.id.name()).collect();
+        say!("{}", header(pairs.len(), &names, command.jobs.get(2), &command.out));
+    }
     let runtime = super::runtime()?;
     let (started, clock) = (Timestamp::now(), Instant::now());
     let pairs = pairs.into_iter().map(|(target, scenario)| (Arc::clone(&targets[&target]), scenario)).collect();
-    let (ran, interrupted) = runtime.block_on(all(&command, known, pairs))?;
+    let done = runtime.block_on(play(&command, known, pairs))?;
+    let Done { ran, not_started, interrupted } = done;
     let (results, stale): (Vec<_>, Vec<_>) = ran.into_iter().map(|ran| (ran.result, ran.stale)).unzip();
     let result = RunResult {
         format: result::FORMAT,
@@ -131,6 +183,7 @@ pub(super) fn run(command: RunCommand) -> Result<Exit, Failure> {
         components,
         scenarios: results,
         interrupted,
+        not_started,
         stale: stale.into_iter().flatten().collect(),
         shards,
     };
@@ -160,41 +213,54 @@ fn share(
     Ok((part, vec![shard]))
 }
 
-/// Runs scenarios on targets, several at the same time. Those with the longest possible wait begin first, so that no
-/// single scenario is left waiting at the end. The results are in the order of the list.
-async fn all(
+impl RunCommand {
+    /// The progress of getting executables.
+    fn progress(&self) -> Progress {
+        if self.quiet { Progress::hidden() } else { progress::on_stderr() }
+    }
+}
+
+/// What is about to happen.
+fn header(count: usize, targets: &[String], jobs: usize, out: &Path) -> String {
+    let scenarios = if count == 1 { "1 scenario".to_owned() } else { format!("{count} scenarios") };
+    let at_a_time = if count == 1 { String::new() } else { format!(", {} at a time", jobs.min(count)) };
+    let tlsboot = built_in::SHORT_VERSION;
+    format!("tlsboot {tlsboot}: {scenarios} on {}{at_a_time}; output in {}", targets.join(", "), out.display())
+}
+
+/// Runs everything, and shows how far it has come.
+async fn play(
     command: &RunCommand,
     known: KnownFailures,
     pairs: Vec<(Arc<Target>, Scenario)>,
-) -> Result<(Vec<Ran>, bool), Failure> {
-    let interrupt = on_interrupt().map_err(Failure::error)?;
-    let runner = Runner {
-        out: command.out.clone(),
-        known,
-        listener: Arc::new(LiveProgress::on_stderr()),
-        interrupt: interrupt.clone(),
+) -> Result<Done, Failure> {
+    let live = (!command.quiet).then(|| Arc::new(LiveProgress::on_stderr(pairs.len(), &command.out)));
+    let _keeps_up = live.as_ref().map(LiveProgress::keep_up);
+    let listener: Arc<dyn Listener> = match live {
+        Some(live) => live,
+        None => Arc::new(Silent),
     };
-    let mut queue: Vec<_> = pairs.into_iter().enumerate().collect();
-    queue.sort_by_key(|(_, (_, scenario))| Reverse(scenario.patience()));
-    let runs = queue.into_iter().map(|(place, (target, scenario))| {
-        let runner = runner.clone();
-        async move {
-            if *runner.interrupt.borrow() {
-                return (place, None);
-            }
-            // Its own task: a core for each scenario, as long as there are cores.
-            let task = tokio::spawn(async move { runner.run(&scenario, &target).await });
-            (place, task.await.ok())
-        }
-    });
-    let mut results: Vec<(usize, Option<Ran>)> =
-        futures::stream::iter(runs).buffer_unordered(command.jobs.get(2)).collect().await;
-    results.sort_by_key(|(place, _)| *place);
-    let interrupted = *interrupt.borrow();
-    let missing = results.iter().any(|(_, result)| result.is_none());
-    if missing && !interrupted {
-        return Err(Failure::error("a scenario's task panicked; see above"));
+    let interrupt = on_interrupt().map_err(Failure::error)?;
+    let runner = Runner { out: command.out.clone(), known, listener, interrupt };
+    run_all(&runner, pairs, command.jobs.get(2), command.stop.most()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_says_what_is_about_to_happen() {
+        let said = |count, targets: &[&str]| {
+            let targets: Vec<String> = targets.iter().map(|name| (*name).to_owned()).collect();
+            header(count, &targets, 4, Path::new("tlsboot-out"))
+        };
+        let one = said(1, &["local::1.37.2"]);
+        assert!(one.ends_with("): 1 scenario on local::1.37.2; output in tlsboot-out"), "{one}");
+        let many = said(75, &["local::1.37.2", "local::1.33.13"]);
+        assert!(
+            many.ends_with("): 75 scenarios on local::1.37.2, local::1.33.13, 4 at a time; output in tlsboot-out"),
+            "{many}"
+        );
     }
-    let results = results.into_iter().filter_map(|(_, result)| result);
-    Ok((results.collect(), interrupted))
 }

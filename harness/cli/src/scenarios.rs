@@ -15,10 +15,11 @@ use tlsboot_engine::untrusted::{self, LONGEST};
 
 /// Which scenarios.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Scenarios")]
 pub struct ScenarioOptions {
     /// Scenario ids, globs of ids ('rotation.*'), tags (@rotation), behaviors of the catalogue (T-01), or paths of YAML
     /// files or folders; the whole profile by default.
-    #[arg(value_name = "SELECTOR")]
+    #[arg(help_heading = None::<&str>, value_name = "SELECTOR")]
     pub selectors: Vec<String>,
     /// What the selectors choose from.
     #[command(flatten)]
@@ -47,6 +48,7 @@ impl ScenarioOptions {
 
 /// The scenarios that ids, globs, tags and profiles choose from.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Scenarios")]
 pub struct LibraryOptions {
     /// A folder of scenarios, in addition to those in the executable. A scenario replaces the built-in one with its id.
     #[arg(id = "scenarios", long, value_name = "DIR", env = "TLSBOOT_SCENARIOS")]
@@ -88,6 +90,7 @@ impl LibraryOptions {
 
 /// The list of known failures.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Scenarios")]
 pub struct KnownOptions {
     /// A list of known failures in YAML, each `{scenario, kubernetes, kubelet, reason, link}` with ranges of versions:
     /// their outcome is `known`. An entry whose scenario passes makes the run fail.

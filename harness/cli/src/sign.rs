@@ -10,6 +10,7 @@ use tlsboot_engine::report::signature::SigningKey;
 
 /// Whether a report is signed.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
 pub(super) struct SignOptions {
     /// Sign result.json with this Ed25519 key (PKCS#8 PEM, as created by `openssl genpkey -algorithm ed25519`).
     #[arg(long, value_name = "KEY", env = "TLSBOOT_SIGN")]

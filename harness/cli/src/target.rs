@@ -20,7 +20,14 @@ use tlsboot_engine::run::{Target, TargetId};
 
 /// What scenarios run on.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Target")]
 pub struct TargetOptions {
+    /// Versions of the control plane, separated by commas: 1.37 or 1.37.2. The newest known by default.
+    #[arg(long, value_name = "VERSIONS", env = "TLSBOOT_KUBERNETES", value_delimiter = ',')]
+    pub kubernetes: Vec<VersionRequest>,
+    /// Version of the kubelets, for version skew; the control plane's by default.
+    #[arg(long, value_name = "VERSION", env = "TLSBOOT_KUBELET")]
+    pub kubelet: Option<VersionRequest>,
     /// What runs the clusters. For an existing cluster, see `tlsboot doctor`, `probe` and `approver`.
     #[arg(long, value_parser = values::provider(), env = "TLSBOOT_PROVIDER", default_value_t)]
     pub provider: ProviderKind,
@@ -31,12 +38,6 @@ pub struct TargetOptions {
     /// The image for `k3s`, such as rancher/k3s:v1.37.2-k3s1@sha256:…; by default rancher/k3s of the version.
     #[arg(long, value_name = "IMAGE", env = "TLSBOOT_IMAGE")]
     pub image: Option<Image>,
-    /// Versions of the control plane, separated by commas: 1.37 or 1.37.2. The newest known by default.
-    #[arg(long, value_name = "VERSIONS", env = "TLSBOOT_KUBERNETES", value_delimiter = ',')]
-    pub kubernetes: Vec<VersionRequest>,
-    /// Version of the kubelets, for version skew; the control plane's by default.
-    #[arg(long, value_name = "VERSION", env = "TLSBOOT_KUBELET")]
-    pub kubelet: Option<VersionRequest>,
     /// Where executables come from.
     #[command(flatten)]
     pub components: ComponentOptions,

@@ -350,3 +350,26 @@ fn a_report_does_not_move_the_cursor() {
         assert!(!said.lines().any(|line| line.starts_with("Everything matches.") || line.starts_with("::")), "{said}");
     }
 }
+
+#[test]
+fn what_failed_before_is_named_when_none_of_it_is_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("before");
+    fs::create_dir(&out).unwrap();
+    shard(&out, 1, 1, "fail");
+    let again = |args: &[&str]| {
+        let ran = tlsboot(folder.path(), &[&["run", "--failed", "before"], args].concat());
+        assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+        ran.err
+    };
+    let said = again(&["rotation.*"]);
+    assert!(said.contains("none of what failed there is selected: lab.all-kinds on local::1.37.1"), "{said}");
+    let said = again(&["--provider", "kind"]);
+    assert!(said.contains("local::1.37.1 needs --provider local"), "{said}");
+    let good = folder.path().join("good");
+    fs::create_dir(&good).unwrap();
+    shard(&good, 1, 1, "pass");
+    let said = tlsboot(folder.path(), &["run", "--failed", "good"]).err;
+    assert!(said.contains("--failed good: nothing failed in that run"), "{said}");
+    assert!(tlsboot(folder.path(), &["run", "--failed", "nowhere"]).err.contains("nowhere"));
+}

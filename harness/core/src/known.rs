@@ -159,6 +159,7 @@ steps:
             components: Vec::new(),
             scenarios: vec![result],
             interrupted: false,
+            not_started: 0,
             stale: Vec::new(),
             shards: Vec::new(),
         }

@@ -34,6 +34,9 @@ pub struct RunResult {
     pub scenarios: Vec<ScenarioResult>,
     /// Whether the run was interrupted before its end, or shards of it are missing.
     pub interrupted: bool,
+    /// Scenarios that were not started because too many others had failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_started: usize,
     /// Entries of the list of known failures that are no longer true: they make the run fail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<StaleEntry>,
@@ -161,6 +164,11 @@ impl ScenarioResult {
             hashes: BTreeMap::new(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl RunResult {

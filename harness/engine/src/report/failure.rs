@@ -7,9 +7,9 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use super::Evidence;
 use super::paint::Paint;
 use super::words;
-use tlsboot_core::check::{Closest, DEFAULT_WITHIN, ExpectationVerdict, Outcome};
-use tlsboot_core::history::What;
+use tlsboot_core::check::{Closest, DEFAULT_WITHIN, ExpectationVerdict, Mismatch, Outcome};
 use tlsboot_core::history::event::{Phase, ProcessState};
+use tlsboot_core::history::{Event, What};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::Step;
 
@@ -53,16 +53,21 @@ fn headline(result: &ScenarioResult, paint: Paint) -> String {
     )
 }
 
-/// The first failure in one sentence: for a line of a list, or the message of a JUnit failure.
-pub(super) fn sentence(result: &ScenarioResult, evidence: &Evidence) -> String {
+/// The first failure on one line, with the words that decide it: for a log, a list, the message of a JUnit failure.
+pub fn one_line(result: &ScenarioResult, evidence: &Evidence) -> String {
     if let Some(error) = &result.verdict.error {
         return words::clean(error);
     }
     match Failed::all(result, evidence).first() {
-        Some(failed) => format!("line {}: {}", failed.verdict.line, failed.sentence()),
+        Some(failed) => format!("line {}: {}", failed.verdict.line, failed.one_line()),
         None => words::outcome(result.verdict.outcome).to_owned(),
     }
 }
+
+/// A line has room for this many differences.
+const DIFFERENCES: usize = 3;
+/// And for values of this many letters.
+const LONGEST: usize = 80;
 
 /// An expectation that was not met, with the details.
 pub(super) struct Failed<'a> {
@@ -77,24 +82,46 @@ impl<'a> Failed<'a> {
         expectations.filter(red).map(|verdict| Self { verdict, evidence }).collect()
     }
 
-    /// What went wrong.
+    /// What went wrong, and since when it was waited for. The details follow in a table.
     pub(super) fn sentence(&self) -> String {
+        if self.verdict.never || self.decided_by_event() {
+            return self.what();
+        }
+        self.what() + &self.since()
+    }
+
+    /// What went wrong, and the details that decide it: all that a line has room for.
+    pub(super) fn one_line(&self) -> String {
+        match self.decisive() {
+            Some(decisive) => format!("{}: {decisive}", self.what()),
+            None => self.what(),
+        }
+    }
+
+    fn what(&self) -> String {
         let verdict = self.verdict;
         let thing = self.thing();
         match verdict.outcome {
-            Some(Outcome::Hang) => format!("no matching {thing} within {}{}", self.waited(), self.since()),
+            Some(Outcome::Hang) => format!("no matching {thing} within {}", self.waited()),
             _ if verdict.never => format!("there must be no {thing}, but one was observed"),
             _ if self.is_broken() => format!("the {thing} was as expected, but did not stay so"),
             _ if self.decided_by_event() => format!("a {thing} was observed, but it is not as expected"),
-            _ if !verdict.events.is_empty() => format!(
-                "only {} of {} matching {thing} within {}{}",
-                verdict.events.len(),
-                self.times(),
-                self.waited(),
-                self.since()
-            ),
-            _ => format!("a {thing} was observed, but none matched within {}{}", self.waited(), self.since()),
+            _ if !verdict.events.is_empty() => {
+                format!("only {} of {} matching {thing} within {}", verdict.events.len(), self.times(), self.waited())
+            }
+            _ => format!("a {thing} was observed, but none matched within {}", self.waited()),
         }
+    }
+
+    /// `code: expected 401, found 403`; the event that must not be; or the process whose end explains the silence.
+    fn decisive(&self) -> Option<String> {
+        let shown = self.shown();
+        let event = match shown.first() {
+            Some(Closest { mismatches, .. }) if !mismatches.is_empty() => return Some(differences(mismatches)),
+            Some(closest) => self.evidence.event(closest.seq)?,
+            None => ended(self.evidence, [self.verdict]).next()?,
+        };
+        Some(short(&words::event(&event.what), words::LONGEST))
     }
 
     /// What was observed instead, if nothing came close.
@@ -217,26 +244,47 @@ fn block(result: &ScenarioResult, evidence: &Evidence, failed: &Failed<'_>, pain
     text
 }
 
+/// `code: expected 401, found 403; reason: expected Unauthorized, found Forbidden`.
+fn differences(mismatches: &[Mismatch]) -> String {
+    let value = |text: &str| short(&words::value(text), LONGEST);
+    let one = |found: &Mismatch| {
+        format!("{}: expected {}, found {}", words::clean(&found.field), value(&found.expected), value(&found.found))
+    };
+    let mut all: Vec<String> = mismatches.iter().take(DIFFERENCES).map(one).collect();
+    if let more @ 1.. = mismatches.len().saturating_sub(DIFFERENCES) {
+        all.push(format!("and {more} more"));
+    }
+    all.join("; ")
+}
+
+/// The text, cut to this many letters.
+fn short(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Processes that exited on their own, other than those that an expectation is about: usually the cause of everything
 /// else.
 fn deaths(result: &ScenarioResult, evidence: &Evidence, paint: Paint) -> Option<String> {
-    let told: BTreeSet<u64> = result
-        .verdict
-        .expectations
-        .iter()
-        .flat_map(|verdict| {
-            let closest = verdict.closest.iter().map(|closest| closest.seq);
-            verdict.events.iter().copied().chain(closest)
-        })
-        .collect();
-    let exited_on_its_own = |what: &What| matches!(what, What::Process(process) if matches!(process.state, ProcessState::Exited { asked: false, .. }));
-    let lines: Vec<String> = evidence
-        .events
-        .iter()
-        .filter(|event| exited_on_its_own(&event.what) && !told.contains(&event.seq))
-        .map(|event| event_line(evidence, event.seq, paint))
-        .collect();
+    let told = &result.verdict.expectations;
+    let lines: Vec<String> = ended(evidence, told).map(|event| event_line(evidence, event.seq, paint)).collect();
     (!lines.is_empty() && words::is_red(result.verdict.outcome)).then(|| lines.join("\n"))
+}
+
+/// Exits of processes that were not asked for and that these expectations do not show.
+fn ended<'a>(
+    evidence: &'a Evidence,
+    told: impl IntoIterator<Item = &'a ExpectationVerdict>,
+) -> impl Iterator<Item = &'a Event> {
+    let seqs = |verdict: &'a ExpectationVerdict| {
+        let closest = verdict.closest.iter().map(|closest| closest.seq);
+        verdict.events.iter().copied().chain(closest)
+    };
+    let told: BTreeSet<u64> = told.into_iter().flat_map(seqs).collect();
+    let on_its_own = |what: &What| matches!(what, What::Process(process) if matches!(process.state, ProcessState::Exited { asked: false, .. }));
+    evidence.events.iter().filter(move |event| on_its_own(&event.what) && !told.contains(&event.seq))
 }
 
 /// `csr at 3.21 s (seq 42): …`
@@ -399,6 +447,37 @@ mod tests {
         verdict.events = vec![verdict.closest[0].seq];
         let text = text(&result, &evidence, false);
         assert!(text.contains("was observed, but it is not as expected"), "{text}");
+    }
+
+    #[test]
+    fn one_line_has_the_words_that_decide() {
+        let line = |(result, evidence): (ScenarioResult, Evidence)| one_line(&result, &evidence);
+        let near = "line 10: a `request` of n1 was observed, but none matched within 30.0 s: \
+                    code: expected 403, found 201; reason: expected Forbidden, found (empty)";
+        assert_eq!(line(fixture::failing()), near);
+        assert_eq!(line(fixture::hanging()), "line 10: no matching `csr` within 20.0 s");
+        assert!(line(fixture::broken()).ends_with("`start` could not be performed: no free port below 65536"));
+
+        let (mut unwanted, evidence) = fixture::failing();
+        let verdict = &mut unwanted.verdict.expectations[0];
+        (verdict.never, verdict.events) = (true, vec![11]);
+        verdict.closest.clear();
+        let said = line((unwanted, evidence));
+        assert!(said.contains("but one was observed: n1: kubelet-bootstrap create"), "{said}");
+
+        let (mut silent, evidence) = fixture::failing();
+        let verdict = &mut silent.verdict.expectations[0];
+        (verdict.outcome, verdict.closest) = (Some(Outcome::Hang), Vec::new());
+        let said = line((silent, evidence));
+        assert!(said.contains("within 30.0 s: kubelet of n1, pid 4711, exited with code 1 on its own"), "{said}");
+    }
+
+    #[test]
+    fn a_line_has_room_for_some_differences_and_letters() {
+        let mismatch = |field: &str| Mismatch { field: field.into(), expected: "é".repeat(200), found: String::new() };
+        let said = differences(&["a", "b", "c", "d", "e"].map(mismatch));
+        assert!(said.ends_with("; and 2 more"), "{said}");
+        assert!(said.starts_with(&format!("a: expected {}…, found (empty); b:", "é".repeat(80))), "{said}");
     }
 
     #[test]

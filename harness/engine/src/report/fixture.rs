@@ -206,6 +206,7 @@ pub(crate) fn run() -> RunResult {
         }],
         scenarios,
         interrupted: false,
+        not_started: 0,
         stale: Vec::new(),
         shards: Vec::new(),
     }

@@ -19,9 +19,9 @@ pub(super) fn annotations(out: &Path, run: &RunResult) -> String {
 fn of_one(result: &ScenarioResult, evidence: &Evidence) -> Vec<String> {
     let failed = Failed::all(result, evidence);
     if failed.is_empty() || result.verdict.error.is_some() {
-        return vec![command(result, 1, &failure::sentence(result, evidence))];
+        return vec![command(result, 1, &failure::one_line(result, evidence))];
     }
-    failed.iter().map(|failed| command(result, failed.verdict.line, &failed.sentence())).collect()
+    failed.iter().map(|failed| command(result, failed.verdict.line, &failed.one_line())).collect()
 }
 
 fn command(result: &ScenarioResult, line: u64, message: &str) -> String {

@@ -89,7 +89,7 @@ fn status(out: &Path, result: &ScenarioResult) -> TestCaseStatus {
     let evidence = Evidence::read(out, result);
     status
         .set_type(words::outcome(outcome))
-        .set_message(failure::sentence(result, &evidence))
+        .set_message(failure::one_line(result, &evidence))
         .set_description(failure::text(result, &evidence, false));
     status
 }

@@ -23,7 +23,7 @@ pub(super) fn summary(out: &Path, run: &RunResult) -> String {
             words::outcome(result.verdict.outcome),
             html(&result.id),
             html(&result.target),
-            html(&words::clean(&failure::sentence(result, &evidence))),
+            html(&words::clean(&failure::one_line(result, &evidence))),
         ));
     }
     text

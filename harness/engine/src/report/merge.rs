@@ -90,6 +90,7 @@ pub fn merge(mut runs: Vec<RunResult>) -> Result<Merged, MergeError> {
         whole.stale.extend(run.stale.iter().cloned());
         whole.shards.extend(run.shards.iter().cloned());
         whole.interrupted |= run.interrupted;
+        whole.not_started += run.not_started;
     }
     if runs.len() > 1 {
         let names: std::collections::BTreeSet<&str> = runs.iter().map(|run| run.run.as_str()).collect();

@@ -16,11 +16,13 @@ pub(super) fn headline(run: &RunResult) -> String {
         0 => String::new(),
         many => format!(", {}", words::count(many, "stale known failure")),
     };
+    let not_started = match run.not_started {
+        0 => String::new(),
+        many => format!(", {many} not started"),
+    };
     let interrupted = if run.interrupted { ", interrupted" } else { "" };
-    if counts.is_empty() {
-        return format!("nothing was run{interrupted}");
-    }
-    format!("{}{stale}{interrupted}", counts.join(", "))
+    let tested = if counts.is_empty() { "nothing was run".to_owned() } else { counts.join(", ") };
+    format!("{tested}{stale}{not_started}{interrupted}")
 }
 
 /// Expected failures, and entries of the list of known failures that are no longer true, one per line.

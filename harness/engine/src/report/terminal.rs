@@ -8,19 +8,27 @@ use super::{Evidence, failure, words};
 use tlsboot_core::check::Outcome;
 use tlsboot_core::result::{RunResult, ScenarioResult};
 
-/// With more scenarios than this, those that passed are only counted.
-const ALL_LISTED: usize = 60;
 const SLOWEST: usize = 3;
 
-/// One line per scenario, failures in full, then reasons, the slowest, and the counts last, where they are seen first.
+/// Failures in full, each again on a line if there are several, then reasons, the slowest, and the counts last, where
+/// they are seen first.
 pub(super) fn summary(out: &Path, run: &RunResult, colours: bool) -> String {
     let paint = Paint(colours);
-    let mut parts = vec![lines(run, paint)];
-    let red = run.scenarios.iter().filter(|result| words::is_red(result.verdict.outcome));
-    parts.extend(red.map(|result| {
+    let red: Vec<(&ScenarioResult, Evidence)> = run
+        .scenarios
+        .iter()
+        .filter(|result| words::is_red(result.verdict.outcome))
+        .map(|result| (result, Evidence::read(out, result)))
+        .collect();
+    let full = red.iter().map(|(result, evidence)| {
         let rule = paint.dim(&"─".repeat(80));
-        format!("{rule}\n{}", failure::text(result, &Evidence::read(out, result), colours))
-    }));
+        format!("{rule}\n{}", failure::text(result, evidence, colours))
+    });
+    let mut parts: Vec<String> = full.collect();
+    if let [_, _, ..] = red.as_slice() {
+        let rule = paint.dim(&"─".repeat(80));
+        parts.push(format!("{rule}\n{}", list(&red, paint)));
+    }
     parts.push(reasons(run));
     parts.push(slowest(run));
     parts.push(format!(
@@ -31,8 +39,17 @@ pub(super) fn summary(out: &Path, run: &RunResult, colours: bool) -> String {
     parts.join("\n")
 }
 
-/// `PASS  rbac.x  local::1.37.2  12.3 s`, with columns of these widths for the scenario and the target.
-pub fn line(result: &ScenarioResult, widths: (usize, usize), paint: Paint) -> String {
+/// `PASS  rbac.x  local::1.37.2  12.3 s`, with columns of these widths for the scenario and the target. What is red is
+/// followed by why, read from the evidence in `out`.
+pub fn line(result: &ScenarioResult, out: &Path, widths: (usize, usize), paint: Paint) -> String {
+    let line = columns(result, widths, paint);
+    if words::is_red(result.verdict.outcome) {
+        return format!("{line}  {}", failure::one_line(result, &Evidence::read(out, result)));
+    }
+    line
+}
+
+fn columns(result: &ScenarioResult, widths: (usize, usize), paint: Paint) -> String {
     let outcome = result.verdict.outcome;
     let word = format!("{:<11}", words::outcome(outcome).to_uppercase());
     let time = match outcome {
@@ -44,13 +61,13 @@ pub fn line(result: &ScenarioResult, widths: (usize, usize), paint: Paint) -> St
         .to_owned()
 }
 
-fn lines(run: &RunResult, paint: Paint) -> String {
-    let all = run.scenarios.len() <= ALL_LISTED;
-    let listed: Vec<&ScenarioResult> =
-        run.scenarios.iter().filter(|result| all || words::is_red(result.verdict.outcome)).collect();
-    let width = |of: fn(&ScenarioResult) -> &str| listed.iter().map(|result| of(result).len()).max().unwrap_or(0);
+fn list(red: &[(&ScenarioResult, Evidence)], paint: Paint) -> String {
+    let width = |of: fn(&ScenarioResult) -> &str| red.iter().map(|(result, _)| of(result).len()).max().unwrap_or(0);
     let widths = (width(|result| &result.id), width(|result| &result.target));
-    listed.iter().map(|result| line(result, widths, paint) + "\n").collect()
+    let one = |(result, evidence): &(&ScenarioResult, Evidence)| {
+        format!("{}  {}\n", columns(result, widths, paint), failure::one_line(result, evidence))
+    };
+    red.iter().map(one).collect()
 }
 
 fn reasons(run: &RunResult) -> String {
@@ -108,12 +125,30 @@ mod tests {
     }
 
     #[test]
-    fn many_that_pass_are_counted_only() {
+    fn what_passed_is_only_counted() {
         let mut run = fixture::run();
         let passed = run.scenarios.iter().find(|result| result.verdict.outcome == Outcome::Pass).unwrap().clone();
-        run.scenarios = vec![passed; ALL_LISTED + 1];
+        run.scenarios = vec![passed; 61];
         let text = summary(Path::new("nowhere"), &run, false);
         assert_eq!(text.matches("PASS").count(), 0, "{text}");
         assert!(text.contains("61 pass"), "{text}");
+    }
+
+    #[test]
+    fn what_was_not_started_is_counted() {
+        let mut run = fixture::run();
+        run.not_started = 7;
+        let text = summary(Path::new("nowhere"), &run, false);
+        assert!(text.contains("1 pass, 7 not started in"), "{text}");
+    }
+
+    #[test]
+    fn a_line_of_what_is_red_says_why() {
+        let folder = fixture::folder();
+        let (failed, _) = fixture::failing();
+        let said = line(&failed, folder.path(), (34, 0), Paint(false));
+        assert!(said.ends_with("34.7 s  line 10: a `request` of n1 was observed, but none matched within 30.0 s: code: expected 403, found 201; reason: expected Forbidden, found (empty)"), "{said}");
+        let (passed, _) = fixture::rotating();
+        assert!(line(&passed, folder.path(), (34, 0), Paint(false)).ends_with(" s"));
     }
 }

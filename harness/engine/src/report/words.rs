@@ -51,7 +51,7 @@ pub(super) fn count(number: usize, one: &str) -> String {
 }
 
 /// The longest value that is shown in full.
-const LONGEST: usize = 400;
+pub(super) const LONGEST: usize = 400;
 
 /// An untrusted value on one line: control characters are escaped, a very long text is truncated.
 pub(super) fn clean(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! Writing reports: to files, and to stdout.
 
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{Format, ReportError, colours_wanted, github, html, json, junit, markdown, signature, terminal};
@@ -10,7 +11,8 @@ use tlsboot_core::result::RunResult;
 /// The files of a report.
 pub(super) const FILES: [&str; 5] = ["result.json", "junit.xml", "report.html", "summary.md", signature::FILE];
 
-/// Creates the reports of a run whose evidence is below `out`, and returns the files that it wrote.
+/// Creates the reports of a run whose evidence is below `out`, and returns the files that it wrote. The last line of the
+/// one for the terminal says where the one to read is.
 ///
 /// A file is either complete or unchanged: each is written next to its destination and moved there.
 ///
@@ -39,7 +41,24 @@ pub fn write_all(out: &Path, run: &RunResult, formats: &[Format]) -> Result<Vec<
             None => write_stdout(&text)?,
         }
     }
+    let to_read = [Format::Html, Format::Markdown, Format::Json].into_iter().find(|format| formats.contains(format));
+    if let (true, Some(name)) = (formats.contains(&Format::Terminal), to_read.and_then(Format::file_name)) {
+        write_stdout(&format!("report: {}\n", file_url(&out.join(name))))?;
+    }
     Ok(files)
+}
+
+/// `file:///tmp/tlsboot-out/report.html`, which terminals make a link (RFC 8089).
+fn file_url(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut url = String::from("file://");
+    for byte in absolute.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(*byte)),
+            other => url.push_str(&format!("%{other:02X}")),
+        }
+    }
+    url
 }
 
 /// Signs the `result.json` that was just written, if there is a key. Without one, an older signature is removed.
@@ -97,6 +116,11 @@ mod tests {
         let hidden =
             |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().to_string_lossy().starts_with('.');
         assert!(!std::fs::read_dir(folder.path()).unwrap().any(hidden));
+    }
+
+    #[test]
+    fn the_place_of_a_report_is_a_link() {
+        assert_eq!(file_url(Path::new("/tmp/a b/é~1/report.html")), "file:///tmp/a%20b/%C3%A9~1/report.html");
     }
 
     #[test]

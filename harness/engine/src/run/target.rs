@@ -31,6 +31,17 @@ impl TargetId {
         }
     }
 
+    /// The target of this name, as in a report.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let (provider, versions) = name.split_once("::")?;
+        let (kubernetes, kubelet) = versions.split_once("+kubelet-").unwrap_or((versions, versions));
+        Some(Self {
+            provider: provider.parse().ok()?,
+            kubernetes: kubernetes.parse().ok()?,
+            kubelet: kubelet.parse().ok()?,
+        })
+    }
+
     /// The rules that apply to these versions.
     pub fn rules(&self) -> Rules {
         Rules::new(self.kubernetes, self.kubelet)
@@ -79,6 +90,16 @@ pub struct Target {
 mod tests {
     use super::*;
     use tlsboot_core::scenario::load_text;
+
+    #[test]
+    fn a_name_leads_back_to_its_target() {
+        for name in ["local::1.37.2", "k3s::1.37.2+kubelet-1.35.4", "kind::1.38.0-alpha.1"] {
+            assert_eq!(TargetId::of_name(name).unwrap().name(), name);
+        }
+        for name in ["cluster::prod", "local::1.37", "local"] {
+            assert_eq!(TargetId::of_name(name), None);
+        }
+    }
 
     #[test]
     fn kubelets_are_reached_from_the_version_on_that_can_be_told_how() {

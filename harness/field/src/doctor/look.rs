@@ -17,9 +17,10 @@ use kube::core::Resource;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::discovery::cluster_info;
 use super::people::{Person, people};
 use super::rights::{Ability, Grant, NAMESPACE, Permission, Review, Subject};
-use super::snapshot::{NodeFacts, Right, Seen, Served, Snapshot, TokenFacts};
+use super::snapshot::{NodeFacts, Right, Seen, Served, Snapshot};
 use super::token::token;
 use crate::connection::{Connection, Unreachable};
 use tlsboot_core::history::event::{Change, CsrEvent};
@@ -78,18 +79,20 @@ impl Looking<'_> {
     async fn all(&self) -> Result<Snapshot, Unreachable> {
         let client = self.connection.client();
         let version = client.apiserver_version().await.map_err(|error| self.connection.unreachable(&error))?;
-        let (grants, csrs, tokens, nodes, client_cas, anonymous) = tokio::try_join!(
+        let (grants, csrs, secrets, nodes, client_cas, anonymous) = tokio::try_join!(
             self.grants(),
             self.csrs(),
-            self.tokens(),
+            self.secrets(),
             self.nodes(),
             self.client_cas(),
             self.anonymous(),
         )?;
         let taken = Timestamp::now();
+        let tokens = map(&secrets, |secrets| secrets.iter().map(token).collect());
         let names = nodes.all().iter().map(ResourceExt::name_any);
         let people = people(grants.all(), tokens.all(), names, csrs.all(), taken);
-        let (reviews, nodes) = tokio::try_join!(self.reviews(people), self.served(nodes))?;
+        let (reviews, nodes, cluster_info) =
+            tokio::try_join!(self.reviews(people), self.served(nodes), cluster_info(self.connection, secrets.all()),)?;
         Ok(Snapshot {
             taken,
             server: self.connection.server(),
@@ -101,6 +104,7 @@ impl Looking<'_> {
             tokens,
             nodes,
             client_cas,
+            cluster_info,
         })
     }
 
@@ -171,17 +175,17 @@ impl Looking<'_> {
         let api = Api::<CertificateSigningRequest>::all(self.connection.client());
         let what = "who approves and signs, for how long, and when nodes renew";
         let all = self.list(api, ListParams::default(), what).await?;
-        Ok(map(all, |csrs| csrs.iter().map(|csr| csr_event(csr, Change::Added)).collect()))
+        Ok(map(&all, |csrs| csrs.iter().map(|csr| csr_event(csr, Change::Added)).collect()))
     }
 
-    async fn tokens(&self) -> Result<Seen<Vec<TokenFacts>>, Unreachable> {
+    /// The Secrets of bootstrap tokens. Their values are looked at for their form and for signatures, and not kept.
+    async fn secrets(&self) -> Result<Seen<Vec<SecretObject>>, Unreachable> {
         let api = Api::<SecretObject>::namespaced(self.connection.client(), NAMESPACE);
         let params = ListParams::default().fields("type=bootstrap.kubernetes.io/token");
         let what = "bootstrap tokens and when they expire; their values are not kept";
-        let all = self.list(api, params, what).await?;
-        Ok(match all {
-            Seen::Is(secrets) => Seen::Is(secrets.iter().map(token).collect()),
+        Ok(match self.list(api, params, what).await? {
             Seen::Refused(right) => Seen::Refused(Right { namespace: Some(NAMESPACE.into()), ..right }),
+            seen => seen,
         })
     }
 
@@ -317,10 +321,10 @@ pub fn review(user: &str, groups: &[String], permission: Permission) -> SubjectA
     SubjectAccessReview { spec, ..Default::default() }
 }
 
-fn map<T, U>(seen: Seen<T>, change: impl FnOnce(T) -> U) -> Seen<U> {
+fn map<T, U>(seen: &Seen<T>, change: impl FnOnce(&T) -> U) -> Seen<U> {
     match seen {
         Seen::Is(value) => Seen::Is(change(value)),
-        Seen::Refused(right) => Seen::Refused(right),
+        Seen::Refused(right) => Seen::Refused(right.clone()),
     }
 }
 

@@ -2,6 +2,7 @@
 //! [`look`] observes and changes nothing, [`diagnose`] is pure, [`words`] says it.
 
 pub mod diagnose;
+mod discovery;
 pub mod look;
 pub mod people;
 pub mod remedy;

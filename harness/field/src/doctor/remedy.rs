@@ -98,10 +98,8 @@ pub enum Remedy {
         /// The node.
         node: String,
     },
-    /// Write cluster-info again, with the right CA.
-    RewriteClusterInfo,
-    /// Let everyone read cluster-info.
-    PublishClusterInfo,
+    /// Write the ConfigMap kube-public/cluster-info, with the cluster's CA, and let everyone read it.
+    WriteClusterInfo,
 }
 
 /// As many names as fit on one command line.
@@ -186,7 +184,7 @@ impl fmt::Display for Remedy {
             Self::ReplaceCa => f.write_str(
                 "kubeadm certs check-expiration   # it does not renew CAs: follow \"Manual Rotation of CA Certificates\" in the Kubernetes documentation",
             ),
-            Self::NodeAuthorizer => f.write_str("kube-apiserver --authorization-mode=Node,RBAC   # on the control plane"),
+            Self::NodeAuthorizer => f.write_str("kube-apiserver --authorization-mode=Node,RBAC   # on the control plane, if it does not have it already"),
             Self::RenewClient { node } => write!(
                 f,
                 "systemctl restart kubelet   # on {node}; if its certificate has expired, with a bootstrap kubeconfig that has a valid token"
@@ -204,11 +202,8 @@ impl fmt::Display for Remedy {
                 "grep -i tlsCertFile /var/lib/kubelet/config.yaml   # on {node}: replace that file and its key, with the names and addresses of {node}, then: systemctl restart kubelet"
             ),
             Self::SetClock { node } => write!(f, "timedatectl   # on {node}, on the control plane and here: set the clock that is wrong, then renew the certificate"),
-            Self::RewriteClusterInfo => f.write_str(
-                "kubeadm init phase bootstrap-token   # on the control plane: writes the ConfigMap kube-public/cluster-info again",
-            ),
-            Self::PublishClusterInfo => f.write_str(
-                "kubectl -n kube-public create rolebinding tlsboot:cluster-info --role=kubeadm:bootstrap-signer-clusterinfo --user=system:anonymous",
+            Self::WriteClusterInfo => f.write_str(
+                "kubeadm init phase bootstrap-token   # on the control plane: writes the ConfigMap kube-public/cluster-info, and lets everyone read it",
             ),
         }
     }

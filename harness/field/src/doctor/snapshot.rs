@@ -1,5 +1,6 @@
 //! What is known of a cluster at one moment: plain values, to be written down, read back and judged.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -36,6 +37,29 @@ pub struct Snapshot {
     pub nodes: Seen<Vec<NodeFacts>>,
     /// The CAs that the API server takes client certificates from, as it publishes them.
     pub client_cas: Seen<Vec<CertificateFacts>>,
+    /// The ConfigMap kube-public/cluster-info, where there is one.
+    pub cluster_info: Seen<Option<ClusterInfo>>,
+}
+
+/// What `kubeadm join` discovers a cluster by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterInfo {
+    /// The server's URL; empty where there is none.
+    pub server: String,
+    /// Its CAs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cas: Vec<CertificateFacts>,
+    /// What that server presents.
+    pub answers: Served,
+    /// The rest of its chain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<CertificateFacts>,
+    /// The HTTP code for a request without credentials for this ConfigMap.
+    pub anonymous: u16,
+    /// Of each bootstrap token that has a signature in it, whether the signature is right.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signatures: BTreeMap<String, bool>,
 }
 
 /// Something that could be looked at, or not.

@@ -9,7 +9,9 @@ use tlsboot_core::check::Role;
 use tlsboot_core::history::event::CsrEvent;
 
 use super::doctor::{Doctor, PATIENCE, sample};
-use super::judge::{Cause, Judgement, Names, condition, foreign_serving, is, is_by_node, judge, unsignable, was_ready};
+use super::judge::{
+    Cause, Judgement, Names, approves, condition, foreign_serving, is, is_by_node, judge, unsignable, was_ready,
+};
 use super::{ApproverReport, Grade};
 use crate::doctor::people::is_bootstrapper;
 use crate::doctor::remedy::Remedy;
@@ -107,7 +109,7 @@ impl<'a> Doctor<'a> {
                 Judgement::Sound if is(csr, Role::Serving) => serving.csrs.push(csr),
                 Judgement::Sound => match self.review_of(csr) {
                     None => unknown.add("rights", csr, "what its requester may do is not known"),
-                    Some(review) if is_authorized(csr, review) => ignored.csrs.push(csr),
+                    Some(review) if approves(csr, snapshot.version, &review.may) => ignored.csrs.push(csr),
                     Some(review) if !review.may(Ability::Ask) => refused.csrs.push(csr),
                     // What its requester lacks is a finding of its own.
                     Some(_) => {}
@@ -364,12 +366,6 @@ impl<'a> Doctor<'a> {
 /// An address that no Node has may have been the node's when it was approved; what another server is called, hardly.
 fn grade_of(cause: &Cause) -> Grade {
     if cause.kind == "addresses" { Grade::Note } else { Grade::Hole }
-}
-
-/// Whether the requester is authorized for what Kubernetes' approver asks.
-fn is_authorized(csr: &CsrEvent, review: &Review) -> bool {
-    let is_self = csr.request.subject.common_name.as_deref() == Some(csr.username.as_str());
-    review.may(Ability::NodeClient) || is_self && review.may(Ability::SelfNodeClient)
 }
 
 /// What decides with a condition's reason. It names a program, not a person: a script may use kubectl too.

@@ -27,6 +27,7 @@ pub fn diagnose(snapshot: &Snapshot) -> Diagnosis {
     doctor.denied();
     doctor.approved();
     doctor.tokens();
+    doctor.discovery();
     doctor.readiness();
     doctor.client_certificates();
     doctor.serving_certificates();
@@ -69,6 +70,11 @@ impl Doctor<'_> {
         self.findings.push(Finding { id, grade, count, about, says: says.into(), remedies, look: Vec::new() });
     }
 
+    /// Whether there is a finding about exactly these already.
+    pub(super) fn is_known(&self, id: &str, about: &[String]) -> bool {
+        self.findings.iter().any(|finding| finding.id == id && finding.about == about)
+    }
+
     /// The remedies of earlier findings, which have to come first.
     pub(super) fn remedies_of(&self, ids: &[&str]) -> Vec<Remedy> {
         let findings = self.findings.iter().filter(|finding| ids.contains(&finding.id));
@@ -107,6 +113,7 @@ fn missing(snapshot: &Snapshot) -> Vec<Right> {
         of(&snapshot.tokens),
         of(&snapshot.nodes),
         of(&snapshot.client_cas),
+        of(&snapshot.cluster_info),
     ];
     all.into_iter().flatten().collect()
 }

@@ -7,6 +7,7 @@ use tlsboot_core::history::event::{CsrCondition, CsrEvent, NODE_USER_PREFIX, NOD
 use tlsboot_core::history::facts::CertificateFacts;
 use tlsboot_core::version::Version;
 
+use crate::doctor::rights::Ability;
 use crate::doctor::snapshot::{NodeFacts, Seen, Snapshot};
 
 /// A reason: CSRs with the same `kind` have one cause, and are counted together.
@@ -96,6 +97,15 @@ pub fn unsignable(csr: &CsrEvent, version: Option<Version>) -> Option<Cause> {
     let newer = version.is_none_or(|version| version.minor >= 25);
     let right = usages == with || newer && usages == without;
     (!right).then(|| Cause::new("usages", format!("its usages are {:?}", csr.usages)))
+}
+
+/// Whether kube-controller-manager's approver approves a CSR of a requester who may do this.
+/// Source: `pkg/controller/certificates/approver/sarapprove.go`.
+pub fn approves(csr: &CsrEvent, version: Option<Version>, may: &BTreeSet<Ability>) -> bool {
+    let is_own = csr.request.subject.common_name.as_deref() == Some(csr.username.as_str());
+    is(csr, Role::Client)
+        && unsignable(csr, version).is_none()
+        && (may.contains(&Ability::NodeClient) || is_own && may.contains(&Ability::SelfNodeClient))
 }
 
 /// Whether a client CSR names a node that is not its requester. A bootstrapper may ask for any node but one that is there

@@ -2,8 +2,11 @@
 
 mod certificates;
 mod csrs;
+mod discovery;
 mod doctor;
 mod judge;
+#[cfg(test)]
+mod law;
 mod rbac;
 mod report;
 mod signing;
@@ -12,7 +15,7 @@ mod tests;
 mod tokens;
 
 pub use doctor::{PATIENCE, diagnose};
-pub use judge::{Cause, unsignable};
+pub use judge::{Cause, approves, unsignable};
 pub use report::{ApproverReport, BindingReport, Diagnosis, Finding, Grade, Life, NodeReport, SignerReport};
 
 pub(super) use certificates::short;

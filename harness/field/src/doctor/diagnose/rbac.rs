@@ -29,9 +29,10 @@ impl<'a> Bootstrappers<'a> {
         self.reviews.iter().filter(|review| matches!(review.who, Who::Token(_)))
     }
 
-    /// Users, groups and service accounts that a binding lets bootstrap.
+    /// Users, groups and service accounts that a binding lets bootstrap. All service accounts together are never meant to.
     fn bound(&self) -> impl Iterator<Item = &'a Review> + use<'a> {
-        self.reviews.iter().filter(|review| matches!(review.who, Who::Bound(_)))
+        let is_meant = |who: &Who| matches!(who, Who::Bound(subject) if *subject != Subject::group(SERVICE_ACCOUNTS));
+        self.reviews.iter().filter(move |review| is_meant(&review.who))
     }
 
     /// Whether there is anyone who may create CSRs.
@@ -94,7 +95,9 @@ impl<'a> Doctor<'a> {
 
     fn asking(&mut self, bootstrappers: &Bootstrappers<'_>) {
         let refused: Vec<&Review> = bootstrappers.tokens().filter(|review| !review.may(Ability::Ask)).collect();
-        if refused.is_empty() && bootstrappers.someone_may_ask() {
+        // Whom no one has looked at may be allowed to.
+        let all_seen = self.snapshot.grants.get().is_some() && self.snapshot.tokens.get().is_some();
+        if refused.is_empty() && (bootstrappers.someone_may_ask() || !all_seen) {
             return;
         }
         let (who, remedies) = match refused.as_slice() {
@@ -226,7 +229,15 @@ impl<'a> Doctor<'a> {
                 remedies.push(Remedy::Bind { role: BootstrapRole::NodeClient, to });
             }
         }
-        let mut remedies = self.safely(remedies);
+        // What a new token may not get.
+        let of_anyone = abilities(self.snapshot.grants.all(), STRANGER, &[AUTHENTICATED.to_owned()]);
+        let needed = [Ability::Ask, Ability::Watch, Ability::NodeClient, Ability::SelfNodeClient];
+        let wide: Vec<Ability> =
+            may.difference(&of_anyone).copied().filter(|ability| !needed.contains(ability)).collect();
+        let narrower = self.taking_away(&self.guilty(STRANGER, &groups, &wide));
+        let (mut remedies, mut all) = (self.safely(remedies), narrower);
+        all.retain(|remedy| !remedies.contains(remedy));
+        remedies.extend(all);
         remedies.push(Remedy::CreateToken { groups: Vec::new() });
         remedies
     }
@@ -374,22 +385,30 @@ impl<'a> Doctor<'a> {
         if wide.is_empty() {
             return;
         }
-        let parts: BTreeSet<_> = wide.iter().flat_map(|ability| ability.needs().concat()).collect();
-        let guilty: Vec<&Grant> = self
-            .snapshot
-            .grants
-            .all()
-            .iter()
-            .filter(|grant| grant.subject.is(&review.user, &review.groups))
-            .filter(|grant| grant.permissions.iter().any(|permission| parts.contains(permission)))
-            .collect();
+        let guilty = self.guilty(&review.user, &review.groups, wide);
+        // One binding is one cause, whoever has what it gives.
+        let mut about: Vec<String> = guilty.iter().map(|grant| format!("binding {}", grant.binding)).collect();
+        about.sort_unstable();
+        about.dedup();
+        if about.is_empty() {
+            about.push(review.who.to_string());
+        } else if self.is_known(id, &about) {
+            return;
+        }
         let what: Vec<&str> = wide.iter().map(|ability| ability.words()).collect();
         let says = format!("{} may {}: {effect}", review.who, what.join(", "));
         let remedies = self.taking_away(&guilty);
-        self.find(id, grade, [review.who.to_string()], says, remedies);
+        self.find(id, grade, about, says, remedies);
         if guilty.is_empty() {
             self.look("kubectl get clusterrolebindings -o wide   # no binding that can be seen gives this; the API server's authorizer does".to_owned());
         }
+    }
+
+    /// The bindings that give a user some of these abilities, or a part of one.
+    fn guilty(&self, user: &str, groups: &[String], wide: &[Ability]) -> Vec<&'a Grant> {
+        let parts: BTreeSet<_> = wide.iter().flat_map(|ability| ability.needs().concat()).collect();
+        let grants = self.snapshot.grants.all().iter().filter(|grant| grant.subject.is(user, groups));
+        grants.filter(|grant| grant.permissions.iter().any(|permission| parts.contains(permission))).collect()
     }
 
     /// Takes subjects out of bindings, after the roles that they need have been bound to those who need them.
@@ -401,15 +420,21 @@ impl<'a> Doctor<'a> {
             })
         };
         let left: Vec<Grant> = grants.iter().filter(|grant| !is_taken(grant)).cloned().collect();
-        let mut remedies = BTreeSet::new();
+        let (mut first, mut remedies) = (Vec::new(), BTreeSet::new());
         for review in self.snapshot.reviews.all() {
             let (before, after) =
                 (abilities(grants, &review.user, &review.groups), abilities(&left, &review.user, &review.groups));
             let lost = |ability: Ability| before.contains(&ability) && !after.contains(&ability);
             match &review.who {
-                Who::Node(_) if lost(Ability::SelfNodeClient) => {
-                    let to = Subject::group(NODES_GROUP);
-                    remedies.insert(Remedy::Bind { role: BootstrapRole::SelfNodeClient, to });
+                Who::Node(_) => {
+                    // Whether the Node authorizer would allow it too can't be seen.
+                    if lost(Ability::Ask) || lost(Ability::Watch) {
+                        first.push(Remedy::NodeAuthorizer);
+                    }
+                    if lost(Ability::SelfNodeClient) {
+                        let to = Subject::group(NODES_GROUP);
+                        remedies.insert(Remedy::Bind { role: BootstrapRole::SelfNodeClient, to });
+                    }
                 }
                 Who::Token(_) | Who::Bound(_) | Who::Requester(_) if !review.user.starts_with(NODE_USER_PREFIX) => {
                     if review.who == Who::Bound(Subject::group(SERVICE_ACCOUNTS)) {
@@ -431,7 +456,7 @@ impl<'a> Doctor<'a> {
             namespace: grant.namespace.clone(),
             subject: grant.subject.clone(),
         }));
-        remedies.into_iter().collect()
+        first.into_iter().chain(remedies).collect()
     }
 }
 

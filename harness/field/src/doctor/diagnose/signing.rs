@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
 use tlsboot_core::check::Role;
 use tlsboot_core::history::event::CsrEvent;
-use tlsboot_core::history::facts::{CertificateFacts, Name};
-use tlsboot_core::x509::verify::{Usage, chain};
+use tlsboot_core::history::facts::Name;
+use tlsboot_core::x509::verify::{Usage, chain_of};
 
 use super::certificates::short;
 use super::doctor::{Doctor, PATIENCE, sample};
@@ -82,30 +80,28 @@ impl Doctor<'_> {
             );
             return;
         }
-        let roots: Vec<Vec<u8>> = cas.iter().filter_map(der).collect();
-        let roots: Vec<&[u8]> = roots.iter().map(Vec::as_slice).collect();
-        let mut strangers = BTreeMap::new();
+        let mut strangers = BTreeSet::new();
         for csr in snapshot.csrs.all().iter().filter(|csr| is(csr, Role::Client)) {
             let Some(leaf) = csr.certificates.first() else {
                 continue;
             };
             let is_current = leaf.not_before <= snapshot.taken && snapshot.taken <= leaf.not_after;
-            let others: Vec<Vec<u8>> = csr.certificates.iter().skip(1).filter_map(der).collect();
-            let others: Vec<&[u8]> = others.iter().map(Vec::as_slice).collect();
-            let trusted =
-                der(leaf).is_some_and(|leaf| chain(&leaf, &others, &roots, snapshot.taken, Usage::Client).is_ok());
-            if is_current && !trusted {
-                strangers.insert(csr.name.clone(), name_of(&leaf.issuer));
+            let others = csr.certificates.get(1..).unwrap_or_default();
+            // A CA that has expired since is another finding.
+            let verifies = |at: &jiff::Timestamp| chain_of(leaf, others, cas, *at, Usage::Client).is_ok();
+            if is_current && ![snapshot.taken, csr.created].iter().any(verifies) {
+                strangers.insert(name_of(&leaf.issuer));
             }
         }
-        if let Some(issuer) = strangers.values().next().cloned() {
+        if !strangers.is_empty() {
             let trusted: Vec<String> = cas.iter().map(|ca| name_of(&ca.subject)).collect();
-            let names: Vec<String> = strangers.into_keys().collect();
+            let strangers: Vec<String> = strangers.into_iter().collect();
             let says = format!(
-                "client certificates are signed by a CA that the API server does not trust ({issuer}; it trusts {}): every node that renews is lost, as it gets 401",
-                trusted.join(", ")
+                "client certificates are signed by a CA that the API server does not trust ({}; it trusts {}): every node that renews is lost, as it gets 401",
+                sample(&strangers),
+                sample(&trusted)
             );
-            self.find("signer.wrong-ca", Grade::Broken, names, says, [Remedy::TrustSigningCa]);
+            self.find("signer.wrong-ca", Grade::Broken, strangers, says, [Remedy::TrustSigningCa]);
         }
     }
 
@@ -148,10 +144,6 @@ impl Doctor<'_> {
             self.find("ca.ends", grade, [name], says, [Remedy::ReplaceCa]);
         }
     }
-}
-
-fn der(certificate: &CertificateFacts) -> Option<Vec<u8>> {
-    STANDARD.decode(&certificate.der).ok()
 }
 
 pub(super) fn name_of(name: &Name) -> String {

@@ -16,7 +16,7 @@ use tlsboot_core::scenario::BootstrapRole;
 use super::{Finding, Grade, diagnose};
 use crate::doctor::remedy::{Remedy, kubeadm_group};
 use crate::doctor::rights::{Ability, Grant, Permission, Review, Subject, Who, groups_of};
-use crate::doctor::snapshot::{NodeFacts, Right, Seen, Served, Snapshot, TokenFacts};
+use crate::doctor::snapshot::{ClusterInfo, NodeFacts, Right, Seen, Served, Snapshot, TokenFacts};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -129,6 +129,7 @@ fn healthy() -> Snapshot {
             served: Served::Certificate(Box::new(facts(&served))),
         }]),
         client_cas: Seen::Is(vec![of_pem(ca.certificate_pem())]),
+        cluster_info: Seen::Is(None),
     }
 }
 
@@ -470,10 +471,11 @@ fn what_may_not_be_looked_at_is_named_and_nothing_is_made_up() {
     snapshot.csrs = Seen::Refused(right.clone());
     snapshot.tokens = Seen::Refused(right.clone());
     snapshot.nodes = Seen::Refused(right.clone());
-    snapshot.client_cas = Seen::Refused(right);
+    snapshot.client_cas = Seen::Refused(right.clone());
+    snapshot.cluster_info = Seen::Refused(right);
     let diagnosis = diagnose(&snapshot);
     assert_eq!(diagnosis.findings, []);
-    assert_eq!(diagnosis.missing.len(), 6);
+    assert_eq!(diagnosis.missing.len(), 7);
     assert!(diagnosis.bindings.is_none() && diagnosis.tokens.is_none() && diagnosis.nodes.is_none());
     let text = super::super::words::text(&diagnosis, "x", false);
     assert!(!text.contains("  none of") && text.contains("not known"), "{text}");
@@ -815,4 +817,42 @@ fn a_denial_is_a_decision() {
     list(&mut snapshot.csrs)[0].conditions = vec![condition("Denied", "ByApprover")];
     let diagnosis = diagnose(&snapshot);
     assert!(!diagnosis.unknown.iter().any(|unknown| unknown.contains("decided")), "{:?}", diagnosis.unknown);
+}
+
+/// B9: what kubeadm join believes.
+#[rstest]
+#[case::right(|_: &mut ClusterInfo| (), &[])]
+#[case::foreign_ca(|info: &mut ClusterInfo| info.cas = vec![of_pem(&another_ca())], &[("cluster-info.ca", Grade::Broken)])]
+#[case::no_ca(|info: &mut ClusterInfo| info.cas.clear(), &[("cluster-info.unusable", Grade::Broken)])]
+#[case::wrong_server(|info: &mut ClusterInfo| info.answers = Served::Unreachable("refused".into()), &[("cluster-info.server", Grade::Warning)])]
+#[case::hardened(|info: &mut ClusterInfo| info.anonymous = 403, &[("cluster-info.not-public", Grade::Warning)])]
+#[case::no_anonymous(|info: &mut ClusterInfo| info.anonymous = 401, &[("cluster-info.not-public", Grade::Note)])]
+#[case::unsigned(|info: &mut ClusterInfo| info.signatures.clear(), &[("cluster-info.unsigned", Grade::Warning)])]
+#[case::wrongly_signed(|info: &mut ClusterInfo| info.signatures = [("abcdef".to_owned(), false)].into(), &[("cluster-info.unsigned", Grade::Warning)])]
+fn cluster_info(#[case] change: fn(&mut ClusterInfo), #[case] findings: &[(&str, Grade)]) {
+    let found = with(|snapshot| {
+        list(&mut snapshot.tokens)[0].signs = true;
+        let ca = Authority::new("kubernetes", Validity::for_next(DAY * 3650)).unwrap();
+        let leaf = ca.issue_server("kube-apiserver", &[AltName::Ip([192, 0, 2, 1].into())], Validity::for_next(DAY));
+        let mut info = ClusterInfo {
+            server: "https://192.0.2.1:6443".into(),
+            cas: vec![of_pem(ca.certificate_pem())],
+            answers: Served::Certificate(Box::new(facts(&leaf.unwrap()))),
+            chain: Vec::new(),
+            anonymous: 200,
+            signatures: [("abcdef".to_owned(), true)].into(),
+        };
+        change(&mut info);
+        snapshot.cluster_info = Seen::Is(Some(info));
+    });
+    assert_eq!(found, findings);
+}
+
+#[test]
+fn tokens_that_should_sign_a_cluster_info_that_is_not_there() {
+    assert_eq!(with(|snapshot| list(&mut snapshot.tokens)[0].signs = true), [("cluster-info.none", Grade::Note)]);
+}
+
+fn another_ca() -> String {
+    Authority::new("another", Validity::for_next(DAY * 3650)).unwrap().certificate_pem().to_owned()
 }
