@@ -18,7 +18,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{Node, Secret as SecretObject};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, ResourceExt};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+    ResourceExt,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::crypto::ring;
@@ -200,17 +203,19 @@ impl Lab {
             not_before: now - SignedDuration::from_mins(since),
             not_after: now + SignedDuration::from_mins(left),
         };
-        self.finds(&["serving.none"]).await?;
+        // An API server sends no request to an address of the loopback.
+        const BEHIND: &str = "reach.failed";
+        self.finds(&[BEHIND, "serving.none"]).await?;
         let mine = || vec![AltName::Dns("n2".into()), AltName::Ip(address.ip())];
         shown.show(&ca, mine(), from(59, 2))?;
-        self.finds(&["serving.ends"]).await?;
+        self.finds(&[BEHIND, "serving.ends"]).await?;
         self.command_agrees(1, "systemctl restart kubelet   # on n2")?;
         shown.show(&ca, mine(), from(60, -1))?;
-        self.finds(&["serving.expired"]).await?;
+        self.finds(&[BEHIND, "serving.expired"]).await?;
         shown.show(&ca, vec![AltName::Dns("n2".into())], from(1, 60))?;
-        self.finds(&["serving.names"]).await?;
+        self.finds(&[BEHIND, "serving.names"]).await?;
         shown.show(&ca, mine(), from(1, 60))?;
-        self.finds(&[]).await?;
+        self.finds(&[BEHIND]).await?;
         Api::<Node>::all(self.admin()).delete("n2", &DeleteParams::default()).await?;
         Ok(())
     }
@@ -315,7 +320,46 @@ impl Lab {
         fs::write(&path, file.expose())?;
         let output = tlsboot(&path, &["doctor"])?;
         expect(&output, 3, "list secrets in kube-system")?;
-        expect(&output, 3, "kubectl create clusterrole tlsboot-doctor-1 --verb=list")
+        expect(&output, 3, "kubectl create clusterrole tlsboot-doctor-1 --verb=list")?;
+        // Where a good CSR is refused too, a refusal shows nothing.
+        let probing = self.probes_as(&self.acting_as("tlsboot-stranger")?, &[])?;
+        for id in ["approval.system-masters", "issuance.shortest-duration"] {
+            assert!(probing.outcomes("unsupported").contains(id), "{probing:?}");
+        }
+        self.printed_roles_are_enough().await
+    }
+
+    /// What `doctor --rbac` prints is all that it needs.
+    async fn printed_roles_are_enough(&self) -> Result<(), Failed> {
+        let printed = Command::new("/proc/self/exe").env(BE_TLSBOOT, "1").args(["doctor", "--rbac"]).output()?;
+        for document in String::from_utf8(printed.stdout)?.split("---\n") {
+            let object: DynamicObject = serde_saphyr::from_str(document)?;
+            let types = object.types.clone().ok_or("an object without a kind")?;
+            let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
+            let api: Api<DynamicObject> = match object.namespace() {
+                Some(namespace) => Api::namespaced_with(self.admin(), &namespace, &kind),
+                None => Api::all_with(self.admin(), &kind),
+            };
+            api.create(&PostParams::default(), &object).await?;
+        }
+        let kubeconfig = self.acting_as("system:serviceaccount:kube-system:tlsboot-doctor")?;
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let healthy = expect(&tlsboot(&kubeconfig, &["doctor"])?, 0, "healthy");
+            if healthy.is_ok() || Instant::now() > deadline {
+                return healthy;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The path of a kubeconfig of the administrator who acts as someone else.
+    fn acting_as(&self, user: &str) -> Result<PathBuf, Failed> {
+        let mut kubeconfig: Value = serde_saphyr::from_str(&fs::read_to_string(&self.kubeconfig)?)?;
+        kubeconfig["users"][0]["user"]["as"] = json!(user);
+        let path = self.folder.path().join(format!("as-{}", user.replace(':', "-")));
+        fs::write(&path, kubeconfig.to_string())?;
+        Ok(path)
     }
 }
 
@@ -646,9 +690,13 @@ impl Lab {
     }
 
     fn probes(&self, args: &[&str]) -> Result<Probing, Failed> {
+        self.probes_as(&self.kubeconfig, args)
+    }
+
+    fn probes_as(&self, kubeconfig: &Path, args: &[&str]) -> Result<Probing, Failed> {
         let mut all = vec!["probe", "--format", "json"];
         all.extend(args);
-        let output = tlsboot(&self.kubeconfig, &all)?;
+        let output = tlsboot(kubeconfig, &all)?;
         let found: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
         Ok(Probing {
             code: output.status.code().unwrap_or(-1),
@@ -843,6 +891,11 @@ impl Lab {
         let (sink, _) = Sink::create(&folder.path().join("history.jsonl"), Vault::new())?;
         let settings = scenario::Cluster {
             controllers: controllers.iter().map(|&name| name.into()).collect(),
+            // As kubeadm has it: kubelets' self-signed certificates are accepted.
+            flags: BTreeMap::from([(
+                Component::ApiServer,
+                BTreeMap::from([("kubelet-certificate-authority".to_owned(), String::new())]),
+            )]),
             // So that it can be replaced.
             signer_ca_valid_for: Some(SignedDuration::from_hours(24 * 365)),
             ..Default::default()

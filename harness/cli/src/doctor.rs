@@ -45,6 +45,10 @@ pub(super) struct DoctorCommand {
     /// pod.
     #[arg(long)]
     cluster: bool,
+    /// Print the roles that this command needs to look at a cluster, and bindings for a service account, as YAML for
+    /// `kubectl apply -f -`; nothing is looked at.
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "cluster"])]
+    rbac: bool,
     /// The format of the findings about a cluster.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: OutputFormat,
@@ -55,11 +59,13 @@ Examples:
   tlsboot doctor                                    can clusters run on this machine?
   tlsboot doctor --provider kind                    can clusters in containers run on it?
   tlsboot doctor --kubeconfig ~/.kube/config        what would break at the next rotation?
+  tlsboot doctor --rbac | kubectl apply -f -        the roles that it needs for that
   tlsboot doctor --kubeconfig F --format json | jq '.findings[] | select(.grade == \"broken\")'
 
-It needs the ClusterRole cluster-admin, or these rights: list clusterroles, clusterrolebindings, nodes and
-certificatesigningrequests; create subjectaccessreviews (they are never stored); in kube-system list secrets and get
-configmaps. It reports what it may not read, with the command that grants the right.
+It needs the ClusterRole cluster-admin, or the roles that --rbac prints: list clusterroles, clusterrolebindings, nodes and
+certificatesigningrequests; create subjectaccessreviews (they are never stored); in kube-system list secrets, roles and
+rolebindings, and get configmaps; in kube-public get configmaps. With the right to get nodes/proxy it also tries whether the
+API server reaches each kubelet. It reports what it may not read, with the command that grants the right.
 
 Exit codes for a machine: 0 clusters can run here (possibly with warnings), 3 something that they need is missing.
 Exit codes for a cluster: 0 healthy (possibly with warnings), 1 broken, about to break, or a security finding, 2 invalid
@@ -98,6 +104,9 @@ impl Finding {
 }
 
 pub(super) fn run(command: &DoctorCommand) -> Result<Exit, Failure> {
+    if command.rbac {
+        return print(tlsboot_field::doctor::RBAC);
+    }
     if command.cluster || command.kubeconfig.is_some() || command.context.is_some() {
         let cluster = ExistingCluster { kubeconfig: command.kubeconfig.clone(), context: command.context.clone() };
         return existing::doctor(&cluster, command.format);

@@ -208,7 +208,7 @@ pub const REPORTS: &[Report] = &[
             "https://github.com/kubernetes/kubeadm/issues/335",
         ],
         says: "cluster-info has no signature for a token",
-        shown: Nothing("no step makes a ConfigMap; the chapter kubeadm reads the cluster-info that kubeadm made"),
+        shown: Doctor("cluster-info.unsigned"),
     },
     Report {
         links: &[

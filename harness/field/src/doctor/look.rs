@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::discovery::cluster_info;
 use super::people::{Person, people};
+use super::reach::reach;
 use super::rights::{Ability, Grant, NAMESPACE, Permission, Review, Subject};
 use super::snapshot::{NodeFacts, Right, Seen, Served, Snapshot};
 use super::token::token;
@@ -93,6 +94,7 @@ impl Looking<'_> {
         let people = people(grants.all(), tokens.all(), names, csrs.all(), taken);
         let (reviews, nodes, cluster_info) =
             tokio::try_join!(self.reviews(people), self.served(nodes), cluster_info(self.connection, secrets.all()),)?;
+        let nodes = self.reached(nodes).await?;
         Ok(Snapshot {
             taken,
             server: self.connection.server(),
@@ -280,6 +282,20 @@ impl Looking<'_> {
         }
     }
 
+    /// Tries to reach every node through the API server, where that is allowed.
+    async fn reached(&self, nodes: Seen<Vec<NodeFacts>>) -> Result<Seen<Vec<NodeFacts>>, Unreachable> {
+        let Seen::Is(mut nodes) = nodes else {
+            return Ok(nodes);
+        };
+        let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
+        if let Some(mut reached) = reach(self.connection, &names).await? {
+            for node in &mut nodes {
+                node.reached = reached.remove(&node.name);
+            }
+        }
+        Ok(Seen::Is(nodes))
+    }
+
     /// Looks at what every node presents on its kubelet's port.
     async fn served(&self, nodes: Seen<Vec<Node>>) -> Result<Seen<Vec<NodeFacts>>, Unreachable> {
         let nodes = match nodes {
@@ -407,6 +423,7 @@ fn node_facts(node: &Node) -> NodeFacts {
         host_names,
         addresses,
         served: Served::Unreachable("not looked at".into()),
+        reached: None,
     }
 }
 

@@ -98,6 +98,17 @@ pub enum Remedy {
         /// The node.
         node: String,
     },
+    /// Have the API server trust the CA of the kubelets' serving certificates.
+    TrustServingCa,
+    /// Give the API server another certificate for the kubelets.
+    RenewKubeletClient,
+    /// Let the API server's user use the kubelets' API.
+    BindKubeletApi {
+        /// The user, as the kubelet says it.
+        user: String,
+    },
+    /// Have the API server go to the kubelets by address.
+    PreferAddresses,
     /// Write the ConfigMap kube-public/cluster-info, with the cluster's CA, and let everyone read it.
     WriteClusterInfo,
 }
@@ -202,6 +213,21 @@ impl fmt::Display for Remedy {
                 "grep -i tlsCertFile /var/lib/kubelet/config.yaml   # on {node}: replace that file and its key, with the names and addresses of {node}, then: systemctl restart kubelet"
             ),
             Self::SetClock { node } => write!(f, "timedatectl   # on {node}, on the control plane and here: set the clock that is wrong, then renew the certificate"),
+            Self::TrustServingCa => f.write_str(
+                "kube-apiserver --kubelet-certificate-authority=BUNDLE   # on the control plane: BUNDLE holds its CAs of now and, if it is yours, that of the kubelets' serving certificates; it is read at the start only",
+            ),
+            Self::RenewKubeletClient => f.write_str(
+                "kubeadm certs renew apiserver-kubelet-client   # on the control plane; elsewhere replace --kubelet-client-certificate by one of a CA in the kubelets' clientCAFile",
+            ),
+            Self::BindKubeletApi { user } => write!(
+                f,
+                "kubectl create clusterrolebinding {} --clusterrole=system:kubelet-api-admin {}",
+                quoted(&format!("tlsboot:kubelet-api-admin:{}", user.replace(['/', '%'], "-"))),
+                quoted(&format!("--user={user}"))
+            ),
+            Self::PreferAddresses => f.write_str(
+                "kube-apiserver --kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname   # on the control plane, or have it resolve the nodes' names",
+            ),
             Self::WriteClusterInfo => f.write_str(
                 "kubeadm init phase bootstrap-token   # on the control plane: writes the ConfigMap kube-public/cluster-info, and lets everyone read it",
             ),

@@ -193,6 +193,20 @@ pub struct NodeFacts {
     pub addresses: Vec<IpAddr>,
     /// What is presented on the kubelet's port.
     pub served: Served,
+    /// What came of a request through the API server; none where it was not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Reached>,
+}
+
+/// The answer to a request to a kubelet, through the API server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reached {
+    /// The HTTP status code; 0 where no answer came.
+    pub code: u16,
+    /// What the API server or the kubelet says; empty where all is well.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// What a TLS probe saw.

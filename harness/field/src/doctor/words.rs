@@ -172,8 +172,11 @@ impl Words {
         if nodes.is_empty() {
             return self.line("  none");
         }
-        let mut rows =
-            vec![["NAME", "READY", "KUBELET", "CLIENT CERTIFICATE", "RENEWS", "SERVES"].map(String::from).to_vec()];
+        let mut rows = vec![
+            ["NAME", "READY", "KUBELET", "CLIENT CERTIFICATE", "RENEWS", "REACHED", "SERVES"]
+                .map(String::from)
+                .to_vec(),
+        ];
         rows.extend(nodes.iter().map(|node| row(node, diagnosis.taken)));
         self.table(&rows);
     }
@@ -223,7 +226,9 @@ impl Words {
         if rights.is_empty() {
             return;
         }
-        self.title("RIGHTS THAT ARE MISSING (`kubectl auth whoami` tells for whom)");
+        self.title(
+            "RIGHTS THAT ARE MISSING (`kubectl auth whoami` tells for whom; `tlsboot doctor --rbac` has all of them)",
+        );
         for (index, right) in rights.iter().enumerate() {
             self.line(format!("  {right}: {}", right.for_what));
             self.line(format!("          → {}", granting(right, index + 1)));
@@ -259,6 +264,11 @@ fn row(node: &NodeReport, now: Timestamp) -> Vec<String> {
         node.kubelet.clone(),
         client.map_or_else(|| "unknown".into(), |life| ends(life, now)),
         client.and_then(renews).unwrap_or_else(|| "unknown".into()),
+        match &node.reached {
+            Some(reached) if reached.code == 200 => "yes".into(),
+            Some(_) => "no".into(),
+            None => "not tried".into(),
+        },
         serves,
     ]
 }

@@ -206,6 +206,15 @@ impl Player<'_> {
         create(client, object, &dry_run).await.map_err(|error| self.reach(error))
     }
 
+    /// The control of every probe that expects a refusal: where a good CSR is refused too, a refusal shows nothing.
+    pub(super) async fn refuses_good_ones(&self, client: &kube::Client) -> Result<Option<Outcome>, Trouble> {
+        let good = self.request(RequestBuilder::node(&self.plan.node()))?;
+        let control = self.dry(client, &good).await?;
+        let reason =
+            || Unsupported(format!("a good CSR is also refused as a dry run: {} {}", control.code, control.message));
+        Ok((control.code != 201).then(reason))
+    }
+
     pub(super) async fn create(
         &self,
         client: &kube::Client,

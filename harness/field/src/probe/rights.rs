@@ -51,7 +51,11 @@ impl Player<'_> {
         let subject = Name { organizations: vec!["system:masters".into()], ..node_subject(&self.plan.node()) };
         let mut object = self.request(RequestBuilder::new(subject))?;
         object.spec.signer_name = "kubernetes.io/kube-apiserver-client".into();
-        Ok(code(&self.dry(&self.connection.client(), &object).await?, &[403]))
+        let client = self.connection.client();
+        if let Some(reason) = self.refuses_good_ones(&client).await? {
+            return Ok(reason);
+        }
+        Ok(code(&self.dry(&client, &object).await?, &[403]))
     }
 
     pub(super) async fn node_authorizer(&mut self) -> Result<Outcome, Trouble> {

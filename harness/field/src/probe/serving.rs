@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use kube::api::{Api, ListParams};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, ListParams, ResourceExt};
 use tlsboot_core::check::Role;
 use tlsboot_core::history::event::{Change, CsrEvent};
 use tlsboot_core::x509::AltName;
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 use super::Outcome::{self, Fail, Pass, Unsupported};
 use super::player::{CERTIFICATE, Player, Trouble};
 use crate::bootstrap::{NoCertificate, certificate};
+use crate::doctor::diagnose::{Obstacle, obstacle};
+use crate::doctor::reach::reach;
 
 /// How long an approver is waited for of which nothing is known.
 const UNKNOWN: Duration = Duration::from_secs(10);
@@ -41,6 +44,36 @@ impl Player<'_> {
                 "{error}, and none of another node was ever approved here: Kubernetes itself approves no serving CSR"
             )),
             (Err(error), _) => Fail(error.to_string()),
+        })
+    }
+
+    /// Also in a cluster where nothing may be created: what `kubectl logs` needs.
+    pub(super) async fn reached(&mut self) -> Result<Outcome, Trouble> {
+        let nodes = match Api::<Node>::all(self.connection.client()).list(&ListParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 403 => return Ok(Unsupported(status.message.clone())),
+            nodes => nodes.map_err(|error| self.reach(error))?,
+        };
+        let names: Vec<String> = nodes.items.iter().map(ResourceExt::name_any).collect();
+        let reached = match reach(self.connection, &names).await {
+            Ok(Some(reached)) => reached,
+            Ok(None) => return Ok(Unsupported("it takes the right to get nodes/proxy".into())),
+            Err(error) => return Err(Trouble::Unreachable(error)),
+        };
+        let refused = reached.iter().filter_map(|(name, answer)| {
+            obstacle(answer).map(|obstacle| (format!("{name}: {} {}", answer.code, answer.message), obstacle))
+        });
+        let (network, others): (Vec<_>, Vec<_>) =
+            refused.partition(|(_, obstacle)| matches!(obstacle, Obstacle::Network | Obstacle::Other));
+        let say = |refused: &[(String, Obstacle)]| {
+            let lines: Vec<&str> = refused.iter().take(3).map(|(says, _)| says.as_str()).collect();
+            format!("{} of {} nodes are not reached: {}", refused.len(), names.len(), lines.join("; "))
+        };
+        Ok(match (others.as_slice(), network.as_slice()) {
+            ([], []) if names.is_empty() => Unsupported("there are no nodes".into()),
+            ([], []) => Pass(format!("{} nodes", names.len())),
+            // A node that is off is not a matter of certificates.
+            ([], network) => Unsupported(say(network)),
+            (others, _) => Fail(say(others)),
         })
     }
 

@@ -90,6 +90,8 @@ probes! {
         "a node's certificate signed by an unknown CA gets 401";
     built_in_roles: "rbac.built-in-roles", ["R-01", "R-02"], Nothing,
         "the three bootstrap ClusterRoles allow what they should, and no more";
+    reached: "serving.reached", ["U-01"], Nothing,
+        "the API server reaches the kubelet of each node";
     validation: "issuance.validation", ["C-12"], DryRun,
         "a CSR without usages, with an unknown one, or that is not PEM is refused with 422";
     shortest_duration: "issuance.shortest-duration", ["C-13"], DryRun,

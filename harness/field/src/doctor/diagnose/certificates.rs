@@ -60,14 +60,14 @@ impl Doctor<'_> {
         let unwell = named(Some("False"));
         if !unwell.is_empty() {
             let says = format!(
-                "{} report that they are not ready: not by reason of their certificates, with which they report it",
+                "nodes that report that they are not ready, with client certificates that work: {}",
                 sample(&names(&unwell))
             );
             self.find("node.unwell", Grade::Note, names(&unwell), says, []);
         }
         let silent = named(None);
         if !silent.is_empty() {
-            let says = format!("{} have never reported whether they are ready", sample(&names(&silent)));
+            let says = format!("never reported whether they are ready: {}", sample(&names(&silent)));
             self.find("node.never-reported", Grade::Note, names(&silent), says, []);
         }
         let mut shared: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
@@ -272,6 +272,14 @@ impl Doctor<'_> {
         }
     }
 
+    /// How a node gets another one than it serves now.
+    pub(super) fn renewing_what_it_serves(&self, node: &NodeFacts) -> Vec<Remedy> {
+        match &node.served {
+            Served::Certificate(certificate) => self.renewed(node, source(node, certificate)),
+            _ => Vec::new(),
+        }
+    }
+
     /// How a node gets another serving certificate.
     fn renewed(&self, node: &NodeFacts, source: Source) -> Vec<Remedy> {
         let node = node.name.clone();
@@ -366,7 +374,7 @@ fn source(node: &NodeFacts, certificate: &CertificateFacts) -> Source {
 
 /// Issued to `<host>@<unix time>` by `<host>-ca@<unix time>` (client-go's `cert.GenerateSelfSignedCertKey`). The CAs of
 /// k3s have such names too, but their certificates' subjects do not.
-fn is_self_signed(certificate: &CertificateFacts) -> bool {
+pub(super) fn is_self_signed(certificate: &CertificateFacts) -> bool {
     let issuer = name_of(&certificate.issuer);
     let host = issuer.rsplit_once("-ca@").filter(|(_, time)| time.parse::<u64>().is_ok()).map(|(host, _)| host);
     let subject = certificate.subject.common_name.as_deref().and_then(|name| name.rsplit_once('@'));
@@ -438,6 +446,7 @@ pub(super) fn nodes(snapshot: &Snapshot) -> Option<Vec<NodeReport>> {
             client: newest.get(node.name.as_str()).map(|leaf| life(leaf, own_way(&node.kubelet).is_none())),
             serving,
             not_served,
+            reached: node.reached.clone(),
         }
     });
     Some(reports.collect())

@@ -31,6 +31,7 @@ pub fn diagnose(snapshot: &Snapshot) -> Diagnosis {
     doctor.readiness();
     doctor.client_certificates();
     doctor.serving_certificates();
+    doctor.reaching();
     let Doctor { mut findings, unknown, .. } = doctor;
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.grade));
     Diagnosis {

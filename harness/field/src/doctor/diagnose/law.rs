@@ -24,7 +24,7 @@ use crate::doctor::rights::{
     AUTHENTICATED, Ability, BOOTSTRAPPERS, Grant, Permission, Review, SERVICE_ACCOUNTS, Subject, UNAUTHENTICATED, Who,
     abilities, groups_of,
 };
-use crate::doctor::snapshot::{ClusterInfo, NodeFacts, Right, Seen, Served, Snapshot, TokenFacts};
+use crate::doctor::snapshot::{ClusterInfo, NodeFacts, Reached, Right, Seen, Served, Snapshot, TokenFacts};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ACCOUNT: &str = "system:serviceaccount:infra:boot";
@@ -131,6 +131,7 @@ impl World {
                 ready_since: Some(taken - SignedDuration::from_hours(40)),
                 addresses: vec![address],
                 served: Served::Certificate(Box::new(served)),
+                reached: Some(reached(200, "")),
             });
         }
         world
@@ -290,8 +291,32 @@ impl World {
         }
     }
 
+    /// The way to these nodes is clear, if it was not for one of these reasons.
+    fn clear(&mut self, nodes: Option<&String>, reasons: &[&str]) {
+        for node in self.nodes.iter_mut().filter(|node| nodes.is_none_or(|name| *name == node.name)) {
+            let is_cleared = |answer: &Reached| reasons.iter().any(|reason| answer.message.contains(reason));
+            if node.reached.as_ref().is_some_and(is_cleared) {
+                node.reached = Some(reached(200, ""));
+            }
+        }
+    }
+
     fn carry_out(&mut self, remedy: &Remedy) {
         match remedy {
+            Remedy::RenewServing { node, .. } | Remedy::RenewFile { node } => {
+                self.clear(Some(node), &["valid for", "IP SANs", "not yet valid"]);
+            }
+            Remedy::TrustServingCa => self.clear(None, &["unknown authority"]),
+            Remedy::RenewKubeletClient => self.clear(None, &["Unauthorized"]),
+            Remedy::BindKubeletApi { user } => self.clear(None, &[&format!("user={user},")]),
+            Remedy::PreferAddresses => self.clear(None, &["no such host"]),
+            _ => {}
+        }
+        match remedy {
+            Remedy::TrustServingCa
+            | Remedy::RenewKubeletClient
+            | Remedy::BindKubeletApi { .. }
+            | Remedy::PreferAddresses => {}
             Remedy::Bind { role, to } => {
                 let name = binding_name(*role, to);
                 assert!(self.grants.iter().all(|grant| grant.binding != name), "{name} exists already");
@@ -372,6 +397,10 @@ impl World {
         }
         self.settle();
     }
+}
+
+fn reached(code: u16, message: &str) -> Reached {
+    Reached { code, message: message.into() }
 }
 
 fn token(id: &str, groups: &[&str]) -> TokenFacts {
@@ -583,6 +612,22 @@ const FAULTS: &[Fault] = &[
     // Something may not be looked at.
     |world, pick| {
         world.refused.insert(pick % 7);
+    },
+    // The API server does not reach a node.
+    |world, pick| {
+        let answers = [
+            (503, "remote error: tls: internal error"),
+            (503, "x509: certificate signed by unknown authority"),
+            (503, "x509: certificate has expired or is not yet valid"),
+            (503, "x509: cannot validate certificate for 192.0.2.0 because it doesn't contain any IP SANs"),
+            (401, "Unauthorized"),
+            (403, "Forbidden (user=apiserver, verb=get, resource=nodes, subresource(s)=[proxy])"),
+            (400, "dial tcp: lookup n0: no such host"),
+            (503, "connection refused"),
+        ];
+        let (code, message) = answers[pick % answers.len()];
+        let nodes = world.nodes.len();
+        world.nodes[pick / answers.len() % nodes].reached = Some(reached(code, message));
     },
     // cluster-info.
     |world, pick| {

@@ -8,6 +8,7 @@ mod judge;
 #[cfg(test)]
 mod law;
 mod rbac;
+mod reaching;
 mod report;
 mod signing;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tokens;
 
 pub use doctor::{PATIENCE, diagnose};
 pub use judge::{Cause, approves, unsignable};
+pub use reaching::{Obstacle, obstacle};
 pub use report::{ApproverReport, BindingReport, Diagnosis, Finding, Grade, Life, NodeReport, SignerReport};
 
 pub(super) use certificates::short;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use tlsboot_core::version::Version;
 
 use crate::doctor::remedy::Remedy;
-use crate::doctor::snapshot::{Right, TokenFacts};
+use crate::doctor::snapshot::{Reached, Right, TokenFacts};
 
 /// What was found out about a cluster. None where it may not be looked at: not known is not none.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -132,6 +132,8 @@ pub struct NodeReport {
     pub serving: Option<Life>,
     /// Why nothing is known of that.
     pub not_served: Option<String>,
+    /// What came of a request to its kubelet through the API server; none where it was not sent.
+    pub reached: Option<Reached>,
 }
 
 /// How long a certificate lives.

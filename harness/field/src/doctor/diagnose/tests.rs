@@ -16,7 +16,7 @@ use tlsboot_core::scenario::BootstrapRole;
 use super::{Finding, Grade, diagnose};
 use crate::doctor::remedy::{Remedy, kubeadm_group};
 use crate::doctor::rights::{Ability, Grant, Permission, Review, Subject, Who, groups_of};
-use crate::doctor::snapshot::{ClusterInfo, NodeFacts, Right, Seen, Served, Snapshot, TokenFacts};
+use crate::doctor::snapshot::{ClusterInfo, NodeFacts, Reached, Right, Seen, Served, Snapshot, TokenFacts};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -127,6 +127,7 @@ fn healthy() -> Snapshot {
             host_names: vec!["n1".into()],
             addresses: vec![[192, 0, 2, 7].into()],
             served: Served::Certificate(Box::new(facts(&served))),
+            reached: Some(Reached { code: 200, message: String::new() }),
         }]),
         client_cas: Seen::Is(vec![of_pem(ca.certificate_pem())]),
         cluster_info: Seen::Is(None),
@@ -855,4 +856,35 @@ fn tokens_that_should_sign_a_cluster_info_that_is_not_there() {
 
 fn another_ca() -> String {
     Authority::new("another", Validity::for_next(DAY * 3650)).unwrap().certificate_pem().to_owned()
+}
+
+#[rstest]
+#[case(401, "Unauthorized", "reach.unauthorized", Grade::Broken)]
+#[case(
+    403,
+    "Forbidden (user=apiserver, verb=get, resource=nodes, subresource(s)=[proxy])",
+    "reach.forbidden",
+    Grade::Broken
+)]
+#[case(503, "x509: certificate signed by unknown authority", "reach.unknown-authority", Grade::Broken)]
+#[case(503, "dial tcp: connect: connection refused", "reach.network", Grade::Warning)]
+fn a_node_that_the_api_server_does_not_reach(
+    #[case] code: u16,
+    #[case] message: &str,
+    #[case] id: &str,
+    #[case] grade: Grade,
+) {
+    let found = with(|snapshot| {
+        list(&mut snapshot.nodes)[0].reached = Some(Reached { code, message: message.into() });
+    });
+    assert_eq!(found, [(id, grade)]);
+}
+
+#[test]
+fn what_was_not_tried_is_not_known() {
+    let mut snapshot = healthy();
+    list(&mut snapshot.nodes)[0].reached = None;
+    let diagnosis = diagnose(&snapshot);
+    assert_eq!(diagnosis.findings, []);
+    assert!(diagnosis.unknown[0].contains("nodes/proxy"), "{:?}", diagnosis.unknown);
 }
