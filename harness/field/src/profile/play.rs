@@ -10,8 +10,9 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
-use k8s_openapi::api::core::v1::{Node, Secret as SecretObject};
+use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams, ResourceExt};
+use kube::core::Status;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
@@ -216,29 +217,26 @@ async fn control(server: &Server) -> Result<bool, ClusterError> {
 async fn known(server: &Server, pair: Credential) -> Result<Known, ClusterError> {
     let client = client(server.base().endpoint(), &Credentials::Certificate(pair)).await?;
     let review = SelfSubjectReview::default();
-    match Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &review).await {
+    match Api::<SelfSubjectReview>::all(client).create(&PostParams::default(), &review).await {
         Ok(review) => {
             let user = review.status.and_then(|status| status.user_info).unwrap_or_default();
-            return Ok(Known::As { name: user.username.unwrap_or_default(), groups: user.groups });
+            Ok(Known::As { name: user.username.unwrap_or_default(), groups: user.groups })
         }
-        // It is in authentication.k8s.io/v1 from 1.28 on.
-        Err(kube::Error::Api(status)) if status.code == 404 => {}
-        Err(kube::Error::Api(status)) => return Ok(Known::No(status.code)),
-        Err(error) => return Err(error.into()),
-    }
-    // Nodes may not list Secrets, and the API server's refusal names whom it refuses.
-    let refusal = Api::<SecretObject>::default_namespaced(client).list(&ListParams::default()).await;
-    match refusal {
-        Err(kube::Error::Api(status)) => Ok(match refused_user(&status.message) {
-            Some(name) if status.code == 403 => Known::As { name: name.to_owned(), groups: None },
-            _ => Known::No(status.code),
-        }),
+        // It is in authentication.k8s.io/v1 from 1.28 on. Before, no node may create one, and the refusal names the user.
+        Err(kube::Error::Api(status)) => Ok(of_refusal(&status)),
         Err(error) => Err(error.into()),
-        Ok(_) => Ok(Known::As { name: "a user who may list all Secrets".into(), groups: None }),
     }
 }
 
-/// The user in `secrets is forbidden: User "system:node:n1" cannot list resource "secrets" …`.
+/// As whom the API server refuses a request.
+fn of_refusal(status: &Status) -> Known {
+    match refused_user(&status.message) {
+        Some(name) if status.code == 403 => Known::As { name: name.to_owned(), groups: None },
+        _ => Known::No(status.code),
+    }
+}
+
+/// The user in `… is forbidden: User "system:node:n1" cannot create resource "selfsubjectreviews" …`.
 fn refused_user(message: &str) -> Option<&str> {
     Some(message.split_once("User \"")?.1.split_once('"')?.0)
 }
@@ -298,12 +296,14 @@ mod tests {
 
     #[rstest]
     #[case::of_1_21(
-        "secrets is forbidden: User \"system:node:n1\" cannot list resource \"secrets\" in API group \"\" in the namespace \"default\"",
-        Some("system:node:n1")
+        403,
+        "selfsubjectreviews.authentication.k8s.io is forbidden: User \"system:node:n1\" cannot create resource \"selfsubjectreviews\" in API group \"authentication.k8s.io\" at the cluster scope",
+        Known::As { name: "system:node:n1".into(), groups: None }
     )]
-    #[case::of_nobody("Unauthorized", None)]
-    fn the_refused_user_is_in_the_message(#[case] message: &str, #[case] user: Option<&str>) {
-        assert_eq!(refused_user(message), user);
+    #[case::unauthorized(401, "Unauthorized", Known::No(401))]
+    #[case::names_a_user_but_is_no_refusal(500, "User \"system:node:n1\"", Known::No(500))]
+    fn a_refusal_names_the_user(#[case] code: u16, #[case] message: &str, #[case] known: Known) {
+        assert_eq!(of_refusal(&Status::failure(message, "").with_code(code)), known);
     }
 
     #[test]
