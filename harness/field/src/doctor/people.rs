@@ -13,7 +13,7 @@ use super::rights::{
 use super::snapshot::TokenFacts;
 
 /// A user that nothing is bound to.
-pub const STRANGER: &str = "tlsboot:nobody";
+pub const STRANGER: &str = "tlsboot:stranger";
 /// Of those whose CSRs are pending there may be hundreds, all alike.
 const REQUESTERS: usize = 50;
 /// Of bound subjects and tokens there are rarely more than a few.

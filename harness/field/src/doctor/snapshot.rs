@@ -27,7 +27,7 @@ pub struct Snapshot {
     pub anonymous: u16,
     /// Who is bound to what concerns certificates.
     pub grants: Seen<Vec<Grant>>,
-    /// What the API server's authorizer says about those who bootstrap, nodes, and anybody.
+    /// What the API server's authorizer says about those who bootstrap, nodes, and everyone else.
     pub reviews: Seen<Vec<Review>>,
     /// All CSRs, those for other signers too.
     pub csrs: Seen<Vec<CsrEvent>>,

@@ -300,7 +300,7 @@ impl<'a> Doctor<'a> {
         let node =
             snapshot.nodes.all().iter().find(|node| Some(node.name.as_str()) == csr.node() && was_ready(node, csr))?;
         let says = format!(
-            "it is a certificate of {}, a Node that was there and Ready: either its kubelet has bootstrapped again, or somebody with bootstrap credentials acts as it",
+            "it is a certificate of {}, a Node that was there and Ready: either its kubelet has bootstrapped again, or someone with bootstrap credentials acts as it",
             node.name
         );
         Some(("bootstrap.of-a-ready-node", Grade::Warning, Cause { kind: "ready-node", says }))

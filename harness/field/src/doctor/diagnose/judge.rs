@@ -30,7 +30,7 @@ impl Cause {
 pub(super) enum Judgement {
     /// It is what the kubelet of this node sends, and may be approved.
     Sound,
-    /// No signer of Kubernetes issues it, whoever approves it.
+    /// No signer of Kubernetes issues it, even if it is approved.
     Unsignable(Cause),
     /// It asks for an identity that is not its requester's.
     Foreign(Cause),

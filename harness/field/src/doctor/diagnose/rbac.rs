@@ -386,7 +386,7 @@ impl<'a> Doctor<'a> {
             return;
         }
         let guilty = self.guilty(&review.user, &review.groups, wide);
-        // One binding is one cause, whoever has what it gives.
+        // One binding is one cause, however many subjects it has.
         let mut about: Vec<String> = guilty.iter().map(|grant| format!("binding {}", grant.binding)).collect();
         about.sort_unstable();
         about.dedup();

@@ -67,7 +67,7 @@ fn may(who: Who, groups: &[&str], may: &[Ability]) -> Review {
         Who::Token(id) => format!("system:bootstrap:{id}"),
         Who::Node(name) => format!("system:node:{name}"),
         Who::Requester(user) => user.clone(),
-        Who::Bound(subject) => subject.user_name().unwrap_or_else(|| "tlsboot:nobody".into()),
+        Who::Bound(subject) => subject.user_name().unwrap_or_else(|| "tlsboot:stranger".into()),
         other => other.to_string(),
     };
     let groups = groups.iter().map(|&group| group.into()).collect();
