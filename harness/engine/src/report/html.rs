@@ -1,5 +1,7 @@
 //! `report.html`: one self-contained page, for browsers, mail and archives.
 
+mod first;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -8,14 +10,22 @@ use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use super::failure::Failed;
-use super::overview::{headline, ids, known, targets, unsupported};
+use super::overview::{headline, ids, known, sentences, targets, unsupported};
 use super::{Evidence, ReportError, timeline, words};
+use crate::cluster::ProviderKind;
+use crate::evidence;
+use crate::run::TargetId;
+use first::{Red, Tile};
 use tlsboot_core::check::{ExpectationVerdict, Mismatch, Outcome};
-use tlsboot_core::history::What;
 use tlsboot_core::history::event::Phase;
+use tlsboot_core::history::{Event, What};
 use tlsboot_core::result::{RunResult, ScenarioResult};
-use tlsboot_core::scenario::requirements;
+use tlsboot_core::scenario::{Level, requirements};
 
+/// In a report of more results than this, what passed has no picture and no list of events: a browser could not show it.
+const ALL_DRAWN: usize = 150;
+/// This many of the last lines of logs are beside a failure.
+const LAST_LINES: usize = 8;
 /// With more rows than this, a list of events is not readable.
 const MOST_EVENTS: usize = 200;
 
@@ -28,6 +38,8 @@ fn render(out: &Path, run: &RunResult) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     // names that end in .html are always escaped
     environment.add_template("report.html", include_str!("html/report.html"))?;
+    environment.add_template("first.html", include_str!("html/first.html"))?;
+    environment.add_template("filter.html", include_str!("html/filter.html"))?;
     environment.add_template("case.html", include_str!("html/case.html"))?;
     environment.add_template("style.css", include_str!("html/style.css"))?;
     environment.add_filter("duration", words::duration);
@@ -42,6 +54,11 @@ struct Page<'a> {
     run: &'a RunResult,
     started: String,
     headline: String,
+    sentences: Vec<String>,
+    red: Vec<Red<'a>>,
+    tiles: Vec<Tile<'a>>,
+    levels: Vec<&'static str>,
+    all_drawn: bool,
     counts: Vec<(&'static str, usize)>,
     targets: Vec<&'a str>,
     chapters: Vec<Chapter<'a>>,
@@ -59,6 +76,8 @@ struct Chapter<'a> {
 
 #[derive(Serialize)]
 struct MatrixRow<'a> {
+    /// What filters know it by.
+    class: String,
     id: &'a str,
     title: &'a str,
     /// One per target; `None` if the scenario was not selected there.
@@ -78,11 +97,13 @@ struct Cell {
 /// A scenario, on all its targets.
 #[derive(Serialize)]
 struct Section<'a> {
+    class: String,
     id: &'a str,
     title: &'a str,
     why: String,
     level: String,
-    requirements: Vec<(&'a str, &'static str)>,
+    /// Id, statement and source.
+    requirements: Vec<(&'a str, &'static str, &'static str)>,
     cases: Vec<Value>,
 }
 
@@ -100,6 +121,12 @@ struct Case<'a> {
     timeline: Option<Value>,
     events: Vec<Row>,
     left_out: usize,
+    /// The last lines of logs that the history has, if it is red.
+    last_lines: Vec<Row>,
+    /// Paths from the report to files of the evidence, each with its hash.
+    files: Vec<(String, &'a str)>,
+    /// The command that runs it again, if tlsboot can start such a target.
+    again: Option<String>,
 }
 
 /// A line of the scenario file.
@@ -148,6 +175,11 @@ impl<'a> Page<'a> {
             run,
             started: run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
             headline: headline(run),
+            sentences: sentences(run),
+            red: first::red(out, run),
+            tiles: first::tiles(run),
+            levels: levels(run),
+            all_drawn: run.scenarios.len() <= ALL_DRAWN,
             counts: counts.filter(|(_, count)| *count > 0).collect(),
             targets: targets(run),
             chapters: chapters(run),
@@ -166,8 +198,7 @@ fn chapters(run: &RunResult) -> Vec<Chapter<'_>> {
         let cells =
             targets(run).into_iter().map(|target| of(target).map(|result| Cell::of(result, &reasons))).collect();
         let title = run.scenarios.iter().find(|result| result.id == id).map_or("", |result| result.title.as_str());
-        let chapter = id.split('.').next().unwrap_or(id);
-        chapters.entry(chapter).or_default().push(MatrixRow { id, title, cells });
+        chapters.entry(first::chapter(id)).or_default().push(MatrixRow { class: class(run, id), id, title, cells });
     }
     chapters.into_iter().map(|(name, rows)| Chapter { name, rows }).collect()
 }
@@ -183,6 +214,25 @@ impl Cell {
             reason,
         }
     }
+}
+
+/// The levels that occur, strongest first.
+fn levels(run: &RunResult) -> Vec<&'static str> {
+    let all = [Level::Must, Level::Should, Level::Info].into_iter();
+    all.filter(|level| run.scenarios.iter().any(|result| result.level == *level)).map(Level::word).collect()
+}
+
+/// What filters know a scenario by: its outcomes, its level and its chapter.
+fn class(run: &RunResult, id: &str) -> String {
+    let results = || run.scenarios.iter().filter(|result| result.id == id);
+    let outcomes = words::OUTCOMES.iter().filter(|outcome| results().any(|one| one.verdict.outcome == **outcome));
+    let mut names: Vec<String> = outcomes.map(|outcome| format!("has-{}", words::outcome(*outcome))).collect();
+    if results().any(|result| words::is_red(result.verdict.outcome)) {
+        names.push("has-red".into());
+    }
+    names.extend(results().next().map(|result| format!("has-{}", result.level.word())));
+    names.push(format!("of-{}", first::chapter(id)));
+    names.join(" ")
 }
 
 /// An anchor in the page; characters that no id needs are left out.
@@ -205,12 +255,17 @@ impl<'a> Section<'a> {
                 if let Some(scenario) = &evidence.scenario {
                     why.clone_from(&scenario.why);
                 }
-                Value::from(Serde(Case::of(result, &evidence)))
+                let drawn = run.scenarios.len() <= ALL_DRAWN || result.verdict.outcome != Outcome::Pass;
+                Value::from(Serde(Case::of(result, &evidence, drawn)))
             })
             .collect();
         let first = results[0];
-        let requirement = |id: &'a String| (id.as_str(), requirements::find(id).map_or("", |found| found.statement));
+        let requirement = |id: &'a String| {
+            let found = requirements::find(id);
+            (id.as_str(), found.map_or("", |found| found.statement), found.map_or("", |found| found.source))
+        };
         Self {
+            class: class(run, id),
             id,
             title: &first.title,
             why,
@@ -222,10 +277,11 @@ impl<'a> Section<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn of(result: &'a ScenarioResult, evidence: &'a Evidence) -> Self {
+    /// Without its picture and its events if it is not `drawn`.
+    fn of(result: &'a ScenarioResult, evidence: &'a Evidence, drawn: bool) -> Self {
         let outcome = result.verdict.outcome;
         let told = evidence.events.iter().filter(|event| is_told(&event.what));
-        let told: Vec<Row> = told.filter_map(|event| Row::of(evidence, event.seq)).collect();
+        let told: Vec<Row> = told.filter(|_| drawn).filter_map(|event| Row::of(evidence, event.seq)).collect();
         Self {
             result,
             outcome: words::outcome(outcome),
@@ -235,11 +291,53 @@ impl<'a> Case<'a> {
             problems: evidence.problems.clone(),
             lines: lines(result, evidence),
             failures: Failed::all(result, evidence).iter().map(|failed| Failure::of(failed, evidence)).collect(),
-            timeline: timeline::svg(result, evidence).map(Value::from_safe_string),
+            timeline: timeline::svg(result, evidence).filter(|_| drawn).map(Value::from_safe_string),
             left_out: told.len().saturating_sub(MOST_EVENTS),
             events: told.into_iter().take(MOST_EVENTS).collect(),
+            last_lines: last_lines(outcome, evidence),
+            files: files(result),
+            again: again(result),
         }
     }
+}
+
+fn last_lines(outcome: Outcome, evidence: &Evidence) -> Vec<Row> {
+    let is_log = |event: &&Event| words::is_red(outcome) && matches!(event.what, What::Log(_));
+    let mut last: Vec<Row> = evidence
+        .events
+        .iter()
+        .rev()
+        .filter(is_log)
+        .take(LAST_LINES)
+        .filter_map(|event| Row::of(evidence, event.seq))
+        .collect();
+    last.reverse();
+    last
+}
+
+/// The result names files, and may be from elsewhere: a link leads to evidence and nowhere else.
+fn files(result: &ScenarioResult) -> Vec<(String, &str)> {
+    let place = evidence::place(&result.target, &result.id);
+    let is_inside = |name: &str| {
+        let mut parts = Path::new(name).components();
+        evidence::has(Path::new(name)) && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+    };
+    let has_evidence = result.evidence.as_ref() == Some(&place);
+    let files = result.hashes.iter().filter(|(name, _)| has_evidence && is_inside(name));
+    files.map(|(name, hash)| (format!("{place}/{name}"), hash.as_str())).collect()
+}
+
+/// The command that runs a scenario again on the same versions.
+fn again(result: &ScenarioResult) -> Option<String> {
+    let TargetId { provider, kubernetes, kubelet } = TargetId::of_name(&result.target)?;
+    let mut command = format!("tlsboot run {} --kubernetes {kubernetes}", result.id);
+    if kubelet != kubernetes {
+        command.push_str(&format!(" --kubelet {kubelet}"));
+    }
+    if provider != ProviderKind::Local {
+        command.push_str(&format!(" --provider {provider}"));
+    }
+    Some(command)
 }
 
 /// The events that tell the story; the rest is in the history.
@@ -387,6 +485,75 @@ mod tests {
         for target in html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(html.contains(&format!("id=\"{target}\"")), "#{target}");
         }
+    }
+
+    #[test]
+    fn the_first_screen_has_the_verdict_and_what_is_red() {
+        let html = html();
+        let place = |part: &str| html.find(part).unwrap_or_else(|| panic!("`{part}` is missing"));
+        let sentence = place("Kubernetes 1.37.2 keeps 2 of 4 tested promises");
+        let red = place("code: expected 403, found 201; reason: expected Forbidden, found (empty)</li>");
+        assert!(sentence < red && red < place("<table class=\"matrix\">"));
+    }
+
+    #[test]
+    fn filters_know_every_scenario_by_outcome_level_and_chapter() {
+        let run = fixture::run();
+        assert_eq!(class(&run, "rotation.quick"), "has-error has-pass has-red has-must of-rotation");
+        let html = html();
+        for id in ["only-red", "only-hang", "only-must", "only-chapter-rbac"] {
+            assert!(html.contains(&format!("id=\"{id}\"")) && html.contains(&format!("#{id}:checked")), "{id}");
+        }
+    }
+
+    #[test]
+    fn links_lead_to_evidence_only() {
+        let (mut result, _) = fixture::failing();
+        let names = ["history.jsonl", "logs/n1/kubelet.log", "logs/../../../secret", "/etc/passwd", "x"];
+        result.hashes = names.map(|name| (name.to_owned(), "ab".to_owned())).into();
+        let links: Vec<String> = files(&result).into_iter().map(|(link, _)| link).collect();
+        let place = "local-1.37.2/rbac.missing-bootstrapper-binding";
+        assert_eq!(links, [format!("{place}/history.jsonl"), format!("{place}/logs/n1/kubelet.log")]);
+        result.evidence = Some("javascript:alert(1)".into());
+        assert!(files(&result).is_empty());
+    }
+
+    #[test]
+    fn a_case_says_how_it_is_run_again() {
+        let (mut result, _) = fixture::failing();
+        result.target = "kind::1.37.2".into();
+        let id = "rbac.missing-bootstrapper-binding";
+        assert_eq!(again(&result).unwrap(), format!("tlsboot run {id} --kubernetes 1.37.2 --provider kind"));
+        result.target = "cluster::prod".into();
+        assert_eq!(again(&result), None);
+    }
+
+    #[test]
+    fn many_results_still_fit_into_a_browser() {
+        let folder = fixture::folder();
+        let mut run = fixture::run();
+        let results = run.scenarios.clone();
+        run.scenarios = (0..750)
+            .map(|number| {
+                let mut result = results[if number % 50 == 0 { 1 } else { 2 }].clone();
+                result.id = format!("{}-{number}", result.id);
+                result
+            })
+            .collect();
+        for result in &mut run.scenarios {
+            let place = folder.path().join(result.evidence.as_ref().unwrap());
+            let again = evidence::place(&result.target, &result.id);
+            let copy = folder.path().join(&again);
+            std::fs::create_dir(&copy).unwrap();
+            for name in [evidence::HISTORY, evidence::SCENARIO] {
+                std::fs::copy(place.join(name), copy.join(name)).unwrap();
+            }
+            result.evidence = Some(again);
+        }
+        let html = page(folder.path(), &run).unwrap();
+        assert!(html.len() < 8_000_000, "{} bytes", html.len());
+        assert!(html.contains("has 750 results"), "it says what is left out");
+        assert!(html.contains("<svg"), "what is red is drawn");
     }
 
     #[test]

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use super::overview::{headline, ids, known, targets, unsupported};
+use super::overview::{headline, ids, known, sentences, targets, unsupported};
 use super::{Evidence, failure, words};
 use tlsboot_core::check::Outcome;
 use tlsboot_core::result::RunResult;
 
 /// The file's text.
 pub(super) fn summary(out: &Path, run: &RunResult) -> String {
-    let mut text = format!("# tlsboot: {}\n\n{}\n\n", headline(run), facts(run));
+    let sentences: String = sentences(run).iter().map(|sentence| format!("{}\n\n", cell(sentence))).collect();
+    let mut text = format!("# tlsboot: {}\n\n{sentences}{}\n\n", headline(run), facts(run));
     text.push_str(&matrix(run));
     text.push_str(&reasons(run));
     text.push_str(&known_failures(run));
