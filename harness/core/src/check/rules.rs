@@ -112,7 +112,8 @@ pub const FAILURE_CODE: Behavior<i32> = Behavior {
     name: "exit code of a kubelet that gives up",
     who: Who::Kubelet,
     rows: &[
-        Row { from: 0, value: 255, source: "klog.Fatal in cmd/kubelet/app/server.go" },
+        Row { from: 0, value: 1, source: "die in cmd/kubelet/kubelet.go" },
+        Row { from: 10, value: 255, source: "klog.Fatal in cmd/kubelet/app/server.go" },
         Row { from: 21, value: 1, source: "cmd/kubelet/app/server.go" },
     ],
     shown_by: &["approval.without-rotation-denied", "recovery.kubeconfig-garbage-without-bootstrap-kubeconfig"],
@@ -145,6 +146,40 @@ pub const BETA_CSRS: Behavior<bool> = Behavior {
     rows: &[
         Row { from: 0, value: true, source: "catalogue C-11" },
         Row { from: 19, value: false, source: "catalogue C-11; kubernetes#91685" },
+    ],
+    shown_by: &["rotation.short-signing-duration"],
+};
+
+/// The API group version of audit events and their policy.
+pub const AUDIT_API: Behavior<&str> = Behavior {
+    name: "API of audit events",
+    who: Who::ControlPlane,
+    rows: &[
+        Row { from: 0, value: "audit.k8s.io/v1alpha1", source: "staging/src/k8s.io/apiserver/pkg/audit" },
+        Row { from: 8, value: "audit.k8s.io/v1beta1", source: "staging/src/k8s.io/apiserver/pkg/audit" },
+        Row { from: 12, value: "audit.k8s.io/v1", source: "kubernetes#65891" },
+    ],
+    shown_by: &["rotation.short-signing-duration"],
+};
+
+/// Whether the controller-manager has a port with TLS.
+pub const MANAGER_TLS: Behavior<bool> = Behavior {
+    name: "kube-controller-manager has a port with TLS, where its metrics are",
+    who: Who::ControlPlane,
+    rows: &[
+        Row { from: 0, value: false, source: "cmd/kube-controller-manager/app/options/options.go" },
+        Row { from: 12, value: true, source: "kubernetes#64149" },
+    ],
+    shown_by: &["rotation.short-signing-duration"],
+};
+
+/// Whether a kubelet takes all of its configuration from a file.
+pub const KUBELET_FILE: Behavior<bool> = Behavior {
+    name: "kubelet's `--config` knows `rotateCertificates` and `serverTLSBootstrap`",
+    who: Who::Kubelet,
+    rows: &[
+        Row { from: 0, value: false, source: "pkg/kubelet/apis/kubeletconfig/v1beta1/types.go" },
+        Row { from: 11, value: true, source: "pkg/kubelet/apis/kubeletconfig/v1beta1/types.go" },
     ],
     shown_by: &["rotation.short-signing-duration"],
 };
@@ -231,6 +266,9 @@ pub fn table() -> Vec<Line> {
         lines(&AUTHORITY, authority),
         lines(&BETA_CSRS, yes),
         lines(&FAILURE_CODE, |code| code.to_string()),
+        lines(&AUDIT_API, str::to_owned),
+        lines(&MANAGER_TLS, yes),
+        lines(&KUBELET_FILE, yes),
         lines(&PLAIN_PORT, |flag| flag.map_or_else(|| "no".to_owned(), |flag| format!("`--{flag}`"))),
         lines(&EGRESS_SELECTOR, |version| version.unwrap_or("no").to_owned()),
     ]
@@ -283,6 +321,21 @@ impl Rules {
     /// The exit code of a kubelet that gives up.
     pub fn failure_code(&self) -> i32 {
         self.of(&FAILURE_CODE)
+    }
+
+    /// The API group version of audit events and their policy.
+    pub fn audit_api(&self) -> &'static str {
+        self.of(&AUDIT_API)
+    }
+
+    /// Whether the controller-manager has a port with TLS.
+    pub fn manager_has_tls(&self) -> bool {
+        self.of(&MANAGER_TLS)
+    }
+
+    /// Whether the kubelet takes all of its configuration from a file.
+    pub fn has_kubelet_file(&self) -> bool {
+        self.of(&KUBELET_FILE)
     }
 
     /// The flag for the controller-manager's port without TLS, where it has one.

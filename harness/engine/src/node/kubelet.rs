@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::flags::FlagSet;
 use crate::secret::Secret;
+use tlsboot_core::check::rules::Rules;
 use tlsboot_core::scenario::PortAccess;
 use tlsboot_core::version::Version;
 
@@ -216,6 +217,10 @@ impl KubeletConfig {
         if !self.is_root && self.knows_user_namespaces() {
             config["featureGates"] = json!({"KubeletInUserNamespace": true});
         }
+        if self.version.minor == 11 {
+            // On by default from 1.12 on; without it, `serverTLSBootstrap` is refused.
+            config["featureGates"] = json!({"RotateKubeletServerCertificate": self.server_tls_bootstrap});
+        }
         if self.version.minor >= 27 {
             config["containerRuntimeEndpoint"] = json!(self.runtime);
         }
@@ -234,9 +239,60 @@ impl KubeletConfig {
         self.version.minor >= 22
     }
 
+    fn has_file(&self) -> bool {
+        Rules::new(self.version, self.version).has_kubelet_file()
+    }
+
+    /// What is in [`Self::file`], as flags: for kubelets up to 1.10, which know no such file or not all of its fields
+    /// (`cmd/kubelet/app/options/options.go`).
+    fn set_instead_of_file(&self, flags: &mut FlagSet) {
+        let named = |name: &str| self.dir.named(name).display().to_string();
+        let given = [
+            ("address", self.address.ip().to_string()),
+            ("port", self.address.port().to_string()),
+            ("healthz-port", "0".into()),
+            ("read-only-port", "0".into()),
+            // Otherwise it listens on 4194, of which a machine has only one.
+            ("cadvisor-port", "0".into()),
+            ("anonymous-auth", self.access.anonymous.to_string()),
+            ("authentication-token-webhook", self.access.token_review.to_string()),
+            ("client-ca-file", self.client_ca.display().to_string()),
+            ("authorization-mode", self.access.authorization.word().into()),
+            ("cgroups-per-qos", "false".into()),
+            ("enforce-node-allocatable", String::new()),
+            ("fail-swap-on", "false".into()),
+            ("make-iptables-util-chains", "false".into()),
+            ("node-status-update-frequency", "1s".into()),
+            ("volume-plugin-dir", self.dir.path().join("volume-plugins").display().to_string()),
+            ("eviction-hard", String::new()),
+            ("image-gc-high-threshold", "100".into()),
+            // Otherwise it looks for one.
+            ("cloud-provider", String::new()),
+            ("rotate-certificates", self.rotate_certificates.to_string()),
+            // Serving bootstrap has no flag of its own: the gate is the switch.
+            (
+                "feature-gates",
+                format!(
+                    "RotateKubeletClientCertificate={},RotateKubeletServerCertificate={}",
+                    self.rotate_certificates, self.server_tls_bootstrap
+                ),
+            ),
+        ];
+        given.into_iter().for_each(|(name, value)| flags.set(name, value));
+        if self.tls_cert_file {
+            flags.set("tls-cert-file", named("tls.crt"));
+            flags.set("tls-private-key-file", named("tls.key"));
+        }
+    }
+
     /// The flags.
     pub fn flags(&self) -> FlagSet {
-        let mut flags: FlagSet = [("config", self.dir.config()), ("root-dir", self.dir.root())].into_iter().collect();
+        let mut flags: FlagSet = [("root-dir", self.dir.root())].into_iter().collect();
+        if self.has_file() {
+            flags.set("config", self.dir.config());
+        } else {
+            self.set_instead_of_file(&mut flags);
+        }
         if !self.default_cert_dir {
             flags.set("cert-dir", self.dir.cert_dir());
         }

@@ -13,15 +13,18 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use serde::de::Error as _;
 
 use super::Sink;
 use super::pace::Pace;
 use super::tail::Followed;
+use crate::cluster::shared::tokens::ADMINISTRATOR;
 use crate::task::Task;
 use tlsboot_core::history::What;
 use tlsboot_core::history::event::{CREDENTIAL_ID, NODE_USER_PREFIX, Recorder, RequestEvent, WHOLE_CLUSTER};
+use tlsboot_core::time::Shift;
 
 /// Verdicts wait for it.
 const PACE: Pace = Pace::even(Duration::from_millis(15));
@@ -57,6 +60,8 @@ impl Reader {
         match self.read(line) {
             Ok(None) => {}
             Ok(Some((at, mut request))) => {
+                // Where the log has whole seconds, the end of one may be still to come.
+                let at = at.min(Timestamp::now());
                 request.message = sink.vault().scrub(&request.message);
                 sink.emit_at(at, What::Request(Box::new(request)));
             }
@@ -83,7 +88,8 @@ impl Reader {
             if complete { !self.early.remove(&line.audit_id) } else { self.early.insert(line.audit_id.clone()) };
         let node = self.node(&line);
         let wanted = fresh && (node.is_some() || is_of_interest(&line));
-        Ok(wanted.then(|| (line.request_received_timestamp, request(line, node, code))))
+        let at = line.at().ok_or_else(|| serde_json::Error::custom("it has no time"))?;
+        Ok(wanted.then(|| (at, request(line, node, code))))
     }
 
     /// The last address is the peer's own; those before it are what a client claims by X-Forwarded-For.
@@ -110,7 +116,12 @@ fn is_of_interest(line: &Line) -> bool {
     }
     let is_control_plane =
         user.starts_with("system:") && !user.starts_with(NODE_USER_PREFIX) && !user.starts_with("system:bootstrap:");
-    !is_control_plane && !line.user_agent.starts_with("tlsboot")
+    // Up to 1.10 events do not name the user agent.
+    let is_ours = match line.user_agent.as_str() {
+        "" => user == ADMINISTRATOR,
+        agent => agent.starts_with("tlsboot"),
+    };
+    !is_control_plane && !is_ours
 }
 
 fn request(line: Line, node: Option<String>, code: u16) -> RequestEvent {
@@ -160,7 +171,18 @@ struct Line {
     #[serde(default)]
     object_ref: ObjectRef,
     response_status: Option<Status>,
-    request_received_timestamp: Timestamp,
+    request_received_timestamp: Option<Timestamp>,
+    /// Up to 1.8 there is only this, in whole seconds.
+    timestamp: Option<Timestamp>,
+}
+
+impl Line {
+    /// When the request was received; the end of its second where only that is known, so that it does not come before what
+    /// caused it.
+    fn at(&self) -> Option<Timestamp> {
+        let end = |second: Timestamp| second.later(SignedDuration::from_millis(999));
+        self.request_received_timestamp.or_else(|| self.timestamp.map(end))
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -264,6 +286,29 @@ mod tests {
     #[case::panic(CREATE.replace("ResponseComplete", "Panic"), true)]
     fn rule(#[case] line: String, #[case] recorded: bool) {
         assert_eq!(read(&line).is_some(), recorded);
+    }
+
+    /// A line of a 1.8.0 API server, shortened: whole seconds, and no user agent.
+    const OF_1_8: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1beta1","metadata":{"creationTimestamp":"2026-11-27T22:37:41Z"},"level":"Metadata","timestamp":"2026-11-27T22:37:41Z","auditID":"8ae58145-04ea-4a1a-86b7-66e356d7f267","stage":"ResponseComplete","requestURI":"/apis/certificates.k8s.io/v1beta1/certificatesigningrequests","verb":"create","user":{"username":"kubelet-bootstrap","uid":"10001","groups":["system:bootstrappers"]},"sourceIPs":["127.0.1.1"],"objectRef":{"resource":"certificatesigningrequests","apiGroup":"certificates.k8s.io","apiVersion":"v1beta1"},"responseStatus":{"metadata":{},"code":201}}"#;
+
+    #[test]
+    fn an_old_line_has_the_end_of_its_second() {
+        let (at, request) = read(OF_1_8).unwrap();
+        assert_eq!(at.to_string(), "2026-11-27T22:37:41.999Z");
+        assert_eq!((request.code, request.node.as_deref()), (201, Some("n1")));
+    }
+
+    #[rstest]
+    #[case::ours(ADMINISTRATOR, false)]
+    #[case::others("jane", true)]
+    fn without_a_user_agent_the_user_tells(#[case] user: &str, #[case] recorded: bool) {
+        let line = OF_1_8.replace("certificates.k8s.io", "rbac").replace("kubelet-bootstrap", user);
+        assert_eq!(read(&line.replace("127.0.1.1", "127.0.0.1")).is_some(), recorded);
+    }
+
+    #[test]
+    fn a_line_without_a_time_is_an_error() {
+        assert!(reader().read(&OF_1_8.replace(r#""timestamp":"2026-11-27T22:37:41Z","#, "")).is_err());
     }
 
     #[test]

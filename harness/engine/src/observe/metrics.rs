@@ -5,7 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Sink;
@@ -34,6 +35,15 @@ const PREFIXES: &[&str] = &[
 const COUNTS_DOWN: &str = "_ttl_seconds";
 const JUMP: f64 = 5.0;
 
+/// How a component serves its metrics.
+#[derive(Clone, Copy, Debug)]
+pub enum Port<'a> {
+    /// Over TLS, to this client.
+    Tls(Option<&'a ClientIdentity>),
+    /// Without.
+    Plain,
+}
+
 /// Scrapes `https://ADDRESS/metrics` once a second after a change and every ten seconds while the cluster is idle, and
 /// records the values that changed, of all metrics about the certificate manager. A gauge that ends with `_ttl_seconds`
 /// is recorded at first sight and when it jumps. Kubelets require a client certificate; the controller-manager does
@@ -48,17 +58,20 @@ pub fn scrape(
     component: String,
     node: Option<String>,
     address: SocketAddr,
-    identity: Option<&ClientIdentity>,
+    port: Port<'_>,
     sink: Sink,
 ) -> Result<Task, X509Error> {
-    let client = tls::client(identity)?;
+    let client = match port {
+        Port::Tls(identity) => Some(tls::client(identity)?),
+        Port::Plain => None,
+    };
     sink.started(Recorder::Metrics);
     Ok(Task::spawn(async move {
         let mut known = BTreeMap::new();
         let source = node.clone().unwrap_or_else(|| component.clone());
         loop {
             let now = sink.mono();
-            let got = tokio::time::timeout(PATIENCE, get(&client, address)).await;
+            let got = tokio::time::timeout(PATIENCE, get(client.as_ref(), address)).await;
             let text = got.map(Result::unwrap_or_default).unwrap_or_default();
             let values = changed(&mut known, parse(&text));
             if !values.is_empty() {
@@ -70,9 +83,15 @@ pub fn scrape(
     }))
 }
 
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// Uses HTTP/1.0, which needs no more than reading to the end.
-async fn get(client: &TlsConnector, address: SocketAddr) -> io::Result<String> {
-    let mut stream = tls::connect(client, address).await?;
+async fn get(client: Option<&TlsConnector>, address: SocketAddr) -> io::Result<String> {
+    let mut stream: Box<dyn Stream> = match client {
+        Some(client) => Box::new(tls::connect(client, address).await?),
+        None => Box::new(TcpStream::connect(address).await?),
+    };
     let version = env!("CARGO_PKG_VERSION");
     let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\nUser-Agent: tlsboot/{version}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

@@ -324,7 +324,7 @@ fn write_files(config: &Path, orders: &Orders) -> Result<(), ClusterError> {
     fs::create_dir(config).map_err(ClusterError::file(config))?;
     let tokens = tokens::static_file(orders.tokens.values());
     write_private(&config.join(TOKENS), &tokens)?;
-    let policy = audit_policy(&HOUSEKEEPERS.map(str::to_owned));
+    let policy = audit_policy(&HOUSEKEEPERS.map(str::to_owned), orders.rules);
     write_private(&config.join(AUDIT_POLICY), &policy.to_string())
 }
 

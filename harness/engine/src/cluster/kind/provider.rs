@@ -28,7 +28,7 @@ use crate::cluster::shared::recorders::{Recorders, Sources};
 use crate::cluster::shared::settings::audit_policy;
 use crate::cluster::shared::tokens;
 use crate::cluster::shared::trust::Trust;
-use crate::cluster::{Cluster, ClusterError, ControlPlane, Nodes, Provider, TokenValue};
+use crate::cluster::{Cluster, ClusterError, ControlPlane, Nodes, Provider};
 use crate::node::link::Link;
 use crate::observe::Sink;
 use crate::pki::YEAR;
@@ -145,7 +145,7 @@ impl KindCluster {
         let trust = Trust::create(dir.path().join("pki"), own_signer(scenario), sink.vault().clone())?;
         trust.write_authority()?;
         let orders = Orders::of(scenario, rules, &sink);
-        write_files(&trust, scenario, &name, dir.path(), &orders.tokens)?;
+        write_files(&trust, scenario, &name, dir.path(), &orders)?;
 
         let resources = Resources::of(name.clone());
         resources.create_network().await?;
@@ -247,16 +247,16 @@ fn write_files(
     scenario: &Scenario,
     name: &Name,
     run: &Path,
-    tokens: &BTreeMap<String, TokenValue>,
+    orders: &Orders,
 ) -> Result<(), ClusterError> {
-    write_private(&trust.path("tokens.csv"), &tokens::static_file(tokens.values()))?;
+    write_private(&trust.path("tokens.csv"), &tokens::static_file(orders.tokens.values()))?;
     // kubeadm's own requests, and those of the control plane's kubelet.
     let housekeepers = [
         "kubernetes-admin".to_owned(),
         "kubernetes-super-admin".to_owned(),
         format!("system:node:{}", name.control_plane()),
     ];
-    write_private(&trust.path("audit-policy.json"), &audit_policy(&housekeepers).to_string())?;
+    write_private(&trust.path("audit-policy.json"), &audit_policy(&housekeepers, orders.rules).to_string())?;
     let patches = run.join("patches");
     fs::create_dir(&patches).map_err(ClusterError::file(&patches))?;
     let refuses = |step: &Step| match step {

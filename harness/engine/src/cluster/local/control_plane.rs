@@ -238,7 +238,10 @@ impl LocalControlPlane {
         let probe = match component {
             Component::ApiServer => self.base.admin(),
             // Its certificate is self-signed; nothing but the path is sent to it.
-            Component::ControllerManager => blind(&format!("https://{}", self.ports.controller_manager()))?,
+            Component::ControllerManager => {
+                let scheme = if self.base.rules().manager_has_tls() { "https" } else { "http" };
+                blind(&format!("{scheme}://{}", self.ports.controller_manager()))?
+            }
         };
         let path = match component {
             // New in 1.16.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::dialect;
 use crate::cluster::shared::client::{Credentials, kubeconfig};
 use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::settings::{Settings, audit_policy};
@@ -30,6 +31,10 @@ pub(super) struct Layout<'a> {
 }
 
 impl Layout<'_> {
+    fn rules(&self) -> Rules {
+        Rules::new(self.version, self.version)
+    }
+
     /// The socket of the proxy through which the API server reaches the kubelets.
     pub(super) fn egress_socket(dir: &Path) -> PathBuf {
         dir.join("egress.sock")
@@ -115,6 +120,7 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
         // One file for all versions, at a fixed path.
         own.push(("insecure-port", "0".into()));
     }
+    let own = dialect::of(Component::ApiServer, layout.version.minor, own.into_iter().collect());
     with_further(own, layout, settings.flags.get(&Component::ApiServer))
 }
 
@@ -124,7 +130,9 @@ const EGRESS_SELECTOR: &str = "egress.json";
 /// The controller-manager: only the controllers of certificates and tokens.
 pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
     let pki = |name: &str| layout.pki.join(name).display().to_string();
-    let mut controllers: Vec<&str> = settings.controllers.iter().map(String::as_str).collect();
+    let named = settings.controllers.iter().map(String::as_str);
+    let mut controllers: Vec<&str> =
+        named.filter(|name| dialect::knows_controller(layout.version.minor, name)).collect();
     if layout.version.minor < 21 {
         // If the API server is not up yet, controllers wait for the Secrets of their own accounts instead of requesting
         // tokens, and the process exits if those are not created (`shouldTurnOnDynamicClient` in controllermanager.go).
@@ -141,25 +149,21 @@ pub(super) fn controller_manager(layout: &Layout<'_>, settings: &Settings) -> Fl
         ("controllers", controllers.join(",")),
         ("cluster-signing-cert-file", pki("signer.crt")),
         ("cluster-signing-key-file", pki("signer.key")),
-        (
-            match layout.version.minor {
-                ..19 => "experimental-cluster-signing-duration",
-                _ => "cluster-signing-duration",
-            },
-            format!("{}s", settings.signing_duration.as_secs()),
-        ),
+        ("cluster-signing-duration", format!("{}s", settings.signing_duration.as_secs())),
         ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics".into()),
         ("v", "4".into()),
     ];
-    if let Some(port) = Rules::new(layout.version, layout.version).plain_port() {
+    let rules = layout.rules();
+    if let Some(port) = rules.plain_port().filter(|_| rules.manager_has_tls()) {
         own.push((port, "0".into()));
     }
+    let own = dialect::of(Component::ControllerManager, layout.version.minor, own.into_iter().collect());
     with_further(own, layout, settings.flags.get(&Component::ControllerManager))
 }
 
 /// tlsboot's own flags, replaced or extended by the scenario's.
-fn with_further(own: Vec<(&str, String)>, layout: &Layout<'_>, further: Option<&Flags>) -> FlagSet {
-    let mut flags: FlagSet = own.into_iter().collect();
+fn with_further(own: FlagSet, layout: &Layout<'_>, further: Option<&Flags>) -> FlagSet {
+    let mut flags = own;
     let pki = layout.pki.display().to_string();
     for (name, value) in further.into_iter().flatten() {
         match value.as_str() {
@@ -179,7 +183,7 @@ pub(super) fn write_files(
 ) -> Result<(), ClusterError> {
     let kubeconfig = kubeconfig(endpoint, controller_manager);
     write_private(&layout.dir.join("controller-manager.kubeconfig"), kubeconfig.expose())?;
-    write_private(&layout.dir.join("audit-policy.json"), &audit_policy(&[]).to_string())?;
+    write_private(&layout.dir.join("audit-policy.json"), &audit_policy(&[], layout.rules()).to_string())?;
     let paths = settings.anonymous_paths.iter();
     let conditions: Vec<_> = paths.map(|path| json!({"path": path})).collect();
     let authentication = json!({
@@ -218,7 +222,7 @@ mod tests {
         };
         let further =
             Flags::from([("a".into(), String::new()), ("b".into(), "{pki}/b.crt".into()), ("c".into(), "new".into())]);
-        let own = vec![("a", "1".to_owned()), ("b", "2".into()), ("d", "4".into())];
+        let own: FlagSet = [("a", "1"), ("b", "2"), ("d", "4")].into_iter().collect();
         let flags = with_further(own.clone(), &layout, Some(&further));
         assert_eq!(flags.args(), ["--d=4", "--b=/run/pki/b.crt", "--c=new"]);
         assert_eq!(with_further(own, &layout, None).args(), ["--a=1", "--b=2", "--d=4"]);

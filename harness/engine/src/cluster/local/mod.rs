@@ -2,6 +2,7 @@
 //! No root, no Docker, no container runtime.
 
 mod control_plane;
+mod dialect;
 mod executables;
 mod flags;
 mod provider;

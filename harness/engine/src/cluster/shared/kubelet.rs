@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::file::write_private;
 use crate::cluster::{ClusterError, Credential, TokenValue};
 use crate::node::{DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig};
-use crate::observe::metrics::ClientIdentity;
+use crate::observe::metrics::{ClientIdentity, Port};
 use crate::observe::{self, Sink};
 use crate::task::Task;
 use tlsboot_core::history::What;
@@ -143,7 +143,13 @@ impl Kubelet {
             observe::files::watch(node.clone(), dir.clone(), sink.clone())?,
             observe::log::tail(self.log.clone(), KUBELET.into(), Some(node.clone()), sink.clone()),
             observe::presented::probe(node.clone(), *address, sink.clone(), self.pid.subscribe())?,
-            observe::metrics::scrape(KUBELET.into(), Some(node.clone()), *address, Some(&identity), sink.clone())?,
+            observe::metrics::scrape(
+                KUBELET.into(),
+                Some(node.clone()),
+                *address,
+                Port::Tls(Some(&identity)),
+                sink.clone(),
+            )?,
         ];
         Ok(())
     }

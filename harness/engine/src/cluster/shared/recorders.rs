@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::base::Base;
 use crate::cluster::{ClusterError, Credential};
-use crate::observe::metrics::ClientIdentity;
+use crate::observe::metrics::{ClientIdentity, Port};
 use crate::observe::{audit, csr, log, metrics, node};
 use crate::task::Task;
 use tlsboot_core::scenario::stimulus::Component;
@@ -35,14 +35,15 @@ impl Recorders {
     /// Starts all of them.
     pub(crate) fn start(sources: Sources, scenario: &Scenario, base: &Base) -> Result<Self, ClusterError> {
         let (admin, sink) = (|| base.admin.clone(), || base.sink.clone());
-        let scrape = |component: Component, address, identity: Option<&ClientIdentity>| {
-            metrics::scrape(component.name().to_owned(), None, address, identity, sink())
+        let scrape = |component: Component, address, port: Port<'_>| {
+            metrics::scrape(component.name().to_owned(), None, address, port, sink())
         };
+        let manager = if base.rules().manager_has_tls() { Port::Tls(None) } else { Port::Plain };
         let mut tasks = vec![
             csr::watch(admin(), sink()),
             node::watch(admin(), sink()),
             audit::tail(sources.audit_log, sources.nodes, sink()),
-            scrape(Component::ControllerManager, sources.controller_manager, None)?,
+            scrape(Component::ControllerManager, sources.controller_manager, manager)?,
         ];
         tasks.extend(
             sources.logs.into_iter().map(|(component, file)| log::tail(file, component.to_owned(), None, sink())),
@@ -51,7 +52,7 @@ impl Recorders {
         if requirements_of(scenario).contains_key(&Capability::ApiServerMetrics) {
             let Credential { certificate, key } = base.administrator.clone();
             let administrator = ClientIdentity { certificate_pem: certificate, key_pem: key };
-            tasks.push(scrape(Component::ApiServer, sources.api_server, Some(&administrator))?);
+            tasks.push(scrape(Component::ApiServer, sources.api_server, Port::Tls(Some(&administrator)))?);
         }
         Ok(Self { _tasks: tasks })
     }

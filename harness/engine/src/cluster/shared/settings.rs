@@ -115,11 +115,11 @@ pub(crate) fn signing_duration(asked: SigningDuration, rules: Rules) -> SignedDu
 }
 
 /// The audit policy: everything except the control plane's own housekeeping and that of these users.
-pub(crate) fn audit_policy(housekeepers: &[String]) -> Value {
+pub(crate) fn audit_policy(housekeepers: &[String], rules: Rules) -> Value {
     let mut quiet = vec!["system:apiserver".to_owned()];
     quiet.extend_from_slice(housekeepers);
     json!({
-        "apiVersion": "audit.k8s.io/v1",
+        "apiVersion": rules.audit_api(),
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
         "rules": [

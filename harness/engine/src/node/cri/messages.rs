@@ -5,14 +5,19 @@
 
 /// The CRI versions served. Kubelets from 1.24 on prefer `v1`; `v1alpha2` has the same messages; 1.26 removed it.
 const VERSIONS: [&str; 2] = ["v1", "v1alpha2"];
+/// The version of kubelets up to 1.9, whose package has none in its name (`/runtime.RuntimeService/Version`). They send and
+/// expect the same messages.
+const UNNAMED: &str = "v1alpha1";
 
 /// The protobuf answer to the call of a gRPC path such as `/runtime.v1.RuntimeService/Version`.
 /// `None`: the endpoint has no such method.
 pub(super) fn answer(path: &str) -> Option<Vec<u8>> {
-    let (version, method) = path.strip_prefix("/runtime.")?.split_once('.')?;
-    if !VERSIONS.contains(&version) {
-        return None;
-    }
+    let called = path.strip_prefix("/runtime.")?;
+    let (version, method) = match called.split_once('.') {
+        Some((version, method)) if VERSIONS.contains(&version) => (version, method),
+        Some(_) => return None,
+        None => (UNNAMED, called),
+    };
     match method {
         "RuntimeService/Version" => Some(runtime_version(version)),
         "RuntimeService/Status" => Some(status()),
