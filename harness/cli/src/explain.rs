@@ -6,6 +6,7 @@ use std::io::stdout;
 use clap::Args;
 
 use super::{Exit, Failure, LibraryOptions, ScenarioOptions, print};
+use tlsboot_core::check::invariants::{self, Invariant};
 use tlsboot_core::scenario::coverage::{reason, showing};
 use tlsboot_core::scenario::requirements::{self, Requirement};
 use tlsboot_core::scenario::schema::{Part, Place, Word, places, words};
@@ -37,6 +38,9 @@ pub(super) fn run(command: &ExplainCommand) -> Result<Exit, Failure> {
     let id = &command.id;
     if let Some(requirement) = requirements::find(&id.to_ascii_uppercase()) {
         return print(&behavior(requirement, &load(Vec::new())?));
+    }
+    if let Some(requirement) = requirements::invariant(&id.to_ascii_uppercase()) {
+        return print(&invariant(requirement));
     }
     let words: Vec<Word> = words().into_iter().filter(|word| word.name == *id).collect();
     let places = places(id);
@@ -94,6 +98,9 @@ fn scenario(scenario: &Scenario) -> String {
             let _ = writeln!(text, "       {}", step.fields);
         }
     }
+    let standing: Vec<String> =
+        invariants::ALL.iter().map(|invariant| format!("{} {}", invariant.id, invariant.name)).collect();
+    let _ = writeln!(text, "\n{}\n  {}", bold("And, as in every scenario, throughout"), standing.join(", "));
     let _ = writeln!(
         text,
         "\n  ! is performed, ? is judged, counted from the ! above it\n  run it: tlsboot run {}",
@@ -135,6 +142,18 @@ fn behavior(requirement: &Requirement, scenarios: &[Scenario]) -> String {
     };
     format!(
         "{}\n{statement}\n\n  level     {}\n  versions  {versions}\n  source    {source}\n  shown by  {scenarios}\n",
+        bold(id),
+        level.word()
+    )
+}
+
+fn invariant(requirement: &Requirement) -> String {
+    let Requirement { id, statement, level, versions, source } = requirement;
+    let versions = if versions.is_empty() { "all" } else { versions };
+    let looks_at =
+        Invariant::find(id).map_or(String::new(), |invariant| format!("  counts    {}\n", invariant.units.1));
+    format!(
+        "{}\n{statement}\n\n  level     {}\n  versions  {versions}\n  source    {source}\n  shown by  every scenario: it is judged on each history as a whole\n{looks_at}",
         bold(id),
         level.word()
     )

@@ -274,7 +274,7 @@ mod tests {
 
     fn result(outcome: Outcome) -> ScenarioResult {
         let scenario = Scenario::of_cluster("rotation.quick", Default::default(), Vec::new());
-        let verdict = Verdict { outcome, error: None, expectations: Vec::new() };
+        let verdict = Verdict::without_history(outcome, None);
         ScenarioResult::new(&scenario, "local::1.37.2", jiff::Timestamp::UNIX_EPOCH, verdict)
     }
 

@@ -48,6 +48,8 @@ pub(super) fn run(command: &RejudgeCommand) -> Result<Exit, Failure> {
         let told = Told::of(&events);
         let verdict = judge_all(&scenario, events.clone());
         let same = match evidence.verdict() {
+            // Before invariants were judged, verdicts had none.
+            Ok(recorded) if recorded.invariants.is_empty() => recorded.expectations == verdict.expectations,
             Ok(recorded) => recorded == verdict,
             // A run that was killed has no result.
             Err(EvidenceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => true,

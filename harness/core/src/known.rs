@@ -144,7 +144,7 @@ steps:
 
     fn failing() -> ScenarioResult {
         let scenario = load_text("missing-bootstrapper-binding.yaml", SCENARIO).unwrap();
-        let verdict = Verdict { outcome: Outcome::Fail, error: None, expectations: Vec::new() };
+        let verdict = Verdict::without_history(Outcome::Fail, None);
         ScenarioResult::new(&scenario, "local::1.37.2", "2026-11-24T03:00:00Z".parse().unwrap(), verdict)
     }
 

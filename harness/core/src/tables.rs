@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::check::rules::{self, Line, Who};
 use crate::distribution;
 use crate::scenario::coverage::{Coverage, coverage, showing};
-use crate::scenario::requirements::{self, CHAPTERS};
+use crate::scenario::requirements::{self, CHAPTERS, INVARIANTS};
 use crate::scenario::{Scenario, Step, describe};
 
 /// `COVERAGE.md`: each behavior of the catalogue with the scenarios that show it, or the reason why none does.
@@ -27,6 +27,15 @@ pub fn coverage_page(scenarios: &[Scenario]) -> String {
         );
         let of_chapter = all.iter().filter(|one| one.requirement.id.starts_with(chapter.letter));
         of_chapter.for_each(|one| text.push_str(&coverage_row(one)));
+    }
+    let _ = write!(
+        text,
+        "\n## {}: {}\n\nEvery scenario is judged by these as a whole; they are not counted above.\n\n\
+         | id | level | versions | behavior | source |\n|---|---|---|---|---|\n",
+        INVARIANTS.letter, INVARIANTS.heading
+    );
+    for one in INVARIANTS.requirements {
+        text.push_str(&row(&[one.id, one.level.word(), or_all(one.versions), one.statement, one.source]));
     }
     text
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::invariants::{self, InvariantVerdict, Standing};
 use super::lasting::Lasting;
 use super::{DEFAULT_WITHIN, LooksAt, Match, Matcher, Mismatch, Moment, Never, State, Stays};
 use crate::history::event::{Event, Load, Phase, What};
@@ -56,6 +57,21 @@ pub struct Verdict {
     pub error: Option<String>,
     /// Each expectation that applies to these versions, in the order of the steps.
     pub expectations: Vec<ExpectationVerdict>,
+    /// Each invariant, by id; empty where nothing was judged as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invariants: Vec<InvariantVerdict>,
+}
+
+impl Verdict {
+    /// A verdict on a history of which nothing was judged, and why.
+    pub fn without_history(outcome: Outcome, error: Option<String>) -> Self {
+        Self { outcome, error, expectations: Vec::new(), invariants: Vec::new() }
+    }
+
+    /// The invariants that were not kept.
+    pub fn broken(&self) -> impl Iterator<Item = &InvariantVerdict> {
+        self.invariants.iter().filter(|verdict| verdict.standing == Standing::Broken)
+    }
 }
 
 /// The verdict on one expectation.
@@ -109,6 +125,8 @@ pub struct Judge<'s> {
     scenario: &'s Scenario,
     state: State,
     past: Vec<Event>,
+    /// How many of them came before everything was decided: what comes after is the end of the cluster.
+    judged: usize,
     verdicts: BTreeMap<usize, ExpectationVerdict>,
     /// What became so and must stay so, by step.
     lasting: BTreeMap<usize, Lasting>,
@@ -139,6 +157,7 @@ impl<'s> Judge<'s> {
             scenario,
             state: State::default(),
             past: Vec::new(),
+            judged: 0,
             verdicts: BTreeMap::new(),
             lasting: BTreeMap::new(),
             cursor: 0,
@@ -223,6 +242,7 @@ impl<'s> Judge<'s> {
         if self.over {
             return;
         }
+        self.judged = self.past.len();
         let event = self.past[self.past.len() - 1].clone();
         match &event.what {
             What::Begin(_) => self.leave_out_other_versions(),
@@ -257,9 +277,13 @@ impl<'s> Judge<'s> {
     /// The verdict on the events so far. What is undecided is an error: a history that was cut off proves nothing.
     pub fn verdict(&self) -> Verdict {
         let expectations: Vec<_> = self.verdicts.values().cloned().collect();
-        let worst = expectations.iter().filter_map(|verdict| verdict.outcome).max().unwrap_or(Outcome::Error);
+        let invariants = self.invariants(&expectations);
+        let is_broken = invariants.iter().any(|verdict| verdict.standing == Standing::Broken);
+        let own = expectations.iter().filter_map(|verdict| verdict.outcome).max().unwrap_or(Outcome::Error);
+        let worst = if is_broken { own.max(Outcome::Fail) } else { own };
         let undecided = expectations.iter().any(|verdict| verdict.outcome.is_none());
-        let error = self.broken.clone().or_else(|| {
+        let death = || invariants.iter().flat_map(|verdict| &verdict.violations).find(|violation| violation.fatal);
+        let error = self.broken.clone().or_else(|| death().map(|death| death.words.clone())).or_else(|| {
             let judged_red = matches!(worst, Outcome::Fail | Outcome::Hang);
             if judged_red {
                 self.too_slow()
@@ -274,7 +298,15 @@ impl<'s> Judge<'s> {
             }
         });
         let outcome = if error.is_some() { Outcome::Error } else { worst };
-        Verdict { outcome, error, expectations }
+        Verdict { outcome, error, expectations, invariants }
+    }
+
+    /// What must be true of every history, of this one. A judge of one expectation does not ask.
+    fn invariants(&self, expectations: &[ExpectationVerdict]) -> Vec<InvariantVerdict> {
+        match self.only {
+            Some(_) => Vec::new(),
+            None => invariants::judge(self.scenario, &self.past[..self.judged], expectations),
+        }
     }
 
     /// A failure of the harness itself ends the scenario.

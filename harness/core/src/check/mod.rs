@@ -15,6 +15,7 @@ mod expression;
 mod fields;
 pub mod file;
 pub mod inbound;
+pub mod invariants;
 mod judge;
 mod lasting;
 pub mod link_swap;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::compare::{Compare, NONE};
 use super::{LooksAt, Match, Matcher, OfState, State};
 use crate::history::What;
-use crate::history::event::{Event, ProcessState, Recorder};
+use crate::history::event::{Event, ProcessEvent, ProcessState, Recorder};
 use crate::scenario::NodeName;
 use crate::scenario::vocabulary::wrong_component;
 
@@ -61,6 +61,15 @@ pub(super) fn lint_name(node: Option<&NodeName>, component: Option<&String>) -> 
 impl Process {
     fn component(&self) -> &str {
         self.component.as_deref().unwrap_or(KUBELET)
+    }
+
+    fn is_about(&self, process: &ProcessEvent) -> bool {
+        process.component == self.component() && process.node.as_deref() == self.node.as_deref()
+    }
+
+    /// Whether it expects this process to exit.
+    pub(super) fn is_exit_of(&self, process: &ProcessEvent) -> bool {
+        matches!(self.state, Running::Exited | Running::Failed) && self.is_about(process)
     }
 }
 
@@ -136,6 +145,6 @@ impl OfState for Process {
     }
 
     fn is_changed_by(&self, event: &Event) -> bool {
-        matches!(&event.what, What::Process(process) if process.component == self.component() && process.node.as_deref() == self.node.as_deref())
+        matches!(&event.what, What::Process(process) if self.is_about(process))
     }
 }

@@ -35,6 +35,11 @@ pub fn find(id: &str) -> Option<&'static Requirement> {
     all().find(|requirement| requirement.id == id)
 }
 
+/// The invariant with this id.
+pub fn invariant(id: &str) -> Option<&'static Requirement> {
+    INVARIANTS.requirements.iter().find(|requirement| requirement.id == id)
+}
+
 /// Whether this is the id of a custom behavior, such as a distribution's: `X-` and a name.
 pub fn is_own(id: &str) -> bool {
     let is_inner = |letter: u8| letter.is_ascii_alphanumeric() || b"-.".contains(&letter);
@@ -45,6 +50,43 @@ pub fn is_own(id: &str) -> bool {
 pub fn all() -> impl Iterator<Item = &'static Requirement> {
     CHAPTERS.iter().flat_map(|chapter| chapter.requirements)
 }
+
+/// What must be true of every history, whatever its scenario is about: no scenario names these ids, because all of them
+/// are judged by all of these. See [`crate::check::invariants`].
+pub const INVARIANTS: Chapter = Chapter {
+    letter: 'I',
+    heading: "Invariants of every history",
+    requirements: &[
+        Requirement {
+            id: "I-01",
+            level: Level::Must,
+            versions: "",
+            statement: "Once a node has a client certificate, its kubelet sends no request without one, none is refused with 401 while the newest one is valid, and none but a renewal is sent with an older one 15 s after a newer one was in place (the last part since 1.32, where the API server records which certificate it was).",
+            source: "pkg/kubelet/certificate/transport.go; staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go; #138763",
+        },
+        Requirement {
+            id: "I-04",
+            level: Level::Must,
+            versions: "",
+            statement: "Nothing that a kubelet wrote goes away or changes on its own: each pair is complete, belongs together and has mode 0600, the link is only missing during its swap and leads to the newest pair, and the kubeconfig points to the link.",
+            source: "staging/src/k8s.io/client-go/util/certificate/certificate_store.go; pkg/kubelet/certificate/bootstrap/bootstrap.go",
+        },
+        Requirement {
+            id: "I-07",
+            level: Level::Must,
+            versions: "",
+            statement: "No kubelet and no component of the control plane ends or is replaced by another process unless the scenario asks for it or expects it.",
+            source: "the harness starts every process once; a component that ends on its own has crashed",
+        },
+        Requirement {
+            id: "I-10",
+            level: Level::Must,
+            versions: "",
+            statement: "Certificate directory and audit log know no certificate that no CSR has, and none before its CSR has it.",
+            source: "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go; pkg/controller/certificates/signer/signer.go",
+        },
+    ],
+};
 
 macro_rules! chapters {
     ($($letter:literal $heading:literal { $($id:literal $level:ident $versions:literal $statement:literal $source:literal)* })*) => {

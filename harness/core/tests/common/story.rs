@@ -32,7 +32,8 @@ pub(crate) fn done() -> Value {
 pub(crate) fn file(name: &str, op: &str) -> Value {
     let mut file = json!({"node": "n1", "name": name, "op": op});
     if op != "deleted" {
-        file["facts"] = json!({"kind": "file", "mode": "0644", "uid": 0, "size": 1});
+        let mode = if name == "kubelet.key" { "0600" } else { "0644" };
+        file["facts"] = json!({"kind": "file", "mode": mode, "uid": 0, "size": 1});
     }
     json!({ "file": file })
 }

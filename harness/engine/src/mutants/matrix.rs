@@ -326,7 +326,8 @@ pub fn why(verdict: &Verdict) -> String {
     }
     let red = |expectation: &&ExpectationVerdict| matches!(expectation.outcome, Some(Outcome::Fail | Outcome::Hang));
     let Some(red) = verdict.expectations.iter().find(red) else {
-        return String::new();
+        let violated = verdict.broken().find_map(|broken| Some((broken, broken.violations.first()?)));
+        return violated.map_or_else(String::new, |(broken, first)| format!("{}: {}", broken.id, short(&first.words)));
     };
     let place = format!("line {}, {}", red.line, red.kind);
     match red.closest.first() {
@@ -509,6 +510,7 @@ mod tests {
             outcome: Outcome::Fail,
             error: None,
             expectations: vec![expectation.clone()],
+            invariants: Vec::new(),
         };
         assert_eq!(why(&verdict(&expectation)), "line 7, certificate: basicConstraints CA:true instead of CA:false");
         expectation.never = true;

@@ -6,12 +6,16 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::Evidence;
 use super::paint::Paint;
-use super::words;
+use super::{held, words};
+use tlsboot_core::check::invariants::InvariantVerdict;
 use tlsboot_core::check::{Closest, DEFAULT_WITHIN, ExpectationVerdict, Mismatch, Outcome};
 use tlsboot_core::history::event::{Phase, ProcessState};
 use tlsboot_core::history::{Event, What};
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::Step;
+
+/// More violations of one invariant are only counted.
+const MOST_VIOLATIONS: usize = 5;
 
 /// The whole text: outcome, what was expected and observed, position in the YAML, and where the evidence is.
 ///
@@ -29,6 +33,7 @@ pub fn text(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> Stri
     for failed in Failed::all(result, evidence) {
         parts.push(block(result, evidence, &failed, paint));
     }
+    parts.extend(result.verdict.broken().map(|broken| violations(broken, evidence, paint)));
     parts.extend(deaths(result, evidence, paint));
     parts.extend(not_reached(result));
     if words::is_red(result.verdict.outcome) {
@@ -60,7 +65,7 @@ pub fn one_line(result: &ScenarioResult, evidence: &Evidence) -> String {
     }
     match Failed::all(result, evidence).first() {
         Some(failed) => format!("line {}: {}", failed.verdict.line, failed.one_line()),
-        None => words::outcome(result.verdict.outcome).to_owned(),
+        None => held::first(result).unwrap_or_else(|| words::outcome(result.verdict.outcome).to_owned()),
     }
 }
 
@@ -265,11 +270,28 @@ fn short(text: &str, longest: usize) -> String {
     }
 }
 
+/// An invariant that was not kept, with the events that show it.
+fn violations(broken: &InvariantVerdict, evidence: &Evidence, paint: Paint) -> String {
+    let times = words::count(usize::try_from(broken.broken).unwrap_or(usize::MAX), "time");
+    let mut text = format!("{} was broken {times}, whatever this scenario is about:", held::name(broken));
+    for violation in broken.violations.iter().take(MOST_VIOLATIONS) {
+        text.push_str(&format!("\n  {}", words::clean(&violation.words)));
+        text.push_str(&format!("\n    {}", event_line(evidence, violation.seq, paint)));
+    }
+    let more = broken.broken.saturating_sub(MOST_VIOLATIONS as u64);
+    if more > 0 {
+        text.push_str(&format!("\n  … and {more} more"));
+    }
+    text
+}
+
 /// Processes that exited on their own, other than those that an expectation is about: usually the cause of everything
 /// else.
 fn deaths(result: &ScenarioResult, evidence: &Evidence, paint: Paint) -> Option<String> {
     let told = &result.verdict.expectations;
-    let lines: Vec<String> = ended(evidence, told).map(|event| event_line(evidence, event.seq, paint)).collect();
+    let violations = || result.verdict.broken().flat_map(|broken| &broken.violations);
+    let ended = ended(evidence, told).filter(|event| violations().all(|violation| violation.seq != event.seq));
+    let lines: Vec<String> = ended.map(|event| event_line(evidence, event.seq, paint)).collect();
     (!lines.is_empty() && words::is_red(result.verdict.outcome)).then(|| lines.join("\n"))
 }
 
@@ -430,6 +452,7 @@ mod tests {
     #[test]
     fn a_process_that_ended_by_itself_is_told_once() {
         let (mut result, evidence) = fixture::failing();
+        result.verdict.invariants.clear();
         let death = "kubelet of n1, pid 4711, exited with code 1 on its own";
         assert_eq!(text(&result, &evidence, false).matches(death).count(), 1);
         let ended = evidence

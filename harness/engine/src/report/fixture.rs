@@ -99,7 +99,7 @@ pub(super) fn rotating() -> (ScenarioResult, Evidence) {
     for second in 12..48 {
         recording.request(second * 1000, Some("system:node:n1"), "update", "leases", 200);
     }
-    recording.request(30_100, None, "get", "nodes", 401);
+    recording.request(30_100, Some("system:node:n1"), "get", "nodes", 403);
     let renewed = recording.csr(50_000, Role::Client, 3);
     recording.stored(50_230, "kubelet-client", &renewed);
     recording.connection(50_300, 2, ConnectionState::Closed { by: ClosedBy::Kubelet });
@@ -152,7 +152,7 @@ fn unsupported() -> ScenarioResult {
     let (mut result, _) = failing();
     let reason = "the target `cluster` can't set anonymous authentication";
     result.target = "cluster::prod".into();
-    result.verdict = Verdict { outcome: Outcome::Unsupported, error: None, expectations: Vec::new() };
+    result.verdict = Verdict::without_history(Outcome::Unsupported, None);
     result.unsupported = Some(reason.into());
     result.evidence = None;
     result.duration_ms = 0;

@@ -11,11 +11,12 @@ use serde::Serialize;
 
 use super::failure::Failed;
 use super::overview::{headline, ids, known, sentences, targets, unsupported};
-use super::{Evidence, ReportError, timeline, words};
+use super::{Evidence, ReportError, held, timeline, words};
 use crate::cluster::ProviderKind;
 use crate::evidence;
 use crate::run::TargetId;
 use first::{Red, Tile};
+use tlsboot_core::check::invariants::{InvariantVerdict, Standing};
 use tlsboot_core::check::{ExpectationVerdict, Mismatch, Outcome};
 use tlsboot_core::history::event::Phase;
 use tlsboot_core::history::{Event, What};
@@ -118,6 +119,8 @@ struct Case<'a> {
     problems: Vec<String>,
     lines: Vec<Line<'a>>,
     failures: Vec<Failure>,
+    violations: Vec<Violated>,
+    held: Vec<Held>,
     timeline: Option<Value>,
     events: Vec<Row>,
     left_out: usize,
@@ -156,6 +159,24 @@ struct Shown {
     event: Option<Row>,
     seq: u64,
     mismatches: Vec<Mismatch>,
+}
+
+/// An invariant that was not kept.
+#[derive(Serialize)]
+struct Violated {
+    name: String,
+    words: String,
+    event: Option<Row>,
+}
+
+/// A row of the table of invariants.
+#[derive(Serialize)]
+struct Held {
+    id: String,
+    standing: &'static str,
+    outcome: &'static str,
+    looked: String,
+    statement: &'static str,
 }
 
 /// An event in words.
@@ -291,6 +312,8 @@ impl<'a> Case<'a> {
             problems: evidence.problems.clone(),
             lines: lines(result, evidence),
             failures: Failed::all(result, evidence).iter().map(|failed| Failure::of(failed, evidence)).collect(),
+            violations: Violated::all(result, evidence),
+            held: result.verdict.invariants.iter().map(Held::of).collect(),
             timeline: timeline::svg(result, evidence).filter(|_| drawn).map(Value::from_safe_string),
             left_out: told.len().saturating_sub(MOST_EVENTS),
             events: told.into_iter().take(MOST_EVENTS).collect(),
@@ -381,6 +404,39 @@ impl Failure {
             sentence: failed.sentence(),
             meanwhile: failed.meanwhile().filter(|_| outcome == Outcome::Hang),
             closest: shown.collect(),
+        }
+    }
+}
+
+impl Violated {
+    fn all(result: &ScenarioResult, evidence: &Evidence) -> Vec<Self> {
+        let of = |broken: &InvariantVerdict| {
+            let name = held::name(broken);
+            let violations = broken.violations.iter();
+            let rows = violations.map(|violation| Self {
+                name: name.clone(),
+                words: words::clean(&violation.words),
+                event: Row::of(evidence, violation.seq),
+            });
+            rows.collect::<Vec<_>>()
+        };
+        result.verdict.broken().flat_map(of).collect()
+    }
+}
+
+impl Held {
+    fn of(verdict: &InvariantVerdict) -> Self {
+        let outcome = match verdict.standing {
+            Standing::Held => Outcome::Pass,
+            Standing::Idle | Standing::Unproven => Outcome::Unsupported,
+            Standing::Broken => Outcome::Fail,
+        };
+        Self {
+            id: held::name(verdict),
+            standing: verdict.standing.word(),
+            outcome: words::outcome(outcome),
+            looked: held::looked(verdict),
+            statement: requirements::invariant(&verdict.id).map_or("", |found| found.statement),
         }
     }
 }

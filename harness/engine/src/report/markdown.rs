@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::overview::{headline, ids, known, sentences, targets, unsupported};
-use super::{Evidence, failure, words};
+use super::{Evidence, failure, held, words};
 use tlsboot_core::check::Outcome;
 use tlsboot_core::result::RunResult;
 
@@ -14,6 +14,10 @@ pub(super) fn summary(out: &Path, run: &RunResult) -> String {
     text.push_str(&matrix(run));
     text.push_str(&reasons(run));
     text.push_str(&known_failures(run));
+    let invariants = held::line(run);
+    if !invariants.is_empty() {
+        text.push_str(&format!("\n{invariants}"));
+    }
     let red = run.scenarios.iter().filter(|result| words::is_red(result.verdict.outcome));
     for result in red {
         let evidence = Evidence::read(out, result);

@@ -7,6 +7,7 @@ pub mod failure;
 mod follow;
 mod format;
 mod github;
+mod held;
 mod html;
 pub mod json;
 mod junit;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::overview::{headline, known, unsupported};
 use super::paint::Paint;
-use super::{Evidence, failure, words};
+use super::{Evidence, failure, held, words};
 use tlsboot_core::check::Outcome;
 use tlsboot_core::result::{RunResult, ScenarioResult};
 
@@ -31,6 +31,7 @@ pub(super) fn summary(out: &Path, run: &RunResult, colours: bool) -> String {
     }
     parts.push(reasons(run));
     parts.push(slowest(run));
+    parts.push(held::line(run));
     parts.push(format!(
         "{}\n",
         paint.outcome(worst(run), &format!("{} in {}", headline(run), words::duration(run.duration_ms)))

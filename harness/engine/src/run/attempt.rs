@@ -63,7 +63,7 @@ impl Runner {
 
 /// A verdict that says nothing about the cluster.
 fn error(why: impl ToString) -> Verdict {
-    Verdict { outcome: Outcome::Error, error: Some(why.to_string()), expectations: Vec::new() }
+    Verdict::without_history(Outcome::Error, Some(why.to_string()))
 }
 
 pub(super) struct Attempt<'a> {

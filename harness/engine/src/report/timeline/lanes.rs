@@ -105,6 +105,19 @@ fn decided(result: &ScenarioResult, evidence: &Evidence, verdict: &ExpectationVe
     companions.filter_map(|other| by_deadline(other).or_else(|| by_event(other))).reduce(f64::max)
 }
 
+/// Where an invariant was broken.
+pub(super) fn violations(result: &ScenarioResult, evidence: &Evidence, scale: Scale) -> Lane {
+    let marks = result.verdict.broken().flat_map(|broken| {
+        broken.violations.iter().filter_map(|violation| {
+            let event = evidence.event(violation.seq)?;
+            let title = format!("{}: {}\n{}", broken.id, words::clean(&violation.words), tooltip(evidence, event));
+            let mark = Shape::mark(evidence.seconds(event.at), Glyph::Cross, "fail", title);
+            Some(vec![mark.text(broken.id.clone())])
+        })
+    });
+    Lane { title: "Invariants", rows: pack(marks.collect(), scale) }
+}
+
 /// Recorders that may have missed events: what is not shown is uncertain then.
 pub(super) fn recorders(evidence: &Evidence, scale: Scale) -> Lane {
     let gap = |event: &Event| match &event.what {

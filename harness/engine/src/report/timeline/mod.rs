@@ -19,6 +19,7 @@ pub(super) fn svg(result: &ScenarioResult, evidence: &Evidence) -> Option<String
     let lanes = [
         lanes::steps(evidence, scale),
         lanes::expectations(result, evidence, scale),
+        lanes::violations(result, evidence, scale),
         lanes::recorders(evidence, scale),
         lanes::processes(evidence, scale),
         lanes::csrs(evidence, scale),

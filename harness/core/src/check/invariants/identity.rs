@@ -1,0 +1,90 @@
+//! I-01: a kubelet that has a client certificate uses it, and uses the newest one soon after it came (catalogue T-03,
+//! T-14).
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Finding;
+use super::story::{Installed, Machine, Story, user_of};
+use crate::history::event::RequestEvent;
+use crate::time::Shift;
+
+/// How often a kubelet looks whether it has a new certificate, to close the connections of the old one
+/// (`updateTransport` in `pkg/kubelet/certificate/transport.go`).
+const POLL: SignedDuration = SignedDuration::from_secs(10);
+/// For a machine that has a lot to do.
+const ROOM: SignedDuration = SignedDuration::from_secs(5);
+/// How long the certificate manager's own connection lives without use (`IdleConnTimeout` in
+/// `k8s.io/apimachinery/pkg/util/net`). A renewal within that time is sent with the certificate of the one before, and
+/// gets 401 if that has expired (catalogue N-16).
+const IDLE: SignedDuration = SignedDuration::from_secs(90);
+
+const UNAUTHORIZED: u16 = 401;
+const CSRS: &str = "certificatesigningrequests";
+
+pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
+    for (name, machine) in &story.machines {
+        let mut last_csr = None;
+        for (event, request) in &machine.requests {
+            let before = last_csr;
+            if request.resource == CSRS {
+                last_csr = Some(event.at);
+            }
+            let Some(newest) = newest(machine, event.at) else { continue };
+            // What comes of an overdue renewal is that invariant's business.
+            if newest.certificate.not_after < event.at || story.explains_lost_identity(name, machine, event.at) {
+                continue;
+            }
+            finding.look();
+            if request.resource == CSRS && is_over_an_old_connection(machine, before, event.at) {
+                continue;
+            }
+            if let Some(wrong) = wrong(story, machine, &newest, request, event.at) {
+                let what = [request.verb.as_str(), request.resource.as_str(), request.subresource.as_str()];
+                let what = what.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+                finding.violate(event, format!("the kubelet of {name}, `{what}`: {wrong}"));
+            }
+        }
+    }
+}
+
+fn wrong(
+    story: &Story<'_>,
+    machine: &Machine<'_>,
+    newest: &Installed<'_>,
+    request: &RequestEvent,
+    at: Timestamp,
+) -> Option<String> {
+    // Up to 1.27 a kubelet begins to work without a certificate, and finds out about its first one like about others.
+    let is_fresh = machine.client.first().is_some_and(|first| at <= first.at.later(POLL).later(ROOM));
+    if request.code == UNAUTHORIZED && !is_fresh {
+        return Some(format!("401, with a valid certificate on disk ({:.8})", newest.certificate.sha256));
+    }
+    let users: Vec<String> = machine.nodes.iter().map(|node| user_of(node)).collect();
+    let user = request.user.as_deref().unwrap_or("an unknown user");
+    if !users.iter().any(|known| known == user) && !is_fresh {
+        return Some(format!("it was sent as {user}, with a valid certificate of {} on disk", users.join(" or ")));
+    }
+    // The certificate manager has a connection of its own, which lives until it has been idle for 90 s: see I-03.
+    if !story.rules.credential_ids() || request.resource == CSRS {
+        return None;
+    }
+    let used = request.credential_id.as_deref()?.strip_prefix("X509SHA256=")?;
+    let place = machine.client.iter().rposition(|known| known.certificate.sha256 == used && known.at <= at)?;
+    let successor = machine.client.get(place.saturating_add(1)).filter(|next| next.at <= at)?;
+    (successor.at.later(POLL).later(ROOM) < at).then(|| {
+        let late = at.duration_since(successor.at).as_secs();
+        format!("it was sent with the certificate {used:.8}, {late} s after its successor was in place")
+    })
+}
+
+/// Whether a request of the certificate manager may have used a connection that was opened with a certificate that has
+/// expired by now.
+fn is_over_an_old_connection(machine: &Machine<'_>, before: Option<Timestamp>, at: Timestamp) -> bool {
+    let has_expired = machine.client.iter().any(|old| old.certificate.not_after < at);
+    has_expired && before.is_some_and(|before| at.duration_since(before) <= IDLE.later(ROOM))
+}
+
+/// The certificate that is in use on disk at a moment.
+fn newest<'a>(machine: &Machine<'a>, at: Timestamp) -> Option<Installed<'a>> {
+    machine.client.iter().rev().find(|installed| installed.at <= at).copied()
+}

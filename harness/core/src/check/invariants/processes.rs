@@ -1,0 +1,97 @@
+//! I-07: no process of the cluster ends, or is started, without tlsboot's doing.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::Finding;
+use super::story::{Story, exited_on_its_own};
+use crate::check::Outcome;
+use crate::history::event::{KUBELET, ProcessEvent, ProcessState};
+use crate::scenario::stimulus::Step;
+
+/// `kubeadm` is a command, and its end is its purpose.
+const KUBEADM: &str = "kubeadm";
+
+pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
+    let mut running: BTreeMap<(&str, Option<&str>), u32> = BTreeMap::new();
+    // On a slow machine a component gives up while the cluster starts, and tlsboot starts it again.
+    let begun = story.deeds.first().map_or(Timestamp::MAX, |deed| deed.from);
+    for (event, process) in story.processes.iter().filter(|(_, process)| process.component != KUBEADM) {
+        let key = (process.component.as_str(), process.node.as_deref());
+        match &process.state {
+            ProcessState::Started => {
+                finding.look();
+                let before = running.insert(key, process.pid);
+                if let Some(before) = before.filter(|pid| *pid != process.pid) {
+                    let words = format!("{} runs as pid {}, and {before} has not ended", name(process), process.pid);
+                    finding.violate(event, words);
+                }
+            }
+            ended => {
+                running.remove(&key);
+                if event.at >= begun
+                    && exited_on_its_own(ended)
+                    && !is_expected(story, process, event.at, event.seq)
+                    && !joins_later(story, process, event.at)
+                {
+                    let words = format!("{} ended on its own{}", name(process), how(ended));
+                    match process.node {
+                        Some(_) => finding.violate(event, words),
+                        None => finding.die(event, words),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A process that a scenario expects to exit, and that did, exits for the scenario's own reason.
+fn is_expected(story: &Story<'_>, process: &ProcessEvent, at: Timestamp, seq: u64) -> bool {
+    // While a component starts, it may give up for want of an API server, and tlsboot starts it again.
+    let starts = |step: &Step| match step {
+        Step::Start(start) => process.node.is_none() && start.component.is_some(),
+        Step::Restart(restart) => process.node.is_none() && restart.component.is_some(),
+        Step::ReplaceCa(_) => process.node.is_none(),
+        _ => false,
+    };
+    if story.deeds.iter().any(|deed| starts(deed.step) && deed.covers(at)) {
+        return true;
+    }
+    story.expectations.iter().filter(|verdict| verdict.outcome == Some(Outcome::Pass)).any(|verdict| {
+        let step = story.scenario.steps.get(verdict.step).map(|step| &step.value);
+        let expected = match step {
+            Some(Step::Expect(expect)) => expect.process.as_ref(),
+            Some(Step::Stays(stays)) => stays.process.as_ref(),
+            _ => None,
+        };
+        let expected = expected.is_some_and(|expected| expected.is_exit_of(process));
+        // The state is judged, so another event than the exit itself may have fulfilled it.
+        expected && verdict.events.last().is_some_and(|decided| *decided >= seq)
+    })
+}
+
+/// systemd starts kubeadm's kubelet again and again until `kubeadm join` has written its configuration.
+fn joins_later(story: &Story<'_>, process: &ProcessEvent, at: Timestamp) -> bool {
+    let node = process.node.as_deref();
+    process.component == KUBELET
+        && story.deeds.iter().any(|deed| {
+            matches!(deed.step, Step::Join(join) if Some(&*join.node) == node) && (at <= deed.from || deed.covers(at))
+        })
+}
+
+/// `the kubelet of n1`, or the component's name.
+fn name(process: &ProcessEvent) -> String {
+    match &process.node {
+        Some(node) => format!("the {} of {node}", process.component),
+        None => process.component.clone(),
+    }
+}
+
+fn how(state: &ProcessState) -> String {
+    match state {
+        ProcessState::Exited { code: Some(code), .. } => format!(", with code {code}"),
+        ProcessState::Exited { signal: Some(signal), .. } => format!(", by signal {signal}"),
+        _ => String::new(),
+    }
+}
