@@ -90,7 +90,7 @@ impl Doctor<'_> {
     pub(super) fn client_certificates(&mut self) {
         let snapshot = self.snapshot;
         // A denied one is decided, and one that is wrong is never approved: neither will end this.
-        let pending: BTreeSet<&str> = newest(snapshot)
+        let pending: BTreeSet<&str> = newest(snapshot.csrs.all())
             .into_iter()
             .filter(|csr| is(csr, Role::Client) && csr.certificates.is_empty() && condition(csr, "Denied").is_none())
             .filter(|csr| {
@@ -272,10 +272,14 @@ impl Doctor<'_> {
         }
     }
 
-    /// How a node gets another one than it serves now.
+    /// How a node gets another one than it serves now, which an API server accepts that verifies it: another self-signed one
+    /// would be refused as well.
     pub(super) fn renewing_what_it_serves(&self, node: &NodeFacts) -> Vec<Remedy> {
         match &node.served {
-            Served::Certificate(certificate) => self.renewed(node, source(node, certificate)),
+            Served::Certificate(certificate) => match source(node, certificate) {
+                Source::SelfSigned => Vec::new(),
+                source => self.renewed(node, source),
+            },
             _ => Vec::new(),
         }
     }

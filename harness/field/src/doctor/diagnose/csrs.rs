@@ -63,9 +63,9 @@ impl<'a, K: Ord> Groups<'a, K> {
 }
 
 /// The newest CSR of each requester for each signer and subject. The key of an older one is thrown away.
-pub(super) fn newest(snapshot: &Snapshot) -> Vec<&CsrEvent> {
+pub(super) fn newest<'a>(csrs: impl IntoIterator<Item = &'a CsrEvent>) -> Vec<&'a CsrEvent> {
     let mut newest: BTreeMap<(&str, &str, &str), &CsrEvent> = BTreeMap::new();
-    for csr in snapshot.csrs.all() {
+    for csr in csrs {
         let subject = csr.request.subject.common_name.as_deref().unwrap_or_default();
         let known = newest.entry((&csr.signer_name, &csr.username, subject)).or_insert(csr);
         if (csr.created, &csr.name) > (known.created, &known.name) {
@@ -98,7 +98,7 @@ impl<'a> Doctor<'a> {
         let mut foreign: Groups<&'static str> = Groups::new();
         let mut unknown: Groups<&'static str> = Groups::new();
         let (mut ignored, mut refused, mut serving) = (Group::default(), Group::default(), Group::default());
-        for csr in newest(snapshot).into_iter().filter(is_pending) {
+        for csr in newest(snapshot.csrs.all()).into_iter().filter(is_pending) {
             if !is(csr, Role::Client) && !is(csr, Role::Serving) {
                 continue;
             }
@@ -186,16 +186,16 @@ impl<'a> Doctor<'a> {
     pub(super) fn denied(&mut self) {
         let snapshot = self.snapshot;
         let mut groups: Groups<(&str, bool, &str)> = Groups::new();
-        for csr in newest(snapshot) {
+        // A newer one that is not right changes nothing about the denial.
+        let right = |csr: &&CsrEvent| {
+            (is(csr, Role::Serving) || is(csr, Role::Client))
+                && matches!(judge(csr, snapshot), Judgement::Sound | Judgement::Unknown(_))
+        };
+        for csr in newest(snapshot.csrs.all().iter().filter(right)) {
             let Some(denied) = condition(csr, "Denied") else {
                 continue;
             };
             let serving = is(csr, Role::Serving);
-            if !(serving || is(csr, Role::Client))
-                || !matches!(judge(csr, snapshot), Judgement::Sound | Judgement::Unknown(_))
-            {
-                continue;
-            }
             let is_bare =
                 |node: &NodeFacts| Some(node.name.as_str()) == csr.node() && matches!(node.served, Served::Alert(_));
             let bare = serving && snapshot.nodes.all().iter().any(is_bare);

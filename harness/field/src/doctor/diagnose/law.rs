@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use tlsboot_core::check::Role;
 use tlsboot_core::check::rules::Rules;
 use tlsboot_core::history::event::{Change, CsrCondition, CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
@@ -465,6 +466,9 @@ const FAULTS: &[Fault] = &[
             5 => world.tokens.push(TokenFacts { expires: None, ..token("others", &["system:bootstrappers:other"]) }),
             _ => world.tokens.push(TokenFacts { authenticates: false, signs: true, ..token("signer", &[]) }),
         }
+        // A token is a Secret that is named by its id.
+        let mut ids = BTreeSet::new();
+        world.tokens.retain(|token| ids.insert(token.id.clone()));
     },
     // A CSR, as it should be or not, by anyone, decided or not.
     |world, pick| {
@@ -693,8 +697,18 @@ fn violations(nodes: usize, faults: &[(usize, usize)]) -> Vec<String> {
     found
 }
 
+/// In every run; `PROPTEST_RNG_SEED=N` explores others.
+fn the_same_worlds() -> ProptestConfig {
+    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
+    let rng_seed = match config.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        given @ RngSeed::Fixed(_) => given,
+    };
+    ProptestConfig { rng_seed, ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(the_same_worlds())]
 
     #[test]
     fn a_remedy_ends_its_finding_and_causes_no_other(

@@ -3,7 +3,7 @@
 use super::Grade;
 use super::doctor::{Doctor, sample};
 use crate::doctor::remedy::Remedy;
-use crate::doctor::rights::{Ability, Who};
+use crate::doctor::rights::{AUTHENTICATED, Ability, SERVICE_ACCOUNTS, Subject, UNAUTHENTICATED, Who};
 use crate::doctor::snapshot::TokenFacts;
 
 impl Doctor<'_> {
@@ -67,10 +67,13 @@ impl Doctor<'_> {
         }
     }
 
-    /// Whether users or service accounts that are not bootstrap tokens may bootstrap.
+    /// Whether users or service accounts that are not bootstrap tokens may bootstrap. That everyone may is a hole, and no
+    /// way to bootstrap.
     fn bootstraps_without_tokens(&self) -> bool {
+        let everyone = [SERVICE_ACCOUNTS, AUTHENTICATED, UNAUTHENTICATED].map(Subject::group);
         self.snapshot.reviews.all().iter().any(|review| {
-            matches!(&review.who, Who::Bound(subject) if !subject.name.starts_with("system:bootstrappers"))
+            matches!(&review.who, Who::Bound(subject)
+                if !subject.name.starts_with("system:bootstrappers") && !everyone.contains(subject))
                 && review.may(Ability::Ask)
         })
     }
