@@ -380,7 +380,8 @@ async fn approver() -> Result<(), Failed> {
     lab.is_clean().await?;
     let writing = lab.probes(&["--allow-writes"])?;
     writing.is(0, "fail", &[])?;
-    writing.is(0, "unsupported", &["serving.first-certificate"])?;
+    // There are no nodes here.
+    writing.is(0, "unsupported", &["serving.first-certificate", "serving.reached"])?;
     lab.is_clean().await?;
 
     lab.given(&good).await?;
@@ -706,7 +707,12 @@ impl Lab {
 
     /// With a bootstrap kubeconfig no token is created, and what needs one is unsupported or left out.
     async fn given(&self, good: &Firing) -> Result<(), Failed> {
-        let made = ["authentication.deleted-token", "authentication.expired-token", "serving.first-certificate"];
+        let made = [
+            "authentication.deleted-token",
+            "authentication.expired-token",
+            "serving.first-certificate",
+            "serving.reached",
+        ];
         let path = self.bootstrap_kubeconfig(BOOTSTRAP_TOKEN)?;
         let given = ["--allow-writes", "--bootstrap-kubeconfig", &path];
         let probed = self.probes(&given)?;
