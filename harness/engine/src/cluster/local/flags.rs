@@ -48,8 +48,8 @@ impl Layout<'_> {
     }
 }
 
-/// Up to 1.21, an API server checks before it starts that etcd is reachable, and does not accept a Unix socket's path as a host
-/// (`k8s.io/kubernetes/cmd/kube-apiserver/app/server.go`, preflight).
+/// Up to 1.21, an API server checks before it starts that etcd is reachable, and does not accept a Unix socket's path as a
+/// host (`k8s.io/kubernetes/cmd/kube-apiserver/app/server.go`, preflight).
 pub(super) fn wants_etcd_on_a_port(version: Version) -> bool {
     version.minor < 22
 }
@@ -112,7 +112,8 @@ pub(super) fn apiserver(layout: &Layout<'_>, settings: &Settings) -> FlagSet {
             ("kubelet-certificate-authority", pki(Trust::KUBELET_CA)),
             ("kubelet-client-certificate", pki("kubelet-client.crt")),
             ("kubelet-client-key", pki("kubelet-client.key")),
-            // As kubeadm sets it (`cmd/kubeadm/app/phases/controlplane/manifests.go`), without the types that a Node here does not have.
+            // As kubeadm sets it (`cmd/kubeadm/app/phases/controlplane/manifests.go`), without the types that a Node here does
+            // not have.
             ("kubelet-preferred-address-types", "InternalIP,Hostname".into()),
         ]);
     }

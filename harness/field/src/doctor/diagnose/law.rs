@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tlsboot_core::check::Role;
 use tlsboot_core::check::rules::Rules;
-use tlsboot_core::history::event::{Change, CsrCondition, CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
+use tlsboot_core::history::event::{Change, CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
 use tlsboot_core::history::facts::{CertificateFacts, Name};
 use tlsboot_core::scenario::BootstrapRole;
 use tlsboot_core::version::Version;
@@ -18,6 +17,7 @@ use tlsboot_core::x509::{AltName, node_subject, read};
 use tlsboot_engine::pki::{Authority, RequestBuilder, Validity};
 
 use super::judge::{condition, is, is_by_node, unsignable};
+use super::tests::{DAY, condition as decided, of_pem as leaf};
 use super::{Finding, diagnose};
 use crate::doctor::people::people;
 use crate::doctor::remedy::{Remedy, binding_name, kubeadm_group};
@@ -27,7 +27,6 @@ use crate::doctor::rights::{
 };
 use crate::doctor::snapshot::{ClusterInfo, NodeFacts, Reached, Right, Seen, Served, Snapshot, TokenFacts};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
 const ACCOUNT: &str = "system:serviceaccount:infra:boot";
 
 /// A cluster, with what a snapshot does not show: which controllers run, and with which CA.
@@ -56,21 +55,6 @@ static CAS: LazyLock<(Authority, Authority)> = LazyLock::new(|| {
     let ca = |name| Authority::new(name, Validity::for_next(DAY * 3650)).unwrap();
     (ca("kubernetes"), ca("foreign"))
 });
-
-fn leaf(pem: &str) -> CertificateFacts {
-    read::certificates_from_pem(pem.as_bytes()).unwrap().remove(0)
-}
-
-fn decided(kind: &str, reason: &str) -> CsrCondition {
-    CsrCondition {
-        kind: kind.into(),
-        status: "True".into(),
-        reason: reason.into(),
-        message: String::new(),
-        last_update_time: None,
-        last_transition_time: None,
-    }
-}
 
 /// What the built-in roles allow, and cluster-admin.
 fn permissions(role: &str) -> BTreeSet<Permission> {

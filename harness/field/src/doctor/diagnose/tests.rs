@@ -18,17 +18,17 @@ use crate::doctor::remedy::{Remedy, kubeadm_group};
 use crate::doctor::rights::{Ability, Grant, Permission, Review, Subject, Who, groups_of};
 use crate::doctor::snapshot::{ClusterInfo, NodeFacts, Reached, Right, Seen, Served, Snapshot, TokenFacts};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn facts(issued: &Issued) -> CertificateFacts {
     of_pem(&issued.certificate_pem)
 }
 
-fn of_pem(pem: &str) -> CertificateFacts {
+pub(super) fn of_pem(pem: &str) -> CertificateFacts {
     read::certificates_from_pem(pem.as_bytes()).unwrap().remove(0)
 }
 
-fn condition(kind: &str, reason: &str) -> CsrCondition {
+pub(super) fn condition(kind: &str, reason: &str) -> CsrCondition {
     CsrCondition {
         kind: kind.into(),
         status: "True".into(),
