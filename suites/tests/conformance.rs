@@ -1,6 +1,6 @@
 //! One test for each scenario and target, listed at run time: `local::1.37.2::rbac.missing-bootstrapper-binding`.
 //!
-//! TLSBOOT_KUBERNETES, TLSBOOT_KUBELET, TLSBOOT_PROFILE, TLSBOOT_SCENARIOS, TLSBOOT_KNOWN and the component variables
+//! TLSBOOT_KUBERNETES, TLSBOOT_KUBELET, TLSBOOT_PROFILE, TLSBOOT_SCENARIOS, TLSBOOT_KNOWN, TLSBOOT_KEEP_GOING and the component variables
 //! choose what is listed, like the options of the same names of `tlsboot run`. TLSBOOT_OUT is the folder for evidence.
 
 use std::path::{Path, PathBuf};
@@ -29,6 +29,9 @@ struct Environment {
     /// The folder for evidence.
     #[arg(long, env = "TLSBOOT_OUT", default_value = "target/tlsboot")]
     out: PathBuf,
+    /// Go on in a scenario after what makes it red.
+    #[arg(long, env = "TLSBOOT_KEEP_GOING")]
+    keep_going: bool,
 }
 
 fn main() -> ExitCode {
@@ -101,6 +104,7 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
             known,
             listener: Arc::new(Silent),
             interrupt: tlsboot::interrupt::on_interrupt()?,
+            keep_going: environment.keep_going,
         };
         Ok::<_, std::io::Error>(runner.run(scenario, &target).await)
     })?;

@@ -290,6 +290,7 @@ impl Lab {
             known: KnownFailures::default(),
             listener: Arc::new(Silent),
             interrupt: interrupt.clone(),
+            keep_going: false,
         };
         let mut cells = Vec::new();
         for scenario in &trial.scenarios {

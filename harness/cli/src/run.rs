@@ -40,6 +40,7 @@ Examples:
   tlsboot run --partition 2/5 --out shard-2         the second of five parts; `tlsboot merge` joins them
   tlsboot run --failed tlsboot-out --out again      only what failed in that run, on the same targets
   tlsboot run --fail-fast                           no further scenario after the first that fails
+  tlsboot run --keep-going                          all expectations of a scenario, also after one that fails
   tlsboot run --known known.yaml                    expected failures, listed with reason and link
   tlsboot run --sign key.pem                        sign result.json; `tlsboot verify --key` checks it
 
@@ -90,6 +91,10 @@ struct StopOptions {
     /// The same after N of them.
     #[arg(long, value_name = "N")]
     max_fail: Option<NonZero<usize>>,
+    /// Go on in a scenario after what makes it red, to see what becomes of its other expectations. Otherwise it ends there:
+    /// nothing that is left can change its verdict.
+    #[arg(long, env = "TLSBOOT_KEEP_GOING")]
+    keep_going: bool,
 }
 
 impl StopOptions {
@@ -241,7 +246,7 @@ async fn play(
         None => Arc::new(Silent),
     };
     let interrupt = on_interrupt().map_err(Failure::error)?;
-    let runner = Runner { out: command.out.clone(), known, listener, interrupt };
+    let runner = Runner { out: command.out.clone(), known, listener, interrupt, keep_going: command.stop.keep_going };
     run_all(&runner, pairs, command.jobs.get(2), command.stop.most()).await
 }
 

@@ -85,7 +85,7 @@ async fn up(command: &UpCommand, target: &Target) -> Result<Exit, Failure> {
     let out = command.out.as_deref().unwrap_or(folder.path());
     let (sink, events) = history(out)?;
     let scenario = scenario(command);
-    sink.emit(target.id.begin(&scenario));
+    sink.emit(target.id.begin(&scenario, false));
     say!("starting {} with {} nodes; history and logs are in {}", target.id.name(), command.nodes, out.display());
     let telling = tokio::spawn(tell(events, target.id.rules()));
     let starting = target.provider.start(&scenario, sink, out.join(LOGS));

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tlsboot_core::check::invariants::{ALL, InvariantVerdict, Standing};
-use tlsboot_core::check::{Outcome, Verdict, judge_all};
+use tlsboot_core::check::{Judge, Next, Outcome, Verdict, judge_all};
 use tlsboot_core::history::{Event, parse};
 use tlsboot_core::scenario::{Scenario, load_text};
 
@@ -103,13 +103,17 @@ impl History {
         self.1.insert(place + 1, event);
     }
 
-    fn judge(mut self) -> Verdict {
+    fn judge(self) -> Verdict {
+        let (scenario, events) = self.events();
+        judge_all(&scenario, events)
+    }
+
+    fn events(mut self) -> (Scenario, Vec<Event>) {
         for (seq, event) in self.1.iter_mut().enumerate() {
             event["seq"] = json!(seq);
         }
         let lines: String = self.1.iter().map(|event| format!("{event}\n")).collect();
-        let events: Vec<Event> = parse(&lines).unwrap();
-        judge_all(&self.0, events)
+        (self.0, parse(&lines).unwrap())
     }
 
     /// The one invariant that this breaks, and in which words.
@@ -120,6 +124,120 @@ impl History {
         assert!(all.iter().any(|(known, said)| *known == id && said.contains(words)), "{all:?}");
         assert!(matches!(verdict.outcome, Outcome::Fail | Outcome::Error), "{:?}", verdict.outcome);
     }
+}
+
+/// Whom the judge calls broken for good after each event, with the place of the first time.
+fn broken_for_good(scenario: &Scenario, events: &[Event]) -> Option<(usize, &'static str)> {
+    let mut judge = Judge::new(scenario);
+    events.iter().enumerate().find_map(|(place, event)| {
+        judge.feed(event.clone());
+        Some((place, judge.broken_for_good()?))
+    })
+}
+
+/// What a later event explains must not end a scenario: no part of a sound history is broken for good.
+#[rstest]
+fn no_beginning_of_a_sound_history_ends_it(#[values("rotation", "serving")] name: &str) {
+    let (scenario, history) = whole(name);
+    assert_eq!(broken_for_good(&scenario, &parse(&history).unwrap()), None);
+}
+
+#[rstest]
+fn no_beginning_of_a_recorded_history_ends_it(
+    #[values("1.24.17", "1.28.15", "1.33.13")] version: &str,
+    #[values(ROTATION, "issuance.serving-certificate", "approval.another-nodes-name")] id: &str,
+) {
+    assert_eq!(broken_for_good(&scenario(id), &parse(&recorded(version, id)).unwrap()), None);
+}
+
+/// A pair vanishes after the second swap, while the third certificate is awaited.
+fn with_a_vanished_pair() -> History {
+    let mut history = History::rotation();
+    let swap = history.file(1, "kubelet-client-current.pem", "movedTo");
+    let first = history.file(0, "kubelet-client-2", "created");
+    let name = history.what(first)["file"]["name"].clone();
+    history.insert(swap, 1, json!({"file": {"node": "n1", "name": name, "op": "deleted"}}));
+    history
+}
+
+#[test]
+fn a_broken_invariant_ends_a_scenario_and_a_rejudge_says_the_same() {
+    let mut history = with_a_vanished_pair();
+    let gone = history.find(0, |what| what["file"]["op"] == "deleted" && what["file"]["name"] != "kubeconfig");
+    let (scenario, events) = with_a_vanished_pair().events();
+    let (place, id) = broken_for_good(&scenario, &events).unwrap();
+    assert_eq!(id, "I-04");
+    let waited = events[place].mono - events[gone].mono;
+    assert!((5_000_000..15_000_000).contains(&waited), "{waited}");
+
+    history.insert(place, 0, json!({"ended": {"by": "I-04"}}));
+    let (scenario, events) = history.events();
+    let mut judge = Judge::new(&scenario);
+    events[..=place].iter().for_each(|event| judge.feed(event.clone()));
+    assert_ne!(judge.next(), Next::Done);
+    judge.feed(events[place + 1].clone());
+    assert_eq!(judge.next(), Next::Done);
+    let live = judge.verdict();
+    assert_eq!((live.outcome, broken(&live)[0].0), (Outcome::Fail, "I-04"));
+    assert_eq!(judge_all(&scenario, events), live);
+}
+
+/// Neither a runner nor an edited history ends a scenario while all is sound.
+#[test]
+fn a_sound_history_is_not_ended() {
+    let mut history = History::rotation();
+    let swap = history.file(1, "kubelet-client-current.pem", "movedTo");
+    history.insert(swap, 1, json!({"ended": {"by": "I-04"}}));
+    assert_eq!(history.judge().outcome, Outcome::Pass);
+}
+
+#[test]
+fn a_scenario_that_keeps_going_is_not_ended() {
+    let mut history = with_a_vanished_pair();
+    history.what(0)["begin"]["keepGoing"] = json!(true);
+    let (scenario, events) = history.events();
+    assert_eq!(broken_for_good(&scenario, &events), None);
+    let verdict = judge_all(&scenario, events);
+    assert_eq!((verdict.outcome, broken(&verdict)[0].0), (Outcome::Fail, "I-04"));
+    assert!(verdict.expectations.iter().all(|one| one.outcome.is_some()), "{verdict:#?}");
+}
+
+/// While an expectation of its exit is open, it is open whose fault it is.
+#[test]
+fn an_exit_that_may_still_be_expected_is_open() {
+    let mut history = History::rotation();
+    let expected = "  - expect: {process: {node: n1, state: exited}, after: renewal, within: 10m}\n";
+    let before = "  - expect: {process: {node: n1, state: running, starts: 7}, within: 10m}\n";
+    let text = history.0.text.clone() + before + "  - stop: {node: n1}\n" + expected;
+    history.0 = load_text("scenario.yaml", &text).unwrap();
+    let second = history.file(1, "kubelet-client-current.pem", "movedTo");
+    let started = history.find(0, |what| what["process"]["component"] == "kubelet");
+    let mut ended = history.what(started).clone();
+    ended["process"]["state"] = json!({"exited": {"code": 1, "asked": false}});
+    history.insert(second, 1, ended);
+    let (scenario, events) = history.events();
+    assert_eq!(broken_for_good(&scenario, &events), None);
+    let verdict = judge_all(&scenario, events);
+    let processes = of(&verdict, "I-07");
+    assert_eq!((processes.open, processes.broken), (1, 0), "{processes:?}");
+}
+
+/// What was requested does not change any more.
+#[rstest]
+#[case::content("usages: {exactly: [client auth]}", true)]
+#[case::state("state: denied", false)]
+fn a_csr_with_the_wrong_content_decides(#[case] field: &str, #[case] decides: bool) {
+    let mut history = History::rotation();
+    let expected = format!("  - expect: {{csr: {{node: n1, role: client, number: 2, {field}}}, within: 10m}}\n");
+    history.0 = load_text("scenario.yaml", &(history.0.text.clone() + &expected)).unwrap();
+    let created = history.find(1, |what| what["csr"]["change"] == "added");
+    let (scenario, events) = history.events();
+    let mut judge = Judge::new(&scenario);
+    let end = events.iter().position(|event| {
+        judge.feed(event.clone());
+        judge.next() == Next::Done
+    });
+    assert_eq!(end, decides.then_some(created));
 }
 
 fn is_request(what: &Value) -> bool {

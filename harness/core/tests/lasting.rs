@@ -220,3 +220,33 @@ fn it_can_be_turned_red_in_all_of_its_window(#[case] stays: &str) {
         assert!(words.iter().any(|known| known == place), "{place}: {words:?}");
     }
 }
+
+fn ended_at(scenario: &Scenario, events: Vec<Event>) -> (Option<u64>, Verdict) {
+    let mut judge = Judge::new(scenario);
+    let mut end = None;
+    for event in events {
+        let second = event.mono / 1_000_000;
+        judge.feed(event);
+        if judge.next() == Next::Done {
+            end = end.or(Some(second));
+        }
+    }
+    (end, judge.verdict())
+}
+
+/// With `--keep-going` the other expectations are judged, too; the verdict is the same.
+#[test]
+fn it_goes_on_if_it_is_told_so() {
+    let text = scenario(FILE).text.replace("name: b}, within: 30s", "name: c}, within: 30s");
+    let scenario = load_text("stays.yaml", &text).unwrap();
+    let mut events = whole(&[(5, gone()), (39, json!({"deadline": {"step": 5}}))], looks(0..0));
+    let (end, verdict) = ended_at(&scenario, events.clone());
+    assert_eq!((end, verdict.outcome), (Some(5), Outcome::Fail));
+    let undecided = verdict.expectations.iter().filter(|one| one.outcome.is_none()).count();
+    assert_eq!(undecided, 3, "{verdict:#?}");
+    let tlsboot_core::history::What::Begin(begin) = &mut events[0].what else { panic!() };
+    begin.keep_going = true;
+    let (end, verdict) = ended_at(&scenario, events);
+    assert_eq!((end, verdict.outcome), (Some(39), Outcome::Fail), "{verdict:#?}");
+    assert!(verdict.expectations.iter().all(|one| one.outcome.is_some()), "{verdict:#?}");
+}

@@ -168,6 +168,10 @@ pub enum Usages {
     Exactly(Vec<String>),
 }
 
+/// The fields of what was requested (`spec`), and the name.
+const REQUESTED: [&str; 10] =
+    ["signerName", "requestor", "uid", "groups", "dns", "name", "usages", "expirationSeconds", "ips", "key"];
+
 impl Csr {
     /// The CSR that the event shows. Which one a `submit` created is only known when the step is done, and the watch
     /// may have shown it before.
@@ -254,7 +258,13 @@ impl Csr {
             let found = if same { "the key of the previous CSR" } else { "another key" };
             compare.holds("key", before.is_some() && same == (key == KeyIs::Same), key.word(), found);
         }
-        compare.or_near()
+        // What was requested does not change any more.
+        let is_final = compare.0.iter().any(|mismatch| REQUESTED.contains(&mismatch.field.as_str()));
+        if is_final && (self.number.is_some() || self.submitted.is_some()) {
+            compare.or_wrong()
+        } else {
+            compare.or_near()
+        }
     }
 
     fn position(&self, csr: &CsrEvent, state: &State) -> Option<usize> {

@@ -144,6 +144,8 @@ pub struct Judge<'s> {
     driving: bool,
     broken: Option<String>,
     over: bool,
+    /// Whether it goes on after what makes it red.
+    keep_going: bool,
     /// The only steps that are judged; all of them if `None`.
     only: Option<BTreeSet<usize>>,
 }
@@ -168,6 +170,7 @@ impl<'s> Judge<'s> {
             driving: false,
             broken: None,
             over: false,
+            keep_going: false,
             only: None,
         };
         for (index, step) in scenario.steps.iter().enumerate() {
@@ -245,8 +248,12 @@ impl<'s> Judge<'s> {
         self.judged = self.past.len();
         let event = self.past[self.past.len() - 1].clone();
         match &event.what {
-            What::Begin(_) => self.leave_out_other_versions(),
+            What::Begin(begin) => {
+                self.keep_going = begin.keep_going;
+                self.leave_out_other_versions();
+            }
             What::Step(step) => self.stimulus(step.index, &step.phase, &event),
+            What::Ended(_) => self.over = self.broken_for_good().is_some(),
             _ => {}
         }
         self.judge_group(&event);
@@ -309,6 +316,21 @@ impl<'s> Judge<'s> {
         }
     }
 
+    /// The invariant that is broken, whatever is recorded from now on: nothing that is left can turn the verdict green.
+    /// Every invariant is judged on the whole history, so this is to be asked now and then. A judge of one expectation,
+    /// and one that goes on after what is red, never say so.
+    pub fn broken_for_good(&self) -> Option<&'static str> {
+        if self.only.is_some() || self.keep_going {
+            return None;
+        }
+        let expectations: Vec<_> = self.verdicts.values().cloned().collect();
+        invariants::broken_for_good(self.scenario, &self.past, &expectations)
+    }
+
+    fn is_red(&self) -> bool {
+        self.verdicts.values().any(|verdict| matches!(verdict.outcome, Some(Outcome::Fail | Outcome::Hang)))
+    }
+
     /// A failure of the harness itself ends the scenario.
     pub fn give_up(&mut self, why: String) {
         self.broken.get_or_insert(why);
@@ -337,6 +359,8 @@ impl<'s> Judge<'s> {
                 self.judge_what_stands(event);
             }
             Phase::Done { .. } => self.give_up(format!("step {index} ended without having begun")),
+            // Something that is red was needed for it.
+            Phase::Failed { .. } if self.is_red() => self.over = true,
             Phase::Failed { error } => {
                 let step = &self.scenario.steps[index];
                 self.give_up(format!(
@@ -364,7 +388,7 @@ impl<'s> Judge<'s> {
         };
         verdict.events.push(event.seq);
         verdict.outcome = Some(Outcome::Fail);
-        self.over = true;
+        self.over = !self.keep_going;
     }
 
     /// The expectations that are judged now: those after the stimulus that runs or ran last.
@@ -486,13 +510,13 @@ impl<'s> Judge<'s> {
             (Match::Yes, Some(_)) => {
                 verdict.events.push(event.seq);
                 verdict.outcome = Some(Outcome::Fail);
-                self.over = true;
+                self.over = !self.keep_going;
             }
             (Match::Wrong(mismatches), None) => {
                 verdict.events.push(event.seq);
                 verdict.closest.insert(0, Closest { seq: event.seq, mismatches });
                 verdict.outcome = Some(Outcome::Fail);
-                self.over = true;
+                self.over = !self.keep_going;
             }
             (Match::Near(mismatches), None) => note_closest(&mut verdict.closest, event.seq, mismatches),
             (Match::Near(_) | Match::Wrong(_), Some(_)) => {}
@@ -515,7 +539,7 @@ impl<'s> Judge<'s> {
             None if verdict.closest.is_empty() && verdict.events.is_empty() => Outcome::Hang,
             None => Outcome::Fail,
         });
-        self.over = verdict.outcome != Some(Outcome::Pass);
+        self.over = verdict.outcome != Some(Outcome::Pass) && !self.keep_going;
     }
 
     /// Moves on when the group is decided. A `never` without a duration of its own is decided with the others.
@@ -581,7 +605,7 @@ impl<'s> Judge<'s> {
                     verdict.events.push(event.seq);
                     verdict.closest.insert(0, Closest { seq: event.seq, mismatches });
                     verdict.outcome = Some(Outcome::Fail);
-                    self.over = true;
+                    self.over = !self.keep_going;
                 }
                 Some(Match::Unknown(why)) => {
                     let why = format!("line {}: {why}", verdict.line);

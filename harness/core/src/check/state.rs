@@ -127,7 +127,12 @@ impl State {
             What::Load(load) => self.load = *load,
             What::Looked(looked) => self.apply_looks(looked),
             What::Reach(reach) => self.apply_reach(reach, event.at),
-            What::Deadline(_) | What::Request(_) | What::Connection(_) | What::Inbound(_) | What::Log(_) => {}
+            What::Deadline(_)
+            | What::Ended(_)
+            | What::Request(_)
+            | What::Connection(_)
+            | What::Inbound(_)
+            | What::Log(_) => {}
         }
     }
 

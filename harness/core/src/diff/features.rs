@@ -262,6 +262,7 @@ impl Reader {
             What::Begin(_)
             | What::Step(_)
             | What::Deadline(_)
+            | What::Ended(_)
             | What::Load(_)
             | What::Looked(_)
             | What::Recorder(_)

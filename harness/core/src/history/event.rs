@@ -1,4 +1,4 @@
-//! The event types of a history: one JSON object per line, append-only, format 2.
+//! The event types of a history: one JSON object per line, append-only, format 3.
 //!
 //! Every event says when it *happened* (`at`, from the best available source: the audit log's own timestamp, otherwise
 //! the time of recording), when it was *recorded* (`seen`), and its time on the run's monotonic clock (`mono`). Windows
@@ -16,7 +16,7 @@ use super::facts::{CertificateFacts, PemBlock, RequestFacts};
 use crate::version::Version;
 
 /// The version of the format that this crate writes. A reader refuses newer ones.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// One line of `history.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub enum What {
     Load(Load),
     /// When recorders last looked.
     Looked(Looked),
+    /// The runner ended the scenario: an invariant is broken for good.
+    Ended(Ended),
 }
 
 /// The kinds of events that recorders write, each with its recorder.
@@ -117,6 +119,7 @@ impl What {
             Self::Log(_) => "log",
             Self::Load(_) => "load",
             Self::Looked(_) => "looked",
+            Self::Ended(_) => "ended",
         }
     }
 
@@ -144,6 +147,17 @@ pub struct Begin {
     pub kubernetes: Version,
     /// The kubelets' version.
     pub kubelet: Version,
+    /// Whether the scenario goes on after what makes it red (`--keep-going`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_going: bool,
+}
+
+/// Why the runner ended a scenario before its expectations were decided. The judge looks for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ended {
+    /// The invariant that is broken: `I-04`.
+    pub by: String,
 }
 
 /// What the controller-manager's signer does from now on.

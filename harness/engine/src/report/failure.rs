@@ -140,6 +140,7 @@ impl<'a> Failed<'a> {
                 What::Begin(_)
                     | What::Step(_)
                     | What::Deadline(_)
+                    | What::Ended(_)
                     | What::Recorder(_)
                     | What::Load(_)
                     | What::Looked(_)

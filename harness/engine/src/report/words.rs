@@ -95,6 +95,7 @@ pub(super) fn event(what: &What) -> String {
             Phase::Failed { error } => format!("`{}` failed: {error}", step.stimulus),
         },
         What::Deadline(deadline) => format!("the time for step {} has run out", deadline.step),
+        What::Ended(ended) => format!("the scenario was ended: {} is broken", clean(&ended.by)),
         What::Recorder(recorder) => match &recorder.state {
             RecorderState::Started => format!("recorder {} started", recorder.recorder),
             RecorderState::Gap(why) => format!("recorder {} may have missed events: {why}", recorder.recorder),

@@ -27,6 +27,8 @@ pub struct Runner {
     pub listener: Arc<dyn Listener>,
     /// Becomes true when the run should end: then clusters are stopped in order.
     pub interrupt: watch::Receiver<bool>,
+    /// Whether a scenario goes on after what makes it red.
+    pub keep_going: bool,
 }
 
 /// The outcome of a scenario.
@@ -100,7 +102,7 @@ impl Attempt<'_> {
 
     async fn verdict(&self, evidence: &EvidenceWriter) -> Result<Verdict, RunError> {
         let (sink, events) = Sink::create(&evidence.history(), evidence.vault().clone()).map_err(RunError::History)?;
-        sink.emit(self.target.id.begin(self.scenario));
+        sink.emit(self.target.id.begin(self.scenario, self.runner.keep_going));
         let _load = load::record(sink.clone());
         let _looks = looks::tell(sink.clone());
         self.tell(RunEventKind::Waits { what: Awaited::Cluster, left: STEP });

@@ -16,7 +16,7 @@ use crate::drive::{self, Stage};
 use crate::observe::{Sink, log};
 use crate::task::Task;
 use tlsboot_core::check::{Judge, Next, Verdict};
-use tlsboot_core::history::event::{Deadline, Phase, ProcessEvent, ProcessState, Recorder, StepEvent};
+use tlsboot_core::history::event::{Deadline, Ended, Phase, ProcessEvent, ProcessState, Recorder, StepEvent};
 use tlsboot_core::history::{Event, What};
 use tlsboot_core::scenario::stimulus::Stimulus;
 use tlsboot_core::scenario::{Scenario, Step};
@@ -25,6 +25,10 @@ use tlsboot_core::scenario::{Scenario, Step};
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// Its name in the history.
 const ETCD: &str = "etcd";
+/// Invariants are judged on the whole history, so not more often than this.
+const LOOK: Duration = Duration::from_secs(1);
+/// And not more than a fiftieth of the time.
+const REST: u32 = 50;
 /// How long a stimulus may take, for those who watch.
 pub(super) const STEP: Duration = Duration::from_secs(120);
 
@@ -38,6 +42,8 @@ pub(super) struct Play<'a> {
     events: mpsc::UnboundedReceiver<Event>,
     /// The last step that was reported to the listener.
     told: Option<usize>,
+    /// When it is asked next whether an invariant is broken.
+    next_look: Instant,
     /// What goes on beside the steps.
     beside: Mutex<Vec<Task>>,
     /// What was killed from outside: then the cluster is not to blame for what follows.
@@ -71,6 +77,7 @@ impl<'a> Play<'a> {
             judge: Judge::new(scenario),
             events,
             told: None,
+            next_look: Instant::now() + LOOK,
             beside: Mutex::default(),
             killed: None,
         }
@@ -90,6 +97,10 @@ impl<'a> Play<'a> {
             }
             if let Some(killed) = self.killed.take() {
                 return Err(killed);
+            }
+            if let Some(by) = self.broken_for_good() {
+                self.sink.emit(What::Ended(Ended { by: by.into() }));
+                self.feed_until(|what| matches!(what, What::Ended(_))).await.map_err(|_| RunError::Closed)?;
             }
             match self.judge.next() {
                 Next::Done => return Ok(self.judge.verdict()),
@@ -118,6 +129,16 @@ impl<'a> Play<'a> {
             self.killed = self.killed.take().or_else(|| killed(process));
         }
         self.judge.feed(event);
+    }
+
+    fn broken_for_good(&mut self) -> Option<&'static str> {
+        let begun = Instant::now();
+        if begun < self.next_look {
+            return None;
+        }
+        let broken = self.judge.broken_for_good();
+        self.next_look = Instant::now() + LOOK.max(begun.elapsed() * REST);
+        broken
     }
 
     fn tell(&mut self, step: usize, left: Duration) {

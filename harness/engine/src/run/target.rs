@@ -64,8 +64,8 @@ impl TargetId {
         })
     }
 
-    /// The head of a history of this scenario.
-    pub fn begin(&self, scenario: &Scenario) -> What {
+    /// The head of a history of this scenario, and whether it goes on after what makes it red.
+    pub fn begin(&self, scenario: &Scenario, keep_going: bool) -> What {
         What::Begin(Box::new(Begin {
             format: FORMAT,
             tlsboot: env!("CARGO_PKG_VERSION").into(),
@@ -74,6 +74,7 @@ impl TargetId {
             target: self.name(),
             kubernetes: self.kubernetes,
             kubelet: self.kubelet,
+            keep_going,
         }))
     }
 }

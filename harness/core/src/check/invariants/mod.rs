@@ -15,6 +15,7 @@ mod processes;
 mod recorders_agree;
 mod story;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::ExpectationVerdict;
@@ -22,6 +23,7 @@ use crate::history::Event;
 use crate::history::event::Recorder;
 use crate::scenario::Scenario;
 use crate::scenario::requirements::{self, Requirement};
+use crate::time::micros;
 
 pub(super) use story::Story;
 
@@ -198,6 +200,25 @@ pub(super) fn judge(
         return Vec::new();
     };
     ALL.iter().map(|invariant| verdict(invariant, &story)).collect()
+}
+
+/// What explains a violation is recorded before this time is over: recorders see the same moment at different times.
+const SETTLED: SignedDuration = SignedDuration::from_secs(5);
+
+/// The invariant that these events break for good, whatever comes after them.
+pub(super) fn broken_for_good(
+    scenario: &Scenario,
+    events: &[Event],
+    expectations: &[ExpectationVerdict],
+) -> Option<&'static str> {
+    let now = events.last()?.mono;
+    let is_settled = |violation: &Violation| {
+        let shown = usize::try_from(violation.seq).ok().and_then(|seq| events.get(seq));
+        shown.is_some_and(|event| event.mono.saturating_add(micros(SETTLED)) <= now)
+    };
+    let verdicts = judge(scenario, events, expectations);
+    let broken = ALL.iter().zip(verdicts).find(|(_, verdict)| verdict.violations.iter().any(is_settled));
+    broken.map(|(invariant, _)| invariant.id)
 }
 
 fn verdict(invariant: &Invariant, story: &Story<'_>) -> InvariantVerdict {
