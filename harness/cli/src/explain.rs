@@ -98,9 +98,13 @@ fn scenario(scenario: &Scenario) -> String {
             let _ = writeln!(text, "       {}", step.fields);
         }
     }
-    let standing: Vec<String> =
-        invariants::ALL.iter().map(|invariant| format!("{} {}", invariant.id, invariant.name)).collect();
+    let kept = invariants::ALL.iter().filter(|invariant| !scenario.allows.contains_key(invariant.id));
+    let standing: Vec<String> = kept.map(|invariant| format!("{} {}", invariant.id, invariant.name)).collect();
     let _ = writeln!(text, "\n{}\n  {}", bold("And, as in every scenario, throughout"), standing.join(", "));
+    for (id, reason) in &scenario.allows {
+        let name = Invariant::find(id).map_or("", |invariant| invariant.name);
+        let _ = writeln!(text, "  not {id} {name}, which it breaks on purpose: {reason}");
+    }
     let _ = writeln!(
         text,
         "\n  ! is performed, ? is judged, counted from the ! above it\n  run it: tlsboot run {}",

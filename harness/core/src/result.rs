@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::scenario::{Level, Scenario};
 
 /// The version of `result.json`'s format.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

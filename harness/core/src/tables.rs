@@ -31,11 +31,21 @@ pub fn coverage_page(scenarios: &[Scenario]) -> String {
     let _ = write!(
         text,
         "\n## {}: {}\n\nEvery scenario is judged by these as a whole; they are not counted above.\n\n\
-         | id | level | versions | behavior | source |\n|---|---|---|---|---|\n",
+         | id | level | versions | behavior | source | broken on purpose by |\n|---|---|---|---|---|---|\n",
         INVARIANTS.letter, INVARIANTS.heading
     );
     for one in INVARIANTS.requirements {
-        text.push_str(&row(&[one.id, one.level.word(), or_all(one.versions), one.statement, one.source]));
+        let allowing = scenarios.iter().filter(|scenario| scenario.allows.contains_key(one.id));
+        let allowing: Vec<&str> = allowing.map(|scenario| scenario.id.as_str()).collect();
+        let level = one.level.word();
+        text.push_str(&row(&[
+            one.id,
+            level,
+            or_all(one.versions),
+            one.statement,
+            one.source,
+            &allowing.join(", "),
+        ]));
     }
     text
 }

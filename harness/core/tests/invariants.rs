@@ -202,6 +202,54 @@ fn a_scenario_that_keeps_going_is_not_ended() {
     assert!(verdict.expectations.iter().all(|one| one.outcome.is_some()), "{verdict:#?}");
 }
 
+impl History {
+    fn allowing(mut self, id: &str) -> Self {
+        let head = format!("allows: {{{id}: for a test}}\nsteps:");
+        self.0 = load_text("scenario.yaml", &self.0.text.replacen("steps:", &head, 1)).unwrap();
+        self
+    }
+}
+
+#[test]
+fn what_a_scenario_allows_is_no_failure() {
+    let verdict = with_a_vanished_pair().allowing("I-04").judge();
+    assert_eq!(verdict.outcome, Outcome::Pass, "{:?}", verdict.error);
+    let files = of(&verdict, "I-04");
+    assert_eq!((files.standing, files.broken, files.reason.as_deref()), (Standing::Allowed, 1, Some("for a test")));
+    let (scenario, events) = with_a_vanished_pair().allowing("I-04").events();
+    assert_eq!(broken_for_good(&scenario, &events), None);
+}
+
+#[test]
+fn another_invariant_is_not_allowed() {
+    with_a_vanished_pair().allowing("I-01").breaks("I-04", "it was removed");
+}
+
+/// What is allowed only shrinks. If something else is red, that is what counts.
+#[test]
+fn an_exception_that_nothing_needs_is_an_error() {
+    let verdict = History::rotation().allowing("I-04").judge();
+    assert_eq!(verdict.outcome, Outcome::Error);
+    assert_eq!(
+        verdict.error.as_deref(),
+        Some("I-04 was not broken, but the scenario allows it: remove it from `allows`")
+    );
+    let mut history = History::rotation().allowing("I-04");
+    history.1.retain(|event| event["what"]["file"].is_null());
+    assert_ne!(history.judge().outcome, Outcome::Pass);
+}
+
+#[test]
+fn the_death_of_a_component_is_never_allowed() {
+    let mut history = History::rotation().allowing("I-07");
+    let second = history.file(1, "kubelet-client-current.pem", "movedTo");
+    let died = json!({"process": {"component": "kube-controller-manager", "pid": 7, "state": {"exited": {"code": 2, "asked": false}}}});
+    history.insert(second, 1, died);
+    let (scenario, events) = history.events();
+    assert_eq!(judge_all(&scenario, events.clone()).outcome, Outcome::Error);
+    assert_eq!(broken_for_good(&scenario, &events).map(|(_, id)| id), Some("I-07"));
+}
+
 /// While an expectation of its exit is open, it is open whose fault it is.
 #[test]
 fn an_exit_that_may_still_be_expected_is_open() {

@@ -47,6 +47,12 @@ fn the_example_is_right() {
 #[case::empty_title("title: A title", "title: ''", 1, "title is empty")]
 #[case::no_requirement("[A-04]", "[]", 1, "`requirements` is empty")]
 #[case::unknown_requirement("A-04", "A-99", 3, "no behavior `A-99`")]
+#[case::unknown_invariant("steps:", "allows: {I-99: for a reason}\nsteps:", 7, "no invariant `I-99`: write one of I-01")]
+#[case::behavior_that_is_no_invariant("steps:", "allows: {A-04: for a reason}\nsteps:", 7, "no invariant `A-04`")]
+#[case::allowed_without_a_reason("steps:", "allows: {I-04: ''}\nsteps:", 7, "say in one line why")]
+#[case::allowed_without_any_reason("steps:", "allows: [I-04]\nsteps:", 7, "expected mapping")]
+#[case::allowed_with_lines("steps:", "allows: {I-04: \"a\\nb\"}\nsteps:", 7, "say in one line why")]
+#[case::allowed_twice("steps:", "allows: {I-04: a, I-04: b}\nsteps:", 7, "duplicate")]
 #[case::unknown_node("start: {node: n1}", "start: {node: n2}", 8, "no node `n2`")]
 #[case::never_for_an_unknown_node("node: n1, role: serving}", "node: n3, role: serving}", 10, "no node `n3`")]
 #[case::count_for_an_unknown_node(

@@ -301,11 +301,18 @@ impl<'s> Judge<'s> {
             } else if undecided {
                 Some("the history ends before every expectation is decided".into())
             } else {
-                self.unproven()
+                self.unproven().or_else(|| self.needless(&invariants))
             }
         });
         let outcome = if error.is_some() { Outcome::Error } else { worst };
         Verdict { outcome, error, expectations, invariants }
+    }
+
+    /// An invariant that a scenario says it breaks, and that was kept: what is allowed would otherwise only grow.
+    fn needless(&self, invariants: &[InvariantVerdict]) -> Option<String> {
+        let kept = |verdict: &&InvariantVerdict| matches!(verdict.standing, Standing::Held | Standing::Idle);
+        let kept = invariants.iter().filter(kept).find(|verdict| self.scenario.allows.contains_key(&verdict.id))?;
+        Some(format!("{} was not broken, but the scenario allows it: remove it from `allows`", kept.id))
     }
 
     /// What must be true of every history, of this one. A judge of one expectation does not ask.

@@ -11,6 +11,7 @@ use super::model::{
 use super::stimulus::{Effects, Names, Stimulus};
 use super::vocabulary::wrong_controller;
 use super::{Diagnostic, Scenario, Step, names, requirements};
+use crate::check::invariants::{self, Invariant};
 use crate::check::{Matcher, Stays};
 use crate::history::event::Recorder;
 use crate::plain::one_line;
@@ -57,6 +58,7 @@ pub fn load_text(file: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
         tags,
         kubernetes: raw.kubernetes,
         kubelet: raw.kubelet,
+        allows: raw.allows.into_iter().map(|(id, reason)| (id, reason.value)).collect(),
         cluster: raw.cluster,
         tokens,
         nodes: raw.nodes,
@@ -135,6 +137,16 @@ impl Lint<'_> {
         }
         if raw.requirements.is_empty() {
             self.error(place.0, place.1, "`requirements` is empty: name the catalogue's behaviors that it shows");
+        }
+        for (id, reason) in &raw.allows {
+            let (line, column) = (reason.referenced.line(), reason.referenced.column());
+            if Invariant::find(id).is_none() {
+                let known: Vec<&str> = invariants::ALL.iter().map(|invariant| invariant.id).collect();
+                self.error(line, column, format!("there is no invariant `{id}`: write one of {}", known.join(", ")));
+            }
+            if reason.value.trim().is_empty() || reason.value != one_line(&reason.value) {
+                self.error(line, column, format!("say in one line why the scenario breaks `{id}`"));
+            }
         }
         for requirement in &raw.requirements {
             if requirements::find(&requirement.value).is_none() && !requirements::is_own(&requirement.value) {

@@ -67,6 +67,8 @@ pub struct Scenario {
     pub kubernetes: Option<Versions>,
     /// Kubelet versions to which it applies.
     pub kubelet: Option<Versions>,
+    /// Invariants that it breaks on purpose, by id, with the reason.
+    pub allows: std::collections::BTreeMap<String, String>,
     /// The control plane.
     pub cluster: Cluster,
     /// Tokens, including the predefined ones.
@@ -94,6 +96,7 @@ impl Scenario {
             tags: Vec::new(),
             kubernetes: None,
             kubelet: None,
+            allows: std::collections::BTreeMap::new(),
             cluster,
             tokens: load::ready_tokens(false),
             nodes,

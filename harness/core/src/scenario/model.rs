@@ -53,6 +53,10 @@ pub struct RawScenario {
     #[serde(default, deserialize_with = "duration::positive_if_given")]
     #[schemars(schema_with = "duration::schema")]
     pub within: Option<SignedDuration>,
+    /// Invariants that it breaks on purpose, by id, each with the reason: `{I-01: …}`. One that is not broken is an error.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::allows")]
+    pub allows: BTreeMap<String, Spanned<String>>,
     /// The cluster.
     #[serde(default)]
     pub cluster: Cluster,

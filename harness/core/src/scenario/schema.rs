@@ -95,6 +95,15 @@ pub(super) fn requirements(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Ids of invariants, with reasons.
+pub(super) fn allows(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "propertyNames": {"pattern": "^I-[0-9]{2}$"},
+        "additionalProperties": {"type": "string", "minLength": 1},
+    })
+}
+
 /// A range of versions.
 pub(crate) fn versions(_: &mut SchemaGenerator) -> Schema {
     const ONE: &str = r" *(=|<=?|>=?|~|\^)? *[0-9]+(\.[0-9]+){0,2} *";

@@ -25,6 +25,10 @@ pub(super) fn looked(verdict: &InvariantVerdict) -> String {
     };
     let looked = invariant.count(verdict.looked);
     match (&verdict.reason, verdict.standing, verdict.open) {
+        (Some(reason), Standing::Allowed, _) => {
+            let times = words::count(usize::try_from(verdict.broken).unwrap_or(usize::MAX), "time");
+            format!("{looked}, broken {times}, as allowed: {}", words::clean(reason))
+        }
         (Some(reason), ..) => format!("nothing is proven: {}", words::clean(reason)),
         (None, Standing::Idle, 0) => format!("no {}: nothing is proven", invariant.units.1),
         (None, _, 0) => looked,
@@ -41,11 +45,12 @@ pub(super) fn line(run: &RunResult) -> String {
     let one = |invariant: &Invariant| {
         let of = || all().filter(|verdict| verdict.id == invariant.id);
         let looked = of().map(|verdict| verdict.looked).fold(0, u64::saturating_add);
-        let broken = of().filter(|verdict| verdict.standing == Standing::Broken).count();
-        let looked = invariant.count(looked);
-        match broken {
-            0 => format!("{} {looked}", invariant.id),
-            times => format!("{} {looked} BROKEN in {}", invariant.id, words::count(times, "scenario")),
+        let standing = |standing| of().filter(|verdict| verdict.standing == standing).count();
+        let looked = format!("{} {}", invariant.id, invariant.count(looked));
+        match (standing(Standing::Broken), standing(Standing::Allowed)) {
+            (0, 0) => looked,
+            (0, allowed) => format!("{looked}, broken on purpose in {}", words::count(allowed, "scenario")),
+            (times, _) => format!("{looked} BROKEN in {}", words::count(times, "scenario")),
         }
     };
     let all: Vec<String> = ALL.iter().map(one).collect();

@@ -102,7 +102,7 @@ pub struct InvariantVerdict {
     /// The first times it was broken, at most [`KEPT`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Violation>,
-    /// Why nothing is proven.
+    /// Why nothing is proven, or why it may be broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -121,6 +121,8 @@ pub enum Standing {
     Idle,
     /// A recorder that it needs did not run or has a gap: nothing is proven.
     Unproven,
+    /// It was not true, as the scenario says at its head.
+    Allowed,
     /// It was not true.
     Broken,
 }
@@ -132,6 +134,7 @@ impl Standing {
             Self::Held => "held",
             Self::Idle => "idle",
             Self::Unproven => "unproven",
+            Self::Allowed => "allowed",
             Self::Broken => "broken",
         }
     }
@@ -217,7 +220,12 @@ pub(super) fn broken_for_good(
         shown.is_some_and(|event| event.mono.saturating_add(micros(SETTLED)) <= now)
     };
     let verdicts = judge(scenario, events, expectations);
-    let broken = ALL.iter().zip(verdicts).find(|(_, verdict)| verdict.violations.iter().any(is_settled));
+    let counts = |verdict: &InvariantVerdict, violation: &Violation| {
+        violation.fatal || verdict.standing == Standing::Broken
+    };
+    let broken = ALL.iter().zip(verdicts).find(|(_, verdict)| {
+        verdict.violations.iter().any(|violation| counts(verdict, violation) && is_settled(violation))
+    });
     broken.map(|(invariant, _)| invariant.id)
 }
 
@@ -227,14 +235,16 @@ fn verdict(invariant: &Invariant, story: &Story<'_>) -> InvariantVerdict {
     if reason.is_none() {
         (invariant.judge)(story, &mut finding);
     }
+    let allowed = story.scenario.allows.get(invariant.id).filter(|_| finding.broken > 0).cloned();
     let standing = match () {
         () if reason.is_some() => Standing::Unproven,
+        () if allowed.is_some() => Standing::Allowed,
         () if finding.broken > 0 => Standing::Broken,
         () if finding.looked == 0 => Standing::Idle,
         () => Standing::Held,
     };
     let Finding { looked, open, broken, violations } = finding;
-    InvariantVerdict { id: invariant.id.to_owned(), standing, looked, open, broken, violations, reason }
+    InvariantVerdict { id: invariant.id.to_owned(), standing, looked, open, broken, violations, reason: reason.or(allowed) }
 }
 
 #[cfg(test)]
