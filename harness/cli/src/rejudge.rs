@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Exit, Failure, mutate, print};
 use tlsboot_core::check::{Outcome, Verdict, judge_all};
 use tlsboot_core::history::{Event, What};
+use tlsboot_core::known::of_bugs;
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::Scenario;
 use tlsboot_engine::evidence::{Evidence, EvidenceError, EvidenceFolder, SCENARIO, find};
@@ -71,7 +72,7 @@ pub(super) fn run(command: &RejudgeCommand) -> Result<Exit, Failure> {
             });
         }
         code = code.max(match outcome {
-            Outcome::Pass if same => Exit::Pass,
+            Outcome::Pass | Outcome::Known if same => Exit::Pass,
             Outcome::Fail | Outcome::Hang if same => Exit::Fail,
             _ => Exit::Error,
         });
@@ -129,6 +130,7 @@ impl Told {
             file: folder.join(SCENARIO).display().to_string(),
             duration_ms: self.duration_ms,
             evidence: Some(folder.display().to_string()),
+            known: of_bugs(&verdict),
             ..ScenarioResult::new(scenario, &self.target, self.started, verdict)
         }
     }

@@ -4,7 +4,8 @@
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::check::Outcome;
+use crate::check::invariants::bugs::Bug;
+use crate::check::{Outcome, Verdict};
 use crate::result::{KnownFailure, ScenarioResult, StaleEntry};
 use crate::version::{Version, Versions};
 
@@ -75,6 +76,7 @@ impl KnownFailures {
 
     /// Applies the list to a result. Returns a stale entry if the scenario passed although its failure is known.
     pub fn apply(&self, result: &mut ScenarioResult, kubernetes: Version, kubelet: Version) -> Option<StaleEntry> {
+        result.known = of_bugs(&result.verdict);
         let entry = self.0.iter().find(|entry| {
             entry.scenario == result.id
                 && entry.kubernetes.contains(kubernetes)
@@ -99,6 +101,12 @@ impl KnownFailures {
     }
 }
 
+/// The bug of Kubernetes because of which a verdict is `known`.
+pub fn of_bugs(verdict: &Verdict) -> Option<KnownFailure> {
+    let bug = verdict.bugs.iter().find_map(|id| Bug::find(id))?;
+    Some(KnownFailure { reason: bug.words.to_owned(), link: bug.link.to_owned(), judged: verdict.outcome })
+}
+
 /// The verdict on a scenario, whether or not its failure is known.
 pub fn judged(result: &ScenarioResult) -> Outcome {
     match &result.known {
@@ -112,7 +120,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::check::Verdict;
     use crate::exit::Exit;
     use crate::result::{FORMAT, RunResult};
     use crate::scenario::load_text;

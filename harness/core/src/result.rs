@@ -53,7 +53,7 @@ pub struct KnownFailure {
     pub reason: String,
     /// Where it is tracked.
     pub link: String,
-    /// The original verdict: `fail` or `hang`.
+    /// The original verdict: `fail` or `hang`; `known` if the history itself shows a bug that is known.
     pub judged: Outcome,
 }
 

@@ -38,14 +38,7 @@ pub fn coverage_page(scenarios: &[Scenario]) -> String {
         let allowing = scenarios.iter().filter(|scenario| scenario.allows.contains_key(one.id));
         let allowing: Vec<&str> = allowing.map(|scenario| scenario.id.as_str()).collect();
         let level = one.level.word();
-        text.push_str(&row(&[
-            one.id,
-            level,
-            or_all(one.versions),
-            one.statement,
-            one.source,
-            &allowing.join(", "),
-        ]));
+        text.push_str(&row(&[one.id, level, or_all(one.versions), one.statement, one.source, &allowing.join(", ")]));
     }
     text
 }

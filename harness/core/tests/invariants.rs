@@ -288,6 +288,106 @@ fn a_csr_with_the_wrong_content_decides(#[case] field: &str, #[case] decides: bo
     assert_eq!(end, decides.then_some(created));
 }
 
+/// The recorded flake of 1.28.15: a second renewal, 60 s after the first, over the connection of the first certificate,
+/// which has expired. Six attempts get 401, the certificate runs out, and the node bootstraps again.
+fn flake() -> History {
+    let folder = fixtures().join("invariants/old-connection-1.28.15");
+    let history = fs::read_to_string(folder.join("history.jsonl")).unwrap();
+    History(History::rotation().0, history.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+const OLD_CONNECTION: &str = "renewal-over-an-old-connection";
+
+#[test]
+fn what_follows_from_a_known_bug_is_known() {
+    let verdict = flake().judge();
+    assert_eq!(
+        (verdict.outcome, &verdict.bugs[..]),
+        (Outcome::Known, &[OLD_CONNECTION.to_owned()][..]),
+        "{verdict:#?}"
+    );
+    let identity = of(&verdict, "I-01");
+    assert_eq!((identity.standing, identity.broken, identity.violations.len()), (Standing::Known, 6, 1));
+    assert!(identity.reason.as_deref().unwrap().contains("kubernetes/pull/136355"));
+    let (scenario, events) = flake().events();
+    assert_eq!(broken_for_good(&scenario, &events), None);
+}
+
+fn refused(history: &History) -> usize {
+    history
+        .find(0, |what| what["request"]["code"] == 401 && what["request"]["resource"] == "certificatesigningrequests")
+}
+
+fn change_csr(history: &mut History, change: impl Fn(&mut Value)) {
+    let places: Vec<usize> =
+        (0..history.1.len()).filter(|place| history.1[*place]["what"]["csr"]["name"] == "csr-mq2xf").collect();
+    places.into_iter().for_each(|place| change(&mut history.what(place)["csr"]));
+}
+
+/// Each of these is wrong beside the bug, or is not the bug: it stays a failure.
+#[rstest]
+#[case::a_version_without_it(|history: &mut History| history.what(0)["begin"]["kubelet"] = json!("1.36.0"))]
+#[case::another_request(|history: &mut History| {
+    let place = refused(history);
+    history.what(place)["request"]["resource"] = json!("nodes");
+})]
+#[case::an_old_certificate_that_is_valid(|history: &mut History| {
+    for event in &mut history.1 {
+        for pointer in ["/what/file/facts/pem/0/certificate", "/what/csr/certificates/0"] {
+            if let Some(certificate) = event.pointer_mut(pointer).filter(|known| known["notAfter"] == "2026-11-27T23:46:21Z") {
+                certificate["notAfter"] = json!("2026-11-27T23:58:21Z");
+            }
+        }
+    }
+})]
+#[case::the_same_key_again(|history: &mut History| {
+    let first = history.find(0, |what| what["csr"]["name"] == "csr-9qfc7");
+    let key = history.what(first)["csr"]["request"]["key"]["spkiSha256"].clone();
+    change_csr(history, |csr| csr["request"]["key"]["spkiSha256"] = key.clone());
+})]
+#[case::another_invariant(|history: &mut History| {
+    let place = refused(history);
+    let pair = history.file(0, "kubelet-client-2", "created");
+    let name = history.what(pair)["file"]["name"].clone();
+    history.insert(place, 1, json!({"file": {"node": "n1", "name": name, "op": "deleted"}}));
+})]
+#[case::a_renewal_that_was_never_refused(|history: &mut History| {
+    history.1.retain(|event| event["what"]["request"]["code"] != 401);
+})]
+#[case::on_another_node(|history: &mut History| {
+    for event in &mut history.1 {
+        if event["what"]["request"]["code"] == 401 {
+            event["what"]["request"]["node"] = json!("n2");
+        }
+    }
+})]
+fn what_does_not_follow_from_it_is_a_failure(#[case] change: impl Fn(&mut History)) {
+    let mut history = flake();
+    change(&mut history);
+    let verdict = history.judge();
+    assert_eq!((verdict.outcome, verdict.bugs.len()), (Outcome::Fail, 0), "{verdict:#?}");
+}
+
+/// From 1.29 on the renewal is late, and nothing else is wrong: the bug is named all the same.
+#[test]
+fn a_known_bug_that_makes_nothing_else_red_is_named() {
+    let mut history = flake();
+    let (head, _) = history.0.text.split_once("  - expect:").unwrap();
+    let text =
+        format!("{head}  - expect: {{csr: {{node: n1, role: client, number: 3, state: issued}}, within: 10m}}\n");
+    history.0 = load_text("scenario.yaml", &text).unwrap();
+    let verdict = history.judge();
+    assert_eq!(verdict.expectations[0].outcome, Some(Outcome::Pass));
+    assert_eq!((verdict.outcome, verdict.bugs.len()), (Outcome::Known, 1), "{verdict:#?}");
+}
+
+/// The scenario of the bug breaks the invariant on purpose.
+#[test]
+fn a_known_bug_may_be_allowed() {
+    let verdict = flake().allowing("I-01").judge();
+    assert_eq!(of(&verdict, "I-01").standing, Standing::Allowed);
+}
+
 fn is_request(what: &Value) -> bool {
     what["request"]["user"] == "system:node:n1" && what["request"]["resource"] != "certificatesigningrequests"
 }

@@ -47,7 +47,12 @@ fn the_example_is_right() {
 #[case::empty_title("title: A title", "title: ''", 1, "title is empty")]
 #[case::no_requirement("[A-04]", "[]", 1, "`requirements` is empty")]
 #[case::unknown_requirement("A-04", "A-99", 3, "no behavior `A-99`")]
-#[case::unknown_invariant("steps:", "allows: {I-99: for a reason}\nsteps:", 7, "no invariant `I-99`: write one of I-01")]
+#[case::unknown_invariant(
+    "steps:",
+    "allows: {I-99: for a reason}\nsteps:",
+    7,
+    "no invariant `I-99`: write one of I-01"
+)]
 #[case::behavior_that_is_no_invariant("steps:", "allows: {A-04: for a reason}\nsteps:", 7, "no invariant `A-04`")]
 #[case::allowed_without_a_reason("steps:", "allows: {I-04: ''}\nsteps:", 7, "say in one line why")]
 #[case::allowed_without_any_reason("steps:", "allows: [I-04]\nsteps:", 7, "expected mapping")]

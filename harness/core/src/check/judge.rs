@@ -6,7 +6,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::invariants::{self, InvariantVerdict, Standing};
+use super::invariants::{self, InvariantVerdict, Standing, Whole};
 use super::lasting::Lasting;
 use super::{DEFAULT_WITHIN, LooksAt, Match, Matcher, Mismatch, Moment, Never, State, Stays};
 use crate::history::event::{Event, Load, Phase, What};
@@ -20,7 +20,7 @@ use crate::time::micros;
 pub enum Outcome {
     /// Everything as expected.
     Pass,
-    /// A failure that is listed as known, with its reason: only in reports, never from a judge.
+    /// A failure that is known: by a bug of Kubernetes that the history shows, or, in reports, by a list with reasons.
     Known,
     /// Something other than what was expected happened.
     Fail,
@@ -60,12 +60,15 @@ pub struct Verdict {
     /// Each invariant, by id; empty where nothing was judged as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invariants: Vec<InvariantVerdict>,
+    /// The bugs of Kubernetes, by id, because of which it is `known` and not `fail`: [`invariants::bugs`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bugs: Vec<String>,
 }
 
 impl Verdict {
     /// A verdict on a history of which nothing was judged, and why.
     pub fn without_history(outcome: Outcome, error: Option<String>) -> Self {
-        Self { outcome, error, expectations: Vec::new(), invariants: Vec::new() }
+        Self { outcome, error, expectations: Vec::new(), invariants: Vec::new(), bugs: Vec::new() }
     }
 
     /// The invariants that were not kept.
@@ -284,15 +287,20 @@ impl<'s> Judge<'s> {
     /// The verdict on the events so far. What is undecided is an error: a history that was cut off proves nothing.
     pub fn verdict(&self) -> Verdict {
         let expectations: Vec<_> = self.verdicts.values().cloned().collect();
-        let invariants = self.invariants(&expectations);
-        let is_broken = invariants.iter().any(|verdict| verdict.standing == Standing::Broken);
+        let Whole { invariants, bugs, explained } = self.whole(&expectations);
+        let stands = |standing| invariants.iter().any(|verdict| verdict.standing == standing);
         let own = expectations.iter().filter_map(|verdict| verdict.outcome).max().unwrap_or(Outcome::Error);
-        let worst = if is_broken { own.max(Outcome::Fail) } else { own };
+        let is_red = matches!(own, Outcome::Fail | Outcome::Hang);
+        let worst = match own {
+            own if stands(Standing::Broken) => own.max(Outcome::Fail),
+            _ if is_red && explained => Outcome::Known,
+            Outcome::Pass if stands(Standing::Known) => Outcome::Known,
+            own => own,
+        };
         let undecided = expectations.iter().any(|verdict| verdict.outcome.is_none());
         let death = || invariants.iter().flat_map(|verdict| &verdict.violations).find(|violation| violation.fatal);
         let error = self.broken.clone().or_else(|| death().map(|death| death.words.clone())).or_else(|| {
-            let judged_red = matches!(worst, Outcome::Fail | Outcome::Hang);
-            if judged_red {
+            if is_red || stands(Standing::Broken) {
                 self.too_slow()
             } else if expectations.is_empty() {
                 Some("no expectation of this scenario applies to these versions".into())
@@ -305,7 +313,8 @@ impl<'s> Judge<'s> {
             }
         });
         let outcome = if error.is_some() { Outcome::Error } else { worst };
-        Verdict { outcome, error, expectations, invariants }
+        let bugs = if outcome == Outcome::Known { bugs } else { Vec::new() };
+        Verdict { outcome, error, expectations, invariants, bugs }
     }
 
     /// An invariant that a scenario says it breaks, and that was kept: what is allowed would otherwise only grow.
@@ -316,9 +325,9 @@ impl<'s> Judge<'s> {
     }
 
     /// What must be true of every history, of this one. A judge of one expectation does not ask.
-    fn invariants(&self, expectations: &[ExpectationVerdict]) -> Vec<InvariantVerdict> {
+    fn whole(&self, expectations: &[ExpectationVerdict]) -> Whole {
         match self.only {
-            Some(_) => Vec::new(),
+            Some(_) => Whole::default(),
             None => invariants::judge(self.scenario, &self.past[..self.judged], expectations),
         }
     }

@@ -511,6 +511,7 @@ mod tests {
             error: None,
             expectations: vec![expectation.clone()],
             invariants: Vec::new(),
+            bugs: Vec::new(),
         };
         assert_eq!(why(&verdict(&expectation)), "line 7, certificate: basicConstraints CA:true instead of CA:false");
         expectation.never = true;

@@ -26,6 +26,9 @@ pub fn text(result: &ScenarioResult, evidence: &Evidence, colours: bool) -> Stri
     if let Some(reason) = &result.unsupported {
         parts.push(format!("unsupported: {reason}"));
     }
+    if let Some(known) = &result.known {
+        parts.push(format!("known: {}", words::clean(&known.to_string())));
+    }
     if let Some(error) = &result.verdict.error {
         let step = failed_step(result, evidence, colours);
         parts.push(step.unwrap_or_else(|| format!("error: {}", words::clean(error))));

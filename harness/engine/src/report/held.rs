@@ -25,9 +25,9 @@ pub(super) fn looked(verdict: &InvariantVerdict) -> String {
     };
     let looked = invariant.count(verdict.looked);
     match (&verdict.reason, verdict.standing, verdict.open) {
-        (Some(reason), Standing::Allowed, _) => {
+        (Some(reason), Standing::Known | Standing::Allowed, _) => {
             let times = words::count(usize::try_from(verdict.broken).unwrap_or(usize::MAX), "time");
-            format!("{looked}, broken {times}, as allowed: {}", words::clean(reason))
+            format!("{looked}, broken {times}, as {}: {}", verdict.standing.word(), words::clean(reason))
         }
         (Some(reason), ..) => format!("nothing is proven: {}", words::clean(reason)),
         (None, Standing::Idle, 0) => format!("no {}: nothing is proven", invariant.units.1),
@@ -47,10 +47,13 @@ pub(super) fn line(run: &RunResult) -> String {
         let looked = of().map(|verdict| verdict.looked).fold(0, u64::saturating_add);
         let standing = |standing| of().filter(|verdict| verdict.standing == standing).count();
         let looked = format!("{} {}", invariant.id, invariant.count(looked));
-        match (standing(Standing::Broken), standing(Standing::Allowed)) {
+        if let broken @ 1.. = standing(Standing::Broken) {
+            return format!("{looked} BROKEN in {}", words::count(broken, "scenario"));
+        }
+        match (standing(Standing::Known), standing(Standing::Allowed)) {
             (0, 0) => looked,
             (0, allowed) => format!("{looked}, broken on purpose in {}", words::count(allowed, "scenario")),
-            (times, _) => format!("{looked} BROKEN in {}", words::count(times, "scenario")),
+            (known, _) => format!("{looked}, broken by a known bug in {}", words::count(known, "scenario")),
         }
     };
     let all: Vec<String> = ALL.iter().map(one).collect();

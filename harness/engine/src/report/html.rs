@@ -429,7 +429,7 @@ impl Held {
         let outcome = match verdict.standing {
             Standing::Held => Outcome::Pass,
             Standing::Idle | Standing::Unproven => Outcome::Unsupported,
-            Standing::Allowed => Outcome::Known,
+            Standing::Known | Standing::Allowed => Outcome::Known,
             Standing::Broken => Outcome::Fail,
         };
         Self {

@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
+use super::bugs::OLD_CONNECTION;
 use super::story::{Installed, Machine, Story, user_of};
 use crate::history::event::RequestEvent;
 use crate::time::Shift;
@@ -35,13 +36,18 @@ pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
                 continue;
             }
             finding.look();
-            if request.resource == CSRS && is_over_an_old_connection(machine, before, event.at) {
-                continue;
-            }
             if let Some(wrong) = wrong(story, machine, &newest, request, event.at) {
                 let what = [request.verb.as_str(), request.resource.as_str(), request.subresource.as_str()];
                 let what = what.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-                finding.violate(event, format!("the kubelet of {name}, `{what}`: {wrong}"));
+                let words = format!("the kubelet of {name}, `{what}`: {wrong}");
+                let is_known = request.resource == CSRS
+                    && request.code == UNAUTHORIZED
+                    && OLD_CONNECTION.is_in(story.kubelet)
+                    && is_over_an_old_connection(machine, before, event.at);
+                match is_known {
+                    true => finding.meet(&OLD_CONNECTION, event, words),
+                    false => finding.violate(event, words),
+                }
             }
         }
     }

@@ -9,16 +9,20 @@
 //! invariants know from the history itself, by the [`Story`]. An invariant tells how much it looked at: one that looked
 //! at nothing proves nothing, and says so.
 
+pub mod bugs;
 mod files;
 mod identity;
 mod processes;
 mod recorders_agree;
 mod story;
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::ExpectationVerdict;
+use self::bugs::Bug;
+use super::{ExpectationVerdict, Outcome};
 use crate::history::Event;
 use crate::history::event::Recorder;
 use crate::scenario::Scenario;
@@ -121,6 +125,8 @@ pub enum Standing {
     Idle,
     /// A recorder that it needs did not run or has a gap: nothing is proven.
     Unproven,
+    /// It was not true, because of a bug of Kubernetes that is known for this version.
+    Known,
     /// It was not true, as the scenario says at its head.
     Allowed,
     /// It was not true.
@@ -134,6 +140,7 @@ impl Standing {
             Self::Held => "held",
             Self::Idle => "idle",
             Self::Unproven => "unproven",
+            Self::Known => "known",
             Self::Allowed => "allowed",
             Self::Broken => "broken",
         }
@@ -148,6 +155,9 @@ pub struct Violation {
     pub seq: u64,
     /// What was wrong, in one sentence.
     pub words: String,
+    /// The bug of Kubernetes that shows itself here: [`bugs`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<String>,
     /// Whether the ground of all other verdicts is gone: a component of the control plane has died.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fatal: bool,
@@ -162,6 +172,8 @@ pub(super) struct Finding {
     looked: u64,
     open: u64,
     broken: u64,
+    /// How often it met a bug that is known.
+    met: u64,
     violations: Vec<Violation>,
 }
 
@@ -177,32 +189,53 @@ impl Finding {
     }
 
     fn violate(&mut self, event: &Event, words: String) {
-        self.add(Violation { seq: event.seq, words, fatal: false });
+        self.add(Violation { seq: event.seq, words, bug: None, fatal: false });
+    }
+
+    /// It is not true, because of a bug of Kubernetes. Only the first time is kept.
+    fn meet(&mut self, bug: &Bug, event: &Event, words: String) {
+        if self.met == 0 {
+            self.violations.push(Violation { seq: event.seq, words, bug: Some(bug.id.to_owned()), fatal: false });
+        }
+        self.met = self.met.saturating_add(1);
     }
 
     /// Nothing else that the history shows proves anything.
     fn die(&mut self, event: &Event, words: String) {
-        self.add(Violation { seq: event.seq, words, fatal: true });
+        self.add(Violation { seq: event.seq, words, bug: None, fatal: true });
     }
 
     fn add(&mut self, violation: Violation) {
         self.broken = self.broken.saturating_add(1);
-        if self.violations.len() < KEPT {
+        if self.broken <= KEPT as u64 {
             self.violations.push(violation);
         }
     }
 }
 
+/// What a history shows as a whole.
+#[derive(Default)]
+pub(super) struct Whole {
+    pub(super) invariants: Vec<InvariantVerdict>,
+    /// The bugs of Kubernetes that it shows.
+    pub(super) bugs: Vec<String>,
+    /// Whether they explain each expectation that was not met.
+    pub(super) explained: bool,
+}
+
 /// Judges the events of a history by all invariants, given what became of the scenario's own expectations.
-pub(super) fn judge(
-    scenario: &Scenario,
-    events: &[Event],
-    expectations: &[ExpectationVerdict],
-) -> Vec<InvariantVerdict> {
+pub(super) fn judge(scenario: &Scenario, events: &[Event], expectations: &[ExpectationVerdict]) -> Whole {
     let Some(story) = Story::of(scenario, events, expectations) else {
-        return Vec::new();
+        return Whole::default();
     };
-    ALL.iter().map(|invariant| verdict(invariant, &story)).collect()
+    let invariants: Vec<_> = ALL.iter().map(|invariant| verdict(invariant, &story)).collect();
+    let met: Vec<&Violation> =
+        invariants.iter().flat_map(|verdict| &verdict.violations).filter(|violation| violation.bug.is_some()).collect();
+    let red = |verdict: &&ExpectationVerdict| matches!(verdict.outcome, Some(Outcome::Fail | Outcome::Hang));
+    let explained = expectations.iter().filter(red).all(|verdict| bugs::explain(&story, events, &met, verdict));
+    let bugs: BTreeSet<&String> = met.iter().filter_map(|violation| violation.bug.as_ref()).collect();
+    let bugs = bugs.into_iter().cloned().collect();
+    Whole { invariants, bugs, explained }
 }
 
 /// What explains a violation is recorded before this time is over: recorders see the same moment at different times.
@@ -219,9 +252,9 @@ pub(super) fn broken_for_good(
         let shown = usize::try_from(violation.seq).ok().and_then(|seq| events.get(seq));
         shown.is_some_and(|event| event.mono.saturating_add(micros(SETTLED)) <= now)
     };
-    let verdicts = judge(scenario, events, expectations);
+    let verdicts = judge(scenario, events, expectations).invariants;
     let counts = |verdict: &InvariantVerdict, violation: &Violation| {
-        violation.fatal || verdict.standing == Standing::Broken
+        violation.fatal || verdict.standing == Standing::Broken && violation.bug.is_none()
     };
     let broken = ALL.iter().zip(verdicts).find(|(_, verdict)| {
         verdict.violations.iter().any(|violation| counts(verdict, violation) && is_settled(violation))
@@ -235,16 +268,29 @@ fn verdict(invariant: &Invariant, story: &Story<'_>) -> InvariantVerdict {
     if reason.is_none() {
         (invariant.judge)(story, &mut finding);
     }
-    let allowed = story.scenario.allows.get(invariant.id).filter(|_| finding.broken > 0).cloned();
+    let allowed =
+        story.scenario.allows.get(invariant.id).filter(|_| finding.broken.saturating_add(finding.met) > 0).cloned();
     let standing = match () {
         () if reason.is_some() => Standing::Unproven,
         () if allowed.is_some() => Standing::Allowed,
         () if finding.broken > 0 => Standing::Broken,
+        () if finding.met > 0 => Standing::Known,
         () if finding.looked == 0 => Standing::Idle,
         () => Standing::Held,
     };
-    let Finding { looked, open, broken, violations } = finding;
-    InvariantVerdict { id: invariant.id.to_owned(), standing, looked, open, broken, violations, reason: reason.or(allowed) }
+    let met = finding.violations.iter().find_map(|violation| Bug::find(violation.bug.as_deref()?));
+    let known = met.filter(|_| standing == Standing::Known).map(|bug| format!("{} ({})", bug.words, bug.link));
+    let Finding { looked, open, broken, met, violations } = finding;
+    let broken = broken.saturating_add(met);
+    InvariantVerdict {
+        id: invariant.id.to_owned(),
+        standing,
+        looked,
+        open,
+        broken,
+        violations,
+        reason: reason.or(allowed).or(known),
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::history::facts::{CertificateFacts, PemBlock};
 use crate::scenario::stimulus::{self, Step};
 use crate::scenario::{NodeName, Scenario};
 use crate::time::Shift;
+use crate::version::Version;
 
 /// What a stimulus did may reach a recorder a moment after the stimulus is done.
 const ECHO: SignedDuration = SignedDuration::from_millis(300);
@@ -23,6 +24,8 @@ pub(in crate::check) struct Story<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) expectations: &'a [ExpectationVerdict],
     pub(super) rules: Rules,
+    /// The kubelets' version.
+    pub(super) kubelet: Version,
     /// When the last event happened.
     pub(super) end: Timestamp,
     /// Machines with a kubelet, by the name that they have in the scenario.
@@ -140,6 +143,7 @@ impl<'a> Story<'a> {
             scenario,
             expectations,
             rules: Rules::new(begin.kubernetes, begin.kubelet),
+            kubelet: begin.kubelet,
             end: Timestamp::MIN,
             machines: BTreeMap::new(),
             processes: Vec::new(),
