@@ -123,7 +123,12 @@ impl Run {
                 })?,
                 None => Features::default(),
             };
-            Ok(Recorded { scenario: result.id.clone(), outcome: result.verdict.outcome, features })
+            Ok(Recorded {
+                scenario: result.id.clone(),
+                outcome: result.verdict.outcome,
+                invariants: result.verdict.invariants.clone(),
+                features,
+            })
         });
         Ok(Self { target, recorded: recorded.collect::<Result<_, Failure>>()? })
     }
@@ -137,7 +142,12 @@ impl Run {
             let read = |evidence: EvidenceFolder| Ok((evidence.rejudge()?, features(&evidence)?));
             let (again, features) = EvidenceFolder::open(place).and_then(read).map_err(|error| wrong(place, error))?;
             targets.extend(again.begin.map(|begin| begin.target));
-            recorded.push(Recorded { scenario: again.scenario.id, outcome: again.verdict.outcome, features });
+            recorded.push(Recorded {
+                scenario: again.scenario.id,
+                outcome: again.verdict.outcome,
+                invariants: again.verdict.invariants,
+                features,
+            });
         }
         let targets: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
         Ok(Self { target: one_target(folder, &targets)?, recorded })

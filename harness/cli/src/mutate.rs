@@ -1,4 +1,4 @@
-//! `tlsboot rejudge --mutate`: whether each expectation can fail.
+//! `tlsboot rejudge --mutate`: whether each expectation can fail, and each invariant be broken.
 
 use std::fmt::Write;
 use std::num::NonZero;
@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::rejudge::{histories, load};
 use super::{Exit, Failure, print, print_json};
-use tlsboot_core::check::mutate::{Effort, Proof, prove};
+use tlsboot_core::check::Verdict;
+use tlsboot_core::check::mutate::{Effort, InvariantProof, Proof, prove, prove_invariants};
 use tlsboot_engine::evidence::EvidenceFolder;
 
 /// The results for one history.
@@ -23,6 +24,15 @@ struct Tried {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_judged: Option<String>,
     expectations: Vec<Proof>,
+    /// Those that the history kept.
+    invariants: Vec<InvariantProof>,
+}
+
+impl Tried {
+    /// Whether no change turned one of its expectations red, or broke one of its invariants.
+    fn survives(&self) -> bool {
+        self.expectations.iter().any(Proof::survives) || self.invariants.iter().any(InvariantProof::survives)
+    }
 }
 
 /// Changes the histories of these folders, and reports which expectations no change turned red. With `json`, everything
@@ -52,7 +62,7 @@ pub(super) fn run(folders: &[PathBuf], json: bool) -> Result<Exit, Failure> {
     } else {
         print(&words(&tried))?
     };
-    let survived = tried.iter().flat_map(|one| &one.expectations).any(Proof::survives);
+    let survived = tried.iter().any(Tried::survives);
     Ok(match tried.iter().any(|one| one.not_judged.is_some()) {
         true => Exit::Error,
         false if survived => Exit::Fail,
@@ -68,11 +78,16 @@ fn try_one(folder: &Path, effort: Effort) -> Result<Tried, Failure> {
         Some(tlsboot_core::history::What::Begin(begin)) => begin.target.clone(),
         _ => String::new(),
     };
-    let (not_judged, expectations) = match prove(&scenario, &events, effort) {
-        Ok(proofs) => (None, proofs),
-        Err(verdict) => (Some(format!("without any change its verdict is {}", verdict.outcome.word())), Vec::new()),
+    let proven = || -> Result<_, Verdict> {
+        Ok((prove(&scenario, &events, effort)?, prove_invariants(&scenario, &events, effort)?))
     };
-    Ok(Tried { scenario: scenario.id, target, not_judged, expectations })
+    let (not_judged, (expectations, invariants)) = match proven() {
+        Ok(proofs) => (None, proofs),
+        Err(verdict) => {
+            (Some(format!("without any change its verdict is {}", verdict.outcome.word())), Default::default())
+        }
+    };
+    Ok(Tried { scenario: scenario.id, target, not_judged, expectations, invariants })
 }
 
 /// Survivors first, then a line for each history.
@@ -86,23 +101,36 @@ fn words(tried: &[Tried]) -> String {
                 one.scenario, one.target, proof.line, proof.word, proof.kind, proof.tried
             );
         }
+        for proof in one.invariants.iter().filter(|proof| proof.survives()) {
+            let _ = writeln!(
+                text,
+                "survived  {} on {}, {} {}, after {} changes",
+                one.scenario, one.target, proof.invariant, proof.name, proof.tried
+            );
+        }
         if let Some(why) = &one.not_judged {
             let _ = writeln!(text, "error     {} on {}: {why}", one.scenario, one.target);
         }
     }
     let (mut all, mut red) = (0, 0);
+    let (mut held, mut broken) = (0, 0);
     for one in tried.iter().filter(|one| one.not_judged.is_none()) {
         let killed = one.expectations.iter().filter(|proof| !proof.survives()).count();
-        let changes: usize = one.expectations.iter().map(|proof| proof.tried).sum();
+        let fallen = one.invariants.iter().filter(|proof| !proof.survives()).count();
+        let changes = one.expectations.iter().map(|proof| proof.tried);
+        let changes: usize = changes.chain(one.invariants.iter().map(|proof| proof.tried)).sum();
+        (held, broken) = (held + one.invariants.len(), broken + fallen);
         let _ = writeln!(
             text,
-            "{killed:3} of {:3} expectations turn red  {} on {} ({changes} changes)",
+            "{killed:3} of {:3} expectations turn red, {fallen} of {} invariants  {} on {} ({changes} changes)",
             one.expectations.len(),
+            one.invariants.len(),
             one.scenario,
             one.target
         );
         (all, red) = (all + one.expectations.len(), red + killed);
     }
     let _ = writeln!(text, "{red} of {all} expectations of {} histories can fail", tried.len());
+    let _ = writeln!(text, "{broken} of {held} invariants that these histories kept can be broken by them");
     text
 }

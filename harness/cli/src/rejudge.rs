@@ -23,11 +23,12 @@ pub(super) struct RejudgeCommand {
     /// Folders of evidence: of one scenario (with history.jsonl and scenario.yaml), or of a whole run.
     #[arg(value_name = "DIR", required = true)]
     folders: Vec<PathBuf>,
-    /// Show that each expectation can fail: change each history, one thing at a time, and see what turns red.
+    /// Show that each expectation can fail, and each invariant be broken: change each history, one thing at a time, and see what turns red.
     ///
     /// The events that fulfilled an `expect` are dropped, duplicated, or altered field by field; what a `never` forbids
-    /// is put into its window; what `stays` is undone in its window. An expectation that no change turns red *survives*:
-    /// it proves nothing. The exit code is 1 if any survives.
+    /// is put into its window; what `stays` is undone in its window. What an invariant looks at is undone, dropped, repeated or
+    /// altered. An expectation that no change turns red, or an invariant that none breaks, *survives*: it proves nothing. The
+    /// exit code is 1 if any survives.
     #[arg(long)]
     mutate: bool,
     /// With --mutate: print each expectation with everything that turns it red, as JSON. Takes longer: otherwise the

@@ -119,6 +119,33 @@ fn parts_are_merged_into_one_report() {
     assert!(verified.out.contains("Everything matches") && verified.out.contains("it is not signed"));
 }
 
+/// Also what is said about invariants is judged again.
+#[test]
+fn an_invariant_that_looked_at_more_than_there_is_is_found() {
+    let folder = shards();
+    let place = folder.path().join("shard-1");
+    let verdict = place.join("local-1.37.1/lab.all-kinds/verdict.json");
+    let change = |verdict: &mut Value| {
+        let invariants = verdict["invariants"].as_array_mut().unwrap();
+        let held = invariants.iter_mut().find(|one| one["standing"] == "held").unwrap();
+        held["looked"] = json!(held["looked"].as_u64().unwrap() + 1000);
+    };
+    let mut told: Value = serde_json::from_slice(&fs::read(&verdict).unwrap()).unwrap();
+    change(&mut told);
+    fs::write(&verdict, told.to_string()).unwrap();
+    let mut result: Value = serde_json::from_slice(&fs::read(place.join("result.json")).unwrap()).unwrap();
+    result["scenarios"][0]["verdict"] = told.clone();
+    result["scenarios"][0]["hashes"]["verdict.json"] = json!(hex::encode(Sha256::digest(told.to_string())));
+    fs::write(place.join("result.json"), result.to_string()).unwrap();
+    let verified = tlsboot(folder.path(), &["verify", "shard-1"]);
+    assert_eq!(verified.code, Some(1), "{}", verified.out);
+    assert!(
+        verified.out.contains("judged again it is pass, and the report says pass, or for another reason"),
+        "{}",
+        verified.out
+    );
+}
+
 #[test]
 fn a_missing_part_is_an_error_though_the_report_is_written() {
     let folder = shards();

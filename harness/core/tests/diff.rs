@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::Value;
 use tlsboot_core::check::Outcome;
+use tlsboot_core::check::invariants::{InvariantVerdict, Standing};
 use tlsboot_core::diff::{Aspect, Change, Diff, Features, Recorded, Side, diff, text};
 use tlsboot_core::history::{Event, parse};
 
@@ -34,7 +35,12 @@ fn history(version: &str, scenario: &str) -> Vec<Event> {
 }
 
 fn recorded(scenario: &str, events: &[Event]) -> Recorded {
-    Recorded { scenario: scenario.into(), outcome: Outcome::Pass, features: Features::of(events) }
+    Recorded {
+        scenario: scenario.into(),
+        outcome: Outcome::Pass,
+        invariants: Vec::new(),
+        features: Features::of(events),
+    }
 }
 
 fn side(version: &str) -> Side {
@@ -134,6 +140,44 @@ fn the_other_way_round_before_and_after_change_places() {
         })
         .collect();
     assert_eq!(straight, turned(&back));
+}
+
+#[rstest]
+#[case(Some(Standing::Held), Some(Standing::Broken), Some(true))]
+#[case(Some(Standing::Idle), Some(Standing::Broken), Some(true))]
+#[case(Some(Standing::Broken), Some(Standing::Held), Some(false))]
+#[case(Some(Standing::Held), Some(Standing::Idle), Some(false))]
+#[case(Some(Standing::Held), Some(Standing::Held), None)]
+// It was not judged then.
+#[case(None, Some(Standing::Broken), None)]
+#[case(Some(Standing::Held), None, None)]
+fn an_invariant_that_stands_differently_is_told(
+    #[case] before: Option<Standing>,
+    #[case] after: Option<Standing>,
+    #[case] regression: Option<bool>,
+) {
+    let with = |standing: Option<Standing>| {
+        let mut side = side("1.33.13");
+        let verdict = |standing| InvariantVerdict {
+            id: "I-04".into(),
+            standing,
+            looked: 1,
+            open: 0,
+            broken: 0,
+            violations: Vec::new(),
+            reason: None,
+        };
+        side.runs[0].iter_mut().for_each(|recorded| recorded.invariants = standing.map(verdict).into_iter().collect());
+        side
+    };
+    let diff = diff(&with(before), &with(after));
+    let told: Vec<bool> = diff.invariants.iter().map(|change| change.regression).collect();
+    assert_eq!(told, regression.into_iter().collect::<Vec<_>>());
+    assert_eq!(diff.is_regression(), regression == Some(true));
+    if let (Some(before), Some(after), Some(_)) = (before, after, regression) {
+        let line = format!("  I-04 files: {} → {}  (in all scenarios)", before.word(), after.word());
+        assert!(text(&diff).contains(&line), "{}", text(&diff));
+    }
 }
 
 #[rstest]

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tlsboot_core::check::invariants::{ALL, InvariantVerdict, Standing};
+use tlsboot_core::check::mutate::{Effort, prove_invariants};
 use tlsboot_core::check::{Judge, Next, Outcome, Verdict, judge_all};
 use tlsboot_core::history::{Event, parse};
 use tlsboot_core::scenario::{Scenario, load_text};
@@ -200,6 +201,24 @@ fn a_scenario_that_keeps_going_is_not_ended() {
     let verdict = judge_all(&scenario, events);
     assert_eq!((verdict.outcome, broken(&verdict)[0].0), (Outcome::Fail, "I-04"));
     assert!(verdict.expectations.iter().all(|one| one.outcome.is_some()), "{verdict:#?}");
+}
+
+/// An invariant that no history can break proves nothing.
+#[rstest]
+fn each_invariant_that_a_history_kept_can_be_broken_by_it(#[values("rotation", "serving")] name: &str) {
+    let (scenario, history) = whole(name);
+    let events = parse(&history).unwrap();
+    let proofs = prove_invariants(&scenario, &events, Effort::First).unwrap();
+    let survivors: Vec<_> = proofs.iter().filter(|proof| proof.survives()).collect();
+    assert!(survivors.is_empty(), "{survivors:#?}");
+    let kept = judge_all(&scenario, events).invariants.into_iter().filter(|one| one.standing == Standing::Held);
+    assert_eq!(proofs.len(), kept.count());
+}
+
+#[test]
+fn a_history_that_does_not_pass_breaks_no_invariant_on_purpose() {
+    let (scenario, events) = with_a_vanished_pair().events();
+    assert_eq!(prove_invariants(&scenario, &events, Effort::First).unwrap_err().outcome, Outcome::Fail);
 }
 
 impl History {

@@ -14,6 +14,7 @@ pub use features::{Aspect, Features, Interval, Key};
 pub use text::text;
 
 use crate::check::Outcome;
+use crate::check::invariants::{InvariantVerdict, Standing};
 
 /// A scenario as one run saw it.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Recorded {
     pub scenario: String,
     /// Its outcome.
     pub outcome: Outcome,
+    /// How each invariant stands.
+    pub invariants: Vec<InvariantVerdict>,
     /// What its history contains.
     pub features: Features,
 }
@@ -59,6 +62,8 @@ pub struct Diff {
     pub compared: usize,
     /// Scenarios whose outcome changed, or that only one side has.
     pub verdicts: Vec<VerdictChange>,
+    /// Invariants whose standing changed.
+    pub invariants: Vec<StandingChange>,
     /// What was requested, issued, written or logged differently.
     pub changes: Vec<Change>,
     /// What took longer or shorter, beyond noise.
@@ -76,6 +81,22 @@ pub struct VerdictChange {
     /// In B; `None` if it was not run.
     pub after: Option<Outcome>,
     /// Whether it passed and no longer does. If B cannot show it or did not run it, that is not a regression.
+    pub regression: bool,
+}
+
+/// An invariant that stands differently in scenarios that both sides have.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StandingChange {
+    /// Its id: `I-04`.
+    pub invariant: String,
+    /// In A.
+    pub before: Standing,
+    /// In B.
+    pub after: Standing,
+    /// The scenarios in which this is so.
+    pub scenarios: Vec<String>,
+    /// Whether it was kept and no longer is.
     pub regression: bool,
 }
 
@@ -124,20 +145,20 @@ pub struct Samples {
 }
 
 /// The version of the JSON that [`Diff`] is written as.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A subject that one side does not have at all.
 const SEEN: &str = "seen";
 
 impl Diff {
-    /// Whether a scenario passed and no longer does.
+    /// Whether a scenario passed and no longer does, or kept an invariant and no longer does.
     pub fn is_regression(&self) -> bool {
-        self.verdicts.iter().any(|change| change.regression)
+        self.verdicts.iter().any(|change| change.regression) || self.invariants.iter().any(|change| change.regression)
     }
 
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.verdicts.is_empty() && self.changes.is_empty() && self.timing.is_empty()
+        self.verdicts.is_empty() && self.invariants.is_empty() && self.changes.is_empty() && self.timing.is_empty()
     }
 }
 
@@ -162,6 +183,7 @@ pub fn diff(a: &Side, b: &Side) -> Diff {
         runs: (a.runs.len(), b.runs.len()),
         compared: both.len(),
         verdicts: verdicts.collect(),
+        invariants: standings(&in_a, &in_b),
         changes: changes(&both),
         timing: timing(&both),
     }
@@ -171,6 +193,8 @@ pub fn diff(a: &Side, b: &Side) -> Diff {
 struct Seen<'a> {
     /// The worst outcome of the runs.
     outcome: Outcome,
+    /// The worst standing of each invariant.
+    standings: BTreeMap<&'a str, Standing>,
     /// One entry for each run that has a history.
     runs: Vec<&'a Features>,
 }
@@ -178,8 +202,13 @@ struct Seen<'a> {
 fn by_scenario(side: &Side) -> BTreeMap<&str, Seen<'_>> {
     let mut all: BTreeMap<&str, Seen<'_>> = BTreeMap::new();
     for recorded in side.runs.iter().flatten() {
-        let seen = all.entry(&recorded.scenario).or_insert(Seen { outcome: recorded.outcome, runs: Vec::new() });
+        let first = || Seen { outcome: recorded.outcome, standings: BTreeMap::new(), runs: Vec::new() };
+        let seen = all.entry(&recorded.scenario).or_insert_with(first);
         seen.outcome = seen.outcome.max(recorded.outcome);
+        for invariant in &recorded.invariants {
+            let standing = seen.standings.entry(&invariant.id).or_insert(invariant.standing);
+            *standing = invariant.standing.max(*standing);
+        }
         if !recorded.features.facts.is_empty() {
             seen.runs.push(&recorded.features);
         }
@@ -195,6 +224,27 @@ fn verdict_change(id: &str, before: Option<Outcome>, after: Option<Outcome>) -> 
         regression: before == Some(Outcome::Pass)
             && matches!(after, Some(Outcome::Known | Outcome::Fail | Outcome::Hang | Outcome::Error)),
     })
+}
+
+/// The invariants that stand differently. One that only one side was judged by is no change.
+fn standings(a: &BTreeMap<&str, Seen<'_>>, b: &BTreeMap<&str, Seen<'_>>) -> Vec<StandingChange> {
+    let mut all: BTreeMap<(&str, Standing, Standing), Vec<String>> = BTreeMap::new();
+    for (scenario, of_a) in a {
+        let Some(of_b) = b.get(scenario) else { continue };
+        for (invariant, before) in &of_a.standings {
+            if let Some(after) = of_b.standings.get(invariant).filter(|after| *after != before) {
+                all.entry((invariant, *before, *after)).or_default().push((*scenario).to_owned());
+            }
+        }
+    }
+    let change = |((invariant, before, after), scenarios): ((&str, Standing, Standing), Vec<String>)| StandingChange {
+        invariant: invariant.to_owned(),
+        before,
+        after,
+        scenarios,
+        regression: after == Standing::Broken,
+    };
+    all.into_iter().map(change).collect()
 }
 
 /// The changes of each scenario; those that are the same in several scenarios are listed once.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Aspect, Change, Diff, Interval, Samples, TimingChange, VerdictChange};
+use super::{Aspect, Change, Diff, Interval, Samples, StandingChange, TimingChange, VerdictChange};
 use crate::check::Outcome;
+use crate::check::invariants::Invariant;
 
 /// More scenarios than this are only counted.
 const NAMED: usize = 3;
@@ -16,6 +17,10 @@ pub fn text(diff: &Diff) -> String {
     if !diff.verdicts.is_empty() {
         text.push_str("\nVerdicts\n");
         diff.verdicts.iter().for_each(|change| text.push_str(&verdict(change)));
+    }
+    if !diff.invariants.is_empty() {
+        text.push_str("\nInvariants\n");
+        diff.invariants.iter().for_each(|change| text.push_str(&standing(change, diff.compared)));
     }
     let mut last: Option<Aspect> = None;
     for change in &diff.changes {
@@ -38,17 +43,29 @@ fn verdict(change: &VerdictChange) -> String {
     format!("  {}: {} → {}{remark}\n", change.scenario, word(change.before), word(change.after))
 }
 
+fn standing(change: &StandingChange, compared: usize) -> String {
+    let name = Invariant::find(&change.invariant).map_or("", |invariant| invariant.name);
+    let remark = if change.regression { "  REGRESSION" } else { "" };
+    let (before, after) = (change.before.word(), change.after.word());
+    let places = places(&change.scenarios, compared);
+    format!("  {} {name}: {before} → {after}  ({places}){remark}\n", change.invariant)
+}
+
+/// In which scenarios.
+fn places(scenarios: &[String], compared: usize) -> String {
+    match scenarios.len() {
+        all if all == compared && all > 1 => "in all scenarios".to_owned(),
+        few if few <= NAMED => scenarios.join(", "),
+        many => format!("in {many} scenarios"),
+    }
+}
+
 fn of_change(change: &Change, compared: usize) -> String {
     let mut text = format!("  {}", change.subject);
     if !change.field.is_empty() {
         let _ = write!(text, ": {}", change.field);
     }
-    let places = match change.scenarios.len() {
-        all if all == compared && all > 1 => "in all scenarios".to_owned(),
-        few if few <= NAMED => change.scenarios.join(", "),
-        many => format!("in {many} scenarios"),
-    };
-    let _ = writeln!(text, "  ({places})");
+    let _ = writeln!(text, "  ({})", places(&change.scenarios, compared));
     for (sign, values) in [('-', &change.before), ('+', &change.after)] {
         // A long list of log lines is better read in the JSON; here its size is enough.
         let shown = match change.aspect {

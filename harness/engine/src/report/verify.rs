@@ -160,10 +160,17 @@ fn mixed_up(result: &ScenarioResult, again: &Rejudged) -> Vec<String> {
 fn checked(run: &RunResult, signed: bool) -> Vec<String> {
     let evidence: Vec<&ScenarioResult> = run.scenarios.iter().filter(|result| result.evidence.is_some()).collect();
     let files: usize = evidence.iter().map(|result| result.hashes.len()).sum();
-    let judged = evidence.iter().filter(|result| result.verdict.outcome != Outcome::Error).count();
+    let judged: Vec<_> = evidence.iter().filter(|result| result.verdict.outcome != Outcome::Error).collect();
+    let expectations: usize = judged.iter().map(|result| result.verdict.expectations.len()).sum();
+    let invariants = judged.iter().flat_map(|result| &result.verdict.invariants);
+    let invariants = invariants.filter(|verdict| verdict.looked > 0).count();
+    let judged = judged.len();
     let mut checked = vec![
         format!("the hashes of {files} files of evidence"),
-        format!("{judged} histories, judged again by tlsboot {}", env!("CARGO_PKG_VERSION")),
+        format!(
+            "{judged} histories, judged again by tlsboot {}: {expectations} expectations, and {invariants} times an invariant",
+            env!("CARGO_PKG_VERSION")
+        ),
     ];
     if signed {
         checked.insert(0, "the signature of result.json, which contains the hashes".into());

@@ -115,8 +115,8 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// How an invariant stands at the end of a history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How an invariant stands at the end of a history, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Standing {
     /// True throughout.

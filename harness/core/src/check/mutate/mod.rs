@@ -7,13 +7,19 @@
 //! `stays` must turn red when what became so is undone: at once, in the middle and at the end of its time. An expectation
 //! that no change turns red proves nothing.
 //!
+//! An invariant must be broken by some change of what its recorders saw: see [`prove_invariants`].
+//!
 //! Each expectation is judged alone, so that another one that turns red first does not hide it. A deadline comes when
 //! the history's clock has passed it, or when the scenario moves on to its next stimulus.
+
+mod invariants;
 
 use std::collections::{BTreeSet, HashSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+pub use invariants::{InvariantProof, prove_invariants};
 
 use super::judge::{Judge, Next, Outcome, Verdict};
 use super::{Matcher, judge_all};
