@@ -183,6 +183,21 @@ fn a_broken_invariant_ends_a_scenario_and_a_rejudge_says_the_same() {
     assert_eq!(judge_all(&scenario, events), live);
 }
 
+/// Also where no expectation has been decided yet.
+#[test]
+fn an_invariant_that_is_broken_before_all_else_is_a_failure() {
+    let mut history = with_a_vanished_pair();
+    let (head, _) = history.0.text.split_once("  - expect:").unwrap();
+    let text = format!("{head}  - expect: {{certificate: {{node: n1, role: client, number: 3}}, within: 10m}}\n");
+    history.0 = load_text("scenario.yaml", &text).unwrap();
+    let (scenario, events) = with_a_vanished_pair().events();
+    let (place, _) = broken_for_good(&scenario, &events).unwrap();
+    history.insert(place, 0, json!({"ended": {"by": "I-04"}}));
+    let verdict = history.judge();
+    assert_eq!(verdict.expectations[0].outcome, None);
+    assert_eq!((verdict.outcome, verdict.error.as_deref()), (Outcome::Fail, None));
+}
+
 /// Neither a runner nor an edited history ends a scenario while all is sound.
 #[test]
 fn a_sound_history_is_not_ended() {

@@ -289,13 +289,13 @@ impl<'s> Judge<'s> {
         let expectations: Vec<_> = self.verdicts.values().cloned().collect();
         let Whole { invariants, bugs, explained } = self.whole(&expectations);
         let stands = |standing| invariants.iter().any(|verdict| verdict.standing == standing);
-        let own = expectations.iter().filter_map(|verdict| verdict.outcome).max().unwrap_or(Outcome::Error);
-        let is_red = matches!(own, Outcome::Fail | Outcome::Hang);
+        let own = expectations.iter().filter_map(|verdict| verdict.outcome).max();
+        let is_red = matches!(own, Some(Outcome::Fail | Outcome::Hang));
         let worst = match own {
-            own if stands(Standing::Broken) => own.max(Outcome::Fail),
+            _ if stands(Standing::Broken) => own.map_or(Outcome::Fail, |own| own.max(Outcome::Fail)),
             _ if is_red && explained => Outcome::Known,
-            Outcome::Pass if stands(Standing::Known) => Outcome::Known,
-            own => own,
+            Some(Outcome::Pass) if stands(Standing::Known) => Outcome::Known,
+            own => own.unwrap_or(Outcome::Error),
         };
         let undecided = expectations.iter().any(|verdict| verdict.outcome.is_none());
         let death = || invariants.iter().flat_map(|verdict| &verdict.violations).find(|violation| violation.fatal);
