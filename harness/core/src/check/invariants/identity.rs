@@ -35,6 +35,11 @@ pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
             if newest.certificate.not_after < event.at || story.explains_lost_identity(name, machine, event.at) {
                 continue;
             }
+            // Up to 1.27 a kubelet begins to work without a certificate, and finds out about its first one like about others.
+            let first = machine.client.first().map(|first| first.at.later(POLL).later(ROOM));
+            if first.is_some_and(|known| event.at <= known) {
+                continue;
+            }
             finding.look();
             if let Some(wrong) = wrong(story, machine, &newest, request, event.at) {
                 let what = [request.verb.as_str(), request.resource.as_str(), request.subresource.as_str()];
@@ -60,14 +65,12 @@ fn wrong(
     request: &RequestEvent,
     at: Timestamp,
 ) -> Option<String> {
-    // Up to 1.27 a kubelet begins to work without a certificate, and finds out about its first one like about others.
-    let is_fresh = machine.client.first().is_some_and(|first| at <= first.at.later(POLL).later(ROOM));
-    if request.code == UNAUTHORIZED && !is_fresh {
+    if request.code == UNAUTHORIZED {
         return Some(format!("401, with a valid certificate on disk ({:.8})", newest.certificate.sha256));
     }
     let users: Vec<String> = machine.nodes.iter().map(|node| user_of(node)).collect();
     let user = request.user.as_deref().unwrap_or("an unknown user");
-    if !users.iter().any(|known| known == user) && !is_fresh {
+    if !users.iter().any(|known| known == user) {
         return Some(format!("it was sent as {user}, with a valid certificate of {} on disk", users.join(" or ")));
     }
     // The certificate manager has a connection of its own, which lives until it has been idle for 90 s: see I-03.
