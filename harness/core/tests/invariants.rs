@@ -104,6 +104,42 @@ impl History {
         self.1.insert(place + 1, event);
     }
 
+    /// The rotation, of a scenario that waits for more until the end, and without the end of the processes.
+    fn that_goes_on() -> Self {
+        let Self(_, mut events) = Self::rotation();
+        events.retain(|event| event["what"]["process"]["state"]["exited"].is_null());
+        let text = "id: a.b\ntitle: A kubelet runs\nwhy: It does.\nrequirements: [T-01]\nnodes: [{name: n1}]\nsteps:\n  - start: {node: n1}\n  - expect:\n      csr: {node: n1, role: client, number: 9}\n";
+        Self(load_text("scenario.yaml", text).unwrap(), events)
+    }
+
+    /// Takes out all CSRs after the n-th, with the requests and the files that came with them.
+    fn stops_asking_after(&mut self, nth: usize) {
+        let next = self.find(nth, |what| what["csr"]["change"] == "added");
+        let place = self.1[next]["at"].as_str().unwrap().to_owned();
+        let later: Vec<String> =
+            self.1[next..].iter().filter_map(|event| event["what"]["csr"]["uid"].as_str().map(str::to_owned)).collect();
+        self.1.retain(|event| {
+            let what = &event["what"];
+            let is_later = event["at"].as_str().unwrap() >= &*place;
+            let asks = what["request"]["resource"] == "certificatesigningrequests";
+            let is_one = what["csr"]["uid"].as_str().is_some_and(|uid| later.iter().any(|known| known == uid));
+            !(is_one || (is_later && (asks || !what["file"].is_null())))
+        });
+    }
+
+    /// The window of this link's first certificate is over soon after that was in place.
+    fn renew_soon(&mut self, link: &str) {
+        let (created, moved) = (json!("created"), json!("movedTo"));
+        let swap =
+            self.find(0, |what| what["file"]["name"] == link && [&created, &moved].contains(&&what["file"]["op"]));
+        let installed: Timestamp = self.1[swap]["at"].as_str().unwrap().parse().unwrap();
+        let certificate = &mut self.what(swap)["file"]["facts"]["pem"][0]["certificate"];
+        let not_before: Timestamp = certificate["notBefore"].as_str().unwrap().parse().unwrap();
+        let until_then = installed.duration_since(not_before) + SignedDuration::from_secs(10);
+        let life = SignedDuration::from_secs(until_then.as_secs() * 10 / 9);
+        certificate["notAfter"] = json!((not_before + life).to_string());
+    }
+
     fn judge(self) -> Verdict {
         let (scenario, events) = self.events();
         judge_all(&scenario, events)
@@ -527,6 +563,127 @@ fn a_client_that_goes_on_with_the_old_certificate_is_noticed() {
     let request = history.what(first).clone();
     history.insert(second, 16_000, request);
     history.breaks("I-01", "16 s after its successor was in place");
+}
+
+/// The n-th CSR, from 0, in the event that shows it first.
+fn csr(history: &mut History, nth: usize) -> &mut Value {
+    let place = history.find(nth, |what| what["csr"]["change"] == "added");
+    &mut history.what(place)["csr"]
+}
+
+#[test]
+fn a_renewal_by_somebody_else_is_noticed() {
+    let mut history = History::rotation();
+    csr(&mut history, 1)["username"] = json!("kubelet-bootstrap");
+    history.breaks("I-03", "kubelet-bootstrap asked, not the node");
+}
+
+#[test]
+fn a_renewal_before_its_time_is_noticed() {
+    let mut history = History::rotation();
+    let swap = history.file(0, "kubelet-client-current.pem", "movedTo");
+    history.what(swap)["file"]["facts"]["pem"][0]["certificate"]["notAfter"] = json!("2026-11-28T10:43:53Z");
+    history.breaks("I-03", "before 70 % of the lifetime of 9ecd6d26");
+}
+
+#[test]
+fn a_renewal_with_the_old_key_is_noticed() {
+    let mut history = History::rotation();
+    let key = csr(&mut history, 0)["request"]["key"].clone();
+    csr(&mut history, 1)["request"]["key"] = key;
+    history.breaks("I-03", "its key is that of csr-l8pbn");
+}
+
+#[test]
+fn a_renewal_of_a_kubelet_that_was_not_to_renew_is_noticed() {
+    let mut history = History::rotation();
+    let started = history.find(0, |what| !what["kubelet"].is_null());
+    history.what(started)["kubelet"]["rotateCertificates"] = json!(false);
+    history.breaks("I-03", "says that it renews nothing");
+}
+
+/// The bug of kubernetes#138763 for the serving certificate, and its like for the client's.
+#[rstest]
+#[case::client(
+    "rotation",
+    1,
+    "kubelet-client-current.pem",
+    "the client certificate 9ecd6d26 of n1: no CSR for the next one"
+)]
+#[case::serving(
+    "serving",
+    3,
+    "kubelet-server-current.pem",
+    "the serving certificate 092d7d41 of n1: no CSR for the next one"
+)]
+fn a_renewal_that_never_comes_is_noticed(
+    #[case] name: &str,
+    #[case] csrs: usize,
+    #[case] link: &str,
+    #[case] words: &str,
+) {
+    let mut history = History::of(name);
+    history.stops_asking_after(csrs);
+    history.renew_soon(link);
+    history.breaks("I-03", words);
+}
+
+/// A CSR is denied, and the kubelet does not ask again.
+#[test]
+fn a_kubelet_that_gives_up_after_a_denial_is_noticed() {
+    let mut history = History::that_goes_on();
+    history.stops_asking_after(1);
+    history.renew_soon("kubelet-client-current.pem");
+    let first = history.find(0, |what| what["csr"]["change"] == "added");
+    let swap = history.file(0, "kubelet-client-current.pem", "movedTo");
+    let mut denied = history.what(first).clone();
+    denied["csr"]["uid"] = json!("another");
+    denied["csr"]["name"] = json!("csr-22222");
+    denied["csr"]["username"] = json!("system:node:n1");
+    denied["csr"]["request"]["key"]["spkiSha256"] = json!("77".repeat(32));
+    denied["csr"]["conditions"] = json!([{"type": "Denied", "status": "True", "reason": "KubectlDeny", "message": "", "lastUpdateTime": "2026-11-28T09:41:56Z", "lastTransitionTime": "2026-11-28T09:41:56Z"}]);
+    history.insert(swap, 8_000, denied);
+    history.breaks("I-03", "no CSR for the next one");
+}
+
+/// What explains that no renewal comes.
+#[rstest]
+#[case::without_its_kubelet("kubelet")]
+#[case::without_an_api_server("kube-apiserver")]
+#[case::after_the_end("nothing")]
+fn a_renewal_that_cannot_come_is_not_missed(#[case] component: &str) {
+    let mut history = History::that_goes_on();
+    history.stops_asking_after(1);
+    let swap = history.file(0, "kubelet-client-current.pem", "movedTo");
+    if component == "nothing" {
+        // The window is open, and not over.
+        history.what(swap)["file"]["facts"]["pem"][0]["certificate"]["notAfter"] = json!("2026-11-28T09:45:00Z");
+    } else {
+        history.renew_soon("kubelet-client-current.pem");
+        let started = history.find(0, |what| what["process"]["component"] == component);
+        let mut ended = history.what(started).clone();
+        ended["process"]["state"] = json!({"exited": {"code": 0, "asked": true}});
+        history.insert(swap, 1, ended);
+    }
+    let verdict = history.judge();
+    assert_eq!(of(&verdict, "I-03").violations, []);
+    assert_eq!(of(&verdict, "I-03").open, u64::from(component == "nothing"));
+}
+
+/// Its certificate expired while the next one waited for its approval: until it finds out about that one, within 10 s, it
+/// goes on with the old one. Seen on 1.28.15.
+#[test]
+fn a_401_right_after_a_late_renewal_is_explained() {
+    let mut history = History::rotation();
+    let first = history.file(0, "kubelet-client-current.pem", "movedTo");
+    history.what(first)["file"]["facts"]["pem"][0]["certificate"]["notAfter"] = json!("2026-11-28T09:42:20Z");
+    let second = history.file(1, "kubelet-client-current.pem", "movedTo");
+    let place = history.find(0, is_request);
+    let mut refused = history.what(place).clone();
+    refused["request"]["code"] = json!(401);
+    refused["request"].as_object_mut().unwrap().remove("user");
+    history.insert(second, 9_000, refused);
+    assert_eq!(of(&history.judge(), "I-01").violations, []);
 }
 
 #[test]

@@ -65,6 +65,13 @@ pub const INVARIANTS: Chapter = Chapter {
             source: "pkg/kubelet/certificate/transport.go; staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go; #138763",
         },
         Requirement {
+            id: "I-03",
+            level: Level::Must,
+            versions: "",
+            statement: "A node renews each of its certificates itself, with a new key, and not before 70 % of its lifetime unless it needs other names; none is past 90 % of its lifetime without a CSR for its successor, or one attempt after the other, while its kubelet runs and can reach the API server.",
+            source: "staging/src/k8s.io/client-go/util/certificate/certificate_manager.go; #138763",
+        },
+        Requirement {
             id: "I-04",
             level: Level::Must,
             versions: "",

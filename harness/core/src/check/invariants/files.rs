@@ -153,7 +153,7 @@ impl Scene<'_, '_> {
         if let Some(error) = &found.error {
             return Some(format!("it cannot be read: {error}"));
         }
-        let link = format!("{}/{}", self.machine.facts?.cert_dir, current(Role::Client));
+        let link = format!("{}/{}", self.machine.starts.last()?.1.cert_dir, current(Role::Client));
         let leads = |path: &Option<String>| path.as_deref() == Some(link.as_str());
         (!leads(&found.client_certificate) || !leads(&found.client_key))
             .then(|| format!("its user does not have certificate and key from {link}"))

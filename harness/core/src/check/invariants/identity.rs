@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Finding;
 use super::bugs::OLD_CONNECTION;
 use super::story::{Installed, Machine, Story, user_of};
+use crate::check::Role;
 use crate::history::event::RequestEvent;
 use crate::time::Shift;
 
@@ -20,19 +21,18 @@ const ROOM: SignedDuration = SignedDuration::from_secs(5);
 const IDLE: SignedDuration = SignedDuration::from_secs(90);
 
 const UNAUTHORIZED: u16 = 401;
-const CSRS: &str = "certificatesigningrequests";
 
 pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
     for (name, machine) in &story.machines {
         let mut last_csr = None;
         for (event, request) in &machine.requests {
-            let before = last_csr;
+            let before = last_csr.max(story.last_answer(machine, event.at));
             if request.resource == CSRS {
                 last_csr = Some(event.at);
             }
             let Some(newest) = newest(machine, event.at) else { continue };
             // What comes of an overdue renewal is that invariant's business.
-            if newest.certificate.not_after < event.at || story.explains_lost_identity(name, machine, event.at) {
+            if newest.certificate.not_after < event.at || story.explains_loss(Role::Client, name, machine, event.at) {
                 continue;
             }
             // Up to 1.27 a kubelet begins to work without a certificate, and finds out about its first one like about others.
@@ -65,7 +65,11 @@ fn wrong(
     request: &RequestEvent,
     at: Timestamp,
 ) -> Option<String> {
-    if request.code == UNAUTHORIZED {
+    // A kubelet that had no valid certificate before finds out about a new one like about any other: so does one up to
+    // 1.27, which begins to work without a certificate, and one whose certificate expired while the next one waited.
+    let had_one = machine.client.iter().any(|old| old.at < newest.at && at <= old.certificate.not_after);
+    let is_fresh = !had_one && at <= newest.at.later(POLL).later(ROOM);
+    if request.code == UNAUTHORIZED && !is_fresh {
         return Some(format!("401, with a valid certificate on disk ({:.8})", newest.certificate.sha256));
     }
     let users: Vec<String> = machine.nodes.iter().map(|node| user_of(node)).collect();

@@ -14,6 +14,8 @@ mod files;
 mod identity;
 mod processes;
 mod recorders_agree;
+mod renewal;
+mod spans;
 mod story;
 
 use std::collections::BTreeSet;
@@ -82,6 +84,7 @@ macro_rules! invariants {
 
 invariants! {
     "I-01" "identity" ("request", "requests") identity [Audit, Files],
+    "I-03" "renewal" ("renewal", "renewals") renewal [Csr, Files, Audit, Process],
     "I-04" "files" ("file change", "file changes") files [Files],
     "I-07" "processes" ("process", "processes") processes [Process],
     "I-10" "recorders agree" ("sighting", "sightings") recorders_agree [Csr, Files],

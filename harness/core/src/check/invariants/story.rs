@@ -4,20 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::spans::{Span, without};
 use crate::check::rules::Rules;
 use crate::check::{ExpectationVerdict, Role};
 use crate::history::event::{
-    Begin, CsrEvent, Event, FileEvent, FileOp, KUBELET, KubeletFacts, NODE_USER_PREFIX, Phase, ProcessState, Recorder,
-    RecorderState, RequestEvent, What,
+    Begin, Change as Changed, CsrEvent, Event, FileEvent, FileOp, KUBELET, KubeletFacts, NODE_USER_PREFIX, NodeEvent,
+    Phase, ProcessState, Recorder, RecorderState, RequestEvent, What,
 };
 use crate::history::facts::{CertificateFacts, PemBlock};
-use crate::scenario::stimulus::{self, Step};
+use crate::scenario::stimulus::{self, Component, Direction, Step};
 use crate::scenario::{NodeName, Scenario};
 use crate::time::Shift;
 use crate::version::Version;
 
 /// What a stimulus did may reach a recorder a moment after the stimulus is done.
 const ECHO: SignedDuration = SignedDuration::from_millis(300);
+
+/// The resource of CSRs.
+pub(super) const CSRS: &str = "certificatesigningrequests";
 
 /// A whole history, sorted by whom it is about.
 pub(in crate::check) struct Story<'a> {
@@ -26,6 +30,8 @@ pub(in crate::check) struct Story<'a> {
     pub(super) rules: Rules,
     /// The kubelets' version.
     pub(super) kubelet: Version,
+    /// All events.
+    pub(super) events: &'a [Event],
     /// When the last event happened.
     pub(super) end: Timestamp,
     /// Machines with a kubelet, by the name that they have in the scenario.
@@ -34,12 +40,30 @@ pub(in crate::check) struct Story<'a> {
     pub(super) processes: Vec<(&'a Event, &'a crate::history::event::ProcessEvent)>,
     /// What tlsboot did, in order.
     pub(super) deeds: Vec<Deed<'a>>,
+    /// CSRs, in the order in which they were first seen.
+    pub(super) asked: Vec<Asked<'a>>,
     /// Certificates in the status of CSRs, by fingerprint.
     pub(super) issued: BTreeMap<&'a str, Issued<'a>>,
     /// Everything that a kubelet presented, in order.
     pub(super) presented: Vec<(&'a Event, &'a crate::history::event::Presented)>,
+    /// All events of Nodes, in order.
+    nodes: Vec<(Timestamp, &'a NodeEvent)>,
+    /// CSRs that a step submitted.
+    submitted: BTreeSet<&'a str>,
     recording: BTreeSet<Recorder>,
     gaps: BTreeMap<Recorder, &'a str>,
+}
+
+/// A CSR, from its creation to its end.
+pub(super) struct Asked<'a> {
+    /// The event that showed it first.
+    pub(super) event: &'a Event,
+    /// As it was first seen.
+    pub(super) csr: &'a CsrEvent,
+    /// When there was nothing more to wait for: it had its certificate, was denied, had failed or was deleted.
+    pub(super) ended: Option<Timestamp>,
+    /// Whether a step submitted it.
+    pub(super) by_tlsboot: bool,
 }
 
 /// A certificate that was issued.
@@ -54,8 +78,8 @@ pub(super) struct Issued<'a> {
 pub(super) struct Machine<'a> {
     /// The names of its Node: usually one, more if a stimulus changes it.
     pub(super) nodes: BTreeSet<String>,
-    /// How its kubelet was last started.
-    pub(super) facts: Option<&'a KubeletFacts>,
+    /// When and how its kubelet was started, in order.
+    pub(super) starts: Vec<(Timestamp, &'a KubeletFacts)>,
     /// Changes of its files, in order.
     pub(super) files: Vec<Change<'a>>,
     /// Requests of its kubelet, in order of the audit log.
@@ -64,6 +88,21 @@ pub(super) struct Machine<'a> {
     pub(super) client: Vec<Installed<'a>>,
     /// Serving certificates to which its link has pointed, in order.
     pub(super) serving: Vec<Installed<'a>>,
+}
+
+impl<'a> Machine<'a> {
+    /// How its kubelet was started last before this moment.
+    pub(super) fn started(&self, at: Timestamp) -> Option<&'a KubeletFacts> {
+        self.starts.iter().rev().find(|(started, _)| *started <= at).map(|(_, facts)| *facts)
+    }
+
+    /// Certificates to which its link for this role has pointed, in order.
+    pub(super) fn installed(&self, role: Role) -> &[Installed<'a>] {
+        match role {
+            Role::Client => &self.client,
+            Role::Serving => &self.serving,
+        }
+    }
 }
 
 /// A change of a file.
@@ -129,8 +168,9 @@ impl<'a> Story<'a> {
         let Some(What::Begin(begin)) = events.first().map(|event| &event.what) else {
             return None;
         };
-        let mut story = Self::empty(scenario, begin, expectations);
+        let mut story = Self::empty(scenario, events, begin, expectations);
         story.deeds = deeds(scenario, events);
+        story.submitted = submitted(scenario, events);
         for event in events {
             story.end = story.end.max(event.at);
             story.take(event);
@@ -138,8 +178,14 @@ impl<'a> Story<'a> {
         Some(story)
     }
 
-    fn empty(scenario: &'a Scenario, begin: &Begin, expectations: &'a [ExpectationVerdict]) -> Self {
+    fn empty(
+        scenario: &'a Scenario,
+        events: &'a [Event],
+        begin: &Begin,
+        expectations: &'a [ExpectationVerdict],
+    ) -> Self {
         Self {
+            events,
             scenario,
             expectations,
             rules: Rules::new(begin.kubernetes, begin.kubelet),
@@ -148,8 +194,11 @@ impl<'a> Story<'a> {
             machines: BTreeMap::new(),
             processes: Vec::new(),
             deeds: Vec::new(),
+            asked: Vec::new(),
             issued: BTreeMap::new(),
             presented: Vec::new(),
+            nodes: Vec::new(),
+            submitted: BTreeSet::new(),
             recording: BTreeSet::new(),
             gaps: BTreeMap::new(),
         }
@@ -166,9 +215,10 @@ impl<'a> Story<'a> {
                 }
             },
             What::Kubelet(facts) => {
-                self.machine(&facts.node).facts = Some(facts);
+                self.machine(&facts.node).starts.push((event.at, facts));
             }
             What::Csr(csr) => {
+                self.take_csr(event, csr);
                 if let Some(certificate) = csr.certificates.first() {
                     self.issued.entry(&certificate.sha256).or_insert(Issued { at: event.at, csr });
                 }
@@ -182,7 +232,24 @@ impl<'a> Story<'a> {
             }
             What::Presented(presented) => self.presented.push((event, presented)),
             What::Process(process) => self.processes.push((event, process)),
+            What::Node(node) => self.nodes.push((event.at, node)),
             _ => {}
+        }
+    }
+
+    fn take_csr(&mut self, event: &'a Event, csr: &'a CsrEvent) {
+        let is_over = csr.change == Changed::Deleted
+            || !csr.certificates.is_empty()
+            || csr.conditions.iter().any(|condition| matches!(condition.kind.as_str(), "Denied" | "Failed"));
+        let ended = is_over.then_some(event.at);
+        match self.asked.iter_mut().find(|known| known.csr.uid == csr.uid) {
+            Some(known) => known.ended = known.ended.or(ended),
+            None => {
+                // Which CSR a step made is only known when it is done.
+                let making = self.deeds.iter().any(|deed| deed.until.is_none() && matches!(deed.step, Step::Submit(_)));
+                let by_tlsboot = making || self.submitted.contains(csr.name.as_str());
+                self.asked.push(Asked { event, csr, ended, by_tlsboot });
+            }
         }
     }
 
@@ -227,22 +294,95 @@ impl<'a> Story<'a> {
         (!self.recording.contains(&recorder)).then(|| format!("the recorder `{recorder}` never started"))
     }
 
-    /// Whether something that tlsboot did explains that this machine's kubelet has no valid client certificate in use, or
-    /// has to bootstrap again: until the certificate after that is in use.
-    pub(super) fn explains_lost_identity(&self, name: &str, machine: &Machine<'_>, at: Timestamp) -> bool {
-        let upsets = |step: &Step| match step {
-            Step::Damage(damage) => *damage.node == *name && !damage.file.starts_with(Role::Serving.file_prefix()),
-            Step::Join(join) => *join.node == *name,
-            Step::Start(start) => is_changed(&start.node, start.component.is_some(), &start.with, name),
-            Step::Restart(restart) => is_changed(&restart.node, restart.component.is_some(), &restart.with, name),
-            Step::ReplaceCa(_) => true,
+    /// Whether something that tlsboot did explains that this machine's kubelet has no valid certificate in use, or has to
+    /// begin again: until the certificate after that is in use.
+    pub(super) fn explains_loss(&self, role: Role, name: &str, machine: &Machine<'_>, at: Timestamp) -> bool {
+        let is_serving = |file: &str| file.starts_with(Role::Serving.file_prefix());
+        let upsets = |step: &Step| match (step, role) {
+            (Step::Damage(damage), _) => *damage.node == *name && is_serving(&damage.file) == (role == Role::Serving),
+            (Step::Join(join), _) => *join.node == *name,
+            (Step::Start(start), Role::Client) => is_changed(&start.node, start.component.is_some(), &start.with, name),
+            (Step::Restart(restart), Role::Client) => {
+                is_changed(&restart.node, restart.component.is_some(), &restart.with, name)
+            }
+            (Step::ReplaceCa(_), Role::Client) => true,
             _ => false,
         };
         let mut deeds = self.deeds.iter().filter(|deed| deed.from <= at && upsets(deed.step));
         let Some(last) = deeds.next_back() else {
             return false;
         };
-        !machine.client.iter().any(|installed| last.is_over(installed.at) && installed.at <= at)
+        !machine.installed(role).iter().any(|installed| last.is_over(installed.at) && installed.at <= at)
+    }
+
+    /// When the API server last told a kubelet what became of a CSR, up to this moment.
+    pub(super) fn last_answer(&self, machine: &Machine<'_>, at: Timestamp) -> Option<Timestamp> {
+        let own = self.asked.iter().filter(|asked| asked.csr.node().is_some_and(|node| machine.nodes.contains(node)));
+        own.filter_map(|asked| asked.ended).filter(|ended| *ended <= at).max()
+    }
+
+    /// When a process ran.
+    pub(super) fn runs(&self, component: &str, node: Option<&str>) -> Vec<Span> {
+        let own = self.processes.iter().filter(|(_, process)| process.component == component);
+        let mut own = own.filter(|(_, process)| process.node.as_deref() == node).peekable();
+        let mut runs = Vec::new();
+        while let Some((event, process)) = own.next() {
+            if process.state == ProcessState::Started {
+                let to = own.peek().map_or(self.end, |(next, _)| next.at);
+                runs.push(Span { from: event.at, to });
+            }
+        }
+        runs
+    }
+
+    /// Whether this machine's kubelet had just started.
+    pub(super) fn starts_kubelet(&self, name: &str, at: Timestamp) -> bool {
+        self.runs(KUBELET, Some(name)).iter().any(|run| run.from == at)
+    }
+
+    /// When this machine's kubelet could not reach the API server: that did not run, or the link was cut.
+    pub(super) fn away(&self, name: &str) -> Vec<Span> {
+        let whole = Span { from: Timestamp::MIN, to: Timestamp::MAX };
+        let runs = self.runs(Component::ApiServer.name(), None);
+        // Where no process of it is recorded, it is taken for running.
+        let mut away = if runs.is_empty() { Vec::new() } else { without(&[whole], &runs) };
+        let is_server = |component: Option<Component>| component == Some(Component::ApiServer);
+        let cuts = |step: &Step| match step {
+            Step::Cut(cut) => *cut.node == *name && cut.direction == Direction::ToApiServer,
+            _ => false,
+        };
+        let mends = |step: &Step| match step {
+            Step::Reconnect(back) => *back.node == *name && back.direction == Direction::ToApiServer,
+            _ => false,
+        };
+        for (place, deed) in self.deeds.iter().enumerate() {
+            let starts_server = match deed.step {
+                Step::Start(start) => is_server(start.component),
+                Step::Restart(restart) => is_server(restart.component),
+                Step::ReplaceCa(_) => true,
+                _ => false,
+            };
+            if starts_server {
+                away.push(Span { from: deed.from, to: deed.until.unwrap_or(self.end) });
+            }
+            if cuts(deed.step) {
+                let back = self.deeds.iter().skip(place).find(|later| mends(later.step));
+                away.push(Span { from: deed.from, to: back.and_then(|back| back.until).unwrap_or(self.end) });
+            }
+        }
+        away
+    }
+
+    /// When the Node of one of these names had an IP address.
+    pub(super) fn addressed(&self, names: &BTreeSet<String>) -> Vec<Span> {
+        let mut own = self.nodes.iter().filter(|(_, node)| names.contains(&node.node)).peekable();
+        let mut spans = Vec::new();
+        while let Some((at, node)) = own.next() {
+            if node.change != Changed::Deleted && !node.addresses.is_empty() {
+                spans.push(Span { from: *at, to: own.peek().map_or(self.end, |(next, _)| *next) });
+            }
+        }
+        spans
     }
 }
 
@@ -274,6 +414,21 @@ fn deeds<'a>(scenario: &'a Scenario, events: &[Event]) -> Vec<Deed<'a>> {
         }
     }
     deeds.into_iter().map(|(_, deed)| deed).collect()
+}
+
+/// The names of the CSRs that steps submitted.
+fn submitted<'a>(scenario: &Scenario, events: &'a [Event]) -> BTreeSet<&'a str> {
+    let names = events.iter().filter_map(|event| match &event.what {
+        What::Step(told) => {
+            let step = scenario.steps.get(told.index).map(|step| &step.value);
+            match (&told.phase, step) {
+                (Phase::Done { answer: Some(answer), .. }, Some(Step::Submit(_))) => answer.object.as_deref(),
+                _ => None,
+            }
+        }
+        _ => None,
+    });
+    names.collect()
 }
 
 /// The name of the link to a certificate in use.
