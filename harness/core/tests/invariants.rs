@@ -11,7 +11,7 @@ use tlsboot_core::check::invariants::{ALL, InvariantVerdict, Standing};
 use tlsboot_core::check::mutate::{Effort, prove_invariants};
 use tlsboot_core::check::{Judge, Next, Outcome, Verdict, judge_all};
 use tlsboot_core::history::{Event, parse};
-use tlsboot_core::scenario::{Scenario, load_text};
+use tlsboot_core::scenario::{Binding, Scenario, load_text};
 
 const ROTATION: &str = "rotation.short-signing-duration";
 
@@ -569,6 +569,107 @@ fn a_client_that_goes_on_with_the_old_certificate_is_noticed() {
 fn csr(history: &mut History, nth: usize) -> &mut Value {
     let place = history.find(nth, |what| what["csr"]["change"] == "added");
     &mut history.what(place)["csr"]
+}
+
+/// The events of the n-th CSR, from 0, in order.
+fn events_of_csr(history: &mut History, nth: usize) -> Vec<&mut Value> {
+    let uid = csr(history, nth)["uid"].clone();
+    history.1.iter_mut().filter_map(|event| event["what"].get_mut("csr")).filter(|csr| csr["uid"] == uid).collect()
+}
+
+#[rstest]
+#[case::names("/certificates/0/dns", json!(["n1.example"]), "dns is [n1.example], expected: []")]
+#[case::key("/certificates/0/key/spkiSha256", json!("77".repeat(32)), "key is 7777")]
+#[case::user("/certificates/0/subject/commonName", json!("system:node:n2"), "subject.commonName is system:node:n2")]
+#[case::group("/certificates/0/subject/organizations", json!(["system:nodes", "system:masters"]), "subject.organizations is")]
+#[case::authority("/certificates/0/ca", json!(true), "basicConstraints is CA:true")]
+#[case::end("/certificates/0/notAfter", json!("2026-11-28T09:54:39Z"), "notAfter is 2026-11-28T09:54:39Z, expected: 2026-11-28T09:44:39Z")]
+#[case::begin("/certificates/0/notBefore", json!("2026-11-28T09:42:24Z"), "notBefore is")]
+#[case::another_ca("/certificates/0/authorityKeyId", json!("00"), "authorityKeyIdentifier is 00")]
+#[case::forged("/certificates/0/der", json!("MAA="), "chain is")]
+#[case::serial("/certificates/0/serial", json!("0"), "serial is 0")]
+#[case::unapproved("/conditions", json!([]), "it was signed, and the CSR is not approved")]
+fn a_certificate_that_is_not_right_is_noticed(#[case] field: &str, #[case] value: Value, #[case] words: &str) {
+    let mut history = History::rotation();
+    let signed = events_of_csr(&mut history, 1).pop().unwrap();
+    if field.ends_with("dns") {
+        signed["certificates"][0]["dns"] = value;
+    } else {
+        *signed.pointer_mut(field).unwrap() = value;
+    }
+    history.breaks("I-02", words);
+}
+
+#[test]
+fn a_serial_number_that_was_used_before_is_noticed() {
+    let mut history = History::rotation();
+    let serial = events_of_csr(&mut history, 0).pop().unwrap()["certificates"][0]["serial"].clone();
+    events_of_csr(&mut history, 1).pop().unwrap()["certificates"][0]["serial"] = serial;
+    history.breaks("I-02", "its serial number is that of csr-l8pbn's");
+}
+
+#[test]
+fn a_certificate_of_no_signer_is_noticed() {
+    let mut history = History::rotation();
+    let signing = history.find(0, |what| !what["signing"].is_null());
+    history.what(signing)["signing"]["signers"] = json!({});
+    history.breaks("I-02", "has no CA");
+}
+
+fn condition(kind: &str, reason: &str) -> Value {
+    let at = "2026-11-28T09:42:24Z";
+    json!({"type": kind, "status": "True", "reason": reason, "message": "", "lastUpdateTime": at, "lastTransitionTime": at})
+}
+
+/// What was decided about the n-th CSR, and not by a step.
+#[rstest]
+#[case::by_another("rotation", 1, "Approved", "Mine", "approved with the reason `Mine`, and no step did that")]
+#[case::of_the_approver(
+    "serving",
+    1,
+    "Approved",
+    "AutoApproved",
+    "approved automatically: it is for a serving certificate"
+)]
+#[case::denied("rotation", 1, "Denied", "Mine", "was denied, and no step did that")]
+#[case::failed("rotation", 1, "Failed", "SignerValidationFailure", "nothing in it is against the signer's rules")]
+fn a_decision_of_somebody_else_is_noticed(
+    #[case] name: &str,
+    #[case] nth: usize,
+    #[case] kind: &str,
+    #[case] reason: &str,
+    #[case] words: &str,
+) {
+    let mut history = History::of(name);
+    let added = history.find(nth, |what| what["csr"]["change"] == "added");
+    let mut decided = history.what(added).clone();
+    decided["csr"]["change"] = json!("modified");
+    decided["csr"]["conditions"] = json!([condition(kind, reason)]);
+    history.insert(added, 0, decided);
+    history.breaks("I-02", words);
+}
+
+#[rstest]
+#[case::organization("/request/subject/organizations", json!(["system:masters"]), "its organization is not system:nodes")]
+#[case::usages("/usages", json!(["digital signature", "client auth", "server auth"]), "its usages are not those of a kubelet")]
+#[case::signer("/signerName", json!("kubernetes.io/kube-apiserver-client"), "its signer is kubernetes.io/kube-apiserver-client")]
+fn an_approval_of_what_is_no_csr_of_a_kubelet_is_noticed(
+    #[case] field: &str,
+    #[case] value: Value,
+    #[case] words: &str,
+) {
+    let mut history = History::rotation();
+    for csr in events_of_csr(&mut history, 1) {
+        *csr.pointer_mut(field).unwrap() = value.clone();
+    }
+    history.breaks("I-02", words);
+}
+
+#[test]
+fn an_approval_without_permission_is_noticed() {
+    let mut history = History::rotation();
+    history.0.cluster.bindings.self_node_client = Binding::Absent;
+    history.breaks("I-02", "csr-swds7 was approved automatically: system:node:n1 is not bound");
 }
 
 #[test]

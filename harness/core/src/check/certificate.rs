@@ -5,11 +5,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compare::{Compare, NONE, list};
-use super::rules::Authority;
-use super::state::CsrState;
+use super::rules::{Authority, Rules};
 use super::{LooksAt, Match, Matcher, Moment, OfEvents, Role, State};
 use crate::history::What;
-use crate::history::event::{NODE_USER_PREFIX, NODES_GROUP, Recorder};
+use crate::history::event::{CsrEvent, NODE_USER_PREFIX, NODES_GROUP, Recorder};
 use crate::history::facts::CertificateFacts;
 use crate::scenario::{NodeName, duration};
 use crate::time::Shift;
@@ -72,40 +71,87 @@ impl OfEvents for Certificate {
         if csr.now.uid != event.uid {
             return Match::Other;
         }
+        let at = csr.issued.unwrap_or(moment.event.at);
+        let issue = Issue { role: self.role, csr: &csr.now, first_seen: csr.first_seen, at, certificate, rules };
         let mut compare = Compare::default();
-        compare.holds("certificates", csr.now.certificates.len() == 1, 1, csr.now.certificates.len());
-        self.names(&mut compare, csr, certificate);
-        usages(&mut compare, csr, certificate, self.role);
-        constraints(&mut compare, rules.authority(), certificate);
-        serial(&mut compare, moment.state, rules.authority(), certificate);
-        compare.holds(
-            "key",
-            certificate.key == csr.now.request.key,
-            format!("the one of the CSR ({})", csr.now.request.key.spki_sha256),
-            &certificate.key.spki_sha256,
-        );
-        self.chain_and_validity(&mut compare, moment, csr, certificate);
+        issue.content(&mut compare);
+        unique(&mut compare, moment.state, certificate);
+        let signers = moment.state.signers.get(self.role.signer_name());
+        match signers.and_then(|all| read_der(all.last()?)) {
+            Some(ca) => {
+                issue.chain(&mut compare, &ca);
+                self.validity(&mut compare, moment, &issue, ca.not_after);
+            }
+            None => {
+                compare.holds("issuer", false, "the signer's CA", "no CA of this signer is known");
+            }
+        }
         compare.or_wrong()
     }
 }
 
 impl Certificate {
-    fn names(&self, compare: &mut Compare, csr: &CsrState, certificate: &CertificateFacts) {
-        let subject = &certificate.subject;
-        let request = &csr.now.request;
+    fn validity(&self, compare: &mut Compare, moment: &Moment<'_>, issue: &Issue<'_>, ca_ends: Timestamp) {
+        let Some(flag) = moment.state.signing else {
+            compare.holds("notAfter", false, "determined by the signing duration", "the signing duration is not known");
+            return;
+        };
+        issue.not_before(compare);
+        let by_rule = match self.valid_for {
+            Some(duration) => issue.rules.not_after(issue.certificate.not_before, duration),
+            None => issue.ends(flag),
+        };
+        let (expected, found) = (if self.expires_with_ca { ca_ends } else { by_rule }, issue.certificate.not_after);
+        compare.holds("notAfter", found == expected, expected, found);
+        if self.expires_with_ca {
+            compare.holds("notAfter", ca_ends < by_rule, format!("the CA to expire before {by_rule}"), ca_ends);
+        }
+    }
+}
+
+/// A certificate of one of the kubelet's signers, and what was asked for.
+pub(super) struct Issue<'a> {
+    pub(super) role: Role,
+    pub(super) csr: &'a CsrEvent,
+    /// When the CSR was first seen.
+    pub(super) first_seen: Timestamp,
+    /// When it was first seen with the certificate.
+    pub(super) at: Timestamp,
+    pub(super) certificate: &'a CertificateFacts,
+    pub(super) rules: Rules,
+}
+
+impl Issue<'_> {
+    /// What is in it, but for its time and its issuer.
+    pub(super) fn content(&self, compare: &mut Compare) {
+        let (csr, certificate) = (self.csr, self.certificate);
+        compare.holds("certificates", csr.certificates.len() == 1, 1, csr.certificates.len());
+        self.names(compare);
+        usages(compare, csr, certificate, self.role);
+        constraints(compare, self.rules.authority(), certificate);
+        serial(compare, self.rules.authority(), certificate);
+        compare.holds(
+            "key",
+            certificate.key == csr.request.key,
+            format!("the one of the CSR ({})", csr.request.key.spki_sha256),
+            &certificate.key.spki_sha256,
+        );
+    }
+
+    fn names(&self, compare: &mut Compare) {
+        let (subject, request) = (&self.certificate.subject, &self.csr.request);
+        let user = self.csr.node().map(|node| format!("{NODE_USER_PREFIX}{node}"));
+        let user = user.as_deref().unwrap_or("one that begins with system:node:");
         compare
-            .holds("version", certificate.version == 3, 3, certificate.version)
-            .text(
-                "subject.commonName",
-                Some(&format!("{NODE_USER_PREFIX}{}", self.node)),
-                subject.common_name.as_deref(),
-            )
+            .holds("version", self.certificate.version == 3, 3, self.certificate.version)
+            .text("subject.commonName", Some(user), subject.common_name.as_deref())
             .set("subject.organizations", Some(&[NODES_GROUP.to_owned()]), &subject.organizations)
             .holds("subject", subject.other.is_empty(), "only CN and O", list(&subject.other));
         let (dns, ips) = match self.role {
             Role::Client => (Vec::new(), Vec::new()),
             Role::Serving => (request.dns.clone(), request.ips.clone()),
         };
+        let certificate = self.certificate;
         compare
             .holds("dns", certificate.dns == dns, list(&dns), list(&certificate.dns))
             .holds("ips", certificate.ips == ips, list(&ips), list(&certificate.ips))
@@ -116,85 +162,59 @@ impl Certificate {
         }
     }
 
-    fn chain_and_validity(
-        &self,
-        compare: &mut Compare,
-        moment: &Moment<'_>,
-        csr: &CsrState,
-        certificate: &CertificateFacts,
-    ) {
-        let roots = moment.state.signers.get(self.role.signer_name()).cloned().unwrap_or_default();
-        let roots: Vec<CertificateFacts> = roots.iter().filter_map(|der| read_der(der)).collect();
-        let Some(ca) = roots.last() else {
-            compare.holds("issuer", false, "the signer's CA", "no CA of this signer is known");
-            return;
-        };
+    /// It is one of this CA.
+    pub(super) fn chain(&self, compare: &mut Compare, ca: &CertificateFacts) {
+        let certificate = self.certificate;
         compare.text("authorityKeyIdentifier", ca.subject_key_id.as_deref(), certificate.authority_key_id.as_deref());
         let usage = match self.role {
             Role::Client => verify::Usage::Client,
             Role::Serving => verify::Usage::Server,
         };
-        let chain = verify::chain_of(
-            certificate,
-            &[],
-            std::slice::from_ref(ca),
-            certificate.not_before.max(ca.not_before),
-            usage,
-        );
+        let at = certificate.not_before.max(ca.not_before);
+        let chain = verify::chain_of(certificate, &[], std::slice::from_ref(ca), at, usage);
         compare.holds(
             "chain",
             chain.is_ok(),
             "chains to the signer's CA",
             chain.err().map(|error| error.to_string()).unwrap_or_default(),
         );
-        self.validity(compare, moment, csr, certificate, ca.not_after);
     }
 
-    fn validity(
-        &self,
-        compare: &mut Compare,
-        moment: &Moment<'_>,
-        csr: &CsrState,
-        certificate: &CertificateFacts,
-        ca_ends: Timestamp,
-    ) {
-        let (Some(rules), Some(flag)) = (moment.state.rules(), moment.state.signing) else {
-            compare.holds("notAfter", false, "determined by the signing duration", "the signing duration is not known");
-            return;
-        };
-        let signed = certificate.not_before.later(rules.backdate());
-        let room = match rules.authority() {
+    /// It is valid from five minutes before its signing.
+    pub(super) fn not_before(&self, compare: &mut Compare) {
+        let signed = self.certificate.not_before.later(self.rules.backdate());
+        let room = match self.rules.authority() {
             Authority::Cfssl => CLOCK_ROOM.later(HALF_A_MINUTE),
             Authority::Own => CLOCK_ROOM,
         };
-        let (earliest, latest) = (csr.first_seen.earlier(room), csr.issued.unwrap_or(moment.event.at).later(room));
+        let (earliest, latest) = (self.first_seen.earlier(room), self.at.later(room));
         compare.holds(
             "notBefore",
             (earliest..=latest).contains(&signed),
             format!("5 min before signing, which was between {earliest} and {latest}"),
-            certificate.not_before,
+            self.certificate.not_before,
         );
-        if rules.authority() == Authority::Cfssl {
-            let by_the_minute = certificate.not_before.as_second() % 60 == 0;
-            compare.holds("notBefore", by_the_minute, "a whole minute", certificate.not_before);
+        if self.rules.authority() == Authority::Cfssl {
+            let by_the_minute = self.certificate.not_before.as_second() % 60 == 0;
+            compare.holds("notBefore", by_the_minute, "a whole minute", self.certificate.not_before);
         }
-        let asked = csr.now.expiration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));
-        let duration = self.valid_for.unwrap_or(asked.map_or(flag, |asked| asked.min(flag)));
-        let by_rule = rules.not_after(certificate.not_before, duration);
-        let expected = if self.expires_with_ca { ca_ends } else { by_rule };
-        compare.holds("notAfter", certificate.not_after == expected, expected, certificate.not_after);
-        if self.expires_with_ca {
-            compare.holds("notAfter", ca_ends < by_rule, format!("the CA to expire before {by_rule}"), ca_ends);
-        }
+    }
+
+    /// When it ends, by the controller-manager's flag and the duration that the CSR asks for (catalogue S-04), if its CA
+    /// does not end before.
+    pub(super) fn ends(&self, flag: SignedDuration) -> Timestamp {
+        let asked = self.csr.expiration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));
+        let duration = asked.map_or(flag, |asked| asked.min(flag));
+        self.rules.not_after(self.certificate.not_before, duration)
     }
 }
 
-fn usages(compare: &mut Compare, csr: &CsrState, certificate: &CertificateFacts, role: Role) {
+fn usages(compare: &mut Compare, csr: &CsrEvent, certificate: &CertificateFacts, role: Role) {
     let extended = match role {
         Role::Client => "client auth",
         Role::Serving => "server auth",
     };
-    let key_usage: Vec<String> = csr.now.usages.iter().filter(|usage| *usage != extended).cloned().collect();
+    let key_usage: Vec<String> = csr.usages.iter().filter(|usage| *usage != extended).cloned().collect();
     compare
         .set("keyUsage", Some(&key_usage), &certificate.key_usage)
         .holds("keyUsage", certificate.key_usage_critical, "critical", "not critical")
@@ -214,13 +234,16 @@ fn constraints(compare: &mut Compare, authority: Authority, certificate: &Certif
     };
 }
 
-fn serial(compare: &mut Compare, state: &State, authority: Authority, certificate: &CertificateFacts) {
+fn serial(compare: &mut Compare, authority: Authority, certificate: &CertificateFacts) {
     let digits = certificate.serial.trim_start_matches('0').len();
     let bits = match authority {
         Authority::Cfssl => 160,
         Authority::Own => 128,
     };
     compare.holds("serial", (1..=bits / 4).contains(&digits), format!("positive, below 2^{bits}"), &certificate.serial);
+}
+
+fn unique(compare: &mut Compare, state: &State, certificate: &CertificateFacts) {
     let twins = state
         .csrs
         .iter()
@@ -230,7 +253,8 @@ fn serial(compare: &mut Compare, state: &State, authority: Authority, certificat
     compare.holds("serial", twins == 1, "unique", format!("{} on {twins} certificates", certificate.serial));
 }
 
-fn read_der(base64_der: &str) -> Option<CertificateFacts> {
+/// A CA of a history's `signing`.
+pub(super) fn read_der(base64_der: &str) -> Option<CertificateFacts> {
     use base64::Engine;
     let der = base64::engine::general_purpose::STANDARD.decode(base64_der).ok()?;
     read::certificate(&der).ok()

@@ -83,6 +83,28 @@ pub const KEY_ENCIPHERMENT: Behavior<bool> = Behavior {
     shown_by: &["rotation.short-signing-duration"],
 };
 
+/// Whether the approver and the signer take a kubelet's CSR without `key encipherment`.
+pub const WITHOUT_ENCIPHERMENT: Behavior<bool> = Behavior {
+    name: "approver and signer accept a kubelet's CSR without `key encipherment`",
+    who: Who::ControlPlane,
+    rows: &[
+        Row { from: 0, value: false, source: "catalogue C-04; pkg/apis/certificates/helpers.go" },
+        Row { from: 25, value: true, source: "catalogue C-04; kubernetes#111061" },
+    ],
+    shown_by: &["issuance.client-certificate"],
+};
+
+/// Whether the controller-manager approves serving CSRs.
+pub const APPROVES_SERVING: Behavior<bool> = Behavior {
+    name: "the controller-manager approves serving CSRs of nodes",
+    who: Who::ControlPlane,
+    rows: &[
+        Row { from: 0, value: true, source: "catalogue P-06; kubernetes#46884" },
+        Row { from: 11, value: false, source: "catalogue P-06; kubernetes#62471" },
+    ],
+    shown_by: &["approval.serving-csr-waits"],
+};
+
 /// Whether the API server records credential ids of certificates.
 pub const CREDENTIAL_IDS: Behavior<bool> = Behavior {
     name: "API server records X509SHA256 credential ids",
@@ -261,6 +283,8 @@ pub fn table() -> Vec<Line> {
     [
         lines(&NOT_AFTER, not_after),
         lines(&KEY_ENCIPHERMENT, yes),
+        lines(&WITHOUT_ENCIPHERMENT, yes),
+        lines(&APPROVES_SERVING, yes),
         lines(&CREDENTIAL_IDS, yes),
         lines(&QUICK, |seconds| seconds.to_string()),
         lines(&AUTHORITY, authority),
@@ -311,6 +335,24 @@ impl Rules {
             Role::Serving => "server auth".into(),
         });
         usages
+    }
+
+    /// Whether the approver and the signer take these usages of a kubelet's CSR (catalogue C-04, C-05).
+    pub fn accepts_usages(&self, role: Role, usages: &[String]) -> bool {
+        let own = match role {
+            Role::Client => "client auth",
+            Role::Serving => "server auth",
+        };
+        let is = |wanted: &[&str]| {
+            wanted.len() == usages.len() && wanted.iter().all(|one| usages.iter().any(|usage| usage == one))
+        };
+        is(&["digital signature", "key encipherment", own])
+            || (self.of(&WITHOUT_ENCIPHERMENT) && is(&["digital signature", own]))
+    }
+
+    /// Whether the controller-manager approves serving CSRs of nodes (catalogue P-06).
+    pub fn approves_serving(&self) -> bool {
+        self.of(&APPROVES_SERVING)
     }
 
     /// Whether requests with a certificate carry a credential id (catalogue T-14).

@@ -65,6 +65,13 @@ pub const INVARIANTS: Chapter = Chapter {
             source: "pkg/kubelet/certificate/transport.go; staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go; #138763",
         },
         Requirement {
+            id: "I-02",
+            level: Level::Must,
+            versions: "",
+            statement: "Each certificate of a kubelet's signer obeys the rules of its version: names, usages and key of its CSR, constraints, a serial number of its own, a chain to the signer's CA, and the life that flag, CSR and CA determine; nothing is signed that is not approved, nothing approved automatically that is not a client CSR of a kubelet whose requestor may have it, and no CSR is denied or fails without a reason.",
+            source: "pkg/controller/certificates/authority; pkg/controller/certificates/signer/signer.go; pkg/controller/certificates/approver/sarapprove.go",
+        },
+        Requirement {
             id: "I-03",
             level: Level::Must,
             versions: "",

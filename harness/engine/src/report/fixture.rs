@@ -32,8 +32,8 @@ steps:
   - start: {node: n1}
   - expect: {csr: {node: n1, role: client, state: issued}, name: first}
   - expect: {nodeObject: {node: n1, state: ready}}
+  - approve: {node: n1, role: serving}
   # the renewal
-  - restart: {component: kube-controller-manager}
   - expect: {rotation: {node: n1, role: client, renews: 1}, within: 3m}
   - expect:
       csr: {node: n1, role: client, number: 2, state: issued}
@@ -91,11 +91,11 @@ pub(super) fn rotating() -> (ScenarioResult, Evidence) {
         recording.request(4900 + request * 37, Some("system:node:n1"), "watch", "pods", 200);
     }
     recording.node(7200, Change::Added, "False");
-    let serving = recording.csr(7300, Role::Serving, 2);
-    recording.stored(7550, "kubelet-server", &serving);
-    recording.presented(7700, Some(&serving));
     recording.node(8100, Change::Modified, "True");
-    recording.step(8150, 11_000, 3, "restart");
+    recording.step(8150, 8300, 3, "approve");
+    let serving = recording.csr(8200, Role::Serving, 2);
+    recording.stored(8450, "kubelet-server", &serving);
+    recording.presented(8600, Some(&serving));
     for second in 12..48 {
         recording.request(second * 1000, Some("system:node:n1"), "update", "leases", 200);
     }

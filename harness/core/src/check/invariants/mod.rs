@@ -12,6 +12,7 @@
 pub mod bugs;
 mod files;
 mod identity;
+mod issuance;
 mod processes;
 mod recorders_agree;
 mod renewal;
@@ -84,6 +85,7 @@ macro_rules! invariants {
 
 invariants! {
     "I-01" "identity" ("request", "requests") identity [Audit, Files],
+    "I-02" "issued certificates" ("certificate", "certificates") issuance [Csr],
     "I-03" "renewal" ("renewal", "renewals") renewal [Csr, Files, Audit, Process],
     "I-04" "files" ("file change", "file changes") files [Files],
     "I-07" "processes" ("process", "processes") processes [Process],

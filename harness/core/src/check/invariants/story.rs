@@ -9,7 +9,7 @@ use crate::check::rules::Rules;
 use crate::check::{ExpectationVerdict, Role};
 use crate::history::event::{
     Begin, Change as Changed, CsrEvent, Event, FileEvent, FileOp, KUBELET, KubeletFacts, NODE_USER_PREFIX, NodeEvent,
-    Phase, ProcessState, Recorder, RecorderState, RequestEvent, What,
+    Phase, ProcessState, Recorder, RecorderState, RequestEvent, Signing, What,
 };
 use crate::history::facts::{CertificateFacts, PemBlock};
 use crate::scenario::stimulus::{self, Component, Direction, Step};
@@ -46,6 +46,8 @@ pub(in crate::check) struct Story<'a> {
     pub(super) issued: BTreeMap<&'a str, Issued<'a>>,
     /// Everything that a kubelet presented, in order.
     pub(super) presented: Vec<(&'a Event, &'a crate::history::event::Presented)>,
+    /// How the signer signed, and from when on.
+    pub(super) signing: Vec<(Timestamp, &'a Signing)>,
     /// All events of Nodes, in order.
     nodes: Vec<(Timestamp, &'a NodeEvent)>,
     /// CSRs that a step submitted.
@@ -60,10 +62,24 @@ pub(super) struct Asked<'a> {
     pub(super) event: &'a Event,
     /// As it was first seen.
     pub(super) csr: &'a CsrEvent,
+    /// The events that showed it with another content, in order, and the first one.
+    pub(super) seen: Vec<(&'a Event, &'a CsrEvent)>,
     /// When there was nothing more to wait for: it had its certificate, was denied, had failed or was deleted.
     pub(super) ended: Option<Timestamp>,
     /// Whether a step submitted it.
     pub(super) by_tlsboot: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// The event that showed it first with this condition.
+    pub(super) fn with(&self, condition: &str) -> Option<(&'a Event, &'a CsrEvent)> {
+        self.seen.iter().find(|(_, csr)| csr.conditions.iter().any(|known| known.kind == condition)).copied()
+    }
+
+    /// The event that showed it first with a certificate.
+    pub(super) fn signed(&self) -> Option<(&'a Event, &'a CsrEvent)> {
+        self.seen.iter().find(|(_, csr)| !csr.certificates.is_empty()).copied()
+    }
 }
 
 /// A certificate that was issued.
@@ -197,6 +213,7 @@ impl<'a> Story<'a> {
             asked: Vec::new(),
             issued: BTreeMap::new(),
             presented: Vec::new(),
+            signing: Vec::new(),
             nodes: Vec::new(),
             submitted: BTreeSet::new(),
             recording: BTreeSet::new(),
@@ -232,6 +249,7 @@ impl<'a> Story<'a> {
             }
             What::Presented(presented) => self.presented.push((event, presented)),
             What::Process(process) => self.processes.push((event, process)),
+            What::Signing(signing) => self.signing.push((event.at, signing)),
             What::Node(node) => self.nodes.push((event.at, node)),
             _ => {}
         }
@@ -243,12 +261,15 @@ impl<'a> Story<'a> {
             || csr.conditions.iter().any(|condition| matches!(condition.kind.as_str(), "Denied" | "Failed"));
         let ended = is_over.then_some(event.at);
         match self.asked.iter_mut().find(|known| known.csr.uid == csr.uid) {
-            Some(known) => known.ended = known.ended.or(ended),
+            Some(known) => {
+                known.ended = known.ended.or(ended);
+                known.seen.push((event, csr));
+            }
             None => {
                 // Which CSR a step made is only known when it is done.
                 let making = self.deeds.iter().any(|deed| deed.until.is_none() && matches!(deed.step, Step::Submit(_)));
                 let by_tlsboot = making || self.submitted.contains(csr.name.as_str());
-                self.asked.push(Asked { event, csr, ended, by_tlsboot });
+                self.asked.push(Asked { event, csr, seen: vec![(event, csr)], ended, by_tlsboot });
             }
         }
     }

@@ -39,6 +39,14 @@ impl BootstrapRole {
         }
     }
 
+    /// The group to which `kubeadm init` binds it (catalogue D-01).
+    pub fn kubeadm_group(self) -> &'static str {
+        match self {
+            Self::NodeBootstrapper | Self::NodeClient => "system:bootstrappers:kubeadm:default-node-token",
+            Self::SelfNodeClient => "system:nodes",
+        }
+    }
+
     /// The ClusterRoleBinding that `kubeadm init` creates for it (catalogue D-01).
     pub fn kubeadm_binding(self) -> &'static str {
         match self {
