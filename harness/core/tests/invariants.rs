@@ -104,10 +104,11 @@ impl History {
         self.1.insert(place + 1, event);
     }
 
-    /// The rotation, of a scenario that waits for more until the end, and without the end of the processes.
-    fn that_goes_on() -> Self {
-        let Self(_, mut events) = Self::rotation();
-        events.retain(|event| event["what"]["process"]["state"]["exited"].is_null());
+    /// The same, of a scenario that does nothing but start the kubelet and wait, and without the end of the processes.
+    fn that_goes_on(name: &str) -> Self {
+        let Self(_, mut events) = Self::of(name);
+        let is_later_step = |what: &Value| what["step"]["index"].as_u64().is_some_and(|index| index > 0);
+        events.retain(|event| event["what"]["process"]["state"]["exited"].is_null() && !is_later_step(&event["what"]));
         let text = "id: a.b\ntitle: A kubelet runs\nwhy: It does.\nrequirements: [T-01]\nnodes: [{name: n1}]\nsteps:\n  - start: {node: n1}\n  - expect:\n      csr: {node: n1, role: client, number: 9}\n";
         Self(load_text("scenario.yaml", text).unwrap(), events)
     }
@@ -732,7 +733,7 @@ fn a_renewal_that_never_comes_is_noticed(
 /// A CSR is denied, and the kubelet does not ask again.
 #[test]
 fn a_kubelet_that_gives_up_after_a_denial_is_noticed() {
-    let mut history = History::that_goes_on();
+    let mut history = History::that_goes_on("rotation");
     history.stops_asking_after(1);
     history.renew_soon("kubelet-client-current.pem");
     let first = history.find(0, |what| what["csr"]["change"] == "added");
@@ -753,7 +754,7 @@ fn a_kubelet_that_gives_up_after_a_denial_is_noticed() {
 #[case::without_an_api_server("kube-apiserver")]
 #[case::after_the_end("nothing")]
 fn a_renewal_that_cannot_come_is_not_missed(#[case] component: &str) {
-    let mut history = History::that_goes_on();
+    let mut history = History::that_goes_on("rotation");
     history.stops_asking_after(1);
     let swap = history.file(0, "kubelet-client-current.pem", "movedTo");
     if component == "nothing" {
@@ -785,6 +786,84 @@ fn a_401_right_after_a_late_renewal_is_explained() {
     refused["request"].as_object_mut().unwrap().remove("user");
     history.insert(second, 9_000, refused);
     assert_eq!(of(&history.judge(), "I-01").violations, []);
+}
+
+/// Puts in a handshake of n1, some milliseconds after an event.
+fn shows(history: &mut History, place: usize, millis: i64, sha256: Option<&str>) {
+    let first = history.find(0, |what| !what["presented"]["chain"].is_null());
+    let mut shown = history.what(first).clone();
+    match sha256 {
+        Some(sha256) => shown["presented"]["chain"][0]["sha256"] = json!(sha256),
+        None => shown["presented"] = json!({"node": "n1", "refused": "tls alert: internal error"}),
+    }
+    history.insert(place, millis, shown);
+}
+
+#[test]
+fn another_certificate_than_the_self_signed_one_is_noticed() {
+    let mut history = History::rotation();
+    let second = history.file(1, "kubelet-client-current.pem", "movedTo");
+    shows(&mut history, second, 1, Some(&"ab".repeat(32)));
+    history.breaks("I-05", "it presents abababab, which is not the one in kubelet.crt");
+}
+
+#[test]
+fn a_port_that_presents_nothing_any_more_is_noticed() {
+    let mut history = History::rotation();
+    let second = history.file(1, "kubelet-client-current.pem", "movedTo");
+    shows(&mut history, second, 1, None);
+    history.breaks("I-05", "its port no longer presents a certificate (tls alert: internal error)");
+}
+
+#[rstest]
+#[case::before_the_first("kubelet-client-current.pem", "and has no serving certificate")]
+#[case::last_weeks("kubelet-server-current.pem", "and its newest serving certificate is 092d7d41")]
+fn a_serving_certificate_that_is_not_the_newest_is_noticed(#[case] after: &str, #[case] words: &str) {
+    let mut history = History::of("serving");
+    let place = history.find(0, |what| what["file"]["name"] == after && !what["file"]["facts"].is_null());
+    shows(&mut history, place, 10, Some(&"ab".repeat(32)));
+    history.breaks("I-05", words);
+}
+
+/// When the recorder looked again after the second serving certificate came, which must be shown.
+fn looks_again(history: &mut History) -> usize {
+    let second = history.file(1, "kubelet-server-current.pem", "movedTo");
+    let mono = history.1[second]["mono"].as_u64().unwrap();
+    history.insert(second, 3_000, json!({"looked": {"at": {"presented": {"n1": mono + 2_500_000}}}}));
+    second
+}
+
+#[test]
+fn a_kubelet_that_goes_on_with_its_old_serving_certificate_is_noticed() {
+    let mut history = History::that_goes_on("serving");
+    looks_again(&mut history);
+    history.breaks("I-05", "it presents 092d7d41, and has had a newer serving certificate for 3 s: 0f49391c");
+}
+
+#[test]
+fn the_old_serving_certificate_may_be_shown_for_a_moment() {
+    let mut history = History::that_goes_on("serving");
+    let second = looks_again(&mut history);
+    let sha256 = history.what(second)["file"]["facts"]["pem"][0]["certificate"]["sha256"].as_str().unwrap().to_owned();
+    shows(&mut history, second, 2_000, Some(&sha256));
+    shows(&mut history, second, 100, Some("092d7d41"));
+    let first = history.file(0, "kubelet-server-current.pem", "movedTo");
+    history.what(first)["file"]["facts"]["pem"][0]["certificate"]["sha256"] = json!("092d7d41");
+    let early = history.find(0, |what| !what["presented"]["chain"].is_null());
+    history.what(early)["presented"]["chain"][0]["sha256"] = json!("092d7d41");
+    assert_eq!(of(&history.judge(), "I-05").violations, []);
+}
+
+#[test]
+fn an_expired_serving_certificate_is_noticed() {
+    let mut history = History::of("serving");
+    let first = history.file(0, "kubelet-server-current.pem", "movedTo");
+    let certificate = &mut history.what(first)["file"]["facts"]["pem"][0]["certificate"];
+    certificate["notAfter"] = json!("2026-11-28T09:42:00Z");
+    let sha256 = certificate["sha256"].as_str().unwrap().to_owned();
+    let later = history.file(0, "kubelet-client-current.pem", "movedTo");
+    shows(&mut history, later, 1, Some(&sha256));
+    history.breaks("I-05", "which has expired");
 }
 
 #[test]

@@ -86,6 +86,13 @@ pub const INVARIANTS: Chapter = Chapter {
             source: "staging/src/k8s.io/client-go/util/certificate/certificate_store.go; pkg/kubelet/certificate/bootstrap/bootstrap.go",
         },
         Requirement {
+            id: "I-05",
+            level: Level::Must,
+            versions: "",
+            statement: "A kubelet that requests its serving certificates presents the newest one at each handshake, soon after it is stored, none before it has one, and none that has expired; any other presents its self-signed one or the one from its file; once a port presents a certificate, it goes on.",
+            source: "pkg/kubelet/kubelet.go; pkg/kubelet/certificate/kubelet.go; cmd/kubelet/app/server.go",
+        },
+        Requirement {
             id: "I-07",
             level: Level::Must,
             versions: "",

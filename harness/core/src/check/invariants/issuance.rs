@@ -78,8 +78,8 @@ impl Decision<'_, '_> {
         Some(format!("was approved automatically: {why}"))
     }
 
-    /// Whether nobody but tlsboot and the controller-manager decides here: a cluster of somebody else, whose audit log is not
-    /// to be had, may have an approver of its own.
+    /// Whether only tlsboot and the controller-manager decide here: a cluster of others, whose audit log is not available, may
+    /// have an approver of its own.
     fn is_alone(&self) -> bool {
         self.story.unseen(Recorder::Audit).is_none()
     }
@@ -219,7 +219,7 @@ impl Decision<'_, '_> {
     fn by_no_signer(&self, issue: &Issue<'_>) -> Vec<String> {
         let from = self.asked.with("Approved").map_or(issue.at, |(event, _)| event.at).earlier(ECHO);
         let signing = &self.story.signing;
-        // Of a cluster of somebody else, flags and CAs are not known.
+        // Of a cluster of others, flags and CAs are not known.
         if signing.is_empty() {
             return Vec::new();
         }

@@ -13,6 +13,7 @@ pub mod bugs;
 mod files;
 mod identity;
 mod issuance;
+mod presented;
 mod processes;
 mod recorders_agree;
 mod renewal;
@@ -88,6 +89,7 @@ invariants! {
     "I-02" "issued certificates" ("certificate", "certificates") issuance [Csr],
     "I-03" "renewal" ("renewal", "renewals") renewal [Csr, Files, Audit, Process],
     "I-04" "files" ("file change", "file changes") files [Files],
+    "I-05" "presented" ("handshake", "handshakes") presented [Presented, Files, Process],
     "I-07" "processes" ("process", "processes") processes [Process],
     "I-10" "recorders agree" ("sighting", "sightings") recorders_agree [Csr, Files],
 }

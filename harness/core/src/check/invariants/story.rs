@@ -8,8 +8,8 @@ use super::spans::{Span, without};
 use crate::check::rules::Rules;
 use crate::check::{ExpectationVerdict, Role};
 use crate::history::event::{
-    Begin, Change as Changed, CsrEvent, Event, FileEvent, FileOp, KUBELET, KubeletFacts, NODE_USER_PREFIX, NodeEvent,
-    Phase, ProcessState, Recorder, RecorderState, RequestEvent, Signing, What,
+    Begin, Change as Changed, CsrEvent, Event, FileEvent, FileOp, KUBELET, KubeletFacts, Looked, NODE_USER_PREFIX,
+    NodeEvent, Phase, Presented, ProcessState, Recorder, RecorderState, RequestEvent, Signing, What,
 };
 use crate::history::facts::{CertificateFacts, PemBlock};
 use crate::scenario::stimulus::{self, Component, Direction, Step};
@@ -45,7 +45,9 @@ pub(in crate::check) struct Story<'a> {
     /// Certificates in the status of CSRs, by fingerprint.
     pub(super) issued: BTreeMap<&'a str, Issued<'a>>,
     /// Everything that a kubelet presented, in order.
-    pub(super) presented: Vec<(&'a Event, &'a crate::history::event::Presented)>,
+    pub(super) presented: Vec<(&'a Event, &'a Presented)>,
+    /// When recorders last looked, in order.
+    pub(super) looks: Vec<(&'a Event, &'a Looked)>,
     /// How the signer signed, and from when on.
     pub(super) signing: Vec<(Timestamp, &'a Signing)>,
     /// All events of Nodes, in order.
@@ -134,6 +136,8 @@ pub(super) struct Change<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Installed<'a> {
     pub(super) at: Timestamp,
+    /// The same moment by the monotonic clock, in microseconds.
+    pub(super) mono: u64,
     pub(super) certificate: &'a CertificateFacts,
 }
 
@@ -213,6 +217,7 @@ impl<'a> Story<'a> {
             asked: Vec::new(),
             issued: BTreeMap::new(),
             presented: Vec::new(),
+            looks: Vec::new(),
             signing: Vec::new(),
             nodes: Vec::new(),
             submitted: BTreeSet::new(),
@@ -248,6 +253,7 @@ impl<'a> Story<'a> {
                 }
             }
             What::Presented(presented) => self.presented.push((event, presented)),
+            What::Looked(looked) => self.looks.push((event, looked)),
             What::Process(process) => self.processes.push((event, process)),
             What::Signing(signing) => self.signing.push((event.at, signing)),
             What::Node(node) => self.nodes.push((event.at, node)),
@@ -288,7 +294,7 @@ impl<'a> Story<'a> {
             };
             let last = installed.last().map(|last| &last.certificate.sha256);
             if let Some(certificate) = leaf.filter(|leaf| Some(&leaf.sha256) != last) {
-                installed.push(Installed { at: event.at, certificate });
+                installed.push(Installed { at: event.at, mono: event.mono, certificate });
             }
         }
     }
