@@ -4,6 +4,7 @@ use std::io::stdout;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::existing::{BootstrapOptions, ExistingCluster, OutputFormat, failure};
 use super::interrupt::on_interrupt;
@@ -13,6 +14,7 @@ use tlsboot_engine::report::colours_wanted;
 use tlsboot_engine::say;
 use tlsboot_engine::untrusted::{self, LONGEST};
 use tlsboot_field::approver::corpus::{Neighbour, Subjects, corpus};
+use tlsboot_field::approver::decision::Expected;
 use tlsboot_field::approver::fire::{FireError, Fired, Plan, fire};
 use tlsboot_field::approver::judge::{Judgement, judge};
 use tlsboot_field::approver::policy::Policy;
@@ -78,7 +80,7 @@ kubeconfig or policy, 3 the cluster can't be reached or refuses, 130 interrupted
 pub(super) fn run(command: &ApproverCommand) -> Result<Exit, Failure> {
     let policy = policy(command)?;
     if command.list {
-        return list(&policy);
+        return list(&policy, command.format);
     }
     runtime()?.block_on(async {
         let connection = command.cluster.open().await?;
@@ -113,7 +115,16 @@ fn policy(command: &ApproverCommand) -> Result<Policy, Failure> {
     })
 }
 
-fn list(policy: &Policy) -> Result<Exit, Failure> {
+/// A CSR, before it is sent.
+#[derive(Serialize)]
+struct Listed {
+    id: &'static str,
+    expected: Expected,
+    by: &'static str,
+    what: &'static str,
+}
+
+fn list(policy: &Policy, format: OutputFormat) -> Result<Exit, Failure> {
     let subjects = Subjects {
         dns: policy.serving.dns.clone(),
         neighbour: Neighbour::beside("worker-7", &policy.serving.ips),
@@ -121,15 +132,20 @@ fn list(policy: &Policy) -> Result<Exit, Failure> {
         ..Subjects::example()
     };
     let newest = Version::known()[0];
-    let lines: String = corpus(&subjects, &policy.rule(), newest)
+    let cases: Vec<Listed> = corpus(&subjects, &policy.rule(), newest)
         .into_iter()
         .map(|case| policy.apply(case))
-        .map(|case| {
-            let (expected, by) = (case.expected.to_string(), case.by.words());
-            format!("{:28} {expected:24} by {by}: {}\n", case.id, case.what)
-        })
+        .map(|case| Listed { id: case.id, by: case.by.words(), what: case.what, expected: case.expected })
         .collect();
-    print(&lines)
+    match format {
+        OutputFormat::Json => print_json(&cases),
+        OutputFormat::Text => {
+            let line = |Listed { id, expected, by, what }: &Listed| {
+                format!("{id:28} {:24} by {by}: {what}\n", expected.to_string())
+            };
+            print(&cases.iter().map(line).collect::<String>())
+        }
+    }
 }
 
 /// `None` if it was interrupted. What was created is removed in any case.

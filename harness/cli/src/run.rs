@@ -89,7 +89,7 @@ struct StopOptions {
     #[arg(long, conflicts_with = "max_fail")]
     fail_fast: bool,
     /// The same after N of them.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::at_least_one)]
     max_fail: Option<NonZero<usize>>,
     /// Go on in a scenario after what makes it red, to see what becomes of its other expectations. Otherwise it ends there:
     /// nothing that is left can change its verdict.
@@ -109,7 +109,7 @@ impl StopOptions {
 pub(super) struct JobsOptions {
     /// How many clusters run at the same time; most of a scenario is waiting. Default: two per core (four for
     /// `mutants`, whose failing scenarios run to their deadline), limited by the available inotify instances.
-    #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS")]
+    #[arg(long, short, value_name = "N", env = "TLSBOOT_JOBS", value_parser = values::at_least_one)]
     jobs: Option<NonZero<usize>>,
 }
 

@@ -23,7 +23,7 @@ use tlsboot_engine::cluster::shared::file::write_private;
 use tlsboot_engine::drive;
 use tlsboot_engine::evidence::{HISTORY, LOGS};
 use tlsboot_engine::observe::Sink;
-use tlsboot_engine::report::Follow;
+use tlsboot_engine::report::{Follow, count};
 use tlsboot_engine::run::Target;
 use tlsboot_engine::say;
 use tlsboot_engine::secret::Vault;
@@ -86,7 +86,12 @@ async fn up(command: &UpCommand, target: &Target) -> Result<Exit, Failure> {
     let (sink, events) = history(out)?;
     let scenario = scenario(command);
     sink.emit(target.id.begin(&scenario, false));
-    say!("starting {} with {} nodes; history and logs are in {}", target.id.name(), command.nodes, out.display());
+    say!(
+        "starting {} with {}; history and logs are in {}",
+        target.id.name(),
+        count(command.nodes.into(), "node"),
+        out.display()
+    );
     let telling = tokio::spawn(tell(events, target.id.rules()));
     let starting = target.provider.start(&scenario, sink, out.join(LOGS));
     let cluster = tokio::select! {

@@ -1,5 +1,6 @@
 //! The engine's enums as values of options: names that a shell can complete, each with a line of help.
 
+use std::num::NonZero;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -9,6 +10,11 @@ use tlsboot_core::scenario::Profile;
 use tlsboot_engine::cluster::ProviderKind;
 use tlsboot_engine::components::SourceKind;
 use tlsboot_engine::report::Format;
+
+/// A number of things, of which there must be one.
+pub(super) fn at_least_one(text: &str) -> Result<NonZero<usize>, String> {
+    text.parse().map_err(|_| "must be a whole number, 1 or more".to_owned())
+}
 
 pub(super) fn profile() -> impl TypedValueParser<Value = Profile> {
     by_name(Profile::ALL, Profile::name, |profile| match profile {

@@ -264,6 +264,11 @@ fn the_hostile_csrs_are_listed_without_a_cluster() {
     let list = tlsboot(&["approver", "--list"]).ok();
     let wildcard = list.lines().find(|line| line.starts_with("names.wildcard "));
     assert!(wildcard.unwrap().contains(" pending "), "{list}");
+    let json = tlsboot(&["approver", "--list", "--format", "json"]).ok();
+    let cases: Vec<Value> = serde_json::from_str(&json).unwrap();
+    let wildcard = cases.iter().find(|case| case["id"] == "names.wildcard").unwrap();
+    assert_eq!(wildcard["expected"], serde_json::json!(["pending", "deny"]));
+    assert_eq!(cases.len(), list.lines().count());
 }
 
 #[test]
@@ -341,7 +346,8 @@ fn a_red_history_is_explained() {
 }
 
 #[rstest]
-#[case(&["run", "--kubernetes", "9.99"], &["no patch release of Kubernetes 9.99"])]
+#[case(&["run", "--kubernetes", "9.99"], &["no patch release of Kubernetes 9.99", "only of 1.15 to 1.37"])]
+#[case(&["run", "--jobs", "0"], &["--jobs", "1 or more"])]
 #[case(&["run", "--components", "/nonexistent"], &["/nonexistent", "--components"])]
 #[case(&["rejudge", "--mutate", "/nonexistent"], &["/nonexistent"])]
 #[case(&["rejudge", "--json", "."], &["--mutate"])]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::kind::SourceKind;
-use tlsboot_core::version::VersionRequest;
+use tlsboot_core::version::{Version, VersionRequest};
 
 /// Why there is no executable to run.
 #[derive(Debug, Error)]
@@ -87,8 +87,18 @@ pub enum ComponentError {
         reason: String,
     },
     /// A minor version of which no store, mirror or table has a patch release.
-    #[error("no patch release of Kubernetes {0} is known here: ask for one by its full version, such as {0}.0")]
+    #[error(
+        "no patch release of Kubernetes {0} is known here, only of {known}: ask for one by its full version, such as {0}.1",
+        known = known_minors()
+    )]
     UnknownMinor(VersionRequest),
+}
+
+/// The minor versions that stand for a patch release, from the oldest.
+fn known_minors() -> String {
+    let minors: Vec<String> =
+        Version::known().iter().map(|version| format!("{}.{}", version.major, version.minor)).collect();
+    format!("{} to {}", minors.last().map_or("", String::as_str), minors.first().map_or("", String::as_str))
 }
 
 /// A source that could not serve.

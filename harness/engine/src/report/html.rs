@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use minijinja::value::Serde;
-use minijinja::{Environment, Value};
+use minijinja::{Environment, HtmlEscape, Value};
 use serde::Serialize;
 
 use super::failure::Failed;
@@ -47,7 +47,17 @@ fn render(out: &Path, run: &RunResult) -> Result<String, minijinja::Error> {
     environment.add_filter("seconds", words::seconds);
     environment.add_filter("value", |text: &str| words::value(text));
     environment.add_filter("short", |text: &str| words::short(text).to_owned());
+    environment.add_filter("prose", prose);
     environment.get_template("report.html")?.render(Serde(Page::of(out, run)))
+}
+
+/// A scenario's words, in which backticks mark code.
+fn prose(text: &str) -> Value {
+    let parts = text.split('`').enumerate().map(|(index, part)| match index % 2 {
+        0 => HtmlEscape(part).to_string(),
+        _ => format!("<code>{}</code>", HtmlEscape(part)),
+    });
+    Value::from_safe_string(parts.collect())
 }
 
 #[derive(Serialize)]
@@ -534,6 +544,13 @@ mod tests {
         ] {
             assert!(html.contains(part), "`{part}` is missing");
         }
+    }
+
+    #[test]
+    fn backticks_mark_code_in_a_scenarios_words() {
+        let drawn = prose("by `--client-ca-file` <b> of `kube-apiserver`").to_string();
+        assert_eq!(drawn, "by <code>--client-ca-file</code> &lt;b&gt; of <code>kube-apiserver</code>");
+        assert_eq!(prose("an odd ` & one").to_string(), "an odd <code> &amp; one</code>");
     }
 
     #[test]

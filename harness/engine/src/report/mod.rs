@@ -30,4 +30,5 @@ pub use error::ReportError;
 pub use follow::Follow;
 pub use format::Format;
 pub use paint::colours_wanted;
+pub use words::count;
 pub use write::{sign, write_all};

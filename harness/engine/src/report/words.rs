@@ -46,7 +46,7 @@ pub(super) fn duration(milliseconds: u64) -> String {
 }
 
 /// One of something, or many.
-pub(super) fn count(number: usize, one: &str) -> String {
+pub fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 

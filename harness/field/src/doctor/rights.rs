@@ -246,8 +246,8 @@ impl Grant {
 }
 
 /// What a user in these groups may do, by all of the grants.
-pub fn abilities(grants: &[Grant], user: &str, groups: &[String]) -> BTreeSet<Ability> {
-    let of = grants.iter().filter(|grant| grant.subject.is(user, groups));
+pub fn abilities<'a>(grants: impl IntoIterator<Item = &'a Grant>, user: &str, groups: &[String]) -> BTreeSet<Ability> {
+    let of = grants.into_iter().filter(|grant| grant.subject.is(user, groups));
     Ability::of(&of.flat_map(|grant| grant.permissions.iter().copied()).collect())
 }
 

@@ -12,6 +12,7 @@ use tlsboot_core::x509::AltName;
 use tlsboot_engine::cluster::client::Credentials;
 use tlsboot_engine::observe::csr::csr_event;
 use tlsboot_engine::pki::RequestBuilder;
+use tlsboot_engine::report::count;
 use tokio::time::Instant;
 
 use super::Outcome::{self, Fail, Pass, Unsupported};
@@ -66,11 +67,11 @@ impl Player<'_> {
             refused.partition(|(_, obstacle)| matches!(obstacle, Obstacle::Network | Obstacle::Other));
         let say = |refused: &[(String, Obstacle)]| {
             let lines: Vec<&str> = refused.iter().take(3).map(|(says, _)| says.as_str()).collect();
-            format!("{} of {} nodes are not reached: {}", refused.len(), names.len(), lines.join("; "))
+            format!("{} of {} not reached: {}", refused.len(), count(names.len(), "node"), lines.join("; "))
         };
         Ok(match (others.as_slice(), network.as_slice()) {
             ([], []) if names.is_empty() => Unsupported("there are no nodes".into()),
-            ([], []) => Pass(format!("{} nodes", names.len())),
+            ([], []) => Pass(count(names.len(), "node")),
             // A node that is off is not a matter of certificates.
             ([], network) => Unsupported(say(network)),
             (others, _) => Fail(say(others)),

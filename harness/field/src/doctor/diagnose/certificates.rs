@@ -12,7 +12,7 @@ use tlsboot_core::version::Version;
 
 use super::csrs::{last_serving, newest};
 use super::doctor::{Doctor, sample};
-use super::judge::{Judgement, condition, is, judge, was_ready};
+use super::judge::{Judgement, condition, is, judge, lacking, was_ready};
 use super::rbac::own_way;
 use super::signing::name_of;
 use super::{Grade, Life, NodeReport};
@@ -239,12 +239,7 @@ impl Doctor<'_> {
         let is_named = |node: &&NodeFacts| {
             certificate.subject.common_name.as_deref() == Some(&format!("{NODE_USER_PREFIX}{}", node.name))
         };
-        let lacking: Vec<String> = node
-            .addresses
-            .iter()
-            .filter(|own| !certificate.ips.iter().any(|ip| ip.to_canonical() == own.to_canonical()))
-            .map(ToString::to_string)
-            .collect();
+        let lacking = lacking(node, &certificate.ips);
         let other =
             nodes.filter(|other| other.name != node.name).find(|other| is_named(other) || !has(node) && has(other));
         let (id, says) = if let Some(other) = other {

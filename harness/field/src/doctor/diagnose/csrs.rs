@@ -333,7 +333,8 @@ impl<'a> Doctor<'a> {
 
     /// Nodes and those who bootstrap have no business with other signers.
     fn of_another_signer(&self, csr: &CsrEvent) -> Option<Cause> {
-        let bootstraps = is_bootstrapper(&csr.username, &csr.groups, self.snapshot.grants.all());
+        let waits = || self.waiting().iter().any(|review| review.user == csr.username);
+        let bootstraps = is_bootstrapper(&csr.username, &csr.groups, self.snapshot.grants.all()) || waits();
         if !(is_by_node(csr) || bootstraps) {
             return None;
         }

@@ -17,12 +17,12 @@ pub const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 /// Judges a snapshot.
 pub fn diagnose(snapshot: &Snapshot) -> Diagnosis {
     let mut doctor = Doctor { snapshot, findings: Vec::new(), unknown: Vec::new() };
-    // First, because what is approved later has to be signed.
+    // First, because what may be approved later has to be approved, and signed.
     doctor.signing();
+    doctor.pending();
     doctor.bootstrapping();
     doctor.renewing();
     doctor.too_wide();
-    doctor.pending();
     doctor.pending_for_others();
     doctor.denied();
     doctor.approved();
@@ -69,11 +69,6 @@ impl Doctor<'_> {
         about.truncate(ABOUT);
         let remedies = remedies.into_iter().collect();
         self.findings.push(Finding { id, grade, count, about, says: says.into(), remedies, look: Vec::new() });
-    }
-
-    /// Whether there is a finding about exactly these already.
-    pub(super) fn is_known(&self, id: &str, about: &[String]) -> bool {
-        self.findings.iter().any(|finding| finding.id == id && finding.about == about)
     }
 
     /// The remedies of earlier findings, which have to come first.

@@ -1,6 +1,7 @@
 //! What one CSR, or what was issued for it, is worth: by its content, its requester and the Nodes, whatever was decided.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use tlsboot_core::check::Role;
 use tlsboot_core::history::event::{CsrCondition, CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
@@ -136,11 +137,17 @@ pub(super) fn was_ready(node: &NodeFacts, csr: &CsrEvent) -> bool {
     node.is_ready() && before(node.created) && before(node.ready_since)
 }
 
+/// The first of a node's addresses that are not among these.
+pub(super) fn lacking(node: &NodeFacts, ips: &[IpAddr]) -> Vec<String> {
+    let has = |own: &&IpAddr| ips.iter().any(|ip| ip.to_canonical() == own.to_canonical());
+    node.addresses.iter().filter(|own| !has(own)).take(5).map(ToString::to_string).collect()
+}
+
 /// The names in a serving CSR or certificate.
 pub(super) struct Names<'a> {
     common_name: &'a str,
     dns: &'a [String],
-    ips: &'a [std::net::IpAddr],
+    ips: &'a [IpAddr],
 }
 
 impl<'a> Names<'a> {
@@ -187,7 +194,17 @@ pub(super) fn foreign_serving(
         return Ok(Some(Cause::new("names", says)));
     }
     if unknown.is_empty() {
-        return Ok(None);
+        return match lacking(node, names.ips).as_slice() {
+            [] => Ok(None),
+            lacking => {
+                let says = format!(
+                    "it lacks the addresses {} of {}, so an API server with --kubelet-certificate-authority would refuse the certificate",
+                    lacking.join(", "),
+                    node.name
+                );
+                Err(Cause::new("lacking", says))
+            }
+        };
     }
     let unknown: Vec<String> = unknown.iter().take(5).map(ToString::to_string).collect();
     let says =

@@ -18,6 +18,23 @@ use crate::doctor::rights::{
 };
 use crate::doctor::snapshot::Snapshot;
 
+/// The bindings that give too much, and to whom.
+struct Cause<'a> {
+    about: BTreeSet<String>,
+    who: Vec<&'a Review>,
+    what: BTreeSet<Ability>,
+    guilty: Vec<&'a Grant>,
+}
+
+impl<'a> Cause<'a> {
+    fn add(&mut self, review: &'a Review, what: BTreeSet<Ability>, guilty: Vec<&'a Grant>) {
+        self.who.push(review);
+        self.what.extend(what);
+        let new = guilty.into_iter().filter(|grant| !self.guilty.contains(grant)).collect::<Vec<_>>();
+        self.guilty.extend(new);
+    }
+}
+
 /// What the API server lets those do who bootstrap: the users that a new node may come as.
 struct Bootstrappers<'a> {
     reviews: &'a [Review],
@@ -35,10 +52,14 @@ impl<'a> Bootstrappers<'a> {
         self.reviews.iter().filter(move |review| is_meant(&review.who))
     }
 
-    /// Whether there is anyone who may create CSRs.
-    fn someone_may_ask(&self) -> bool {
-        let anyone = self.reviews.iter().filter(|review| review.who == Who::Authenticated);
-        self.tokens().chain(self.bound()).chain(anyone).any(|review| review.may(Ability::Ask))
+    /// Whether anyone of them may create CSRs.
+    fn may_ask(&self) -> bool {
+        self.tokens().chain(self.bound()).any(|review| review.may(Ability::Ask))
+    }
+
+    /// Whether everyone may create CSRs.
+    fn everyone_may_ask(&self) -> bool {
+        self.reviews.iter().any(|review| review.who == Who::Authenticated && review.may(Ability::Ask))
     }
 
     /// Those whose first client CSR has to be approved. A bound subject counts only where there is no token and no CSR to
@@ -97,21 +118,23 @@ impl<'a> Doctor<'a> {
         let refused: Vec<&Review> = bootstrappers.tokens().filter(|review| !review.may(Ability::Ask)).collect();
         // Whom no one has looked at may be allowed to.
         let all_seen = self.snapshot.grants.get().is_some() && self.snapshot.tokens.get().is_some();
-        if refused.is_empty() && (bootstrappers.someone_may_ask() || !all_seen) {
+        if refused.is_empty() && (bootstrappers.may_ask() || bootstrappers.everyone_may_ask() || !all_seen) {
             return;
         }
         let (who, remedies) = match refused.as_slice() {
-            [] => {
-                let group = Subject::group(&kubeadm_group());
-                let roles = [BootstrapRole::NodeBootstrapper, BootstrapRole::NodeClient];
-                let binds = roles.map(|role| Remedy::Bind { role, to: group.clone() });
-                ("no bootstrap user may".to_owned(), self.safely(binds.to_vec()))
-            }
+            [] => ("no bootstrap user may".to_owned(), self.binding_kubeadm_group()),
             refused => (format!("{} may not", sample(&names(refused.iter().copied()))), self.enabling(refused)),
         };
         let says =
             format!("{who} create CSRs: the kubelet of a new node gets 403 on its CSR, and gives up after 5 minutes");
         self.find("bootstrap.not-bound", Grade::Broken, names(refused), says, remedies);
+    }
+
+    /// Lets those bootstrap who have a token of kubeadm's kind.
+    fn binding_kubeadm_group(&self) -> Vec<Remedy> {
+        let group = Subject::group(&kubeadm_group());
+        let roles = [BootstrapRole::NodeBootstrapper, BootstrapRole::NodeClient];
+        self.safely(roles.map(|role| Remedy::Bind { role, to: group.clone() }).to_vec())
     }
 
     fn watching(&mut self, bootstrappers: &Bootstrappers<'_>) {
@@ -151,7 +174,7 @@ impl<'a> Doctor<'a> {
     }
 
     /// Those without a certificate whose sound first CSR is pending.
-    fn waiting(&self) -> Vec<&'a Review> {
+    pub(super) fn waiting(&self) -> Vec<&'a Review> {
         let snapshot = self.snapshot;
         let sound = |csr: &&CsrEvent| {
             csr.conditions.is_empty()
@@ -210,40 +233,38 @@ impl<'a> Doctor<'a> {
         groups.into_iter().find(is_right).map(str::to_owned)
     }
 
-    /// A new token whose group may do what bootstrapping takes.
-    pub(super) fn new_token(&self) -> Vec<Remedy> {
+    /// A new token whose group may do what bootstrapping takes. None where the bindings can't be seen: what to bind is not
+    /// known then.
+    pub(super) fn new_token(&self) -> Option<Vec<Remedy>> {
+        self.snapshot.grants.get()?;
         if let Some(group) = self.ready_group() {
-            return vec![Remedy::CreateToken { groups: vec![group] }];
+            return Some(vec![Remedy::CreateToken { groups: vec![group] }]);
         }
         let group = kubeadm_group();
         let groups = [group.clone(), BOOTSTRAPPERS.to_owned(), AUTHENTICATED.to_owned()];
         let may = abilities(self.snapshot.grants.all(), STRANGER, &groups);
         let mut remedies = Vec::new();
-        // Without a look at the bindings nothing is bound on suspicion.
-        if self.snapshot.grants.get().is_some_and(|grants| !grants.is_empty()) {
-            let to = Subject::group(&group);
-            if !(may.contains(&Ability::Ask) && may.contains(&Ability::Watch)) {
-                remedies.push(Remedy::Bind { role: BootstrapRole::NodeBootstrapper, to: to.clone() });
-            }
-            if !may.contains(&Ability::NodeClient) {
-                remedies.push(Remedy::Bind { role: BootstrapRole::NodeClient, to });
-            }
+        let to = Subject::group(&group);
+        if !(may.contains(&Ability::Ask) && may.contains(&Ability::Watch)) {
+            remedies.push(Remedy::Bind { role: BootstrapRole::NodeBootstrapper, to: to.clone() });
+        }
+        if !may.contains(&Ability::NodeClient) {
+            remedies.push(Remedy::Bind { role: BootstrapRole::NodeClient, to });
         }
         // What a new token may not get.
         let of_anyone = abilities(self.snapshot.grants.all(), STRANGER, &[AUTHENTICATED.to_owned()]);
         let needed = [Ability::Ask, Ability::Watch, Ability::NodeClient, Ability::SelfNodeClient];
-        let wide: Vec<Ability> =
-            may.difference(&of_anyone).copied().filter(|ability| !needed.contains(ability)).collect();
+        let wide = may.difference(&of_anyone).copied().filter(|ability| !needed.contains(ability)).collect();
         let narrower = self.taking_away(&self.guilty(STRANGER, &groups, &wide));
         let (mut remedies, mut all) = (self.safely(remedies), narrower);
         all.retain(|remedy| !remedies.contains(remedy));
         remedies.extend(all);
         remedies.push(Remedy::CreateToken { groups: Vec::new() });
-        remedies
+        Some(remedies)
     }
 
     /// Before Kubernetes' approver may approve more than before, or runs again: the signer has to run, and the pending
-    /// CSRs that it would then approve and should not have to be denied.
+    /// CSRs that it would then approve and should not have to be denied. What it may approve more has to be approved.
     pub(super) fn safely(&self, remedies: Vec<Remedy>) -> Vec<Remedy> {
         let snapshot = self.snapshot;
         let opens = |remedy: &Remedy| match remedy {
@@ -258,8 +279,14 @@ impl<'a> Doctor<'a> {
             csr.conditions.is_empty() && is(csr, Role::Client) && matches!(judge(csr, snapshot), Judgement::Foreign(_))
         };
         let hostile: Vec<String> = snapshot.csrs.all().iter().filter(hostile).map(|csr| csr.name.clone()).collect();
-        let first = self.remedies_of(&["signer.absent"]).into_iter().chain(Remedy::deny(&hostile));
-        first.chain(remedies).collect()
+        let mut all = self.remedies_of(&["signer.absent"]);
+        let then = Remedy::deny(&hostile).into_iter().chain(self.remedies_of(&["approver.absent"])).chain(remedies);
+        for remedy in then {
+            if !all.contains(&remedy) {
+                all.push(remedy);
+            }
+        }
+        all
     }
 
     /// Can a node renew its client certificate?
@@ -343,69 +370,88 @@ impl<'a> Doctor<'a> {
         let of = |who: fn(&Who) -> bool| reviews.iter().find(|review| who(&review.who));
         let anonymous = of(|who| *who == Who::Anonymous);
         let anyone = of(|who| *who == Who::Authenticated);
-        let of_anonymous = anonymous.map(|review| review.may.clone()).unwrap_or_default();
-        let of_anyone = anyone.map(|review| review.may.clone()).unwrap_or_default();
         if let Some(review) = anonymous {
             let (grade, effect) = match self.snapshot.anonymous {
                 401 => (Grade::Warning, "this has no effect as long as anonymous authentication is off"),
                 _ => (Grade::Hole, "no credentials are needed for it"),
             };
-            self.wide("anonymous.too-wide", grade, review, &wide(review, &BTreeSet::new(), &[]), effect);
+            self.wide("anonymous.too-wide", grade, &[review], None, &[], effect);
         }
         if let Some(review) = anyone {
-            let wide = wide(review, &of_anonymous, &[]);
-            let effect = if wide.contains(&Ability::NodeClient) {
+            let effect = if self.beyond(review, anonymous, &[]).contains(&Ability::NodeClient) {
                 "with any credentials, even those of a pod's service account, one can get the certificate of any node"
             } else {
                 "the credentials of a pod's service account are enough for it"
             };
-            self.wide("authenticated.too-wide", Grade::Hole, review, &wide, effect);
+            self.wide("authenticated.too-wide", Grade::Hole, &[review], anonymous, &[], effect);
         }
         if let Some(review) = of(|who| matches!(who, Who::Node(_))) {
-            let wide = wide(review, &of_anyone, &[Ability::Ask, Ability::SelfNodeClient]);
+            let right = [Ability::Ask, Ability::SelfNodeClient];
             let effect = "one compromised node compromises the others";
-            self.wide("nodes.too-wide", Grade::Hole, review, &wide, effect);
+            self.wide("nodes.too-wide", Grade::Hole, &[review], anyone, &right, effect);
         }
+        let bootstrapping = reviews.iter().filter(|review| matches!(review.who, Who::Token(_) | Who::Bound(_)));
+        let everyone = Who::Bound(Subject::group(SERVICE_ACCOUNTS));
+        let (pods, images): (Vec<&Review>, Vec<&Review>) = bootstrapping.partition(|review| review.who == everyone);
+        self.wide("bootstrap.too-wide", Grade::Hole, &pods, anyone, &[], "every pod has such an account");
+        let right = [Ability::Ask, Ability::NodeClient, Ability::SelfNodeClient];
+        let effect = "every machine image with such credentials in it gives this right away";
+        self.wide("bootstrap.too-wide", Grade::Hole, &images, anyone, &right, effect);
+    }
+
+    /// What these may do too much. The same bindings are one cause, however many have too much by them.
+    fn wide(
+        &mut self,
+        id: &'static str,
+        grade: Grade,
+        reviews: &[&'a Review],
+        above: Option<&Review>,
+        right: &[Ability],
+        effect: &str,
+    ) {
+        let mut causes: Vec<Cause<'a>> = Vec::new();
         for review in reviews {
-            let everyone = Subject::group(SERVICE_ACCOUNTS);
-            if review.who == Who::Bound(everyone) {
-                let wide = wide(review, &of_anyone, &[]);
-                let effect = "every pod has such an account";
-                self.wide("bootstrap.too-wide", Grade::Hole, review, &wide, effect);
-            } else if let Who::Token(_) | Who::Bound(_) = review.who {
-                let right = [Ability::Ask, Ability::NodeClient, Ability::SelfNodeClient];
-                let wide = wide(review, &of_anyone, &right);
-                let effect = "every machine image with such credentials in it gives this right away";
-                self.wide("bootstrap.too-wide", Grade::Hole, review, &wide, effect);
+            let what = self.beyond(review, above, right);
+            if what.is_empty() {
+                continue;
+            }
+            let guilty = self.guilty(&review.user, &review.groups, &what);
+            let bindings = guilty.iter().map(|grant| format!("binding {}", grant.binding)).collect::<BTreeSet<_>>();
+            let about = if bindings.is_empty() { BTreeSet::from([review.who.to_string()]) } else { bindings };
+            match causes.iter_mut().find(|cause| cause.about == about) {
+                Some(known) => known.add(review, what, guilty),
+                None => causes.push(Cause { about, who: vec![review], what, guilty }),
+            }
+        }
+        for Cause { about, who, what, guilty } in causes {
+            let words = match what.contains(&Ability::Everything) {
+                true => Ability::Everything.words().to_owned(),
+                false => what.iter().map(|ability| ability.words()).collect::<Vec<_>>().join(", "),
+            };
+            let says = format!("{} may {words}: {effect}", sample(&names(who)));
+            let remedies = self.taking_away(&guilty);
+            self.find(id, grade, about, says, remedies);
+            if guilty.is_empty() {
+                self.look("kubectl get clusterrolebindings -o wide   # no binding that can be seen gives this; the API server's authorizer does".to_owned());
             }
         }
     }
 
-    fn wide(&mut self, id: &'static str, grade: Grade, review: &Review, wide: &[Ability], effect: &str) {
-        if wide.is_empty() {
-            return;
-        }
-        let guilty = self.guilty(&review.user, &review.groups, wide);
-        // One binding is one cause, however many subjects it has.
-        let mut about: Vec<String> = guilty.iter().map(|grant| format!("binding {}", grant.binding)).collect();
-        about.sort_unstable();
-        about.dedup();
-        if about.is_empty() {
-            about.push(review.who.to_string());
-        } else if self.is_known(id, &about) {
-            return;
-        }
-        let what: Vec<&str> = wide.iter().map(|ability| ability.words()).collect();
-        let says = format!("{} may {}: {effect}", review.who, what.join(", "));
-        let remedies = self.taking_away(&guilty);
-        self.find(id, grade, about, says, remedies);
-        if guilty.is_empty() {
-            self.look("kubectl get clusterrolebindings -o wide   # no binding that can be seen gives this; the API server's authorizer does".to_owned());
-        }
+    /// What someone may do that is not right for them: those above them may not, or they may even when it has been taken
+    /// from those above. One hole does not hide another.
+    fn beyond(&self, review: &Review, above: Option<&Review>, right: &[Ability]) -> BTreeSet<Ability> {
+        let is_above = |grant: &&Grant| above.is_some_and(|above| grant.subject.is(&above.user, &above.groups));
+        let own = self.snapshot.grants.all().iter().filter(|grant| !is_above(grant));
+        let own = abilities(own, &review.user, &review.groups);
+        let is_theirs = |ability: Ability| own.contains(&ability) || above.is_none_or(|above| !above.may(ability));
+        // Watching CSRs shows public things only.
+        let is_right = |ability: Ability| ability == Ability::Watch || right.contains(&ability);
+        let may = review.may.iter().copied();
+        may.filter(|&ability| is_theirs(ability) && !is_right(ability)).collect()
     }
 
     /// The bindings that give a user some of these abilities, or a part of one.
-    fn guilty(&self, user: &str, groups: &[String], wide: &[Ability]) -> Vec<&'a Grant> {
+    fn guilty(&self, user: &str, groups: &[String], wide: &BTreeSet<Ability>) -> Vec<&'a Grant> {
         let parts: BTreeSet<_> = wide.iter().flat_map(|ability| ability.needs().concat()).collect();
         let grants = self.snapshot.grants.all().iter().filter(|grant| grant.subject.is(user, groups));
         grants.filter(|grant| grant.permissions.iter().any(|permission| parts.contains(permission))).collect()
@@ -421,11 +467,17 @@ impl<'a> Doctor<'a> {
         };
         let left: Vec<Grant> = grants.iter().filter(|grant| !is_taken(grant)).cloned().collect();
         let (mut first, mut remedies) = (Vec::new(), BTreeSet::new());
+        let mut only_everyone_asked = false;
+        let waiting = self.waiting();
         for review in self.snapshot.reviews.all() {
             let (before, after) =
                 (abilities(grants, &review.user, &review.groups), abilities(&left, &review.user, &review.groups));
             let lost = |ability: Ability| before.contains(&ability) && !after.contains(&ability);
             match &review.who {
+                Who::Authenticated => {
+                    only_everyone_asked =
+                        lost(Ability::Ask) && !Bootstrappers { reviews: self.snapshot.reviews.all() }.may_ask()
+                }
                 Who::Node(_) => {
                     // Whether the Node authorizer would allow it too can't be seen.
                     if lost(Ability::Ask) || lost(Ability::Watch) {
@@ -437,7 +489,9 @@ impl<'a> Doctor<'a> {
                     }
                 }
                 Who::Token(_) | Who::Bound(_) | Who::Requester(_) if !review.user.starts_with(NODE_USER_PREFIX) => {
-                    if review.who == Who::Bound(Subject::group(SERVICE_ACCOUNTS)) {
+                    // Not all pods bootstrap, nor does everyone who asks for a certificate.
+                    let is_other = matches!(review.who, Who::Requester(_)) && !waiting.contains(&review);
+                    if is_other || review.who == Who::Bound(Subject::group(SERVICE_ACCOUNTS)) {
                         continue;
                     }
                     let to = narrowest(review);
@@ -450,6 +504,9 @@ impl<'a> Doctor<'a> {
                 }
                 _ => {}
             }
+        }
+        if only_everyone_asked && !self.bootstraps_otherwise() {
+            first.extend(self.binding_kubeadm_group());
         }
         remedies.extend(guilty.iter().map(|grant| Remedy::Unbind {
             binding: grant.binding.clone(),
@@ -482,16 +539,6 @@ pub(super) fn own_way(kubelet: &str) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// What someone may do beyond what those above may, and beyond what is right for them.
-fn wide(review: &Review, above: &BTreeSet<Ability>, right: &[Ability]) -> Vec<Ability> {
-    if review.may(Ability::Everything) && !above.contains(&Ability::Everything) {
-        return vec![Ability::Everything];
-    }
-    let may = review.may.difference(above).copied();
-    // Watching CSRs shows public things only.
-    may.filter(|ability| *ability != Ability::Watch && !right.contains(ability)).collect()
 }
 
 pub(super) fn bindings(snapshot: &Snapshot) -> Option<Vec<BindingReport>> {

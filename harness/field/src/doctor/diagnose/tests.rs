@@ -441,15 +441,21 @@ fn a_node_that_serves_nothing() {
         list(&mut snapshot.nodes)[0].served = Served::Alert("internal error".into());
     };
     assert_eq!(with(alert), [("serving.none", Grade::Broken)]);
-    let found = with(|snapshot| {
-        alert(snapshot);
-        let names = [AltName::Dns("n1".into())];
-        let mut waiting = csr(Role::Serving, "system:node:n1", RequestBuilder::node("n1").alt_names(names));
-        waiting.name = "csr-w".into();
-        waiting.created = snapshot.taken - SignedDuration::from_secs(30);
-        list(&mut snapshot.csrs).push(waiting);
-    });
-    assert_eq!(found, [("serving.pending", Grade::Broken)]);
+    let asks_for = |only_by_name: bool| {
+        with(|snapshot| {
+            alert(snapshot);
+            let addresses = list(&mut snapshot.nodes)[0].addresses.clone();
+            let addresses = addresses.into_iter().map(AltName::Ip).filter(|_| !only_by_name);
+            let names: Vec<AltName> = addresses.chain([AltName::Dns("n1".into())]).collect();
+            let mut waiting = csr(Role::Serving, "system:node:n1", RequestBuilder::node("n1").alt_names(names));
+            waiting.name = "csr-w".into();
+            waiting.created = snapshot.taken - SignedDuration::from_secs(30);
+            list(&mut snapshot.csrs).push(waiting);
+        })
+    };
+    assert_eq!(asks_for(false), [("serving.pending", Grade::Broken)]);
+    // An API server that verifies kubelets would refuse this one.
+    assert_eq!(asks_for(true), [("serving.none", Grade::Broken), ("csr.pending", Grade::Warning)]);
 }
 
 #[test]

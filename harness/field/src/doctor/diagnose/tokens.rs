@@ -25,11 +25,11 @@ impl Doctor<'_> {
                 "; no other token is usable, so a node whose certificate has expired can't rejoin by a bootstrap token",
                 self.new_token(),
             ),
-            _ => ("", Vec::new()),
+            _ => ("", Some(Vec::new())),
         };
-        let replaced = |ids: &[String]| {
-            let delete = Remedy::DeleteTokens { ids: ids.to_vec() };
-            new.iter().cloned().chain([delete]).collect::<Vec<_>>()
+        let replaced = |ids: &[String]| match &new {
+            Some(new) => new.iter().cloned().chain([Remedy::DeleteTokens { ids: ids.to_vec() }]).collect(),
+            None => Vec::new(),
         };
         if !expired.is_empty() {
             let says = format!(
@@ -54,8 +54,14 @@ impl Doctor<'_> {
                 Grade::Warning,
                 [],
                 "there is no bootstrap token: no node can join by one, nor rejoin when its certificate has expired (tokens in the API server's --token-auth-file can't be seen)",
-                new.clone(),
+                new.clone().unwrap_or_default(),
             );
+            if new.is_none() {
+                self.look(
+                    "kubectl get clusterrolebindings -o wide | grep bootstrapper   # the group that a new token needs"
+                        .to_owned(),
+                );
+            }
         }
         let forever = ids(&|token| token.is_usable(now) && token.expires.is_none());
         if !forever.is_empty() {
