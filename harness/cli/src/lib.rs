@@ -12,6 +12,7 @@ mod explain;
 mod export;
 mod failed;
 mod failure;
+mod histories;
 pub mod interrupt;
 mod list;
 mod live;

@@ -9,7 +9,7 @@ use std::thread;
 
 use serde::Serialize;
 
-use super::rejudge::{histories, load};
+use super::histories::{histories, load};
 use super::{Exit, Failure, print, print_json};
 use tlsboot_core::check::Verdict;
 use tlsboot_core::check::mutate::{Effort, InvariantProof, Proof, prove, prove_invariants};

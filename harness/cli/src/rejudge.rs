@@ -8,13 +8,14 @@ use clap::Args;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::histories::{histories, load};
 use super::{Exit, Failure, mutate, print};
 use tlsboot_core::check::{Outcome, Verdict, judge_all};
 use tlsboot_core::history::{Event, What};
 use tlsboot_core::known::of_bugs;
 use tlsboot_core::result::ScenarioResult;
 use tlsboot_core::scenario::Scenario;
-use tlsboot_engine::evidence::{Evidence, EvidenceError, EvidenceFolder, SCENARIO, find};
+use tlsboot_engine::evidence::{Evidence, EvidenceError, EvidenceFolder, SCENARIO};
 use tlsboot_engine::report::failure;
 
 /// Judge recorded histories again: same verdicts, no cluster needed.
@@ -80,25 +81,6 @@ pub(super) fn run(command: &RejudgeCommand) -> Result<Exit, Failure> {
     }
     print(&text)?;
     Ok(code)
-}
-
-/// The folders with a history, among these and below them.
-pub(super) fn histories(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut found = Vec::new();
-    for folder in folders {
-        found.extend(find(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?);
-    }
-    if found.is_empty() {
-        return Err(Failure::usage("there is no history.jsonl below these folders"));
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// The scenario and the history of an evidence folder.
-pub(super) fn load(evidence: &EvidenceFolder) -> Result<(Scenario, Vec<Event>), Failure> {
-    let wrong = |error: EvidenceError| Failure::usage(format!("{}: {error}", evidence.path().display()));
-    Ok((evidence.scenario(SCENARIO).map_err(wrong)?, evidence.history().map_err(wrong)?))
 }
 
 /// What a history says about its run.

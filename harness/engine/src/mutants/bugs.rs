@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::{Made, Mutant};
+use super::mutant::{Made, Mutant};
 use crate::cluster::ClusterError;
 use crate::cluster::processes::{Defect, Launch, Part};
 use crate::components::{BUG_VARIABLE, Edit, Role};

@@ -11,6 +11,7 @@ mod bugs;
 mod flags;
 mod follow;
 pub mod matrix;
+mod mutant;
 mod objects;
 mod reach;
 mod relapse;
@@ -19,39 +20,9 @@ mod signer;
 mod stand_in;
 mod table;
 
-use std::sync::Arc;
-
-use crate::cluster::processes::Defect;
-use crate::components::Edit;
-
 pub use bugs::{Buggy, edits};
+pub use mutant::{Made, Mutant};
 pub use table::table;
-
-/// A cluster with one fault.
-#[derive(Clone, Debug)]
-pub struct Mutant {
-    /// Unique id: `signer.ca-true`.
-    pub id: &'static str,
-    /// What is wrong, in one sentence.
-    pub wrong: &'static str,
-    /// The scenarios that must notice it, by id. For a fault-free control, the ones that must not.
-    pub scenarios: &'static [&'static str],
-    /// Nothing is wrong: a fault-free control, which shows that the other mutants are killed by their faults.
-    pub sound: bool,
-    /// The first minor version of Kubernetes 1 on which it can be created.
-    pub from: u32,
-    /// How it is created.
-    pub made: Made,
-}
-
-/// How a mutant is created.
-#[derive(Clone, Debug)]
-pub enum Made {
-    /// Around the executables, which stay as they are.
-    Around(Arc<dyn Defect>),
-    /// Inside them, by [`Buggy`] executables with these edits.
-    Inside(&'static [Edit]),
-}
 
 /// A glob that no mutant's id matches.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,10 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-use super::Mutant;
 use super::beside::BEHIND;
 use super::flags::{apiserver, config_of, configure, edit_config, kubelet};
-use super::table::mutant;
+use super::mutant::{Mutant, mutant};
 use crate::cluster::ClusterError;
 use crate::cluster::processes::{Defect, Launch};
 use crate::cluster::shared::file::write_private;

@@ -10,12 +10,12 @@ use super::approver::{ApproverFault, RogueApprover};
 use super::beside::Beside;
 use super::bugs::{self, bugs};
 use super::flags::{self, apiserver, controller_manager, kubelet};
+use super::mutant::{Made, Mutant, mutant};
 use super::objects::{bound, no_renewals, policy};
 use super::reach;
 use super::relapse::Relapse;
 use super::rules::Rule;
 use super::signer::{RogueSigner, SignerFault};
-use super::{Made, Mutant};
 use crate::cluster::processes::Defect;
 use tlsboot_core::history::event::NODES_GROUP;
 use tlsboot_core::scenario::BootstrapRole;
@@ -38,10 +38,6 @@ pub fn table() -> Vec<Mutant> {
         bugs(),
     ]
     .concat()
-}
-
-pub(super) fn mutant(id: &'static str, wrong: &'static str, scenarios: Ids, defect: impl Defect + 'static) -> Mutant {
-    Mutant { id, wrong, scenarios, sound: false, from: 0, made: Made::Around(Arc::new(defect)) }
 }
 
 /// The fault-free controls: scenarios of every kind pass on them.

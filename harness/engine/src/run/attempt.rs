@@ -7,8 +7,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::play::{Play, STEP};
-use super::{Awaited, Listener, RunError, RunEvent, RunEventKind, Target};
+use super::events::{STEP, Teller};
+use super::play::Play;
+use super::{Awaited, Listener, RunError, RunEventKind, Target};
 use crate::evidence::{self, EvidenceWriter};
 use crate::observe::{Sink, load, looks};
 use tlsboot_core::check::{Outcome, Verdict};
@@ -44,8 +45,9 @@ impl Runner {
     /// Runs a scenario. Always returns a result: errors of the harness are in it, as `error`.
     pub async fn run(&self, scenario: &Scenario, target: &Target) -> Ran {
         let name = target.id.name();
-        let one = Attempt { runner: self, scenario, target, name: &name };
-        one.tell(RunEventKind::Started);
+        let teller = Teller { listener: &*self.listener, scenario: &scenario.id, target: &name };
+        let one = Attempt { runner: self, scenario, target, name: &name, teller };
+        teller.tell(RunEventKind::Started);
         let clock = Instant::now();
         let mut result = ScenarioResult::new(scenario, &name, Timestamp::now(), error("not run"));
         match target.id.unsupported(scenario) {
@@ -58,7 +60,7 @@ impl Runner {
         }
         result.duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
         let stale = self.known.apply(&mut result, target.id.kubernetes, target.id.kubelet);
-        one.tell(RunEventKind::Finished(&result));
+        teller.tell(RunEventKind::Finished(&result));
         Ran { result, stale }
     }
 }
@@ -68,18 +70,15 @@ fn error(why: impl ToString) -> Verdict {
     Verdict::without_history(Outcome::Error, Some(why.to_string()))
 }
 
-pub(super) struct Attempt<'a> {
-    pub(super) runner: &'a Runner,
-    pub(super) scenario: &'a Scenario,
-    pub(super) target: &'a Target,
-    pub(super) name: &'a str,
+struct Attempt<'a> {
+    runner: &'a Runner,
+    scenario: &'a Scenario,
+    target: &'a Target,
+    name: &'a str,
+    teller: Teller<'a>,
 }
 
 impl Attempt<'_> {
-    pub(super) fn tell(&self, kind: RunEventKind<'_>) {
-        self.runner.listener.event(&RunEvent::new(&self.scenario.id, self.name, kind));
-    }
-
     async fn run(&self, result: &mut ScenarioResult) {
         let evidence = match EvidenceWriter::create(&self.runner.out, self.name, self.scenario) {
             Ok(evidence) => evidence,
@@ -105,7 +104,7 @@ impl Attempt<'_> {
         sink.emit(self.target.id.begin(self.scenario, self.runner.keep_going));
         let _load = load::record(sink.clone());
         let _looks = looks::tell(sink.clone());
-        self.tell(RunEventKind::Waits { what: Awaited::Cluster, left: STEP });
+        self.teller.tell(RunEventKind::Waits { what: Awaited::Cluster, left: STEP });
         let starting = self.target.provider.start(self.scenario, sink.clone(), evidence.logs());
         let started = self.unless_interrupted(starting).await.and_then(|started| started.map_err(RunError::Start));
         let cluster = match started {
@@ -116,7 +115,11 @@ impl Attempt<'_> {
                 return Err(error);
             }
         };
-        let playing = async { Play::new(self, &*cluster, &sink, events).until_decided().await };
+        let playing = async {
+            Play::new(self.scenario, self.target.id.rules(), self.teller, &*cluster, &sink, events)
+                .until_decided()
+                .await
+        };
         let verdict = self.unless_interrupted(playing).await;
         cluster.stop().await;
         // A verdict counts only with the record that it is based on.

@@ -71,6 +71,25 @@ pub trait Listener: Send + Sync {
     fn event(&self, event: &RunEvent<'_>);
 }
 
+/// How long a stimulus may take, for those who watch.
+pub(super) const STEP: Duration = Duration::from_secs(120);
+
+/// Tells a listener what happens to one scenario on one target.
+#[derive(Clone, Copy)]
+pub(super) struct Teller<'a> {
+    pub(super) listener: &'a dyn Listener,
+    /// The scenario's id.
+    pub(super) scenario: &'a str,
+    /// The target's name.
+    pub(super) target: &'a str,
+}
+
+impl Teller<'_> {
+    pub(super) fn tell(&self, kind: RunEventKind<'_>) {
+        self.listener.event(&RunEvent::new(self.scenario, self.target, kind));
+    }
+}
+
 /// Shows nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;

@@ -9,12 +9,13 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::attempt::Attempt;
+use super::events::{STEP, Teller};
 use super::{Awaited, RunError, RunEventKind};
 use crate::cluster::Cluster;
 use crate::drive::{self, Stage};
 use crate::observe::{Sink, log};
 use crate::task::Task;
+use tlsboot_core::check::rules::Rules;
 use tlsboot_core::check::{Judge, Next, Verdict};
 use tlsboot_core::history::event::{Deadline, Ended, Phase, ProcessEvent, ProcessState, Recorder, StepEvent};
 use tlsboot_core::history::{Event, What};
@@ -29,13 +30,12 @@ const ETCD: &str = "etcd";
 const LOOK: Duration = Duration::from_secs(1);
 /// And not more than a fiftieth of the time.
 const REST: u32 = 50;
-/// How long a stimulus may take, for those who watch.
-pub(super) const STEP: Duration = Duration::from_secs(120);
 
 /// A scenario while it is driven and judged.
 pub(super) struct Play<'a> {
-    attempt: &'a Attempt<'a>,
     scenario: &'a Scenario,
+    rules: Rules,
+    teller: Teller<'a>,
     cluster: &'a dyn Cluster,
     sink: &'a Sink,
     judge: Judge<'a>,
@@ -63,15 +63,17 @@ enum BehindError {
 
 impl<'a> Play<'a> {
     pub(super) fn new(
-        attempt: &'a Attempt<'a>,
+        scenario: &'a Scenario,
+        rules: Rules,
+        teller: Teller<'a>,
         cluster: &'a dyn Cluster,
         sink: &'a Sink,
         events: mpsc::UnboundedReceiver<Event>,
     ) -> Self {
-        let scenario = attempt.scenario;
         Self {
-            attempt,
             scenario,
+            rules,
+            teller,
             cluster,
             sink,
             judge: Judge::new(scenario),
@@ -143,7 +145,7 @@ impl<'a> Play<'a> {
 
     fn tell(&mut self, step: usize, left: Duration) {
         if self.told.replace(step) != Some(step) {
-            self.attempt.tell(RunEventKind::Waits { what: awaited(self.scenario, step), left });
+            self.teller.tell(RunEventKind::Waits { what: awaited(self.scenario, step), left });
         }
     }
 
@@ -154,8 +156,7 @@ impl<'a> Play<'a> {
             sink.emit(What::Step(StepEvent { index, stimulus: step.word().into(), name: name.clone(), phase }));
         };
         say(self.sink, Phase::Begin);
-        let rules = self.attempt.target.id.rules();
-        let stage = Stage { cluster: self.cluster, state: self.judge.state(), rules, beside: &self.beside };
+        let stage = Stage { cluster: self.cluster, state: self.judge.state(), rules: self.rules, beside: &self.beside };
         let mut done = drive::perform(step, &stage).await.map_err(|error| error.to_string());
         if let (Ok(_), Some(stimulus)) = (&done, step.stimulus())
             && let Err(why) = self.recorded(stimulus).await

@@ -1,61 +1,27 @@
-//! The whole diagnosis: each subject is looked at in turn.
+//! What all subjects share: the findings as they are collected, and how names and times are written in them.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use tlsboot_core::history::facts::Name;
 
-use super::certificates::nodes;
-use super::csrs::approvers;
-use super::rbac::bindings;
-use super::signing::signers;
-use super::{Diagnosis, Finding, Grade};
+use super::{Finding, Grade};
 use crate::doctor::remedy::Remedy;
-use crate::doctor::snapshot::{Right, Seen, Snapshot};
+use crate::doctor::snapshot::Snapshot;
 
 /// The built-in approver and signer take milliseconds (catalogue S-10); a CSR that is pending for so long is pending for
 /// another reason.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 
-/// Judges a snapshot.
-pub fn diagnose(snapshot: &Snapshot) -> Diagnosis {
-    let mut doctor = Doctor { snapshot, findings: Vec::new(), unknown: Vec::new() };
-    // First, because what may be approved later has to be approved, and signed.
-    doctor.signing();
-    doctor.pending();
-    doctor.bootstrapping();
-    doctor.renewing();
-    doctor.too_wide();
-    doctor.pending_for_others();
-    doctor.denied();
-    doctor.approved();
-    doctor.tokens();
-    doctor.discovery();
-    doctor.readiness();
-    doctor.client_certificates();
-    doctor.serving_certificates();
-    doctor.reaching();
-    let Doctor { mut findings, unknown, .. } = doctor;
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.grade));
-    Diagnosis {
-        taken: snapshot.taken,
-        server: snapshot.server.clone(),
-        version: snapshot.version,
-        bindings: bindings(snapshot),
-        approvers: approvers(snapshot),
-        signers: signers(snapshot),
-        tokens: snapshot.tokens.get().cloned(),
-        nodes: nodes(snapshot),
-        findings,
-        unknown,
-        missing: missing(snapshot),
-    }
-}
-
 pub(super) struct Doctor<'a> {
     pub(super) snapshot: &'a Snapshot,
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
     pub(super) unknown: Vec<String>,
 }
 
-impl Doctor<'_> {
+impl<'a> Doctor<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, findings: Vec::new(), unknown: Vec::new() }
+    }
+
     pub(super) fn find(
         &mut self,
         id: &'static str,
@@ -98,18 +64,12 @@ pub(super) fn sample(names: &[String]) -> String {
     }
 }
 
-fn missing(snapshot: &Snapshot) -> Vec<Right> {
-    fn of<T>(seen: &Seen<T>) -> Option<Right> {
-        seen.missing().cloned()
-    }
-    let all = [
-        of(&snapshot.grants),
-        of(&snapshot.reviews),
-        of(&snapshot.csrs),
-        of(&snapshot.tokens),
-        of(&snapshot.nodes),
-        of(&snapshot.client_cas),
-        of(&snapshot.cluster_info),
-    ];
-    all.into_iter().flatten().collect()
+/// As people read it: to the second, in UTC.
+pub(in crate::doctor) fn short(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// A subject or an issuer in one word.
+pub(super) fn name_of(name: &Name) -> String {
+    name.common_name.clone().unwrap_or_else(|| name.organizations.join(","))
 }

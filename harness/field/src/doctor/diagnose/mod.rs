@@ -7,6 +7,7 @@ mod doctor;
 mod judge;
 #[cfg(test)]
 mod law;
+mod nodes;
 mod rbac;
 mod reaching;
 mod report;
@@ -14,10 +15,12 @@ mod signing;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod whole;
 
-pub use doctor::{PATIENCE, diagnose};
+pub use doctor::PATIENCE;
 pub use judge::{Cause, approves, unsignable};
 pub use reaching::{Obstacle, obstacle};
 pub use report::{ApproverReport, BindingReport, Diagnosis, Finding, Grade, Life, NodeReport, SignerReport};
+pub use whole::diagnose;
 
-pub(super) use certificates::short;
+pub(super) use doctor::short;

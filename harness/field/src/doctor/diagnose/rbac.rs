@@ -7,9 +7,9 @@ use tlsboot_core::check::Role;
 use tlsboot_core::history::event::{CsrEvent, NODE_USER_PREFIX, NODES_GROUP};
 use tlsboot_core::scenario::BootstrapRole;
 
-use super::certificates::{nodes, short};
-use super::doctor::{Doctor, sample};
+use super::doctor::{Doctor, sample, short};
 use super::judge::{Judgement, condition, is, is_by_node, judge};
+use super::nodes::{nodes, own_way};
 use super::{BindingReport, Grade};
 use crate::doctor::people::STRANGER;
 use crate::doctor::remedy::{Remedy, kubeadm_group};
@@ -527,17 +527,6 @@ fn narrowest(review: &Review) -> Subject {
     match extra.or(common) {
         Some(group) => Subject::group(group),
         None => Subject::user(&review.user),
-    }
-}
-
-/// How the nodes of a distribution get their certificates, told by their kubelets' version.
-pub(super) fn own_way(kubelet: &str) -> Option<&'static str> {
-    if kubelet.contains("+k3s") || kubelet.contains("+rke2") {
-        Some("k3s and RKE2 give a node new certificates whenever its agent or server is restarted")
-    } else if kubelet.contains("-eks-") {
-        Some("EKS nodes authenticate by IAM, and only their serving certificates come from CSRs")
-    } else {
-        None
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Grade;
-use super::certificates::is_self_signed;
 use super::doctor::{Doctor, sample};
+use super::nodes::is_self_signed;
 use crate::doctor::remedy::Remedy;
 use crate::doctor::snapshot::{NodeFacts, Reached, Served};
 

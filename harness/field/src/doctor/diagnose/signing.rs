@@ -5,11 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use tlsboot_core::check::Role;
 use tlsboot_core::history::event::CsrEvent;
-use tlsboot_core::history::facts::Name;
 use tlsboot_core::x509::verify::{Usage, chain_of};
 
-use super::certificates::short;
-use super::doctor::{Doctor, PATIENCE, sample};
+use super::doctor::{Doctor, PATIENCE, name_of, sample, short};
 use super::judge::{condition, is, unsignable};
 use super::{Grade, SignerReport};
 use crate::doctor::remedy::Remedy;
@@ -144,10 +142,6 @@ impl Doctor<'_> {
             self.find("ca.ends", grade, [name], says, [Remedy::ReplaceCa]);
         }
     }
-}
-
-pub(super) fn name_of(name: &Name) -> String {
-    name.common_name.clone().unwrap_or_else(|| name.organizations.join(","))
 }
 
 pub(super) fn signers(snapshot: &Snapshot) -> Option<Vec<SignerReport>> {
