@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Exit, Failure, LibraryOptions, ScenarioOptions, print};
 use tlsboot_core::check::invariants::{self, Invariant};
+use tlsboot_core::name::similar;
 use tlsboot_core::scenario::coverage::{reason, showing};
 use tlsboot_core::scenario::requirements::{self, Requirement};
 use tlsboot_core::scenario::schema::{Part, Place, Word, places, words};
@@ -64,8 +65,10 @@ fn unknown(id: &str) -> String {
         let words = words().into_iter().filter(|word| parts.contains(&word.part));
         words.map(|word| word.name).collect::<Vec<_>>().join(", ")
     };
+    let words: Vec<&str> = words().into_iter().map(|word| word.name).collect();
+    let meant = similar(id, words).map_or_else(String::new, |word| format!(" (did you mean `{word}`?)"));
     format!(
-        "`{id}` is not a scenario, a behavior or a word of the language\n  scenarios:    `tlsboot list` shows their ids\n  behaviors:    \
+        "`{id}` is not a scenario, a behavior or a word of the language{meant}\n  scenarios:    `tlsboot list` shows their ids\n  behaviors:    \
          `tlsboot list --requirements` shows their ids\n  stimuli:      {}\n  expectations: {}\n  and:          {}",
         names(&[Part::Stimulus]),
         names(&[Part::Kind]),

@@ -85,6 +85,12 @@ fn a_selector_that_chooses_nothing_is_an_error() {
         "did you mean `rbac.missing-",
     ]);
     tlsboot(&["run", "@nothing"]).wrong(&["`@nothing` selects no scenario"]);
+    tlsboot(&["run", "rotaton.*"]).wrong(&["did you mean `rotation.*`"]);
+    tlsboot(&["run", "@rotaton"]).wrong(&["did you mean `@rotation`"]);
+    tlsboot(&["run", "T-99"]).wrong(&["the behaviors of this chapter are T-01 to T-"]);
+    tlsboot(&["mutants", "signr.*"]).wrong(&["did you mean `signer.*`"]);
+    tlsboot(&["explain", "contrl"]).wrong(&["did you mean `control`"]);
+    tlsboot(&["run", "--kubernetes", "1.14"]).wrong(&["only of 1.15 to 1.37", "--components DIR"]);
 }
 
 /// For errors and for reports alike. Neither goes to a terminal here.

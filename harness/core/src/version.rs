@@ -91,6 +91,9 @@ const KNOWN: [Version; 23] = [
     Version::new(1, 15, 12),
 ];
 
+/// Asks for the newest minor version that this tlsboot knows.
+const LATEST: &str = "latest";
+
 impl Version {
     /// The version `major.minor.patch`.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
@@ -155,11 +158,15 @@ impl FromStr for VersionRequest {
         if let Some(version) = version(text) {
             return Ok(Self::Exact(version));
         }
+        if text == LATEST {
+            let Version { major, minor, .. } = KNOWN[0];
+            return Ok(Self::Minor { major, minor });
+        }
         match numbers(text).as_deref() {
             Some(&[major, minor]) => Ok(Self::Minor { major, minor }),
             _ => Err(ParseVersionError {
                 text: text.into(),
-                wanted: "a minor like 1.37, or a version like 1.37.2 or 1.38.0-alpha.1",
+                wanted: "a minor like 1.37, a version like 1.37.2 or 1.38.0-alpha.1, or `latest`",
             }),
         }
     }
@@ -348,6 +355,7 @@ mod tests {
         assert_eq!("1.33".parse::<VersionRequest>().unwrap().known(), Some(Version::new(1, 33, 13)));
         assert_eq!("1.33.0".parse::<VersionRequest>().unwrap().known(), Some(Version::new(1, 33, 0)));
         assert_eq!("1.99".parse::<VersionRequest>().unwrap().known(), None);
+        assert_eq!("latest".parse::<VersionRequest>().unwrap().known(), Some(KNOWN[0]));
         assert!(Version::known().is_sorted_by(|newer, older| newer > older));
     }
 

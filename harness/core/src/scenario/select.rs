@@ -1,6 +1,8 @@
 //! Choosing scenarios on the command line.
 
+use super::requirements;
 use super::{Profile, Scenario};
+use crate::name::{similar, similar_id};
 
 /// Why a selector selects nothing.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -54,16 +56,33 @@ pub fn select<'a>(
     if chosen.is_empty() { Err(SelectError::Empty) } else { Ok(chosen) }
 }
 
+/// What was probably meant, as a remark.
 fn near(wrong: &str, scenarios: &[Scenario]) -> String {
-    let words: Vec<&str> = wrong.split(['.', '-']).filter(|word| word.len() > 3).collect();
-    let close = scenarios
-        .iter()
-        .map(|scenario| &scenario.id)
-        .max_by_key(|id| words.iter().filter(|word| id.contains(**word)).count());
-    match close {
-        Some(id) if words.iter().any(|word| id.contains(*word)) => {
-            format!(" (did you mean `{id}`?)")
-        }
+    let tags = || scenarios.iter().flat_map(|scenario| &scenario.tags).map(String::as_str);
+    let meant = match wrong.strip_prefix('@') {
+        Some(tag) => similar(tag, tags()).map(|tag| format!("@{tag}")),
+        None if is_behavior(wrong) => return behaviors_of(wrong),
+        None => similar_id(wrong, scenarios.iter().map(|scenario| scenario.id.as_str())),
+    };
+    meant.map_or_else(String::new, |meant| format!(" (did you mean `{meant}`?)"))
+}
+
+/// Whether it is written like a behavior's id: `T-01`.
+fn is_behavior(word: &str) -> bool {
+    word.split_once('-').is_some_and(|(chapter, number)| {
+        chapter.len() == 1 && !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+    })
+}
+
+/// Which behaviors there are in the chapter of one that no scenario shows.
+fn behaviors_of(wrong: &str) -> String {
+    if requirements::find(&wrong.to_ascii_uppercase()).is_some() {
+        return " (none of them shows this behavior)".into();
+    }
+    let chapter = wrong.split('-').next().unwrap_or_default().to_ascii_uppercase();
+    let mut ids = requirements::all().map(|known| known.id).filter(|id| id.split('-').next() == Some(&*chapter));
+    match (ids.next(), ids.last()) {
+        (Some(first), Some(last)) => format!(" (the behaviors of this chapter are {first} to {last})"),
         _ => String::new(),
     }
 }

@@ -1,6 +1,8 @@
 //! Words of Kubernetes that scenarios use. A word that Kubernetes does not know could only make an expectation that
 //! nothing fulfills, or a `never` that passes without proving anything.
 
+use crate::name::similar;
+
 /// The verbs of requests in audit logs: those of the API, and the HTTP methods for paths that are not resources.
 const VERBS: &[&str] = &[
     "create",
@@ -265,10 +267,8 @@ fn unknown(kind: &str, known: &[&str], word: &str) -> Option<String> {
     if known.contains(&word) {
         return None;
     }
-    let near = known.iter().map(|name| (strsim::jaro_winkler(name, &word.to_lowercase()), name));
-    let nearest = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(similarity, _)| *similarity > 0.8);
-    let advice = match nearest {
-        Some((_, name)) => format!(": did you mean `{name}`?"),
+    let advice = match similar(word, known.iter().copied()) {
+        Some(name) => format!(": did you mean `{name}`?"),
         None if known.len() <= LISTED => format!("; use one of {}", known.join(", ")),
         None => String::new(),
     };

@@ -87,18 +87,20 @@ pub enum ComponentError {
         reason: String,
     },
     /// A minor version of which no store, mirror or table has a patch release.
-    #[error(
-        "no patch release of Kubernetes {0} is known here, only of {known}: ask for one by its full version, such as {0}.1",
-        known = known_minors()
-    )]
+    #[error("no patch release of Kubernetes {} is known here{}", .0, what_is_known(*.0))]
     UnknownMinor(VersionRequest),
 }
 
-/// The minor versions that stand for a patch release, from the oldest.
-fn known_minors() -> String {
-    let minors: Vec<String> =
-        Version::known().iter().map(|version| format!("{}.{}", version.major, version.minor)).collect();
-    format!("{} to {}", minors.last().map_or("", String::as_str), minors.first().map_or("", String::as_str))
+/// The minors that can be asked for, and how to ask for another one.
+fn what_is_known(request: VersionRequest) -> String {
+    let (newest, oldest) = (Version::known()[0], Version::known()[Version::known().len() - 1]);
+    let known = format!("{}.{} to {}.{}", oldest.major, oldest.minor, newest.major, newest.minor);
+    match request {
+        VersionRequest::Minor { major, minor } if (major, minor) < (oldest.major, oldest.minor) => {
+            format!(", only of {known}: give its executables with --components DIR")
+        }
+        _ => format!(", only of {known}: ask for one by its full version, such as {request}.0"),
+    }
 }
 
 /// A source that could not serve.

@@ -20,14 +20,19 @@ mod signer;
 mod stand_in;
 mod table;
 
+use tlsboot_core::name::similar_id;
+
 pub use bugs::{Buggy, edits};
 pub use mutant::{Made, Mutant};
 pub use table::table;
 
 /// A glob that no mutant's id matches.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` selects no mutant; `tlsboot mutants --list` shows all")]
-pub struct NoSuchMutant(String);
+#[error("`{glob}` selects no mutant; `tlsboot mutants --list` shows all{}", meant.as_ref().map_or_else(String::new, |id| format!(" (did you mean `{id}`?)")))]
+pub struct NoSuchMutant {
+    glob: String,
+    meant: Option<String>,
+}
 
 /// The mutants that match any of the globs; all of them without globs.
 ///
@@ -36,7 +41,8 @@ pub struct NoSuchMutant(String);
 pub fn select(all: Vec<Mutant>, globs: &[String]) -> Result<Vec<Mutant>, NoSuchMutant> {
     let fits = |glob: &str, mutant: &Mutant| glob_match::glob_match(glob, mutant.id);
     if let Some(nothing) = globs.iter().find(|glob| !all.iter().any(|mutant| fits(glob, mutant))) {
-        return Err(NoSuchMutant(nothing.clone()));
+        let meant = similar_id(nothing, all.iter().map(|mutant| mutant.id));
+        return Err(NoSuchMutant { glob: nothing.clone(), meant });
     }
     let chosen = |mutant: &Mutant| globs.is_empty() || globs.iter().any(|glob| fits(glob, mutant));
     Ok(all.into_iter().filter(chosen).collect())
@@ -56,7 +62,8 @@ mod tests {
         assert_eq!(ids(&["signer.authority"]), ["signer.authority"]);
         assert!(ids(&["rbac.*"]).iter().all(|id| id.starts_with("rbac.")));
         assert_eq!(ids(&[]).len(), table().len());
-        let error = select(table(), &["no-such".into()]).unwrap_err();
-        assert!(error.to_string().contains("`no-such` selects no mutant"), "{error}");
+        let wrong = |glob: &str| select(table(), &[glob.into()]).unwrap_err().to_string();
+        assert!(wrong("no-such").starts_with("`no-such` selects no mutant"), "{}", wrong("no-such"));
+        assert!(wrong("signr.*").ends_with("(did you mean `signer.*`?)"), "{}", wrong("signr.*"));
     }
 }

@@ -23,7 +23,7 @@ fn a_minor_is_the_newest_patch_on_this_machine() {
     assert_eq!(plan("1.36.1").unwrap(), "1.36.1");
     assert_eq!(
         error(plan("1.99")),
-        "no patch release of Kubernetes 1.99 is known here, only of 1.15 to 1.37: ask for one by its full version, such as 1.99.1"
+        "no patch release of Kubernetes 1.99 is known here, only of 1.15 to 1.37: ask for one by its full version, such as 1.99.0"
     );
 }
 
