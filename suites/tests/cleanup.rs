@@ -4,6 +4,7 @@
 //! executable, which becomes `tlsboot` when it is asked to.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
                 count => Err(format!("{count} API servers are running for one cluster").into()),
             }
         }),
+        Trial::test("a_cluster_that_is_kept_can_be_entered_until_the_interrupt", kept),
         Trial::test("a_command_of_up_has_a_cluster_and_its_own_exit_code", up),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -203,6 +205,28 @@ fn up() -> Result<(), Failed> {
         return Err(format!("{output:?}").into());
     }
     Ended { folder, mounts }.leaves_no_process()?.leaves_no_folder()
+}
+
+fn kept() -> Result<(), Failed> {
+    let mounts = mounts()?;
+    let folder = tempfile::Builder::new().prefix("tb").tempdir()?;
+    fs::write(folder.path().join("fails.yaml"), SCENARIO.replace("within: 10m", "within: 1s"))?;
+    let said = folder.path().join("said");
+    let mut command = tlsboot(folder.path());
+    let child = Guarded(command.args(["run", "--keep", "fails.yaml"]).stderr(fs::File::create(&said)?).spawn()?);
+    let mut kubeconfig = None;
+    until(START, "the cluster was not kept", || {
+        let said = fs::read_to_string(&said)?;
+        let rest = said.split_once("export KUBECONFIG=").and_then(|(_, rest)| rest.split_once('\n'));
+        kubeconfig = rest.map(|(path, _)| PathBuf::from(path));
+        Ok(kubeconfig.is_some())
+    })?;
+    let kubeconfig = kubeconfig.ok_or("no kubeconfig")?;
+    let mode = fs::metadata(&kubeconfig)?.permissions().mode() & 0o777;
+    if mode != 0o600 || !fs::read_to_string(&kubeconfig)?.contains("client-key-data") {
+        return Err(format!("{} has mode {mode:o}, or no key", kubeconfig.display()).into());
+    }
+    Run { child, folder, mounts }.end(Signal::INT, Some(130))?.leaves_no_process()?.leaves_no_folder()
 }
 
 /// This executable as tlsboot, with its own folder for temporary files.

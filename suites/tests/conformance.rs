@@ -105,6 +105,7 @@ fn run(scenario: &Scenario, target: &Planned, environment: &Environment) -> Resu
             listener: Arc::new(Silent),
             interrupt: tlsboot::interrupt::on_interrupt()?,
             keep_going: environment.keep_going,
+            keep: false,
         };
         Ok::<_, std::io::Error>(runner.run(scenario, &target).await)
     })?;

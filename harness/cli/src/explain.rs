@@ -61,12 +61,13 @@ pub(super) fn run(command: &ExplainCommand) -> Result<Exit, Failure> {
 }
 
 fn unknown(id: &str) -> String {
+    let known = words();
+    let meant = similar(id, known.iter().map(|word| word.name.as_str()))
+        .map_or_else(String::new, |word| format!(" (did you mean `{word}`?)"));
     let names = |parts: &[Part]| {
-        let words = words().into_iter().filter(|word| parts.contains(&word.part));
-        words.map(|word| word.name).collect::<Vec<_>>().join(", ")
+        let words = known.iter().filter(|word| parts.contains(&word.part));
+        words.map(|word| word.name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let words: Vec<&str> = words().into_iter().map(|word| word.name).collect();
-    let meant = similar(id, words).map_or_else(String::new, |word| format!(" (did you mean `{word}`?)"));
     format!(
         "`{id}` is not a scenario, a behavior or a word of the language{meant}\n  scenarios:    `tlsboot list` shows their ids\n  behaviors:    \
          `tlsboot list --requirements` shows their ids\n  stimuli:      {}\n  expectations: {}\n  and:          {}",

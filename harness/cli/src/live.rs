@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use tlsboot_core::check::Outcome;
 use tlsboot_core::result::ScenarioResult;
+use tlsboot_engine::evidence::{LOGS, place};
 use tlsboot_engine::report::colours_wanted;
 use tlsboot_engine::report::paint::Paint;
 use tlsboot_engine::report::terminal;
@@ -123,6 +124,18 @@ impl LiveProgress {
         }
     }
 
+    /// It has failed, and its cluster waits for someone to look at it.
+    fn kept(&self, id: &str, target: &str, kubeconfig: &Path) {
+        let left = "the cluster to be looked at: Ctrl-C ends it";
+        self.waits(id, target, left, Duration::MAX);
+        let line = format!(
+            "{id} on {target} failed. Its cluster is kept until Ctrl-C, and its logs are in {}:\n  export KUBECONFIG={}",
+            self.out.join(place(target, id)).join(LOGS).display(),
+            kubeconfig.display()
+        );
+        self.line(&line, true);
+    }
+
     /// It is over.
     fn finished(&self, result: &ScenarioResult) {
         if let Some(running) = lock(&self.running).remove(&key(&result.id, &result.target)) {
@@ -219,6 +232,7 @@ impl Listener for LiveProgress {
         match &event.kind {
             RunEventKind::Started => self.started(id, target),
             RunEventKind::Waits { what, left } => self.waits(id, target, &what.to_string(), *left),
+            RunEventKind::Kept { kubeconfig } => self.kept(id, target, kubeconfig),
             RunEventKind::Finished(result) => self.finished(result),
         }
     }

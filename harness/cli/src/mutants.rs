@@ -291,6 +291,7 @@ impl Lab {
             listener: Arc::new(Silent),
             interrupt: interrupt.clone(),
             keep_going: false,
+            keep: false,
         };
         let mut cells = Vec::new();
         for scenario in &trial.scenarios {

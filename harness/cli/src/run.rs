@@ -41,6 +41,7 @@ Examples:
   tlsboot run --failed tlsboot-out --out again      only what failed in that run, on the same targets
   tlsboot run --fail-fast                           no further scenario after the first that fails
   tlsboot run --keep-going                          all expectations of a scenario, also after one that fails
+  tlsboot run 'rbac.*' --keep                       if one fails, its cluster runs on for you to look at
   tlsboot run --known known.yaml                    expected failures, listed with reason and link
   tlsboot run --sign key.pem                        sign result.json; `tlsboot verify --key` checks it
 
@@ -95,11 +96,15 @@ struct StopOptions {
     /// nothing that is left can change its verdict.
     #[arg(long, env = "TLSBOOT_KEEP_GOING")]
     keep_going: bool,
+    /// Keep the cluster of the first scenario that fails or hangs, and print how to enter it. Ctrl-C ends it. Implies
+    /// --fail-fast.
+    #[arg(long, conflicts_with_all = ["max_fail", "quiet"])]
+    keep: bool,
 }
 
 impl StopOptions {
     fn most(&self) -> Option<NonZero<usize>> {
-        if self.fail_fast { Some(NonZero::<usize>::MIN) } else { self.max_fail }
+        if self.fail_fast || self.keep { Some(NonZero::<usize>::MIN) } else { self.max_fail }
     }
 }
 
@@ -246,7 +251,8 @@ async fn play(
         None => Arc::new(Silent),
     };
     let interrupt = on_interrupt().map_err(Failure::error)?;
-    let runner = Runner { out: command.out.clone(), known, listener, interrupt, keep_going: command.stop.keep_going };
+    let StopOptions { keep_going, keep, .. } = command.stop;
+    let runner = Runner { out: command.out.clone(), known, listener, interrupt, keep_going, keep };
     run_all(&runner, pairs, command.jobs.get(2), command.stop.most()).await
 }
 

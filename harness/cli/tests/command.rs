@@ -359,7 +359,7 @@ fn a_red_history_is_explained() {
 #[case(&["rejudge", "--json", "."], &["--mutate"])]
 #[case(&["up", "--kubernetes", "1.37,1.33"], &["one version"])]
 #[case(&["up", "--signing-duration", "soon"], &["`soon` is not a duration: write it like `90s`"])]
-#[case(&["run", "--kubernetes", "latest"], &["--kubernetes", "latest"])]
+#[case(&["run", "--kubernetes", "newest"], &["--kubernetes", "newest", "`latest`"])]
 #[case(&["run", "--jobs", "0"], &["--jobs"])]
 #[case(&["explode"], &["unrecognized subcommand"])]
 #[case(&["doctor", "--kubeconfig", "/nowhere/kubeconfig"], &["/nowhere/kubeconfig", "No such file"])]

@@ -323,10 +323,10 @@ mod tests {
 
     #[test]
     fn errors_say_what_to_write() {
-        let error = "latest".parse::<VersionRequest>().unwrap_err();
+        let error = "newest".parse::<VersionRequest>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "\"latest\" is not a version: write a minor like 1.37, or a version like 1.37.2 or 1.38.0-alpha.1"
+            "\"newest\" is not a version: write a minor like 1.37, a version like 1.37.2 or 1.38.0-alpha.1, or `latest`"
         );
     }
 

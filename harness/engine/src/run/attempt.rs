@@ -10,6 +10,9 @@ use tokio::sync::watch;
 use super::events::{STEP, Teller};
 use super::play::Play;
 use super::{Awaited, Listener, RunError, RunEventKind, Target};
+use crate::cluster::shared::dir::RunDir;
+use crate::cluster::shared::file::write_private;
+use crate::cluster::{Cluster, ClusterError};
 use crate::evidence::{self, EvidenceWriter};
 use crate::observe::{Sink, load, looks};
 use tlsboot_core::check::{Outcome, Verdict};
@@ -30,6 +33,8 @@ pub struct Runner {
     pub interrupt: watch::Receiver<bool>,
     /// Whether a scenario goes on after what makes it red.
     pub keep_going: bool,
+    /// Whether the cluster of a scenario that failed or hung runs on until the interrupt.
+    pub keep: bool,
 }
 
 /// The outcome of a scenario.
@@ -121,10 +126,35 @@ impl Attempt<'_> {
                 .await
         };
         let verdict = self.unless_interrupted(playing).await;
+        if self.runner.keep
+            && let Ok(Ok(verdict)) = &verdict
+            && matches!(verdict.outcome, Outcome::Fail | Outcome::Hang)
+        {
+            // What someone does to the cluster from now on is no part of the record.
+            sink.close()?;
+            self.keep(&*cluster).await;
+        }
         cluster.stop().await;
         // A verdict counts only with the record that it is based on.
         sink.close()?;
         verdict?
+    }
+
+    /// Leaves a cluster as it is until the run is interrupted. If nobody could enter it, it is not kept.
+    async fn keep(&self, cluster: &dyn Cluster) {
+        let open = || -> Result<(RunDir, PathBuf), ClusterError> {
+            let folder = RunDir::create()?;
+            let kubeconfig = folder.path().join("admin.kubeconfig");
+            write_private(&kubeconfig, cluster.base().admin_kubeconfig().expose())?;
+            Ok((folder, kubeconfig))
+        };
+        match open() {
+            Ok((_folder, kubeconfig)) => {
+                self.teller.tell(RunEventKind::Kept { kubeconfig: &kubeconfig });
+                let _ = self.runner.interrupt.clone().wait_for(|interrupted| *interrupted).await;
+            }
+            Err(error) => tracing::warn!(%error, "the cluster is not kept: no kubeconfig could be written for it"),
+        }
     }
 
     /// Stops waiting for something when the run is interrupted.

@@ -1,6 +1,7 @@
 //! What a run reports while it is running: the interface between the run and whatever shows it.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use tlsboot_core::result::ScenarioResult;
@@ -34,6 +35,11 @@ pub enum RunEventKind<'a> {
         what: Awaited<'a>,
         /// How long it will wait at most.
         left: Duration,
+    },
+    /// It has failed, and its cluster runs on until the run is interrupted.
+    Kept {
+        /// A kubeconfig of the cluster's administrator, which goes away with the cluster.
+        kubeconfig: &'a Path,
     },
     /// It has finished: the verdict, and the known failure if there is one.
     Finished(&'a ScenarioResult),
