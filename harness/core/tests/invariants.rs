@@ -362,8 +362,7 @@ fn a_csr_with_the_wrong_content_decides(#[case] field: &str, #[case] decides: bo
 /// The recorded flake of 1.28.15: a second renewal, 60 s after the first, over the connection of the first certificate,
 /// which has expired. Six attempts get 401, the certificate runs out, and the node bootstraps again.
 fn flake() -> History {
-    let folder = fixtures().join("invariants/old-connection-1.28.15");
-    let history = fs::read_to_string(folder.join("history.jsonl")).unwrap();
+    let history = fs::read_to_string(fixtures().join("invariants/old-connection-1.28.15.jsonl")).unwrap();
     History(History::rotation().0, history.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
 use super::bugs::OLD_CONNECTION;
-use super::story::{Installed, Machine, Story, user_of};
+use super::story::{CSRS, Installed, Machine, Story, user_of};
 use crate::check::Role;
 use crate::history::event::RequestEvent;
 use crate::time::Shift;
@@ -35,9 +35,10 @@ pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
             if newest.certificate.not_after < event.at || story.explains_loss(Role::Client, name, machine, event.at) {
                 continue;
             }
-            // Up to 1.27 a kubelet begins to work without a certificate, and finds out about its first one like about others.
-            let first = machine.client.first().map(|first| first.at.later(POLL).later(ROOM));
-            if first.is_some_and(|known| event.at <= known) {
+            // A kubelet that had no valid certificate before finds out about a new one like about any other: so does one up
+            // to 1.27, which begins to work without a certificate, and one whose certificate expired while the next waited.
+            let had_one = machine.client.iter().any(|old| old.at < newest.at && event.at <= old.certificate.not_after);
+            if !had_one && event.at <= newest.at.later(POLL).later(ROOM) {
                 continue;
             }
             finding.look();
@@ -65,11 +66,7 @@ fn wrong(
     request: &RequestEvent,
     at: Timestamp,
 ) -> Option<String> {
-    // A kubelet that had no valid certificate before finds out about a new one like about any other: so does one up to
-    // 1.27, which begins to work without a certificate, and one whose certificate expired while the next one waited.
-    let had_one = machine.client.iter().any(|old| old.at < newest.at && at <= old.certificate.not_after);
-    let is_fresh = !had_one && at <= newest.at.later(POLL).later(ROOM);
-    if request.code == UNAUTHORIZED && !is_fresh {
+    if request.code == UNAUTHORIZED {
         return Some(format!("401, with a valid certificate on disk ({:.8})", newest.certificate.sha256));
     }
     let users: Vec<String> = machine.nodes.iter().map(|node| user_of(node)).collect();
