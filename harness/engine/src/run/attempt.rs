@@ -130,7 +130,7 @@ impl Attempt<'_> {
             && let Ok(Ok(verdict)) = &verdict
             && matches!(verdict.outcome, Outcome::Fail | Outcome::Hang)
         {
-            // What someone does to the cluster from now on is no part of the record.
+            // What is done to the cluster from now on is not in the record.
             sink.close()?;
             self.keep(&*cluster).await;
         }
@@ -140,7 +140,7 @@ impl Attempt<'_> {
         verdict?
     }
 
-    /// Leaves a cluster as it is until the run is interrupted. If nobody could enter it, it is not kept.
+    /// Leaves a cluster as it is until the run is interrupted. One that can't be entered is not kept.
     async fn keep(&self, cluster: &dyn Cluster) {
         let open = || -> Result<(RunDir, PathBuf), ClusterError> {
             let folder = RunDir::create()?;

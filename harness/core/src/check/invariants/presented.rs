@@ -111,7 +111,7 @@ impl<'a> Port<'_, 'a> {
                 let is_before = before.is_some_and(|before| before.certificate.sha256 == shown);
                 let is_newest = newest.certificate.sha256 == shown;
                 match () {
-                    () if !is_newest && !(is_before && at <= newest.at.later(SWITCH)) => Some(format!(
+                    () if !is_newest && (!is_before || at > newest.at.later(SWITCH)) => Some(format!(
                         "it presents {shown:.8}, and its newest serving certificate is {:.8}",
                         newest.certificate.sha256
                     )),
