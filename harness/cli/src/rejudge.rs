@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::histories::{histories, load};
 use super::{Exit, Failure, mutate, print};
+use tlsboot_core::check::invariants::InvariantVerdict;
 use tlsboot_core::check::{Outcome, Verdict, judge_all};
 use tlsboot_core::history::{Event, What};
 use tlsboot_core::known::of_bugs;
@@ -51,9 +52,7 @@ pub(super) fn run(command: &RejudgeCommand) -> Result<Exit, Failure> {
         let told = Told::of(&events);
         let verdict = judge_all(&scenario, events.clone());
         let same = match evidence.verdict() {
-            // Before invariants were judged, verdicts had none.
-            Ok(recorded) if recorded.invariants.is_empty() => recorded.expectations == verdict.expectations,
-            Ok(recorded) => recorded == verdict,
+            Ok(recorded) => repeats(&verdict, &recorded),
             // A run that was killed has no result.
             Err(EvidenceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => true,
             Err(error) => return Err(wrong(error)),
@@ -81,6 +80,16 @@ pub(super) fn run(command: &RejudgeCommand) -> Result<Exit, Failure> {
     }
     print(&text)?;
     Ok(code)
+}
+
+/// Whether a verdict is the recorded one. An earlier tlsboot knew fewer invariants, or none: what it judged is compared.
+fn repeats(verdict: &Verdict, recorded: &Verdict) -> bool {
+    let was_judged = |one: &&InvariantVerdict| recorded.invariants.iter().any(|known| known.id == one.id);
+    if verdict.invariants.iter().all(|one| was_judged(&one)) {
+        return verdict == recorded;
+    }
+    verdict.expectations == recorded.expectations
+        && verdict.invariants.iter().filter(was_judged).eq(&recorded.invariants)
 }
 
 /// What a history says about its run.
@@ -116,5 +125,36 @@ impl Told {
             known: of_bugs(&verdict),
             ..ScenarioResult::new(scenario, &self.target, self.started, verdict)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tlsboot_core::check::invariants::Standing;
+
+    use super::*;
+
+    fn verdict(outcome: Outcome, invariants: &[(&str, Standing)]) -> Verdict {
+        let judged = invariants.iter().map(|(id, standing)| InvariantVerdict {
+            id: (*id).into(),
+            standing: *standing,
+            looked: 1,
+            open: 0,
+            broken: 0,
+            violations: Vec::new(),
+            reason: None,
+        });
+        Verdict { invariants: judged.collect(), ..Verdict::without_history(outcome, None) }
+    }
+
+    #[test]
+    fn a_verdict_of_an_earlier_tlsboot_is_compared_by_what_it_judged() {
+        use Standing::{Broken, Held};
+        let now = verdict(Outcome::Fail, &[("I-01", Held), ("I-02", Broken)]);
+        assert!(repeats(&now, &now));
+        assert!(repeats(&now, &verdict(Outcome::Pass, &[("I-01", Held)])), "I-02 is new");
+        assert!(repeats(&now, &verdict(Outcome::Pass, &[])), "so are all");
+        assert!(!repeats(&now, &verdict(Outcome::Pass, &[("I-01", Broken)])));
+        assert!(!repeats(&now, &verdict(Outcome::Pass, &[("I-01", Held), ("I-02", Held)])));
     }
 }
