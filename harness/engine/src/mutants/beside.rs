@@ -234,7 +234,7 @@ fn restore_content(pki: &Path, copies: &Path) -> io::Result<()> {
 }
 
 /// Embeds the link's target in the kubeconfig, as an installer's bootstrap might.
-fn embed(kubeconfig: &Path, link: &Path, staging: &Path) -> io::Result<()> {
+pub(super) fn embed(kubeconfig: &Path, link: &Path, staging: &Path) -> io::Result<()> {
     let mut config: Value = serde_saphyr::from_str(&fs::read_to_string(kubeconfig)?).map_err(io::Error::other)?;
     let pair = STANDARD.encode(fs::read(link)?);
     let user = &mut config["users"][0]["user"];

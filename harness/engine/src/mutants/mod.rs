@@ -6,6 +6,7 @@
 //! that; [`matrix`] holds the results.
 
 mod approver;
+mod aside;
 mod beside;
 mod bugs;
 mod flags;

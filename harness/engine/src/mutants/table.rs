@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::approver::{ApproverFault, RogueApprover};
+use super::aside::Aside;
 use super::beside::Beside;
 use super::bugs::{self, bugs};
 use super::flags::{self, apiserver, controller_manager, kubelet};
@@ -34,6 +35,7 @@ pub fn table() -> Vec<Mutant> {
         kubelets(),
         beside_kubelets(),
         relapses(),
+        asides(),
         reach::mutants(),
         bugs(),
     ]
@@ -1014,6 +1016,29 @@ fn beside_kubelets() -> Vec<Mutant> {
             ],
             OldServing,
         ),
+    ]
+}
+
+/// All that their scenario expects is there: an invariant must notice them.
+fn asides() -> Vec<Mutant> {
+    use Aside::*;
+    let aside = |id, wrong, defect| mutant(id, wrong, &["rotation.first-certificate-expires"], defect);
+    vec![
+        aside("aside.bootstrap-kubeconfig-goes", "The bootstrap kubeconfig is removed", BootstrapKubeconfigGoes),
+        aside("aside.self-signed-pair-goes", "The self-signed serving pair is removed", SelfSignedPairGoes),
+        aside("aside.kubeconfig-changes", "The kubeconfig embeds the certificate, after a while", KubeconfigChanges),
+        aside("aside.foreign-pair", "There is a pair that no CSR was created for", ForeignPair),
+        aside("aside.old-pair-goes", "The old pair is removed soon after a rotation", OldPairGoes),
+        aside("aside.old-pair-changes", "The old pair gets the content of the new one", OldPairChanges),
+        aside("aside.link-goes-back", "The link leads to the old pair for a moment, after a rotation", LinkGoesBack),
+        aside(
+            "aside.old-certificate-is-used",
+            "A client of the kubelet goes on with the old certificate, after a rotation",
+            OldCertificateIsUsed,
+        ),
+        aside("aside.stray-token", "One request has a token that the API server does not know", StrayToken),
+        aside("aside.as-bootstrapper", "One request is sent as the bootstrap user, after a rotation", AsBootstrapper),
+        aside("aside.without-credentials", "One request is sent without credentials", WithoutCredentials),
     ]
 }
 
