@@ -649,6 +649,23 @@ fn a_decision_of_somebody_else_is_noticed(
     history.breaks("I-02", words);
 }
 
+/// A step explains what becomes of the CSRs that it means, and of no others.
+#[test]
+fn a_decision_beside_that_of_a_step_is_noticed() {
+    let mut history = History::of("serving");
+    let begins = history.find(0, |what| what["step"]["stimulus"] == "approve" && what["step"]["phase"] == "begin");
+    let client = history.find(0, |what| what["csr"]["signerName"] == "kubernetes.io/kube-apiserver-client-kubelet");
+    let mut other = history.what(client).clone();
+    other["csr"]["uid"] = json!("another");
+    other["csr"]["name"] = json!("csr-other");
+    let mut approved = other.clone();
+    approved["csr"]["change"] = json!("modified");
+    approved["csr"]["conditions"] = json!([condition("Approved", "Mine")]);
+    history.insert(begins, 1, approved);
+    history.insert(begins, 0, other);
+    history.breaks("I-02", "csr-other was approved with the reason `Mine`, and no step did that");
+}
+
 #[rstest]
 #[case::organization("/request/subject/organizations", json!(["system:masters"]), "its organization is not system:nodes")]
 #[case::usages("/usages", json!(["digital signature", "client auth", "server auth"]), "its usages are not those of a kubelet")]

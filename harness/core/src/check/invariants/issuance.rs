@@ -13,7 +13,7 @@ use crate::check::compare::Compare;
 use crate::history::event::{CsrEvent, Event, NODES_GROUP, Recorder};
 use crate::scenario::Binding;
 use crate::scenario::stimulus::patch_csr::CsrSubresource;
-use crate::scenario::stimulus::{BootstrapRole, RoleRef, Step};
+use crate::scenario::stimulus::{BootstrapRole, CsrPick, RoleRef, Step};
 use crate::time::Shift;
 
 /// Components see a change of bindings, flags or CAs some time after it was made.
@@ -64,14 +64,13 @@ impl Decision<'_, '_> {
     /// What is wrong with its approval.
     fn approval(&self) -> Option<String> {
         let (event, csr) = self.asked.with("Approved")?;
-        let approves = |step: &Step| matches!(step, Step::Approve(_));
-        if self.is_done(approves, event) || self.is_patched(CsrSubresource::Approval, event) {
+        if self.is_patched(CsrSubresource::Approval, event) {
             return None;
         }
         let approved = csr.conditions.iter().find(|condition| condition.kind == "Approved")?;
         if approved.reason != AUTOMATIC {
-            return self
-                .is_alone()
+            let approves = |step: &Step| matches!(step, Step::Approve(decide) if self.is_meant(decide.pick()));
+            return (!self.is_done(approves, event) && self.is_alone())
                 .then(|| format!("was approved with the reason `{}`, and no step did that", approved.reason));
         }
         let why = self.unrecognized(csr).or_else(|| self.unpermitted(csr, event.at))?;
@@ -87,7 +86,7 @@ impl Decision<'_, '_> {
     /// The controller-manager denies nothing (catalogue P-05).
     fn denial(&self) -> Option<String> {
         let (event, _) = self.asked.with("Denied")?;
-        let denies = |step: &Step| matches!(step, Step::Deny(_));
+        let denies = |step: &Step| matches!(step, Step::Deny(decide) if self.is_meant(decide.pick()));
         let by_a_step = self.is_done(denies, event) || self.is_patched(CsrSubresource::Approval, event);
         (!by_a_step && self.is_alone()).then(|| "was denied, and no step did that".into())
     }
@@ -176,6 +175,14 @@ impl Decision<'_, '_> {
         named.cluster_role() == role.cluster_role()
             || named.cluster_role() == "cluster-admin"
             || resources.any(|made| made.ends_with(&format!("/{resource}")) || made.ends_with('*'))
+    }
+
+    /// Whether a step that decides CSRs means this one.
+    fn is_meant(&self, pick: CsrPick<'_>) -> bool {
+        let csr = self.asked.csr;
+        pick.node.is_none_or(|node| csr.node() == Some(node))
+            && pick.role.is_none_or(|role| csr.signer_name == role.signer_name())
+            && pick.submitted.is_none_or(|_| self.asked.by_tlsboot)
     }
 
     /// Whether a step was doing this when the event came.
