@@ -21,6 +21,9 @@ use crate::control_plane::ControlPlane;
 use crate::dice::Dice;
 use crate::kubelet::{Act, Kubelet};
 
+pub(crate) const KILL: i32 = 9;
+pub(crate) const TERM: i32 = 15;
+
 /// Something that will happen.
 pub(crate) enum Deed {
     /// A recorder writes down what happened at this time.
@@ -202,7 +205,7 @@ impl<'s> Cluster<'s> {
         running.extend(self.control_plane.manager.map(|pid| ("kube-controller-manager", None, pid)));
         running.extend(self.control_plane.server.map(|pid| ("kube-apiserver", None, pid)));
         for (component, node, pid) in running {
-            self.ends(component, node.as_deref(), pid, None);
+            self.ends(component, node.as_deref(), pid, Some(KILL));
         }
     }
 
@@ -254,11 +257,11 @@ impl<'s> Cluster<'s> {
         pid
     }
 
-    /// tlsboot ends a process: with SIGKILL, unless it exits with a code.
-    pub(crate) fn ends(&mut self, component: &str, node: Option<&str>, pid: u32, code: Option<i32>) {
+    /// tlsboot ends a process by a signal; a kubelet that is stopped exits in order.
+    pub(crate) fn ends(&mut self, component: &str, node: Option<&str>, pid: u32, signal: Option<i32>) {
         let ending = self.dice.millis(1..200);
         self.pass(ending);
-        let signal = code.is_none().then_some(9);
+        let code = signal.is_none().then_some(0);
         self.write(ProcessEvent::of(component, node, pid)(ProcessState::Exited { code, signal, asked: true }));
     }
 

@@ -331,7 +331,7 @@ impl Cluster<'_> {
     }
 
     /// The cleaner (`pkg/controller/certificates/cleaner`): once a minute, it removes what was issued or denied more
-    /// than an hour ago, and what has not been decided for a day.
+    /// than an hour ago, whose certificate has expired, and what has not been decided for a day.
     pub(crate) fn clean(&mut self) {
         const HOUR: SignedDuration = SignedDuration::from_hours(1);
         for csr in 0..self.control_plane.csrs.len() {
@@ -342,7 +342,8 @@ impl Cluster<'_> {
                 age(object.now.created) > 24 * HOUR
             } else {
                 let is_done = object.issued.is_some() || object.has("Denied");
-                is_done && decided.is_some_and(|decided| age(decided) > HOUR)
+                let has_expired = object.now.certificates.first().is_some_and(|issued| issued.not_after < self.now);
+                has_expired || is_done && decided.is_some_and(|decided| age(decided) > HOUR)
             };
             if object.exists() && is_old && self.runs("csrcleaner") && self.control_plane.manager_works(self.now) {
                 self.changed(csr, Change::Deleted);

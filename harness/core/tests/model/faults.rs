@@ -2,9 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tlsboot_core::check::Role;
-use tlsboot_core::history::event::{CsrEvent, FileEvent, FileOp, ProcessEvent, ProcessState, RequestEvent};
+use tlsboot_core::history::event::{
+    Change, ClosedBy, ConnectionState, CsrCondition, CsrEvent, FileEvent, FileKind, FileOp, Presented, ProcessEvent,
+    ProcessState, RequestEvent,
+};
 use tlsboot_core::history::facts::CertificateFacts;
 use tlsboot_core::history::{Event, What};
+use tlsboot_core::time::at_share;
 
 use crate::cluster::Course;
 use crate::dice::Dice;
@@ -52,6 +56,110 @@ faults! {
         *request.credential_id.as_mut()? = old;
         Some(())
     };
+    "I-02" "a certificate is of another CA" |tape| {
+        let other = tape.hex();
+        tape.any_certificate(|leaf| leaf.authority_key_id = Some(other.clone()))
+    };
+    "I-02" "a certificate lasts too long" |tape| {
+        tape.any_certificate(|leaf| leaf.not_after += SignedDuration::from_hours(1))
+    };
+    "I-02" "a certificate is that of a CA" |tape| tape.any_certificate(|leaf| leaf.ca = Some(true));
+    "I-02" "a client certificate may also serve, and the other way round" |tape| {
+        tape.any_certificate(|leaf| leaf.ext_key_usage = vec!["client auth".into(), "server auth".into()])
+    };
+    "I-02" "a certificate has another group" |tape| {
+        tape.any_certificate(|leaf| leaf.subject.organizations.push("system:masters".into()))
+    };
+    "I-02" "a certificate is for another key" |tape| {
+        let other = tape.hex();
+        tape.any_certificate(|leaf| leaf.key.spki_sha256.clone_from(&other))
+    };
+    "I-02" "a serial number is used twice" |tape| {
+        let first = tape.any(is_issued)?;
+        let (uid, serial) = (tape.csr(first).uid.clone(), tape.csr(first).certificates[0].serial.clone());
+        let second = tape.any(|tape, place| is_issued(tape, place) && tape.csr(place).uid != uid)?;
+        let uid = tape.csr(second).uid.clone();
+        tape.each_csr(&uid, |csr| csr.certificates.iter_mut().for_each(|leaf| leaf.serial.clone_from(&serial)))
+    };
+    "I-02" "a certificate is signed without approval" |tape| {
+        let place = tape.any(is_issued)?;
+        let uid = tape.csr(place).uid.clone();
+        tape.each_csr(&uid, |csr| csr.conditions.clear())
+    };
+    "I-02" "a serving certificate is approved automatically" |tape| {
+        let place = tape.any(|tape, place| {
+            matches!(&tape.events[place].what, What::Csr(csr)
+                if csr.change == Change::Added && csr.signer_name == Role::Serving.signer_name())
+        })?;
+        let mut csr = tape.csr(place).clone();
+        let any = tape.any(is_decided)?;
+        let approved = CsrCondition { kind: "Approved".into(), reason: "AutoApproved".into(), ..tape.csr(any).conditions[0].clone() };
+        (csr.change, csr.conditions) = (Change::Modified, vec![approved]);
+        tape.insert(place, What::Csr(Box::new(csr)));
+        Some(())
+    };
+    "I-02" "a renewal is approved by someone else" |tape| {
+        let place = tape.any(|tape, place| is_decided(tape, place) && tape.csr(place).signer_name == Role::Client.signer_name())?;
+        let uid = tape.csr(place).uid.clone();
+        tape.each_csr(&uid, |csr| csr.conditions.iter_mut().for_each(|condition| condition.reason = "KubectlApprove".into()))
+    };
+    "I-02" "a CSR is denied by no one" |tape| {
+        let place = tape.any(|tape, place| is_issued(tape, place) && tape.csr(place).signer_name == Role::Client.signer_name())?;
+        let uid = tape.csr(place).uid.clone();
+        tape.each_csr(&uid, |csr| {
+            csr.certificates.clear();
+            csr.conditions.iter_mut().for_each(|condition| condition.kind = "Denied".into());
+        })
+    };
+    "I-03" "a certificate is renewed too early" |tape| {
+        let place = tape.any(is_renewal)?;
+        let mut csr = tape.csr(place).clone();
+        let (name, key) = (tape.hex(), tape.hex());
+        (csr.name, csr.uid, csr.request.key.spki_sha256) = (format!("csr-{name:.5}"), name, key);
+        let node = csr.node()?.to_owned();
+        let role = if csr.signer_name == Role::Client.signer_name() { Role::Client } else { Role::Serving };
+        // Two fifths of a lifetime are over at least 10 % before the window opens.
+        let early = tape.any(|tape, place| {
+            let link = (0..place).rev().find(|link| tape.is_swap(*link, role) && tape.node(*link) == Some(&node));
+            let leaf = link.and_then(|link| tape.leaf(link));
+            leaf.is_some_and(|leaf| at_share(leaf.not_before, leaf.not_after, 0.6) > tape.at(place))
+        })?;
+        tape.insert(early, What::Csr(Box::new(csr)));
+        Some(())
+    };
+    "I-03" "a certificate is renewed with its old key" |tape| {
+        let place = tape.any(is_renewal)?;
+        let csr = tape.csr(place).clone();
+        let before = (0..place).rev().find_map(|before| match &tape.events[before].what {
+            What::Csr(other) if other.signer_name == csr.signer_name && other.node() == csr.node() && other.uid != csr.uid => {
+                Some(other.request.key.clone())
+            }
+            _ => None,
+        })?;
+        tape.each_csr(&csr.uid, |csr| csr.request.key.clone_from(&before));
+        Some(())
+    };
+    "I-03" "a certificate is renewed by someone else" |tape| {
+        let place = tape.any(is_renewal)?;
+        let uid = tape.csr(place).uid.clone();
+        tape.each_csr(&uid, |csr| csr.username = "system:node:elsewhere".into());
+        Some(())
+    };
+    "I-03" "a kubelet renews that was told not to" |tape| {
+        let place = tape.any(is_renewal)?;
+        let node = tape.csr(place).node()?.to_owned();
+        for event in &mut tape.events {
+            match &mut event.what {
+                What::Kubelet(facts) if facts.node == node => {
+                    (facts.rotate_certificates, facts.server_tls_bootstrap) = (false, false);
+                }
+                _ => {}
+            }
+        }
+        Some(())
+    };
+    "I-03" "a kubelet no longer renews its client certificate" |tape| tape.stops_renewing(Role::Client);
+    "I-03" "a kubelet no longer renews its serving certificate" |tape| tape.stops_renewing(Role::Serving);
     "I-04" "an old pair is removed" |tape| {
         let (old, _) = tape.any_renewal(Role::Client).or_else(|| tape.any_renewal(Role::Serving))?;
         let file = tape.written(old)?;
@@ -73,7 +181,7 @@ faults! {
     };
     "I-04" "the link becomes a file" |tape| {
         let link = tape.any(|tape, place| tape.is_swap(place, Role::Client) || tape.is_swap(place, Role::Serving))?;
-        tape.file(link).facts.as_mut()?.kind = tlsboot_core::history::event::FileKind::File;
+        tape.file(link).facts.as_mut()?.kind = FileKind::File;
         Some(())
     };
     "I-04" "the new link is not renamed" |tape| {
@@ -121,6 +229,66 @@ faults! {
         tape.file(place).facts.as_mut()?.mode = "0640".into();
         Some(())
     };
+    "I-05" "a port shows the certificate before" |tape| {
+        let (old, new) = tape.any_renewal(Role::Serving)?;
+        let leaf = tape.leaf(old)?.clone();
+        tape.shows_later(new, vec![leaf])
+    };
+    "I-05" "a port shows a certificate that was never there" |tape| {
+        let place = tape.any(|tape, place| tape.shown(place).is_some_and(|shown| !shown.chain.is_empty()))?;
+        let mut leaf = tape.shown(place)?.chain[0].clone();
+        leaf.sha256 = tape.hex();
+        tape.shows_later(place, vec![leaf])
+    };
+    "I-05" "a port shows nothing any more" |tape| {
+        let place = tape.any(|tape, place| tape.shown(place).is_some_and(|shown| !shown.chain.is_empty()))?;
+        tape.shows_later(place, Vec::new())
+    };
+    "I-05" "a new serving certificate is not shown" |tape| {
+        let place = tape.any(|tape, place| tape.is_swap(place, Role::Serving))?;
+        let (leaf, node) = (tape.leaf(place)?.clone(), tape.node(place)?.clone());
+        let at = tape.at(place);
+        if tape.is_disturbed(at, at + 10 * LASTING) || leaf.not_after < at + 10 * LASTING {
+            return None;
+        }
+        tape.events.retain(|event| match &event.what {
+            What::Presented(shown) => shown.node != node || shown.chain.first().is_none_or(|shown| shown.sha256 != leaf.sha256),
+            _ => true,
+        });
+        Some(())
+    };
+    "I-06" "a connection outlives its certificate" |tape| {
+        let place = tape.any(|tape, place| {
+            let What::Connection(closed) = &tape.events[place].what else { return false };
+            let at = tape.at(place);
+            let opened = tape.events.iter().find(|event| {
+                matches!(&event.what, What::Connection(open)
+                    if open.node == closed.node && open.id == closed.id && open.state == ConnectionState::Opened)
+            });
+            let Some(opened) = opened.map(|opened| opened.at) else { return false };
+            // Those for CSRs are closed when they have been idle.
+            let for_csrs = tape.events.iter().any(|event| {
+                let near = opened <= event.at + 2 * LASTING && event.at <= opened + 2 * LASTING;
+                let asks = match &event.what {
+                    What::Csr(csr) => csr.node() == Some(&closed.node),
+                    What::Request(request) => {
+                        request.node.as_ref() == Some(&closed.node) && request.resource == "certificatesigningrequests"
+                    }
+                    _ => false,
+                };
+                near && asks
+            });
+            let renewed = (0..place).rev().find(|swap| tape.is_swap(*swap, Role::Client) && tape.node(*swap) == Some(&closed.node));
+            let first = (0..place).find(|swap| tape.is_swap(*swap, Role::Client) && tape.node(*swap) == Some(&closed.node));
+            let by_kubelet = closed.state == ConnectionState::Closed { by: ClosedBy::Kubelet };
+            let is_old = renewed.zip(first).is_some_and(|(renewed, first)| {
+                tape.at(first) < opened && opened < tape.at(renewed) && at < tape.at(renewed) + SignedDuration::from_secs(11)
+            });
+            by_kubelet && is_old && !for_csrs && !tape.is_disturbed(at - SETTLED, at + SETTLED)
+        })?;
+        tape.events.remove(place);
+        Some(())
+    };
     "I-07" "a kubelet ends on its own" |tape| {
         let state = ProcessState::Exited { code: Some(1), signal: None, asked: false };
         let place = tape.any(|tape, place| tape.is_start(place) && tape.node(place).is_some())?;
@@ -137,6 +305,37 @@ faults! {
         let place = tape.any(|tape, place| tape.is_start(place) && tape.node(place).is_none())?;
         let process = ProcessEvent { state, ..tape.process(place).clone() };
         tape.while_it_runs(place, What::Process(process))
+    };
+    "I-08" "a CSR is not approved" |tape| {
+        let place = tape.any(is_prompt)?;
+        tape.stays_as_it_is(place)
+    };
+    "I-08" "a CSR is approved and not signed" |tape| {
+        let place = tape.any(is_prompt)?;
+        let uid = tape.csr(place).uid.clone();
+        let approved = (place..tape.events.len()).find(|place| {
+            matches!(&tape.events[*place].what, What::Csr(csr) if csr.uid == uid && !csr.conditions.is_empty())
+        })?;
+        tape.stays_as_it_is(approved)
+    };
+    "I-08" "a CSR is deleted before its time" |tape| {
+        let place = tape.any(is_issued)?;
+        let mut csr = tape.csr(place).clone();
+        csr.change = Change::Deleted;
+        tape.later(place, What::Csr(Box::new(csr)))
+    };
+    "I-08" "a kubelet asks again and again" |tape| {
+        let place = tape.any(is_prompt)?;
+        let mut csr = tape.csr(place).clone();
+        (csr.uid, csr.name, csr.request.key.spki_sha256) = (tape.hex(), "csr-again".into(), tape.hex());
+        tape.insert(place, What::Csr(Box::new(csr)));
+        Some(())
+    };
+    "I-08" "a metric tells of another certificate" |tape| {
+        let place = tape.any(|tape, place| matches!(&tape.events[place].what, What::Metrics(_)))?;
+        let What::Metrics(metrics) = &mut tape.events[place].what else { return None };
+        metrics.values.values_mut().for_each(|value| *value = "86000000".into());
+        Some(())
     };
     "I-10" "a file has a certificate that was never issued" |tape| {
         let place = tape.any(|tape, place| tape.is_pair(place))?;
@@ -176,6 +375,35 @@ faults! {
         *tape.request(place).credential_id.as_mut()? = other;
         Some(())
     };
+}
+
+/// The first sight of a CSR by which a certificate is renewed.
+fn is_renewal(tape: &Tape<'_>, place: usize) -> bool {
+    let What::Csr(csr) = &tape.events[place].what else { return false };
+    let role = if csr.signer_name == Role::Client.signer_name() { Role::Client } else { Role::Serving };
+    let link =
+        (0..place).rev().find(|link| tape.is_swap(*link, role) && tape.node(*link).map(String::as_str) == csr.node());
+    let leaf = link.and_then(|link| tape.leaf(link));
+    csr.change == Change::Added && leaf.is_some_and(|leaf| tape.at(place) < leaf.not_after)
+}
+
+fn is_decided(tape: &Tape<'_>, place: usize) -> bool {
+    matches!(&tape.events[place].what, What::Csr(csr) if !csr.conditions.is_empty())
+}
+
+/// A CSR with its certificate.
+fn is_issued(tape: &Tape<'_>, place: usize) -> bool {
+    matches!(&tape.events[place].what, What::Csr(csr) if !csr.certificates.is_empty())
+}
+
+/// The first sight of a client CSR that is approved and signed at once.
+fn is_prompt(tape: &Tape<'_>, place: usize) -> bool {
+    let What::Csr(csr) = &tape.events[place].what else { return false };
+    let at = tape.at(place);
+    let long = SignedDuration::from_secs(70);
+    csr.change == Change::Added
+        && csr.signer_name == Role::Client.signer_name()
+        && !tape.is_disturbed(at - long, at + SETTLED)
 }
 
 /// How long after the first certificate everything is as it will be.
@@ -335,6 +563,102 @@ impl<'d> Tape<'d> {
         let first = self.events.iter().position(|event| matches!(event.what, What::Step(_)))?;
         let after = self.any(|_, after| after > start.max(first) && after + 1 < end)?;
         self.insert(after, what);
+        Some(())
+    }
+
+    /// From a renewal on, nothing more is heard of that node's CSRs for this role, and its link stays as it is. The
+    /// history goes on until after the end of the window.
+    fn stops_renewing(&mut self, role: Role) -> Option<()> {
+        let since = self.any(|tape, place| {
+            let What::Csr(csr) = &tape.events[place].what else { return false };
+            let old = (0..place)
+                .rev()
+                .find(|link| tape.is_swap(*link, role) && tape.node(*link).map(String::as_str) == csr.node());
+            let leaf = old.and_then(|old| tape.leaf(old));
+            let goes_on = |leaf: &CertificateFacts| {
+                let late = at_share(leaf.not_before, leaf.not_after, 0.9) + SETTLED;
+                tape.events.last().is_some_and(|last| late < last.at && !tape.is_disturbed(tape.at(place), late))
+            };
+            csr.change == Change::Added && csr.signer_name == role.signer_name() && leaf.is_some_and(goes_on)
+        })?;
+        let (from, node) = (self.at(since) - SignedDuration::from_millis(500), self.csr(since).node()?.to_owned());
+        self.events.retain(|event| {
+            let is_renewal = match &event.what {
+                What::Csr(csr) => csr.signer_name == role.signer_name() && csr.node() == Some(&node),
+                What::File(file) => file.node == node && file.name.starts_with(role.file_prefix()),
+                What::Request(request) => {
+                    request.node.as_ref() == Some(&node) && request.resource == "certificatesigningrequests"
+                }
+                _ => false,
+            };
+            !is_renewal || event.at < from
+        });
+        Some(())
+    }
+
+    /// Whether something is done between these moments.
+    fn is_disturbed(&self, from: Timestamp, to: Timestamp) -> bool {
+        let disturbs =
+            |what: &What| matches!(what, What::Step(step) if !["approve", "deny"].contains(&step.stimulus.as_str()));
+        self.events.iter().any(|event| disturbs(&event.what) && (from..to).contains(&event.at))
+    }
+
+    /// A certificate is another one than it should be, in its CSR.
+    fn any_certificate(&mut self, change: impl Fn(&mut CertificateFacts)) -> Option<()> {
+        let place = self.any(is_issued)?;
+        let uid = self.csr(place).uid.clone();
+        self.each_csr(&uid, |csr| csr.certificates.iter_mut().for_each(&change))
+    }
+
+    /// Nothing more becomes of a CSR.
+    fn stays_as_it_is(&mut self, place: usize) -> Option<()> {
+        let uid = self.csr(place).uid.clone();
+        let mut seen = 0;
+        self.events.retain(|event| {
+            seen += 1;
+            !matches!(&event.what, What::Csr(csr) if csr.uid == uid && seen - 1 > place)
+        });
+        Some(())
+    }
+
+    fn shown(&self, place: usize) -> Option<&Presented> {
+        match &self.events[place].what {
+            What::Presented(shown) => Some(shown),
+            _ => None,
+        }
+    }
+
+    /// A port shows something else some time after that, and while its kubelet still runs.
+    fn shows_later(&mut self, place: usize, chain: Vec<CertificateFacts>) -> Option<()> {
+        let node = match &self.events[place].what {
+            What::Presented(shown) => shown.node.clone(),
+            _ => self.node(place)?.clone(),
+        };
+        let from = self.at(place) + LASTING;
+        let after = self.any(|tape, after| {
+            let at = tape.at(after);
+            after > place && at > from && !tape.is_disturbed(from, at + 3 * LASTING)
+        })?;
+        // What it shows later on would be right again.
+        let until = self.at(after) + 3 * LASTING;
+        let is_known = |event: &Event| matches!(&event.what, What::Presented(shown) if shown.node == node);
+        if self.events[after + 1..].iter().any(|event| is_known(event) && event.at < until) {
+            return None;
+        }
+        let refused = chain.is_empty().then(|| "tls alert: internal error".to_owned());
+        self.insert(after, What::Presented(Box::new(Presented { node, chain, refused, client_cas: Vec::new() })));
+        Some(())
+    }
+
+    fn csr(&self, place: usize) -> &CsrEvent {
+        match &self.events[place].what {
+            What::Csr(csr) => csr,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn each_csr(&mut self, uid: &str, change: impl Fn(&mut CsrEvent)) -> Option<()> {
+        self.events.iter_mut().filter_map(csr_of).filter(|csr| csr.uid == uid).for_each(change);
         Some(())
     }
 

@@ -6,7 +6,7 @@ use tlsboot_core::history::What;
 use tlsboot_core::history::event::{Answer, ClosedBy, FileEvent, FileOp, KubeconfigFacts, KubeletFacts, Recorder};
 use tlsboot_core::scenario::stimulus::{Changes, Component, CsrPick, CutKind, Direction, Step};
 
-use crate::cluster::{Cluster, Deed};
+use crate::cluster::{Cluster, Deed, KILL, TERM};
 use crate::control_plane::{Csr, length};
 use crate::kubelet::{Act, Kubelet, file_facts};
 
@@ -98,7 +98,7 @@ impl Cluster<'_> {
         let pid = self.kubelets[node].pid.unwrap();
         self.closes_all(node, ClosedBy::Kubelet);
         self.forgets(node);
-        self.ends("kubelet", Some(node), pid, in_order.then_some(0));
+        self.ends("kubelet", Some(node), pid, (!in_order).then_some(KILL));
         proven(format!("the kubelet (pid {pid}) ended"))
     }
 
@@ -139,7 +139,7 @@ impl Cluster<'_> {
             }
             Component::ControllerManager => self.control_plane.manager.take(),
         };
-        self.ends(name, None, pid.unwrap(), Some(0));
+        self.ends(name, None, pid.unwrap(), Some(TERM));
         proven(format!("{name} ended"))
     }
 
