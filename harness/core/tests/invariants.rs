@@ -882,6 +882,106 @@ fn an_expired_serving_certificate_is_noticed() {
     history.breaks("I-05", "which has expired");
 }
 
+#[rstest]
+#[case::approved(0, "csr-swds7: it is not approved, though the approver recognizes it")]
+#[case::signed(1, "csr-swds7: it is approved and not signed, 10 s later")]
+fn a_csr_that_is_left_alone_is_noticed(#[case] decided: usize, #[case] words: &str) {
+    let mut history = History::that_goes_on("rotation");
+    history.stops_asking_after(2);
+    let uid = csr(&mut history, 1)["uid"].clone();
+    let mut seen = 0;
+    history.1.retain(|event| {
+        let is_it = event["what"]["csr"]["uid"] == uid && event["what"]["csr"]["change"] == "modified";
+        seen += usize::from(is_it);
+        !is_it || seen <= decided
+    });
+    history.breaks("I-08", words);
+}
+
+#[test]
+fn a_csr_of_which_the_controller_manager_cannot_know_is_not_missed() {
+    let mut history = History::that_goes_on("rotation");
+    history.stops_asking_after(2);
+    let uid = csr(&mut history, 1)["uid"].clone();
+    history.1.retain(|event| event["what"]["csr"]["uid"] != uid || event["what"]["csr"]["change"] == "added");
+    history.0.cluster.controllers.retain(|name| name != "csrapproving");
+    assert_eq!(of(&history.judge(), "I-08").violations, []);
+}
+
+#[rstest]
+#[case::too_early("2026-11-28T09:41:38Z", Some("csr-l8pbn was deleted before its time"))]
+#[case::an_hour_later("2026-11-28T08:42:00Z", None)]
+fn a_csr_that_is_deleted_before_its_time_is_noticed(#[case] approved: &str, #[case] words: Option<&str>) {
+    let mut history = History::rotation();
+    let mut deleted = events_of_csr(&mut history, 0).pop().unwrap().clone();
+    deleted["change"] = json!("deleted");
+    deleted["conditions"][0]["lastUpdateTime"] = json!(approved);
+    let second = history.file(1, "kubelet-client-current.pem", "movedTo");
+    history.insert(second, 1, json!({"csr": deleted}));
+    match words {
+        Some(words) => history.breaks("I-08", words),
+        None => assert_eq!(of(&history.judge(), "I-08").violations, []),
+    }
+}
+
+/// Puts in another CSR of n1 for a client certificate, some milliseconds after an event.
+fn asks(history: &mut History, place: usize, millis: i64, name: &str, conditions: &[Value]) {
+    let mut another = csr(history, 1).clone();
+    another["name"] = json!(name);
+    another["uid"] = json!(name);
+    another["request"]["key"]["spkiSha256"] = json!(name);
+    another["conditions"] = json!(conditions);
+    history.insert(place, millis, json!({"csr": another}));
+}
+
+#[test]
+fn a_second_csr_beside_the_first_is_noticed() {
+    let mut history = History::that_goes_on("rotation");
+    history.stops_asking_after(1);
+    let place = history.file(0, "kubelet-client-current.pem", "movedTo");
+    let first = csr(&mut history, 0).clone();
+    history.0.cluster.controllers.clear();
+    for (millis, name) in [(15_000, "csr-22222"), (10_000, "csr-swds7")] {
+        let mut another = first.clone();
+        another["name"] = json!(name);
+        another["uid"] = json!(name);
+        history.insert(place, millis, json!({"csr": another}));
+    }
+    history.breaks("I-08", "n1 asks again for a client certificate, and csr-swds7 is not decided yet: csr-22222");
+}
+
+#[rstest]
+#[case::too_soon(1_000, 3_000, Some("csr-22222 ended 1000 ms ago: csr-33333"))]
+#[case::as_fast_as_before(2_100, 4_300, Some("csr-33333 ended 2200 ms ago: csr-44444"))]
+#[case::slower(2_100, 6_300, None)]
+fn a_kubelet_that_asks_in_a_loop_is_noticed(#[case] second: i64, #[case] third: i64, #[case] words: Option<&str>) {
+    let mut history = History::that_goes_on("rotation");
+    history.stops_asking_after(2);
+    let place = history.file(1, "kubelet-client-current.pem", "movedTo");
+    let denied = [condition("Denied", "Mine")];
+    asks(&mut history, place, 10_000 + third, "csr-44444", &denied);
+    asks(&mut history, place, 10_000 + second, "csr-33333", &denied);
+    asks(&mut history, place, 10_000, "csr-22222", &denied);
+    match words {
+        Some(words) => history.breaks("I-08", words),
+        None => assert_eq!(of(&history.judge(), "I-08").violations, []),
+    }
+}
+
+#[rstest]
+#[case::of_another(
+    "7",
+    "kubelet_certificate_manager_client_ttl_seconds is 7, and that certificate ends at 2026-11-28T09:4"
+)]
+#[case::of_none("+Inf", "kubelet_certificate_manager_client_ttl_seconds is +Inf, and that certificate ends at")]
+fn a_metric_that_tells_of_another_certificate_is_noticed(#[case] value: &str, #[case] words: &str) {
+    const METRIC: &str = "kubelet_certificate_manager_client_ttl_seconds";
+    let mut history = History::rotation();
+    let place = history.find(1, |what| !what["metrics"]["values"][METRIC].is_null());
+    history.what(place)["metrics"]["values"][METRIC] = json!(value);
+    history.breaks("I-08", words);
+}
+
 #[test]
 fn a_kubelet_that_ends_by_itself_is_noticed() {
     let mut history = History::rotation();

@@ -100,6 +100,13 @@ pub const INVARIANTS: Chapter = Chapter {
             source: "the harness starts every process once; a component that ends on its own has crashed",
         },
         Requirement {
+            id: "I-08",
+            level: Level::Must,
+            versions: "",
+            statement: "A CSR that the approver recognizes and whose requestor may have it is approved at once, and one that is approved is signed at once, while the controller-manager works; a kubelet waits for each CSR, and longer before each next one, until it has a certificate; no CSR is deleted before its time; and a kubelet's metrics tell how long the certificates last that it has.",
+            source: "pkg/controller/certificates; pkg/controller/certificates/cleaner/cleaner.go; staging/src/k8s.io/client-go/util/certificate/certificate_manager.go",
+        },
+        Requirement {
             id: "I-10",
             level: Level::Must,
             versions: "",

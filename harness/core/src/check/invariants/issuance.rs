@@ -55,9 +55,9 @@ pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
 }
 
 /// A CSR, and what was decided about it.
-struct Decision<'s, 'a> {
-    story: &'s Story<'a>,
-    asked: &'s Asked<'a>,
+pub(super) struct Decision<'s, 'a> {
+    pub(super) story: &'s Story<'a>,
+    pub(super) asked: &'s Asked<'a>,
 }
 
 impl Decision<'_, '_> {
@@ -101,7 +101,7 @@ impl Decision<'_, '_> {
     }
 
     /// Why the approver should not take it for that of a kubelet (catalogue P-02, P-04, P-06).
-    fn unrecognized(&self, csr: &CsrEvent) -> Option<String> {
+    pub(super) fn unrecognized(&self, csr: &CsrEvent) -> Option<String> {
         let rules = &self.story.rules;
         match role_of(csr) {
             None => Some(format!("its signer is {}", csr.signer_name)),
@@ -111,7 +111,7 @@ impl Decision<'_, '_> {
     }
 
     /// What of a kubelet's CSR neither approver nor signer takes (catalogue P-02, S-08, S-09).
-    fn against_the_rules(&self, csr: &CsrEvent, role: Role) -> Option<String> {
+    pub(super) fn against_the_rules(&self, csr: &CsrEvent, role: Role) -> Option<String> {
         let request = &csr.request;
         let names = match role {
             Role::Client => !request.dns.is_empty() || !request.ips.is_empty(),
@@ -132,14 +132,17 @@ impl Decision<'_, '_> {
     /// Why its requestor may not have it approved (catalogue P-01, P-04, R-02).
     fn unpermitted(&self, csr: &CsrEvent, at: Timestamp) -> Option<String> {
         // Up to 1.10 the roles for serving CSRs come with a feature gate.
-        if role_of(csr) != Some(Role::Client) || csr.groups.iter().any(|group| group == MASTERS) {
-            return None;
-        }
+        let from = self.asked.event.at.earlier(ECHO);
+        let permitted = role_of(csr) != Some(Role::Client) || self.is_permitted(csr, from, at);
+        (!permitted).then(|| format!("{} is not bound to a role that allows it", csr.username))
+    }
+
+    /// Whether the requestor of a client CSR may have it approved at some time.
+    pub(super) fn is_permitted(&self, csr: &CsrEvent, from: Timestamp, to: Timestamp) -> bool {
         let is_self = csr.request.subject.common_name.as_deref() == Some(&csr.username);
         let roles = [Some(BootstrapRole::NodeClient), is_self.then_some(BootstrapRole::SelfNodeClient)];
-        let from = self.asked.event.at.earlier(ECHO);
-        let permitted = roles.into_iter().flatten().any(|role| self.is_bound(role, csr, from, at));
-        (!permitted).then(|| format!("{} is not bound to a role that allows it", csr.username))
+        csr.groups.iter().any(|group| group == MASTERS)
+            || roles.into_iter().flatten().any(|role| self.is_bound(role, csr, from, to))
     }
 
     /// Whether the requestor was bound to this role at some time.
@@ -256,6 +259,7 @@ fn words(compare: Compare) -> impl Iterator<Item = String> {
     compare.0.into_iter().map(|one| format!("{} is {}, expected: {}", one.field, one.found, one.expected))
 }
 
-fn role_of(csr: &CsrEvent) -> Option<Role> {
+/// Which of a kubelet's certificates a CSR is for.
+pub(super) fn role_of(csr: &CsrEvent) -> Option<Role> {
     [Role::Client, Role::Serving].into_iter().find(|role| role.signer_name() == csr.signer_name)
 }

@@ -8,8 +8,8 @@ use super::spans::Span;
 use super::story::{Installed, Machine, Story, leaf};
 use crate::check::Role;
 use crate::history::event::{Event, KUBELET, Presented, Recorder};
+use crate::scenario::ServingPair;
 use crate::scenario::stimulus::replace_serving_pair::ReplaceServingPair;
-use crate::scenario::{CertDir, ServingPair};
 use crate::time::{Shift, micros};
 
 /// A kubelet has a new certificate in memory as soon as that is stored, and each handshake asks for the newest: the rest is
@@ -24,9 +24,7 @@ const SELF_SIGNED: &str = "kubelet.crt";
 
 pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
     for (name, machine) in &story.machines {
-        let node = story.scenario.nodes.iter().find(|node| *node.name == **name);
-        // The kubelet's own default directory is not visible.
-        let Some(node) = node.filter(|node| node.cert_dir != CertDir::Default) else { continue };
+        let Some(node) = story.visible(name) else { continue };
         for run in story.runs(KUBELET, Some(name)) {
             let Some(facts) = machine.started(run.from) else { continue };
             let (managed, pair) = (facts.server_tls_bootstrap, node.serving_pair);

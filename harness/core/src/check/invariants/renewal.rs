@@ -48,18 +48,9 @@ struct Kubelet<'s, 'a> {
 }
 
 impl<'a> Kubelet<'_, 'a> {
-    /// Its CSRs, oldest first.
-    fn asked(&self) -> impl Iterator<Item = &Asked<'a>> {
-        let own = |asked: &&Asked<'_>| {
-            let node = asked.csr.node().is_some_and(|node| self.machine.nodes.contains(node));
-            node && asked.csr.signer_name == self.role.signer_name() && !asked.by_tlsboot
-        };
-        self.story.asked.iter().filter(own)
-    }
-
     /// Each CSR that comes while a certificate is in use is a renewal of that.
     fn renewals(&self, finding: &mut Finding) {
-        for asked in self.asked() {
+        for asked in self.story.asked_by(self.machine, self.role) {
             let at = asked.event.at;
             let last = self.machine.installed(self.role).iter().rev().find(|installed| installed.at <= at);
             let Some(last) = last.filter(|last| at <= last.certificate.not_after) else { continue };
@@ -192,7 +183,7 @@ impl<'a> Kubelet<'_, 'a> {
 
     /// From when to when it was busy with an attempt: with a CSR until that was decided, or with a request that was refused.
     fn attempts(&self) -> Vec<Span> {
-        let waits = self.asked().map(|asked| {
+        let waits = self.story.asked_by(self.machine, self.role).into_iter().map(|asked| {
             let from = asked.event.at;
             Span { from, to: asked.ended.unwrap_or(self.story.end).min(from.later(WAIT)) }
         });

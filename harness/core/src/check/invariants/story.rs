@@ -8,12 +8,12 @@ use super::spans::{Span, without};
 use crate::check::rules::Rules;
 use crate::check::{ExpectationVerdict, Role};
 use crate::history::event::{
-    Begin, Change as Changed, CsrEvent, Event, FileEvent, FileOp, KUBELET, KubeletFacts, Looked, NODE_USER_PREFIX,
-    NodeEvent, Phase, Presented, ProcessState, Recorder, RecorderState, RequestEvent, Signing, What,
+    Begin, Change as Changed, CsrEvent, Event, FileEvent, FileOp, KUBELET, KubeletFacts, Looked, MetricsEvent,
+    NODE_USER_PREFIX, NodeEvent, Phase, Presented, ProcessState, Recorder, RecorderState, RequestEvent, Signing, What,
 };
 use crate::history::facts::{CertificateFacts, PemBlock};
 use crate::scenario::stimulus::{self, Component, Direction, Step};
-use crate::scenario::{NodeName, Scenario};
+use crate::scenario::{CertDir, Node, NodeName, Scenario};
 use crate::time::Shift;
 use crate::version::Version;
 
@@ -46,6 +46,8 @@ pub(in crate::check) struct Story<'a> {
     pub(super) issued: BTreeMap<&'a str, Issued<'a>>,
     /// Everything that a kubelet presented, in order.
     pub(super) presented: Vec<(&'a Event, &'a Presented)>,
+    /// All metrics, in order.
+    pub(super) metrics: Vec<(&'a Event, &'a MetricsEvent)>,
     /// When recorders last looked, in order.
     pub(super) looks: Vec<(&'a Event, &'a Looked)>,
     /// How the signer signed, and from when on.
@@ -76,6 +78,11 @@ impl<'a> Asked<'a> {
     /// The event that showed it first with this condition.
     pub(super) fn with(&self, condition: &str) -> Option<(&'a Event, &'a CsrEvent)> {
         self.seen.iter().find(|(_, csr)| csr.conditions.iter().any(|known| known.kind == condition)).copied()
+    }
+
+    /// The event of its deletion.
+    pub(super) fn deleted(&self) -> Option<(&'a Event, &'a CsrEvent)> {
+        self.seen.iter().find(|(_, csr)| csr.change == Changed::Deleted).copied()
     }
 
     /// The event that showed it first with a certificate.
@@ -217,6 +224,7 @@ impl<'a> Story<'a> {
             asked: Vec::new(),
             issued: BTreeMap::new(),
             presented: Vec::new(),
+            metrics: Vec::new(),
             looks: Vec::new(),
             signing: Vec::new(),
             nodes: Vec::new(),
@@ -253,6 +261,7 @@ impl<'a> Story<'a> {
                 }
             }
             What::Presented(presented) => self.presented.push((event, presented)),
+            What::Metrics(metrics) => self.metrics.push((event, metrics)),
             What::Looked(looked) => self.looks.push((event, looked)),
             What::Process(process) => self.processes.push((event, process)),
             What::Signing(signing) => self.signing.push((event.at, signing)),
@@ -340,6 +349,20 @@ impl<'a> Story<'a> {
             return false;
         };
         !machine.installed(role).iter().any(|installed| last.is_over(installed.at) && installed.at <= at)
+    }
+
+    /// The CSRs of this machine's kubelet, oldest first.
+    pub(super) fn asked_by(&self, machine: &Machine<'_>, role: Role) -> Vec<&Asked<'a>> {
+        let own = |asked: &&Asked<'_>| {
+            let node = asked.csr.node().is_some_and(|node| machine.nodes.contains(node));
+            node && asked.csr.signer_name == role.signer_name() && !asked.by_tlsboot
+        };
+        self.asked.iter().filter(own).collect()
+    }
+
+    /// The scenario's node of this name, if what its kubelet has on disk is seen: its own default directory is not.
+    pub(super) fn visible(&self, name: &str) -> Option<&'a Node> {
+        self.scenario.nodes.iter().find(|node| *node.name == *name && node.cert_dir != CertDir::Default)
     }
 
     /// When the API server last told a kubelet what became of a CSR, up to this moment.
