@@ -790,8 +790,10 @@ fn a_renewal_that_cannot_come_is_not_missed(#[case] component: &str) {
 
 /// Its certificate expired while the next one waited for its approval: until it finds out about that one, within 10 s, it
 /// goes on with the old one. Seen on 1.28.15.
-#[test]
-fn a_401_right_after_a_late_renewal_is_explained() {
+#[rstest]
+#[case::of_others("pods", 0)]
+#[case::of_the_certificate_manager("certificatesigningrequests", 1)]
+fn a_401_right_after_a_late_renewal_is_explained(#[case] resource: &str, #[case] broken: usize) {
     let mut history = History::rotation();
     let first = history.file(0, "kubelet-client-current.pem", "movedTo");
     history.what(first)["file"]["facts"]["pem"][0]["certificate"]["notAfter"] = json!("2026-11-28T09:42:20Z");
@@ -799,9 +801,10 @@ fn a_401_right_after_a_late_renewal_is_explained() {
     let place = history.find(0, is_request);
     let mut refused = history.what(place).clone();
     refused["request"]["code"] = json!(401);
+    refused["request"]["resource"] = json!(resource);
     refused["request"].as_object_mut().unwrap().remove("user");
     history.insert(second, 9_000, refused);
-    assert_eq!(of(&history.judge(), "I-01").violations, []);
+    assert_eq!(of(&history.judge(), "I-01").violations.len(), broken);
 }
 
 /// Puts in a handshake of n1, some milliseconds after an event.
@@ -980,6 +983,22 @@ fn a_metric_that_tells_of_another_certificate_is_noticed(#[case] value: &str, #[
     let place = history.find(1, |what| !what["metrics"]["values"][METRIC].is_null());
     history.what(place)["metrics"]["values"][METRIC] = json!(value);
     history.breaks("I-08", words);
+}
+
+#[test]
+fn a_connection_that_outlives_its_certificate_is_noticed() {
+    let mut history = History::rotation();
+    let second = history.file(1, "kubelet-client-current.pem", "movedTo");
+    let before = &history.1[..second];
+    let opened = |event: &&Value| event["what"]["connection"]["state"] == "opened";
+    let id = before.iter().rev().filter(opened).map(|event| event["what"]["connection"]["id"].clone());
+    let ids: Vec<Value> = id.collect();
+    // Those that were open are closed right after that: now they are not.
+    history.1.retain(|event| {
+        let connection = &event["what"]["connection"];
+        !(connection["state"]["closed"].is_object() && ids.contains(&connection["id"]))
+    });
+    history.breaks("I-06", "began with an old certificate and is still open 15 s after its successor 73a7f720");
 }
 
 #[test]

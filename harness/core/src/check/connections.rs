@@ -29,7 +29,7 @@ pub struct Connections {
 }
 
 /// A connection for a CSR is opened just before it.
-const JUST_BEFORE: SignedDuration = SignedDuration::from_secs(1);
+pub(super) const JUST_BEFORE: SignedDuration = SignedDuration::from_secs(1);
 
 /// A connection, as far as the history shows.
 struct Span {

@@ -93,6 +93,13 @@ pub const INVARIANTS: Chapter = Chapter {
             source: "pkg/kubelet/kubelet.go; pkg/kubelet/certificate/kubelet.go; cmd/kubelet/app/server.go",
         },
         Requirement {
+            id: "I-06",
+            level: Level::Must,
+            versions: "",
+            statement: "A kubelet closes each connection to the API server that began with an old client certificate within 15 s after the new one was in place; those of its certificate manager end when they have been idle for 90 s.",
+            source: "pkg/kubelet/certificate/transport.go; k8s.io/apimachinery/pkg/util/net/http.go",
+        },
+        Requirement {
             id: "I-07",
             level: Level::Must,
             versions: "",

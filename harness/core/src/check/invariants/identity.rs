@@ -12,13 +12,13 @@ use crate::time::Shift;
 
 /// How often a kubelet looks whether it has a new certificate, to close the connections of the old one
 /// (`updateTransport` in `pkg/kubelet/certificate/transport.go`).
-const POLL: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const POLL: SignedDuration = SignedDuration::from_secs(10);
 /// For a machine that has a lot to do.
-const ROOM: SignedDuration = SignedDuration::from_secs(5);
+pub(super) const ROOM: SignedDuration = SignedDuration::from_secs(5);
 /// How long the certificate manager's own connection lives without use (`IdleConnTimeout` in
 /// `k8s.io/apimachinery/pkg/util/net`). A renewal within that time is sent with the certificate of the one before, and
 /// gets 401 if that has expired (catalogue N-16).
-const IDLE: SignedDuration = SignedDuration::from_secs(90);
+pub(super) const IDLE: SignedDuration = SignedDuration::from_secs(90);
 
 const UNAUTHORIZED: u16 = 401;
 
@@ -26,7 +26,7 @@ pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
     for (name, machine) in &story.machines {
         let mut last_csr = None;
         for (event, request) in &machine.requests {
-            let before = last_csr.max(story.last_answer(machine, event.at));
+            let before = last_csr;
             if request.resource == CSRS {
                 last_csr = Some(event.at);
             }
@@ -35,10 +35,9 @@ pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
             if newest.certificate.not_after < event.at || story.explains_loss(Role::Client, name, machine, event.at) {
                 continue;
             }
-            // A kubelet that had no valid certificate before finds out about a new one like about any other: so does one up
-            // to 1.27, which begins to work without a certificate, and one whose certificate expired while the next waited.
-            let had_one = machine.client.iter().any(|old| old.at < newest.at && event.at <= old.certificate.not_after);
-            if !had_one && event.at <= newest.at.later(POLL).later(ROOM) {
+            let is_first = machine.client.first().is_some_and(|first| first.at == newest.at);
+            // The certificate manager sends a renewal with what it has: see OLD_CONNECTION.
+            if is_fresh(machine, &newest, event.at) && (is_first || request.resource != CSRS) {
                 continue;
             }
             finding.look();
@@ -49,7 +48,7 @@ pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
                 let is_known = request.resource == CSRS
                     && request.code == UNAUTHORIZED
                     && OLD_CONNECTION.is_in(story.kubelet)
-                    && is_over_an_old_connection(machine, before, event.at);
+                    && is_over_an_old_connection(machine, before.max(story.last_answer(machine, event.at)), event.at);
                 match is_known {
                     true => finding.meet(&OLD_CONNECTION, event, words),
                     false => finding.violate(event, words),
@@ -85,6 +84,13 @@ fn wrong(
         let late = at.duration_since(successor.at).as_secs();
         format!("it was sent with the certificate {used:.8}, {late} s after its successor was in place")
     })
+}
+
+/// Whether a kubelet that had no valid certificate before may not have found out about its new one yet: up to 1.27 it begins
+/// to work without one, and in all versions one may expire while the next one waits.
+fn is_fresh(machine: &Machine<'_>, newest: &Installed<'_>, at: Timestamp) -> bool {
+    let had_one = machine.client.iter().any(|old| old.at < newest.at && at <= old.certificate.not_after);
+    !had_one && at <= newest.at.later(POLL).later(ROOM)
 }
 
 /// Whether a request of the certificate manager may have used a connection that was opened with a certificate that has

@@ -10,6 +10,7 @@
 //! at nothing proves nothing, and says so.
 
 pub mod bugs;
+mod connections;
 mod csrs;
 mod files;
 mod identity;
@@ -91,6 +92,7 @@ invariants! {
     "I-03" "renewal" ("renewal", "renewals") renewal [Csr, Files, Audit, Process],
     "I-04" "files" ("file change", "file changes") files [Files],
     "I-05" "presented" ("handshake", "handshakes") presented [Presented, Files, Process],
+    "I-06" "connections" ("connection", "connections") connections [Link, Files, Process],
     "I-07" "processes" ("process", "processes") processes [Process],
     "I-08" "CSRs" ("CSR", "CSRs") csrs [Csr, Files, Process],
     "I-10" "recorders agree" ("sighting", "sightings") recorders_agree [Csr, Files],

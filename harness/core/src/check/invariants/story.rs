@@ -8,8 +8,9 @@ use super::spans::{Span, without};
 use crate::check::rules::Rules;
 use crate::check::{ExpectationVerdict, Role};
 use crate::history::event::{
-    Begin, Change as Changed, CsrEvent, Event, FileEvent, FileOp, KUBELET, KubeletFacts, Looked, MetricsEvent,
-    NODE_USER_PREFIX, NodeEvent, Phase, Presented, ProcessState, Recorder, RecorderState, RequestEvent, Signing, What,
+    Begin, Change as Changed, ConnectionEvent, ConnectionState, CsrEvent, Event, FileEvent, FileOp, KUBELET,
+    KubeletFacts, Looked, MetricsEvent, NODE_USER_PREFIX, NodeEvent, Phase, Presented, ProcessState, Recorder,
+    RecorderState, RequestEvent, Signing, What,
 };
 use crate::history::facts::{CertificateFacts, PemBlock};
 use crate::scenario::stimulus::{self, Component, Direction, Step};
@@ -109,6 +110,8 @@ pub(super) struct Machine<'a> {
     pub(super) files: Vec<Change<'a>>,
     /// Requests of its kubelet, in order of the audit log.
     pub(super) requests: Vec<(&'a Event, &'a RequestEvent)>,
+    /// Connections to the API server on its link, in order.
+    pub(super) connections: Vec<Connection>,
     /// Client certificates to which its link has pointed, in order.
     pub(super) client: Vec<Installed<'a>>,
     /// Serving certificates to which its link has pointed, in order.
@@ -128,6 +131,13 @@ impl<'a> Machine<'a> {
             Role::Serving => &self.serving,
         }
     }
+}
+
+/// A connection on a machine's link to the API server.
+pub(super) struct Connection {
+    pub(super) id: u64,
+    pub(super) opened: Timestamp,
+    pub(super) closed: Option<Timestamp>,
 }
 
 /// A change of a file.
@@ -260,6 +270,7 @@ impl<'a> Story<'a> {
                     machine.requests.push((event, request));
                 }
             }
+            What::Connection(connection) => self.take_connection(event, connection),
             What::Presented(presented) => self.presented.push((event, presented)),
             What::Metrics(metrics) => self.metrics.push((event, metrics)),
             What::Looked(looked) => self.looks.push((event, looked)),
@@ -286,6 +297,23 @@ impl<'a> Story<'a> {
                 let by_tlsboot = making || self.submitted.contains(csr.name.as_str());
                 self.asked.push(Asked { event, csr, seen: vec![(event, csr)], ended, by_tlsboot });
             }
+        }
+    }
+
+    fn take_connection(&mut self, event: &'a Event, connection: &'a ConnectionEvent) {
+        let Some(machine) = self.machines.get_mut(connection.node.as_str()) else { return };
+        let id = connection.id;
+        match connection.state {
+            ConnectionState::Opened => {
+                machine.connections.push(Connection { id, opened: event.at, closed: None });
+            }
+            ConnectionState::Closed { .. } => {
+                // The newest ones are closed most often.
+                if let Some(known) = machine.connections.iter_mut().rev().find(|known| known.id == id) {
+                    known.closed = Some(event.at);
+                }
+            }
+            ConnectionState::Refused => {}
         }
     }
 
