@@ -790,6 +790,20 @@ fn a_renewal_that_cannot_come_is_not_missed(#[case] component: &str) {
 
 /// Its certificate expired while the next one waited for its approval: until it finds out about that one, within 10 s, it
 /// goes on with the old one. Seen on 1.28.15.
+/// Seen on 1.37.2 in `field.certificate-of-the-future`.
+#[test]
+fn a_401_of_a_certificate_that_is_not_valid_yet_is_explained() {
+    let mut history = History::rotation();
+    let second = history.file(1, "kubelet-client-current.pem", "movedTo");
+    history.what(second)["file"]["facts"]["pem"][0]["certificate"]["notBefore"] = json!("2026-11-28T10:42:20Z");
+    let place = history.find(0, is_request);
+    let mut refused = history.what(place).clone();
+    refused["request"]["code"] = json!(401);
+    refused["request"].as_object_mut().unwrap().remove("user");
+    history.insert(second, 9_000, refused);
+    assert_eq!(of(&history.judge(), "I-01").violations, []);
+}
+
 #[rstest]
 #[case::of_others("pods", 0)]
 #[case::of_the_certificate_manager("certificatesigningrequests", 1)]

@@ -31,8 +31,9 @@ pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
                 last_csr = Some(event.at);
             }
             let Some(newest) = newest(machine, event.at) else { continue };
-            // What comes of an overdue renewal is that invariant's business.
-            if newest.certificate.not_after < event.at || story.explains_loss(Role::Client, name, machine, event.at) {
+            // What comes of an overdue renewal is that invariant's business. A certificate of the future is not valid either.
+            let is_valid = (newest.certificate.not_before..=newest.certificate.not_after).contains(&event.at);
+            if !is_valid || story.explains_loss(Role::Client, name, machine, event.at) {
                 continue;
             }
             let is_first = machine.client.first().is_some_and(|first| first.at == newest.at);
