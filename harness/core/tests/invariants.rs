@@ -821,6 +821,24 @@ fn a_401_right_after_a_late_renewal_is_explained(#[case] resource: &str, #[case]
     assert_eq!(of(&history.judge(), "I-01").violations.len(), broken);
 }
 
+/// After the clock was set back. Seen in `field.certificate-of-the-future`.
+#[test]
+fn a_certificate_that_is_not_valid_yet_is_no_identity() {
+    let refused = || {
+        let mut history = History::rotation();
+        let request = history.1.iter().rposition(|event| is_request(&event["what"])).unwrap();
+        history.what(request)["request"]["code"] = json!(401);
+        history
+    };
+    assert_ne!(of(&refused().judge(), "I-01").violations, []);
+    let mut history = refused();
+    for swap in [0, 1] {
+        let swap = history.file(swap, "kubelet-client-current.pem", "movedTo");
+        history.what(swap)["file"]["facts"]["pem"][0]["certificate"]["notBefore"] = json!("2036-11-28T09:42:20Z");
+    }
+    assert_eq!(of(&history.judge(), "I-01").violations, []);
+}
+
 /// Puts in a handshake of n1, some milliseconds after an event.
 fn shows(history: &mut History, place: usize, millis: i64, sha256: Option<&str>) {
     let first = history.find(0, |what| !what["presented"]["chain"].is_null());
