@@ -129,6 +129,18 @@ fn the_example_is_right() {
     "no verb of RBAC for certificates.k8s.io `POST`"
 )]
 #[case::two_nodes_by_capitals("[{name: n1}]", "[{name: n1}, {name: N1}]", 1, "two nodes are called `n1`")]
+#[case::certificate_of_a_bootstrap_token(
+    "{name: n1}",
+    "{name: n1, bootstrap: bootstrapToken, bootstrapBy: certificate}",
+    1,
+    "only the user of a static token"
+)]
+#[case::credential_for_nothing(
+    "{name: n1}",
+    "{name: n1, bootstrap: none, bootstrapBy: command}",
+    1,
+    "so `bootstrapBy` has no effect"
+)]
 #[case::unknown_token("{name: n1}", "{name: n1, bootstrap: other}", 1, "no token `other`")]
 #[case::node_above_the_folder("[{name: n1}]", "[{name: n1}, {name: ../evil}]", 1, "cannot be the name of a node")]
 #[case::node_by_a_path("[{name: n1}]", "[{name: n1}, {name: /tmp/x}]", 1, "cannot be the name of a node")]
@@ -242,6 +254,18 @@ fn the_example_is_right() {
     "createClusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}\n  - createClusterRole: {name: a, verbs: [get], resources: [certificatesigningrequests]}",
     9,
     "ClusterRole a already"
+)]
+#[case::refused_twice(
+    "start: {node: n1}",
+    "refuse: {requests: createNode, by: webhook}\n  - refuse: {requests: createNode, by: policy}",
+    9,
+    "requests to create a Node are refused already"
+)]
+#[case::admitted_without_need(
+    "start: {node: n1}",
+    "admit: {requests: createCsr}",
+    8,
+    "no step before refuses requests to create a CSR"
 )]
 #[case::cut_twice(
     "start: {node: n1}",

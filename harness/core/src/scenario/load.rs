@@ -6,7 +6,8 @@ use serde_saphyr::Spanned;
 
 use super::flags::wrong_flags;
 use super::model::{
-    BOOTSTRAP_TOKEN, Bindings, KUBEADM_GROUP, KUBEADM_TOKEN, Node, RawScenario, STATIC_TOKEN, Token, TokenKind,
+    BOOTSTRAP_TOKEN, Bindings, BootstrapBy, KUBEADM_GROUP, KUBEADM_TOKEN, NO_TOKEN, Node, RawScenario, STATIC_TOKEN,
+    Token, TokenKind,
 };
 use super::stimulus::{Effects, Names, Stimulus};
 use super::vocabulary::wrong_controller;
@@ -168,6 +169,9 @@ impl Lint<'_> {
             if let Some(wrong) = self.names("nodes").token(&node.bootstrap) {
                 self.error(place.0, place.1, wrong);
             }
+            if let Some(wrong) = self.bootstrap_by(node) {
+                self.error(place.0, place.1, wrong);
+            }
         }
         let controllers = raw.cluster.controllers.iter().filter_map(|entry| wrong_controller(entry));
         let flags = raw.cluster.flags.iter().flat_map(|(component, flags)| wrong_flags(*component, flags));
@@ -176,6 +180,26 @@ impl Lint<'_> {
         }
         if raw.cluster.kubeadm {
             self.kubeadm(place);
+        }
+    }
+
+    /// A certificate has the user and groups of a token; those of a bootstrap token are only the token's.
+    fn bootstrap_by(&self, node: &Node) -> Option<String> {
+        let name = &node.bootstrap;
+        let is_static = match self.raw.tokens.get(name) {
+            Some(token) => token.kind == TokenKind::Static,
+            None => name == STATIC_TOKEN,
+        };
+        match node.bootstrap_by {
+            BootstrapBy::Token => None,
+            _ if name == NO_TOKEN => {
+                Some(format!("`{}` has no bootstrap kubeconfig, so `bootstrapBy` has no effect", node.name))
+            }
+            by if by.is_certificate() && !is_static => Some(format!(
+                "only the user of a static token can have a certificate: set `bootstrap` of `{}` to one",
+                node.name
+            )),
+            _ => None,
         }
     }
 

@@ -32,9 +32,9 @@ pub use expiration::ExpirationSeconds;
 pub use library::Library;
 pub use load::load_text;
 pub use model::{
-    AuthorizationMode, BOOTSTRAP_TOKEN, Binding, Bindings, CertDir, CloudProvider, Cluster, EmbeddedCertificate,
-    FailCgroupV1, Flags, KUBEADM_GROUP, KUBEADM_TOKEN, Level, NO_TOKEN, Node, PortAccess, Profile, RawScenario,
-    STATIC_TOKEN, ServingPair, SigningDuration, Token, TokenDefect, TokenKind,
+    AuthorizationMode, BOOTSTRAP_TOKEN, Binding, Bindings, BootstrapBy, CertDir, CloudProvider, Cluster,
+    EmbeddedCertificate, FailCgroupV1, Flags, KUBEADM_GROUP, KUBEADM_TOKEN, Level, NO_TOKEN, Node, PortAccess, Profile,
+    RawScenario, STATIC_TOKEN, ServingPair, SigningDuration, Token, TokenDefect, TokenKind,
 };
 pub use names::{NodeName, is_file_name, is_id};
 pub use partition::{Partition, PartitionError};

@@ -333,6 +333,9 @@ pub struct Node {
     /// The token in its bootstrap kubeconfig, or `none` for a kubelet without one.
     #[serde(default = "default_bootstrap")]
     pub bootstrap: String,
+    /// How that kubeconfig shows who it is.
+    #[serde(default)]
+    pub bootstrap_by: BootstrapBy,
     /// `rotateCertificates`.
     #[serde(default = "yes")]
     pub rotate_certificates: bool,
@@ -369,6 +372,7 @@ impl Node {
         Self {
             name: name.into(),
             bootstrap: default_bootstrap(),
+            bootstrap_by: BootstrapBy::default(),
             rotate_certificates: yes(),
             server_tls_bootstrap: false,
             embedded_certificate: None,
@@ -412,6 +416,28 @@ impl AuthorizationMode {
             Self::AlwaysAllow => "AlwaysAllow",
             Self::Webhook => "Webhook",
         }
+    }
+}
+
+/// What a bootstrap kubeconfig shows the API server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum BootstrapBy {
+    /// The token.
+    #[default]
+    Token,
+    /// The token, which a command prints (`exec`, an ExecCredential of v1: kubelets from 1.22 on).
+    Command,
+    /// A client certificate of the static token's user and groups.
+    Certificate,
+    /// The same, which expired an hour ago.
+    ExpiredCertificate,
+}
+
+impl BootstrapBy {
+    /// Whether it is a client certificate, which only a static token's user can have.
+    pub fn is_certificate(self) -> bool {
+        matches!(self, Self::Certificate | Self::ExpiredCertificate)
     }
 }
 

@@ -185,12 +185,19 @@ pub const REPORTS: &[Report] = &[
         shown: Scenario("field.renamed-host"),
     },
     Report {
-        links: &[
-            "https://github.com/kubernetes/kubernetes/pull/53037",
-            "https://github.com/kubernetes/cloud-provider-gcp/pull/20",
-        ],
-        says: "The bootstrap kubeconfig has a client certificate or an exec plugin",
-        shown: Nothing("scenarios bootstrap with tokens only"),
+        links: &["https://github.com/kubernetes/kubernetes/pull/53037"],
+        says: "The bootstrap kubeconfig has a client certificate, which expires",
+        shown: Scenario("field.bootstrap-by-certificate"),
+    },
+    Report {
+        links: &["https://github.com/kubernetes/cloud-provider-gcp/pull/20"],
+        says: "The bootstrap kubeconfig has an exec plugin",
+        shown: Scenario("field.bootstrap-by-command"),
+    },
+    Report {
+        links: &["https://github.com/kyverno/kyverno/pull/16397"],
+        says: "A policy engine's webhook, whose pods are gone, refuses the CSRs and Nodes of those that should carry them",
+        shown: Scenario("field.webhook-away-while-a-node-joins"),
     },
     Report {
         links: &["https://github.com/rancher/rancher/issues/15801"],

@@ -67,6 +67,16 @@ pub struct TokenValue {
     pub value: Secret<String>,
 }
 
+impl TokenValue {
+    /// The user of a static token that has no other (as in the seed document).
+    pub(crate) const STATIC_USER: &str = "kubelet-bootstrap";
+
+    /// The user of a static token.
+    pub(crate) fn user(&self) -> &str {
+        self.token.user.as_deref().unwrap_or(Self::STATIC_USER)
+    }
+}
+
 /// A running cluster. Dropping it stops all its processes.
 #[async_trait]
 pub trait Cluster: Send + Sync {

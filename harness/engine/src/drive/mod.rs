@@ -2,6 +2,7 @@
 //! that is an error of the harness, never silently ignored.
 
 mod addresses;
+mod admission;
 mod ca;
 mod csr;
 mod damage;
@@ -100,6 +101,8 @@ pub async fn perform(step: &Step, stage: &Stage<'_>) -> Result<Done, DriveError>
         Step::Bind(bind) => rbac::bind(&bind.cluster_role, &bind.to, &stage.cluster.base().admin()).await,
         Step::Unbind(unbind) => rbac::unbind(&unbind.cluster_role, &stage.cluster.base().admin()).await,
         Step::CreateClusterRole(role) => rbac::create_role(role, &stage.cluster.base().admin()).await,
+        Step::Refuse(refuse) => admission::refuse(refuse, stage).await,
+        Step::Admit(admit) => admission::admit(admit, stage).await,
         Step::Approve(approve) => csr::decide(approve, csr::Decision::Approve, stage).await,
         Step::Deny(deny) => csr::decide(deny, csr::Decision::Deny, stage).await,
         Step::DeleteCsr(delete) => csr::delete(delete, stage).await,

@@ -75,6 +75,11 @@ impl NodeDir {
         })
     }
 
+    /// What the command prints that a bootstrap kubeconfig names.
+    pub fn bootstrap_credential(&self) -> PathBuf {
+        self.bootstrap_kubeconfig().with_file_name("bootstrap-credential.json")
+    }
+
     /// `--bootstrap-kubeconfig`.
     pub fn bootstrap_kubeconfig(&self) -> PathBuf {
         self.kubeconfigs().join(match self.layout {
@@ -334,13 +339,44 @@ pub fn embedding_kubeconfig(server: &str, ca_file: &Path, certificate: &str, key
     Secret::new(config.to_string())
 }
 
+/// How a bootstrap kubeconfig shows who it is.
+pub enum BootstrapUser<'a> {
+    /// By a token.
+    Token(&'a Secret<String>),
+    /// By a command that prints this file, an ExecCredential.
+    Command(&'a Path),
+    /// By a client certificate and its key.
+    Certificate(&'a str, &'a Secret<String>),
+}
+
+/// What a command prints that gives a token (`client.authentication.k8s.io/v1`).
+pub fn exec_credential(token: &Secret<String>) -> Secret<String> {
+    let status = json!({"token": token.expose()});
+    Secret::new(json!({"apiVersion": EXEC, "kind": "ExecCredential", "status": status}).to_string())
+}
+
+const EXEC: &str = "client.authentication.k8s.io/v1";
+
 /// A bootstrap kubeconfig, as administrators write it.
-pub fn bootstrap_kubeconfig(server: &str, ca_file: &Path, token: &Secret<String>) -> Secret<String> {
+pub fn bootstrap_kubeconfig(server: &str, ca_file: &Path, user: &BootstrapUser<'_>) -> Secret<String> {
+    let user = match user {
+        BootstrapUser::Token(token) => json!({"token": token.expose()}),
+        BootstrapUser::Command(file) => json!({"exec": {
+            "apiVersion": EXEC,
+            "command": "/bin/cat",
+            "args": [file],
+            "interactiveMode": "Never",
+        }}),
+        BootstrapUser::Certificate(certificate, key) => json!({
+            "client-certificate-data": STANDARD.encode(certificate),
+            "client-key-data": STANDARD.encode(key.expose()),
+        }),
+    };
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "bootstrap", "cluster": {"server": server, "certificate-authority": ca_file}}],
-        "users": [{"name": "kubelet-bootstrap", "user": {"token": token.expose()}}],
+        "users": [{"name": "kubelet-bootstrap", "user": user}],
         "contexts": [{"name": "bootstrap", "context": {"cluster": "bootstrap", "user": "kubelet-bootstrap"}}],
         "current-context": "bootstrap",
     });

@@ -6,4 +6,7 @@ pub mod inlet;
 mod kubelet;
 pub mod link;
 
-pub use kubelet::{DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, embedding_kubeconfig};
+pub use kubelet::{
+    BootstrapUser, DEFAULT_CERT_DIR, KUBEADM_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, embedding_kubeconfig,
+    exec_credential,
+};

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::admission::Admitted;
 use super::{Component, CutKind, Direction};
 use crate::scenario::model::Bindings;
 
@@ -26,6 +27,8 @@ pub struct Effects<'a> {
     pub(super) deleted: BTreeSet<&'a str>,
     /// Tokens that a step made expire.
     pub(super) expired: BTreeSet<&'a str>,
+    /// Requests that admission refuses.
+    pub(super) refused: BTreeSet<Admitted>,
     /// Steps that send requests to a kubelet again and again.
     pub(super) reached: BTreeSet<&'a str>,
 }
@@ -41,6 +44,7 @@ impl Effects<'_> {
             cut: BTreeMap::new(),
             deleted: BTreeSet::new(),
             expired: BTreeSet::new(),
+            refused: BTreeSet::new(),
             reached: BTreeSet::new(),
         }
     }

@@ -2,6 +2,7 @@
 //! before a run; two that differ only in their action share one. A new stimulus is one new file, its `mod` line and one
 //! line in the list below. `drive` performs them.
 
+pub mod admission;
 pub mod bind;
 pub mod create_cluster_role;
 pub mod create_token;
@@ -168,6 +169,10 @@ stimuli! {
     "unbind" Unbind(unbind::Unbind),
     /// Create a ClusterRole.
     "createClusterRole" CreateClusterRole(create_cluster_role::CreateClusterRole),
+    /// Have admission refuse requests: a webhook that is away, or a policy.
+    "refuse" Refuse(admission::Refuse),
+    /// Admit again what `refuse` had refused.
+    "admit" Admit(admission::Admit),
     /// Approve a CSR, as `kubectl certificate approve` does.
     "approve" Approve(decide::Decide),
     /// Deny a CSR, as `kubectl certificate deny` does.

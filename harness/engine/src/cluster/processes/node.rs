@@ -17,8 +17,8 @@ use crate::cluster::shared::base::Base;
 use crate::cluster::shared::file::write_private;
 use crate::cluster::shared::kubelet::Kubelet;
 use crate::cluster::shared::nodes::{Node, NodesIn, Place};
-use crate::cluster::shared::trust::Trust;
-use crate::cluster::{ClusterError, Credential, Ending};
+use crate::cluster::shared::trust::{Flaw, Trust};
+use crate::cluster::{ClusterError, Credential, Ending, TokenValue};
 use crate::node::cri::CriServer;
 use crate::node::inlet::Inlet;
 use crate::node::link::Link;
@@ -27,7 +27,7 @@ use crate::pki::Validity;
 use crate::process::{Exit, Isolation};
 use crate::task::Task;
 use tlsboot_core::history::event::KUBELET;
-use tlsboot_core::scenario::{self, CertDir, CloudProvider, FailCgroupV1, NO_TOKEN, ServingPair};
+use tlsboot_core::scenario::{self, BootstrapBy, CertDir, CloudProvider, FailCgroupV1, NO_TOKEN, ServingPair};
 use tlsboot_core::time::Shift;
 use tlsboot_core::version::Version;
 use tlsboot_core::x509::AltName;
@@ -70,7 +70,8 @@ impl Kubelets<'_> {
             write_first_files(node, &config.dir, &link, &trust)?;
             let inlet = Arc::new(Inlet::new(node.name.to_string(), config.address, base.sink.clone()));
             let log = self.logs.join(log_name(&node.name, index));
-            let kubelet = Kubelet::new(config, node, log, trust.path("cluster-ca.crt"), &base.administrator);
+            let mut kubelet = Kubelet::new(config, node, log, trust.path("cluster-ca.crt"), &base.administrator);
+            kubelet.certificate = bootstrap_certificate(node, &base.tokens, &trust)?;
             made.add(source, Node { kubelet, link, inlet: Some(inlet), place: sandbox });
         }
         drop(trust);
@@ -110,6 +111,23 @@ impl Kubelets<'_> {
             access: node.access,
         }
     }
+}
+
+/// The client certificate of the user that a node's token has, where it bootstraps with that.
+fn bootstrap_certificate(
+    node: &scenario::Node,
+    tokens: &BTreeMap<String, TokenValue>,
+    trust: &Trust,
+) -> Result<Option<Credential>, ClusterError> {
+    let Some(token) = tokens.get(&node.bootstrap).filter(|_| node.bootstrap_by.is_certificate()) else {
+        return Ok(None);
+    };
+    let groups: Vec<&str> = token.token.groups.iter().map(String::as_str).collect();
+    match node.bootstrap_by {
+        BootstrapBy::ExpiredCertificate => trust.flawed_client(token.user(), &groups, Flaw::Expired),
+        _ => trust.client(token.user(), &groups),
+    }
+    .map(Some)
 }
 
 /// The name of a kubelet's log: it contains the node's name if that fits into a file name, which has at most 255 bytes.

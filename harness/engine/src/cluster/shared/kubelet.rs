@@ -8,20 +8,24 @@ use tokio::sync::watch;
 
 use super::file::write_private;
 use crate::cluster::{ClusterError, Credential, TokenValue};
-use crate::node::{DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig};
+use crate::node::{BootstrapUser, DEFAULT_CERT_DIR, KubeletConfig, NodeDir, bootstrap_kubeconfig, exec_credential};
 use crate::observe::metrics::{ClientIdentity, Port};
 use crate::observe::{self, Sink};
 use crate::task::Task;
 use tlsboot_core::history::What;
 use tlsboot_core::history::event::{KUBELET, KubeletFacts};
-use tlsboot_core::scenario::Node;
 use tlsboot_core::scenario::stimulus::Changes;
+use tlsboot_core::scenario::{BootstrapBy, Node};
 
 /// A kubelet, whatever runs it.
 pub(crate) struct Kubelet {
     pub(crate) config: KubeletConfig,
     /// The name of the token that it bootstraps with.
     token: String,
+    /// How it shows that it has it.
+    bootstrap_by: BootstrapBy,
+    /// The certificate that it bootstraps with instead.
+    pub(crate) certificate: Option<Credential>,
     log: PathBuf,
     cluster_ca: PathBuf,
     administrator: Credential,
@@ -42,6 +46,8 @@ impl Kubelet {
         Self {
             config,
             token: node.bootstrap.clone(),
+            bootstrap_by: node.bootstrap_by,
+            certificate: None,
             log,
             cluster_ca,
             administrator: administrator.clone(),
@@ -104,7 +110,16 @@ impl Kubelet {
         write_private(&dir.config(), &self.config.file().to_string())?;
         match tokens.get(&self.token) {
             Some(token) => {
-                let kubeconfig = bootstrap_kubeconfig(server, &self.cluster_ca, &token.value);
+                let credential = dir.bootstrap_credential();
+                let user = match (&self.certificate, self.bootstrap_by) {
+                    (Some(Credential { certificate, key }), _) => BootstrapUser::Certificate(certificate, key),
+                    (None, BootstrapBy::Command) => {
+                        write_private(&credential, exec_credential(&token.value).expose())?;
+                        BootstrapUser::Command(&credential)
+                    }
+                    (None, _) => BootstrapUser::Token(&token.value),
+                };
+                let kubeconfig = bootstrap_kubeconfig(server, &self.cluster_ca, &user);
                 write_private(&dir.bootstrap_kubeconfig(), kubeconfig.expose())
             }
             None => match fs::remove_file(dir.bootstrap_kubeconfig()) {

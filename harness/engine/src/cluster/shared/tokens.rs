@@ -15,7 +15,6 @@ use tlsboot_core::scenario::{KUBEADM_GROUP, KUBEADM_TOKEN, Token, TokenDefect, T
 use tlsboot_core::time::Shift;
 
 /// As in the seed document.
-const STATIC_USER: &str = "kubelet-bootstrap";
 const STATIC_UID: &str = "10001";
 
 /// 64 random hex digits, from the same source as keys.
@@ -47,7 +46,7 @@ pub(crate) fn static_file<'a>(tokens: impl IntoIterator<Item = &'a TokenValue>) 
         .into_iter()
         .filter(|token| token.token.kind == TokenKind::Static && token.token.defect.is_none())
         .map(|TokenValue { token, value, .. }| {
-            let user = token.user.as_deref().unwrap_or(STATIC_USER);
+            let user = token.user.as_deref().unwrap_or(TokenValue::STATIC_USER);
             format!("{},{user},{STATIC_UID},\"{}\"\n", value.expose(), token.groups.join(","))
         })
         .collect()
