@@ -11,7 +11,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     ValidatingWebhook, ValidatingWebhookConfiguration, Validation, WebhookClientConfig,
 };
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use kube::{Client, Error};
 use tlsboot_core::scenario::stimulus::admission::{Admit, Admitted, Refusal, Refuse};
@@ -100,22 +100,25 @@ fn label(name: &str) -> BTreeMap<String, String> {
 }
 
 fn webhook(name: &str, requests: Admitted) -> ValidatingWebhookConfiguration {
-    let hook = |name: String, rule, labels| ValidatingWebhook {
+    let hook = |name: String, rule, selector| ValidatingWebhook {
         name,
         admission_review_versions: vec!["v1".into()],
         client_config: WebhookClientConfig { url: Some(NOWHERE.into()), ..Default::default() },
         failure_policy: Some("Fail".into()),
         rules: Some(vec![rule]),
-        object_selector: Some(LabelSelector { match_labels: labels, ..Default::default() }),
+        object_selector: Some(selector),
         side_effects: "None".into(),
         timeout_seconds: Some(2),
         ..Default::default()
     };
+    let probes = LabelSelector { match_labels: Some(label(name)), ..Default::default() };
+    let others = LabelSelectorRequirement { key: PROBE.into(), operator: "DoesNotExist".into(), values: None };
+    let others = LabelSelector { match_expressions: Some(vec![others]), ..Default::default() };
     ValidatingWebhookConfiguration {
         metadata: ObjectMeta { name: Some(name.to_owned()), ..Default::default() },
         webhooks: Some(vec![
-            hook(format!("probe.{name}"), rule(Admitted::CreateCsr), Some(label(name))),
-            hook(name.to_owned(), rule(requests), None),
+            hook(format!("probe.{name}"), rule(Admitted::CreateCsr), probes),
+            hook(name.to_owned(), rule(requests), others),
         ]),
     }
 }
@@ -126,15 +129,13 @@ fn policy(name: &str, requests: Admitted) -> (ValidatingAdmissionPolicy, Validat
         let RuleWithOperations { api_groups, api_versions, operations, resources, scope } = rule(requests);
         NamedRuleWithOperations { api_groups, api_versions, operations, resources, scope, resource_names: None }
     });
-    // CSRs match for the probe alone, unless it is they that are refused.
-    let probes = format!("has(object.metadata.labels) && '{PROBE}' in object.metadata.labels");
-    let is_probe = format!("{probes} && object.metadata.labels['{PROBE}'] == '{name}'");
+    // CSRs match for the probe alone, unless it is they that are refused; probes of others pass.
+    let is_probe = format!("has(object.metadata.labels) && '{PROBE}' in object.metadata.labels");
+    let is_other = format!("{is_probe} && object.metadata.labels['{PROBE}'] != '{name}'");
+    let is_csr = "request.operation == 'CREATE' && request.resource.resource == 'certificatesigningrequests'";
     let expression = match requests {
-        Admitted::CreateCsr => "false".to_owned(),
-        _ => {
-            let is_csr = "request.operation == 'CREATE' && request.resource.resource == 'certificatesigningrequests'";
-            format!("{is_csr} && !({is_probe})")
-        }
+        Admitted::CreateCsr => is_other,
+        _ => format!("{is_csr} && (!({is_probe}) || {is_other})"),
     };
     let policy = ValidatingAdmissionPolicy {
         metadata: metadata(),
@@ -209,7 +210,9 @@ mod tests {
     fn only_the_requests_meant_and_probes_are_refused_by_a_webhook() {
         let [probe, hook] = webhook("x", Admitted::DecideCsr).webhooks.unwrap().try_into().unwrap();
         assert_eq!(probe.object_selector.unwrap().match_labels, Some(label("x")));
-        assert_eq!(hook.object_selector.unwrap().match_labels, None);
+        // Probes for something else that is refused are not refused by this.
+        let others = hook.object_selector.unwrap().match_expressions.unwrap();
+        assert_eq!((others[0].key.as_str(), others[0].operator.as_str()), (PROBE, "DoesNotExist"));
         assert_eq!(hook.rules, Some(vec![rule(Admitted::DecideCsr)]));
         assert_eq!(hook.failure_policy.as_deref(), Some("Fail"));
     }
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn a_policy_for_something_else_than_csrs_lets_them_through() {
         let expression = |requests| policy("x", requests).0.spec.unwrap().validations.unwrap()[0].expression.clone();
-        assert_eq!(expression(Admitted::CreateCsr), "false");
-        assert!(expression(Admitted::CreateNode).contains("&& !(has(object.metadata.labels)"));
+        assert!(!expression(Admitted::CreateCsr).contains("request.operation"));
+        assert!(expression(Admitted::CreateNode).contains("&& (!(has(object.metadata.labels)"));
     }
 }
