@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Finding;
 use super::story::{Issued, Story, leaf};
 use crate::check::Role;
+use crate::history::event::NODE_USER_PREFIX;
 use crate::time::Shift;
 
 /// Recorders see the same moment at different times: a watch may deliver a CSR's status after the kubelet has acted on
@@ -37,7 +38,9 @@ pub(super) fn judge(story: &Story<'_>, finding: &mut Finding) {
         }
         for (event, request) in &machine.requests {
             let used = request.credential_id.as_deref().and_then(|id| id.strip_prefix("X509SHA256="));
-            let Some(used) = used.filter(|used| !planted.contains(used)) else { continue };
+            // A bootstrap kubeconfig may have a certificate of a user that is no node's, which no CSR issued.
+            let is_nodes = request.user.as_deref().is_some_and(|user| user.starts_with(NODE_USER_PREFIX));
+            let Some(used) = used.filter(|used| is_nodes && !planted.contains(used)) else { continue };
             finding.look();
             if let Some(wrong) = early(story.issued.get(used), event.at) {
                 finding.violate(
