@@ -144,7 +144,7 @@ fn policy(name: &str, requests: Admitted) -> (ValidatingAdmissionPolicy, Validat
             match_constraints: Some(MatchResources { resource_rules: Some(rules.into()), ..Default::default() }),
             validations: Some(vec![Validation {
                 expression,
-                message: Some(format!("nobody may {requests}")),
+                message: Some(format!("no one may {requests}")),
                 ..Default::default()
             }]),
             ..Default::default()

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Effects, Stimulus};
 
-/// Admission refuses some requests, whoever sends them, until `admit`.
+/// Admission refuses some requests of anyone, until `admit`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Refuse {
