@@ -64,16 +64,19 @@ impl<'a> Port<'_, 'a> {
             if self.story.explains_loss(Role::Serving, self.name, self.machine, event.at) {
                 continue;
             }
-            finding.look();
             let wrong = match presented.chain.first() {
                 Some(leaf) => {
                     open = true;
+                    finding.look();
                     self.wrong(&leaf.sha256, event.at)
                 }
+                // Nothing is wrong with a port that is not open yet.
+                None if !open => None,
                 None => {
+                    finding.look();
                     let until = seen.peek().map_or(self.run.to, |(next, _)| next.at);
                     let passing = until <= event.at.later(END);
-                    let refusal = self.refusal(presented, event.at, open);
+                    let refusal = self.refusal(presented, event.at);
                     if refusal.is_some() && passing && until == self.story.end {
                         finding.open();
                     }
@@ -123,14 +126,13 @@ impl<'a> Port<'_, 'a> {
     }
 
     /// A kubelet without a valid serving certificate refuses with an alert (catalogue T-10); otherwise its port stays open.
-    fn refusal(&self, presented: &Presented, at: Timestamp, was_open: bool) -> Option<String> {
+    fn refusal(&self, presented: &Presented, at: Timestamp) -> Option<String> {
         let refused = presented.refused.as_deref().unwrap_or("no certificate");
         // A machine that has a lot to do is slow to answer.
         let slow = refused.contains("no answer");
         let without = self.managed
             && self.newest(at.earlier(SWITCH)).is_none_or(|newest| newest.certificate.not_after <= at.later(ECHO));
-        let closed = !without && was_open && !slow;
-        closed.then(|| format!("its port no longer presents a certificate ({refused})"))
+        (!without && !slow).then(|| format!("its port no longer presents a certificate ({refused})"))
     }
 
     /// Each new certificate is presented soon after it came.
