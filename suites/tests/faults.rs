@@ -244,7 +244,7 @@ impl Lab {
         let node = self.node_client("n1", &run).await?;
         self.finds(&["bootstrap.of-a-ready-node"]).await?;
         self.remove(&run).await?;
-        let sound = RequestBuilder::node("n1").alt_names([AltName::Dns("n1".into())]);
+        let sound = RequestBuilder::node("n1").alt_names(self.names_of("n1").await?);
         let name = self.ask_as(&node, &run, Role::Serving, sound).await?;
         self.finds(&["serving.pending"]).await?;
         decide(&self.admin(), &name, "Denied", "ByTest").await?;
@@ -267,6 +267,14 @@ impl Lab {
         rogue.stop();
         self.remove(&run).await?;
         self.finds(&[]).await
+    }
+
+    /// What a node's serving certificate has to name: the node and its addresses.
+    async fn names_of(&self, name: &str) -> Result<Vec<AltName>, Failed> {
+        let status = Api::<Node>::all(self.admin()).get(name).await?.status.unwrap_or_default();
+        let addresses = status.addresses.unwrap_or_default();
+        let ips = addresses.iter().filter_map(|one| Some(AltName::Ip(one.address.parse().ok()?)));
+        Ok(std::iter::once(AltName::Dns(name.into())).chain(ips).collect())
     }
 
     /// The signer's CA is replaced by one that the API server does not know.
