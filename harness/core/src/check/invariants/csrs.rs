@@ -102,7 +102,7 @@ fn works(story: &Story<'_>, controller: &str, at: Timestamp) -> bool {
     let mut controllers = Some(&story.scenario.cluster.controllers);
     let mut other_flags =
         story.scenario.cluster.flags.get(&manager).is_some_and(|flags| flags.contains_key("controllers"));
-    let mut disturbed = false;
+    let (mut disturbed, mut refusing) = (false, false);
     for deed in story.deeds.iter().filter(|deed| deed.from <= needed.to) {
         let with = match deed.step {
             Step::Start(start) if start.component == Some(manager) => &start.with,
@@ -112,13 +112,27 @@ fn works(story: &Story<'_>, controller: &str, at: Timestamp) -> bool {
                 disturbed |= !deed.is_over(needed.from);
                 continue;
             }
+            // What admission refuses is tried again later and later, too.
+            Step::Refuse(_) => {
+                refusing = true;
+                continue;
+            }
+            Step::Admit(_) => {
+                refusing &= !deed.is_over(needed.from);
+                continue;
+            }
             _ => continue,
         };
         controllers = with.controllers.as_ref().or(controllers);
         other_flags |= with.flags.as_ref().is_some_and(|flags| flags.contains_key("controllers"));
     }
     let is_on = controllers.is_some_and(|names| names.iter().any(|name| name == controller || name == "*"));
-    is_on && !other_flags && !disturbed && within(story.runs(manager.name(), None)) && is_reached(story, &needed)
+    is_on
+        && !other_flags
+        && !disturbed
+        && !refusing
+        && within(story.runs(manager.name(), None))
+        && is_reached(story, &needed)
 }
 
 /// Whether the API server was there, and for so long that the controllers have found it again.
