@@ -14,6 +14,7 @@ use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateS
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use kube::{Client, Error};
+use tlsboot_core::check::Role;
 use tlsboot_core::scenario::stimulus::admission::{Admit, Admitted, Refusal, Refuse};
 
 use super::{Done, DriveError, Stage, until};
@@ -173,7 +174,7 @@ async fn probe(name: &str, client: &Client) -> Result<Option<String>, DriveError
         },
         spec: CertificateSigningRequestSpec {
             request: k8s_openapi::ByteString(request.into_bytes()),
-            signer_name: "kubernetes.io/kube-apiserver-client-kubelet".into(),
+            signer_name: Role::Client.signer_name().into(),
             usages: Some(vec!["digital signature".into(), "client auth".into()]),
             ..Default::default()
         },

@@ -5,10 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
 use super::issuance::{Decision, role_of};
-use super::spans::Span;
+use super::renewal::WAIT;
+use super::spans::{Span, common};
 use super::story::{Asked, Machine, Story};
 use crate::check::Role;
 use crate::history::event::{CsrEvent, Event, KUBELET, MetricsEvent, Recorder};
+use crate::scenario::stimulus::admission::Admitted;
 use crate::scenario::stimulus::{Component, Step};
 use crate::time::Shift;
 
@@ -24,8 +26,6 @@ const ECHO: SignedDuration = SignedDuration::from_millis(500);
 /// The pauses between the attempts of a kubelet to get a certificate (`rotateCerts` in client-go's certificate_manager.go,
 /// catalogue K-11), in seconds; the last one repeats.
 const PAUSES: [i64; 5] = [2, 4, 8, 16, 32];
-/// How long a kubelet waits for one CSR (`certificateWaitTimeout` in client-go's certificate_manager.go).
-const WAIT: SignedDuration = SignedDuration::from_mins(15);
 /// How long a decided CSR is kept, and one that is not decided (`pkg/controller/certificates/cleaner/cleaner.go`).
 const KEPT_DECIDED: SignedDuration = SignedDuration::from_hours(1);
 const KEPT_PENDING: SignedDuration = SignedDuration::from_hours(24);
@@ -62,7 +62,10 @@ fn left_alone(decision: &Decision<'_, '_>, finding: &mut Finding) {
         && decision.is_permitted(csr, at, at)
         && !refused;
     let to_sign = role_of(csr).filter(|role| decision.against_the_rules(csr, *role).is_none() && !refused);
-    if to_approve && works(story, "csrapproving", at) && approved.is_none_or(|approved| approved > at.later(PROMPT)) {
+    if to_approve
+        && works(story, "csrapproving", Admitted::DecideCsr, at)
+        && approved.is_none_or(|approved| approved > at.later(PROMPT))
+    {
         late(
             story,
             asked,
@@ -72,7 +75,7 @@ fn left_alone(decision: &Decision<'_, '_>, finding: &mut Finding) {
         );
     }
     if let (Some(role), Some(approved)) = (to_sign, approved)
-        && works(story, "csrsigning", approved)
+        && works(story, "csrsigning", Admitted::IssueCsr, approved)
         && has_ca(story, role, approved)
         && asked.signed().is_none_or(|(event, _)| event.at > approved.later(PROMPT))
     {
@@ -94,15 +97,16 @@ fn late(story: &Story<'_>, asked: &Asked<'_>, since: Timestamp, words: &str, fin
     }
 }
 
-/// Whether this controller of the controller-manager worked from a moment on, for as long as it may take.
-fn works(story: &Story<'_>, controller: &str, at: Timestamp) -> bool {
+/// Whether this controller of the controller-manager worked from a moment on, for as long as it may take, and admission let
+/// it write. What was refused is tried again later and later.
+fn works(story: &Story<'_>, controller: &str, writes: Admitted, at: Timestamp) -> bool {
     let needed = Span { from: at.earlier(START), to: at.later(PROMPT).min(story.end) };
     let within = |runs: Vec<Span>| runs.iter().any(|run| run.from <= needed.from && needed.to <= run.to);
     let manager = Component::ControllerManager;
     let mut controllers = Some(&story.scenario.cluster.controllers);
     let mut other_flags =
         story.scenario.cluster.flags.get(&manager).is_some_and(|flags| flags.contains_key("controllers"));
-    let (mut disturbed, mut refusing) = (false, false);
+    let mut disturbed = false;
     for deed in story.deeds.iter().filter(|deed| deed.from <= needed.to) {
         let with = match deed.step {
             Step::Start(start) if start.component == Some(manager) => &start.with,
@@ -110,15 +114,6 @@ fn works(story: &Story<'_>, controller: &str, at: Timestamp) -> bool {
             // Who may have a CSR approved changes: what was refused before is tried again later and later (catalogue R-09).
             Step::Bind(_) | Step::Unbind(_) | Step::ReplaceCa(_) => {
                 disturbed |= !deed.is_over(needed.from);
-                continue;
-            }
-            // What admission refuses is tried again later and later, too.
-            Step::Refuse(_) => {
-                refusing = true;
-                continue;
-            }
-            Step::Admit(_) => {
-                refusing &= !deed.is_over(needed.from);
                 continue;
             }
             _ => continue,
@@ -130,7 +125,7 @@ fn works(story: &Story<'_>, controller: &str, at: Timestamp) -> bool {
     is_on
         && !other_flags
         && !disturbed
-        && !refusing
+        && common(&[needed], &story.refused(writes)).is_empty()
         && within(story.runs(manager.name(), None))
         && is_reached(story, &needed)
 }
@@ -155,9 +150,8 @@ fn has_ca(story: &Story<'_>, role: Role, at: Timestamp) -> bool {
 /// The cleaner deletes what has been decided for an hour, what has been pending for a day, and what has expired.
 fn deleted(story: &Story<'_>, asked: &Asked<'_>, finding: &mut Finding) {
     let Some((event, csr)) = asked.deleted() else { return };
-    let by_a_step = story.deeds.iter().any(|deed| {
-        matches!(deed.step, Step::DeleteCsr(_)) && deed.from <= event.at && !deed.is_over(event.at.earlier(START))
-    });
+    let by_a_step =
+        story.deeds.iter().any(|deed| matches!(deed.step, Step::DeleteCsr(_)) && deed.is_near(event.at, START));
     if by_a_step || is_old(csr, event.at.later(SECOND)) {
         return;
     }

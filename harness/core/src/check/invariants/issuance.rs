@@ -190,10 +190,7 @@ impl Decision<'_, '_> {
 
     /// Whether a step was doing this when the event came.
     fn is_done(&self, does: impl Fn(&Step) -> bool, event: &Event) -> bool {
-        self.story
-            .deeds
-            .iter()
-            .any(|deed| does(deed.step) && deed.from <= event.at && !deed.is_over(event.at.earlier(ECHO)))
+        self.story.deeds.iter().any(|deed| does(deed.step) && deed.is_near(event.at, ECHO))
     }
 
     fn is_patched(&self, subresource: CsrSubresource, event: &Event) -> bool {

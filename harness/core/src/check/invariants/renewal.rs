@@ -18,7 +18,7 @@ const ROOM: SignedDuration = SignedDuration::from_secs(10);
 /// certificate_manager.go, catalogue K-11).
 const PAUSE: SignedDuration = SignedDuration::from_millis(35_200);
 /// How long a kubelet waits for one CSR (`certificateWaitTimeout` in client-go's certificate_manager.go).
-const WAIT: SignedDuration = SignedDuration::from_mins(15);
+pub(super) const WAIT: SignedDuration = SignedDuration::from_mins(15);
 /// A kubelet that starts loads its configuration, registers and learns its addresses before it asks (catalogue T-09).
 const START: SignedDuration = SignedDuration::from_secs(30);
 /// Until a kubelet gives up a connection that has become silent: 30 s until it asks for a sign of life, and 15 s for the

@@ -13,6 +13,7 @@ use crate::history::event::{
     RecorderState, RequestEvent, Signing, What,
 };
 use crate::history::facts::{CertificateFacts, PemBlock};
+use crate::scenario::stimulus::admission::Admitted;
 use crate::scenario::stimulus::{self, Component, Direction, Step};
 use crate::scenario::{CertDir, Node, NodeName, Scenario};
 use crate::time::Shift;
@@ -176,6 +177,11 @@ impl Deed<'_> {
     /// Whether it is over by then.
     pub(super) fn is_over(&self, at: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= at)
+    }
+
+    /// Whether it was going on at a moment, or was over less than `room` before.
+    pub(super) fn is_near(&self, at: Timestamp, room: SignedDuration) -> bool {
+        self.from <= at && !self.is_over(at.earlier(room))
     }
 
     /// Whether it writes this file of this machine.
@@ -433,7 +439,8 @@ impl<'a> Story<'a> {
             Step::Reconnect(back) => *back.node == *name && back.direction == Direction::ToApiServer,
             _ => false,
         };
-        for (place, deed) in self.deeds.iter().enumerate() {
+        away.extend(self.between(cuts, mends));
+        for deed in &self.deeds {
             let starts_server = match deed.step {
                 Step::Start(start) => is_server(start.component),
                 Step::Restart(restart) => is_server(restart.component),
@@ -443,12 +450,26 @@ impl<'a> Story<'a> {
             if starts_server {
                 away.push(Span { from: deed.from, to: deed.until.unwrap_or(self.end) });
             }
-            if cuts(deed.step) {
-                let back = self.deeds.iter().skip(place).find(|later| mends(later.step));
-                away.push(Span { from: deed.from, to: back.and_then(|back| back.until).unwrap_or(self.end) });
-            }
         }
         away
+    }
+
+    /// When admission refused these requests.
+    pub(super) fn refused(&self, requests: Admitted) -> Vec<Span> {
+        self.between(
+            |step| matches!(step, Step::Refuse(refuse) if refuse.requests == requests),
+            |step| matches!(step, Step::Admit(admit) if admit.requests == requests),
+        )
+    }
+
+    /// From the beginning of each step that begins something to the end of the next one that ends it.
+    fn between(&self, begins: impl Fn(&Step) -> bool, ends: impl Fn(&Step) -> bool) -> Vec<Span> {
+        let begun = self.deeds.iter().enumerate().filter(|(_, deed)| begins(deed.step));
+        let spans = begun.map(|(place, deed)| {
+            let end = self.deeds.iter().skip(place).find(|later| ends(later.step));
+            Span { from: deed.from, to: end.and_then(|end| end.until).unwrap_or(self.end) }
+        });
+        spans.collect()
     }
 
     /// When the Node of one of these names had an IP address.
